@@ -1,0 +1,1 @@
+//! Every Redis command, declared once; pure of I/O.

@@ -1,0 +1,1 @@
+//! The vocabulary of change: effects, batches, identities and clocks. Pure: no I/O, no clock, no runtime.

@@ -1,0 +1,1 @@
+//! Keyspaces, shards, state, contexts, expiry: the room where effects become state.

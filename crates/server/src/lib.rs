@@ -1,0 +1,1 @@
+//! Listeners, sessions, pub/sub, configuration and the I/O loop.
