@@ -1,1 +1,4 @@
-//! The vocabulary of change: effects, batches, identities and clocks. Pure: no I/O, no clock, no runtime.
+//! The vocabulary of change.
+pub mod pos;
+pub mod wire;
+pub use pos::{ListPos, PathStep};
