@@ -47,6 +47,11 @@ pub struct BatchMark {
     count: u64,
 }
 
+impl BatchMark {
+    /// The beginning of every batch.
+    pub const START: Self = Self { bytes: 0, count: 0 };
+}
+
 impl BatchBuf {
     /// An empty batch of `origin` in `group`.
     pub fn new(group: GroupId, origin: Origin) -> Self {

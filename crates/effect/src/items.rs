@@ -254,7 +254,18 @@ pub struct SeqBuf<S> {
 impl<S: Shape> SeqBuf<S> {
     /// An empty sequence.
     pub fn new(shape: S) -> Self {
-        Self { shape, count: 0, bytes: Vec::new() }
+        Self::reuse(shape, Vec::new())
+    }
+
+    /// An empty sequence that is built in memory from an earlier one.
+    pub fn reuse(shape: S, mut memory: Vec<u8>) -> Self {
+        memory.clear();
+        Self { shape, count: 0, bytes: memory }
+    }
+
+    /// Gives the memory back.
+    pub fn into_memory(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Adds an element behind the others.

@@ -1,0 +1,115 @@
+//! A digest of the state: equal for equal states, whatever the order in which keys and elements are stored.
+//!
+//! Each key adds the hash of its logical database, name, deadline and value; unordered collections add up the hashes
+//! of their elements. What is hidden at the moment of the digest does not count.
+
+use effect::{Folded, FoldedWriter, Kind};
+use siphasher::sip128::{Hasher128, SipHasher24};
+use std::hash::Hasher;
+
+use crate::state::State;
+use crate::stop::Stop;
+use crate::value::Entry;
+
+/// 128 bits; equal states have equal digests, different ones differ with overwhelming probability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digest(pub u128);
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:040x}", self.0)
+    }
+}
+
+fn hash(parts: &[&[u8]]) -> u128 {
+    let mut hasher = SipHasher24::new();
+    for part in parts {
+        hasher.write_u64(part.len() as u64);
+        hasher.write(part);
+    }
+    hasher.finish128().as_u128()
+}
+
+/// The digest of one key's value, without its name.
+pub fn digest_value(entry: &Entry, now_ms: i64) -> Digest {
+    let deadline = entry.deadline().map(i64::to_le_bytes);
+    let deadline = deadline.as_ref().map_or(&[][..], |d| d);
+    let kind = [entry.kind() as u8];
+    let body: u128 = match entry.kind() {
+        Kind::String => hash(&[entry.bytes()]),
+        Kind::Hash => entry
+            .hash()
+            .iter()
+            .filter(|f| f.deadline.is_none_or(|d| d > now_ms))
+            .map(|f| hash(&[f.name, f.value, &f.deadline.unwrap_or(i64::MIN).to_le_bytes()]))
+            .fold(0, u128::wrapping_add),
+        Kind::Set => entry.set().iter().map(|m| hash(&[m])).fold(0, u128::wrapping_add),
+        Kind::ZSet => {
+            let zset = entry.zset();
+            let one = |(m, s): (&[u8], f64)| hash(&[m, &(s + 0.0).to_bits().to_le_bytes()]);
+            zset.ranks(0, zset.len()).map(one).fold(0, u128::wrapping_add)
+        }
+        Kind::List => {
+            let mut out = Vec::new();
+            fold(entry, 0, now_ms, &mut out);
+            hash(&[&out])
+        }
+    };
+    Digest(hash(&[&kind, deadline, &body.to_le_bytes()]))
+}
+
+/// Appends the whole value of `entry`, without what is hidden at `now_ms`; `home` as in [`Folded::decode`].
+pub fn fold(entry: &Entry, home: u64, now_ms: i64, out: &mut Vec<u8>) {
+    match entry.kind() {
+        Kind::String => FoldedWriter::string(out, entry.bytes()),
+        Kind::Hash => {
+            let hash = entry.hash();
+            let mut writer = FoldedWriter::collection(out, Kind::Hash, home, hash.count_live(now_ms));
+            for f in hash.iter().filter(|f| f.deadline.is_none_or(|d| d > now_ms)) {
+                writer.field(f.name, f.value, f.deadline);
+            }
+        }
+        Kind::Set => {
+            let set = entry.set();
+            let mut writer = FoldedWriter::collection(out, Kind::Set, home, set.len());
+            set.iter().for_each(|m| writer.member(m));
+        }
+        Kind::ZSet => {
+            let zset = entry.zset();
+            let mut writer = FoldedWriter::collection(out, Kind::ZSet, home, zset.len());
+            zset.ranks(0, zset.len()).for_each(|(m, s)| writer.scored(m, s));
+        }
+        Kind::List => {
+            let list = entry.list();
+            let runs = list.runs(0, list.len());
+            let mut writer = FoldedWriter::collection(out, Kind::List, home, runs.len());
+            let mut values = list.iter_from(0);
+            for (first, len) in runs {
+                let run: Vec<&[u8]> = values.by_ref().take(len as usize).collect();
+                writer.run(&first, run.into_iter());
+            }
+        }
+    }
+}
+
+/// Reads what [`fold`] wrote. The bytes are this process' own.
+pub fn unfold(home: u64, bytes: &[u8]) -> Folded<'_> {
+    Folded::decode(home, &mut effect::wire::Reader::new(bytes)).expect("the value was folded by this process")
+}
+
+impl State<'_> {
+    /// The digest of all databases. Every shard must be locked.
+    pub fn digest(&self) -> Result<Digest, Stop> {
+        let mut sum = 0u128;
+        let before = self.db();
+        for db in 0..=u8::MAX {
+            self.select(db);
+            self.for_each(|entry| {
+                let value = digest_value(entry, self.now_ms());
+                sum = sum.wrapping_add(hash(&[&[db], entry.key(), &value.0.to_le_bytes()]));
+            })?;
+        }
+        self.select(before);
+        Ok(Digest(sum))
+    }
+}

@@ -1,0 +1,115 @@
+//! Why a command did not run to its end.
+
+use std::borrow::Cow;
+
+use effect::KeyHash;
+
+use crate::shard::ShardId;
+
+/// What must be loaded before the command can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Miss {
+    /// A key of a physical database that may stand at rest.
+    Key {
+        /// Physical database.
+        db: u8,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// A part of a collection.
+    Elements {
+        /// Physical database.
+        db: u8,
+        /// The key.
+        key: Vec<u8>,
+    },
+}
+
+/// Why a command stopped. Nothing that it did remains, unless it is run again to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// State that is not resident is needed: load it without locks, then run the command again.
+    Miss(Miss),
+    /// A key of a shard that is not locked was touched: lock that one too, then run the command again.
+    Unlocked(ShardId),
+    /// Every shard must be locked: do that, then run the command again.
+    NeedsAll,
+    /// The key holds another type.
+    WrongType,
+    /// The command cannot go on before one of its keys has data.
+    Block {
+        /// Unix ms after which the client gets its empty reply; `None` waits for ever.
+        until_ms: Option<i64>,
+    },
+    /// The command is refused; the text is the RESP error without its leading minus.
+    Error(Cow<'static, str>),
+}
+
+impl Stop {
+    /// A refusal with a fixed text.
+    pub const fn error(text: &'static str) -> Self {
+        Self::Error(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Stop {
+    fn from(text: String) -> Self {
+        Self::Error(Cow::Owned(text))
+    }
+}
+
+/// Makes state accesses miss: the test of every command's promise that it can be run again.
+///
+/// In production nothing is armed and a check is one predictable branch.
+#[derive(Debug, Default)]
+pub struct Probe {
+    armed: Option<std::cell::Cell<u64>>,
+}
+
+impl Probe {
+    /// A probe that makes about one access in eight miss, by a sequence that `seed` determines.
+    pub fn missing_at_random(seed: u64) -> Self {
+        Self { armed: Some(std::cell::Cell::new(seed | 1)) }
+    }
+
+    /// Whether an access to a part of `key` finds it resident.
+    #[inline]
+    pub(crate) fn check(&self, db: u8, key: &[u8], elements: bool) -> Result<(), Stop> {
+        match &self.armed {
+            None => Ok(()),
+            Some(state) => Self::draw(state, db, key, elements),
+        }
+    }
+
+    #[cold]
+    fn draw(state: &std::cell::Cell<u64>, db: u8, key: &[u8], elements: bool) -> Result<(), Stop> {
+        // xorshift64*, Vigna 2016.
+        let mut x = state.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        state.set(x);
+        if x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 61 != 0 {
+            return Ok(());
+        }
+        let key = key.to_vec();
+        Err(Stop::Miss(if elements { Miss::Elements { db, key } } else { Miss::Key { db, key } }))
+    }
+}
+
+/// The place of a key: its shard and its ordering hash within the shard's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Which shard.
+    pub shard: ShardId,
+    /// `slot & 63` in the top 6 bits, then the upper 58 bits of the key's hash: first the 32 that a cursor names.
+    pub order: u64,
+}
+
+impl From<KeyHash> for Place {
+    #[inline]
+    fn from(hash: KeyHash) -> Self {
+        let slot = u64::from(hash.slot.0);
+        Self { shard: ShardId((slot >> 6) as u8), order: slot << 58 | hash.hash >> 6 }
+    }
+}
