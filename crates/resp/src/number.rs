@@ -42,9 +42,9 @@ const WHOLE: f64 = 4_503_599_627_370_496.0;
 
 /// Appends `value` as Redis 7.2 and later print a double: the shortest digits that read back to the same number.
 ///
-/// Whole numbers up to 2^52 print as integers. Other numbers print without an exponent where that takes few zeros (up to
-/// seven to the right of the digits, up to six in all behind the point, or a magnitude of at least 10^-3), else as
-/// `d.ddde+x`. The rest is `inf`, `-inf`, `nan`, and zero keeps its sign: `-0`.
+/// Whole numbers up to 2^52 print as integers. Other numbers print without an exponent when that takes at most seven zeros
+/// at the end or at most six digits behind the point, or when the magnitude is from 10^-3 to 10^4; else as `d.ddde+x`.
+/// The rest is `inf`, `-inf`, `nan`, and zero keeps its sign: `-0`.
 pub fn write_double(out: &mut Vec<u8>, value: f64) {
     if write_special(out, value) {
         return;
