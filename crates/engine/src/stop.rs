@@ -40,6 +40,8 @@ pub enum Stop {
     Block {
         /// Unix ms after which the client gets its empty reply; `None` waits for ever.
         until_ms: Option<i64>,
+        /// What the client gets then is a null array, else a null.
+        empty_array: bool,
     },
     /// The command is refused; the text is the RESP error without its leading minus.
     Error(Cow<'static, str>),

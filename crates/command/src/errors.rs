@@ -1,0 +1,74 @@
+//! The texts of errors: Redis' to the letter, and ours. All of them are made here.
+
+use engine::Stop;
+
+/// A key holds another type.
+pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+/// A value is no integer.
+pub const NOT_AN_INTEGER: Stop = Stop::error("ERR value is not an integer or out of range");
+/// A value is no float.
+pub const NOT_A_FLOAT: Stop = Stop::error("ERR value is not a valid float");
+/// A score is no float.
+pub const MIN_OR_MAX_NOT_A_FLOAT: Stop = Stop::error("ERR min or max is not a float");
+/// An option is unknown or stands in the wrong place.
+pub const SYNTAX: Stop = Stop::error("ERR syntax error");
+/// There is no such key.
+pub const NO_SUCH_KEY: Stop = Stop::error("ERR no such key");
+/// An index lies outside of the list.
+pub const INDEX_OUT_OF_RANGE: Stop = Stop::error("ERR index out of range");
+/// The result of an addition does not fit.
+pub const OVERFLOW: Stop = Stop::error("ERR increment or decrement would overflow");
+/// The sum is no number.
+pub const NAN_OR_INFINITY: Stop = Stop::error("ERR increment would produce NaN or Infinity");
+/// A string would grow beyond `proto-max-bulk-len`.
+pub const STRING_TOO_LONG: Stop = Stop::error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+/// A cursor is no number.
+pub const INVALID_CURSOR: Stop = Stop::error("ERR invalid cursor");
+/// A timeout is no number.
+pub const TIMEOUT_NOT_A_FLOAT: Stop = Stop::error("ERR timeout is not a float or out of range");
+/// A timeout is too large.
+pub const TIMEOUT_OUT_OF_RANGE: Stop = Stop::error("ERR timeout is out of range");
+/// A timeout is negative.
+pub const TIMEOUT_NEGATIVE: Stop = Stop::error("ERR timeout is negative");
+/// A database number is out of range.
+pub const DB_OUT_OF_RANGE: Stop = Stop::error("ERR DB index is out of range");
+/// Source and destination are the same.
+pub const SAME_OBJECT: Stop = Stop::error("ERR source and destination objects are the same");
+
+/// The number of arguments is wrong; `name` is in lower case, a subcommand's with its container's before it and `|`.
+pub fn wrong_arity(name: &str) -> String {
+    format!("ERR wrong number of arguments for '{name}' command")
+}
+
+/// An expiry time is out of range.
+pub fn invalid_expire(name: &str) -> Stop {
+    format!("ERR invalid expire time in '{name}' command").into()
+}
+
+/// There is no such command. The name and the first arguments are shown, cut.
+pub fn unknown_command(args: &resp::Args<'_>) -> Vec<u8> {
+    const SHOWN: usize = 128;
+    let cut = |bytes: &[u8], max: usize| bytes[..bytes.len().min(max)].to_vec();
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend(cut(args.get(0).unwrap_or_default(), SHOWN));
+    text.extend(b"', with args beginning with: ");
+    let mut shown = Vec::new();
+    for arg in args.iter().skip(1) {
+        if shown.len() >= SHOWN {
+            break;
+        }
+        shown.push(b'\'');
+        shown.extend(cut(arg, SHOWN.saturating_sub(shown.len())));
+        shown.extend(b"' ");
+    }
+    text.extend(shown);
+    text
+}
+
+/// There is no such subcommand.
+pub fn unknown_subcommand(container: &str, given: &[u8]) -> Vec<u8> {
+    let mut text = b"ERR unknown subcommand '".to_vec();
+    text.extend(&given[..given.len().min(128)]);
+    text.extend(format!("'. Try {} HELP.", container.to_ascii_uppercase()).bytes());
+    text
+}
