@@ -72,3 +72,6 @@ pub fn unknown_subcommand(container: &str, given: &[u8]) -> Vec<u8> {
     text.extend(format!("'. Try {} HELP.", container.to_ascii_uppercase()).bytes());
     text
 }
+
+/// A session command was handed to the executor of data commands.
+pub(crate) const NOT_DATA: Stop = Stop::error("ERR this command cannot be run here");

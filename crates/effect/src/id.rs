@@ -104,7 +104,7 @@ const CRC16: [u16; 256] = {
 
 /// The database's secret for hashing what clients choose (keys, fields, members): SipHash-1-3 with this key.
 /// It is minted with the data directory and part of the format: route keys and cursors depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HashSeed(pub [u8; 16]);
 
 impl HashSeed {

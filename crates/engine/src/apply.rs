@@ -13,10 +13,11 @@ use effect::{
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::numeric;
-use crate::shard::{DbKey, Shard};
+use crate::shard::{DbKey, Shard, is_empty_collection};
 use crate::stop::Place;
 use crate::undo::Undo;
-use crate::value::Entry;
+use crate::typed::{hash_mut, list_mut, set_mut, string, zset_mut};
+use crate::value::{Entry, Limits};
 
 /// Where undo records go, if the effect may have to be taken back.
 pub(crate) type UndoLog<'u> = Option<&'u mut Vec<Undo>>;
@@ -116,13 +117,13 @@ impl Target<'_, '_> {
         }
         self.fresh = false;
         if found != Some(kind) || self.find().is_none() {
-            self.insert(Entry::new(kind, self.key));
+            self.insert(Entry::empty(kind, self.key, None));
         }
     }
 
     /// Removes the entry if nothing is left in it.
     fn close(&mut self) {
-        if self.find().is_some_and(Entry::is_empty_collection) {
+        if self.find().is_some_and(is_empty_collection) {
             self.remove();
         }
     }
@@ -138,16 +139,27 @@ impl Target<'_, '_> {
     fn keep_small(&mut self) {
         if self.undo.is_some()
             && let Some(entry) = self.find()
-            && entry.is_packed()
+            && matches!(entry, Entry::Packed(..))
         {
             let copy = entry.clone();
             self.note(|name| Undo::Entry(name, Some(copy)));
         }
     }
 
-    /// Whether parts of the value must be noted one by one.
-    fn notes_parts(&self) -> bool {
-        self.undo.is_some() && self.find().is_some_and(|e| !e.is_packed())
+    /// Notes how a part of a large value is taken back.
+    fn note_part(&mut self, make: impl FnOnce(&Self, DbKey) -> Undo) {
+        if self.undo.is_none() || !self.find().is_some_and(|e| matches!(e, Entry::Big(..))) {
+            return;
+        }
+        let undo = make(self, self.name());
+        if let Some(log) = self.undo.as_deref_mut() {
+            log.push(undo);
+        }
+    }
+
+    #[inline]
+    fn update<R>(&mut self, change: impl FnOnce(&mut Entry, &Limits) -> R) -> Option<R> {
+        self.shard.update(self.db, self.place, self.key, self.shared, change)
     }
 
     #[inline]
@@ -160,7 +172,7 @@ impl Target<'_, '_> {
         };
         match old {
             Some((Kind::String, _)) if self.undo.is_none() => {
-                self.shard.update(self.db, self.place, self.key, self.shared, |entry, _, _| {
+                self.update(|entry, _| {
                     entry.set_bytes(value);
                     entry.set_deadline(deadline);
                 });
@@ -176,7 +188,7 @@ impl Target<'_, '_> {
     /// Replaces a string by a function of itself; its deadline stays.
     fn string(&mut self, change: impl FnOnce(&[u8]) -> Vec<u8>) {
         self.open(Kind::String);
-        let old = self.find().map(|e| (change(e.bytes()), e.deadline()));
+        let old = self.find().map(|e| (change(string(e)), e.deadline()));
         if let Some((bytes, deadline)) = old {
             self.set(&bytes, deadline.map_or(Deadline::Clear, Deadline::At));
         }
@@ -184,25 +196,25 @@ impl Target<'_, '_> {
 
     fn patch(&mut self, patch: &Patch<'_>) {
         self.open(Kind::String);
-        let len = self.find().map_or(0, |e| e.bytes().len());
+        let len = self.find().map_or(0, |e| string(e).len());
         let mut bits = [0u8; 9];
         let (offset, bytes) = match *patch {
             Patch::Append(bytes) => (len, bytes),
             Patch::Write { offset, bytes } => (offset as usize, bytes),
             Patch::Bits { offset, width, value } => {
                 let first = (offset / 8) as usize;
-                let whole = self.find().map_or(&[][..], Entry::bytes);
+                let whole = self.find().map_or(&[][..], string);
                 let used = numeric::spliced_bits(whole, offset, width, value, &mut bits);
                 (first, &bits[..used])
             }
         };
         if self.undo.is_some() {
-            let whole = self.find().map_or(&[][..], Entry::bytes);
+            let whole = self.find().map_or(&[][..], string);
             let from = offset.min(len);
             let old = whole[from..len.min(offset.saturating_add(bytes.len()))].to_vec();
             self.note(|key| Undo::Bytes { key, len, offset: from, old });
         }
-        self.shard.update(self.db, self.place, self.key, self.shared, |entry, _, _| entry.write_at(offset, bytes));
+        self.update(|entry, _| entry.write_at(offset, bytes));
     }
 
     fn put(&mut self, kind: Kind, deadline: Deadline, items: &Items<'_>) {
@@ -220,7 +232,7 @@ impl Target<'_, '_> {
     }
 
     fn put_field(&mut self, deadline: Deadline, item: &Item<'_>) {
-        let old = self.find().and_then(|e| e.hash().get(item.id));
+        let old = self.find().and_then(Entry::hash).and_then(|hash| hash.get(item.id));
         let deadline = match deadline {
             Deadline::Clear => None,
             Deadline::Keep => old.and_then(|f| f.deadline),
@@ -239,22 +251,13 @@ impl Target<'_, '_> {
             }
             ItemValue::Member | ItemValue::Score(_) | ItemValue::ScoreDelta { .. } => return,
         };
-        let notes = self.notes_parts();
-        let old = self.shard.update(self.db, self.place, self.key, self.shared, |entry, limits, seed| {
-            entry.hash_mut(limits, seed).insert(item.id, value, deadline)
-        });
-        if notes {
-            self.note(|name| Undo::Field(name, item.id.to_vec(), old.flatten()));
-        }
+        self.note_part(|t, name| Undo::Field(name, item.id.to_vec(), t.field(item.id)));
+        self.update(|entry, limits| hash_mut(entry, limits).insert(item.id, value, deadline));
     }
 
     fn put_member(&mut self, member: &[u8]) {
-        let notes = self.notes_parts();
-        let added = self.shard.update(self.db, self.place, self.key, self.shared, |entry, limits, seed| {
-            entry.set_mut(limits, seed).insert(member)
-        });
-        if notes && added == Some(true) {
-            self.note(|name| Undo::Member(name, member.to_vec(), false));
+        if self.update(|entry, limits| set_mut(entry, limits).insert(member)) == Some(true) {
+            self.note_part(|_, name| Undo::Member(name, member.to_vec(), false));
         }
     }
 
@@ -262,18 +265,13 @@ impl Target<'_, '_> {
         let score = match item.value {
             ItemValue::Score(score) => score,
             ItemValue::ScoreDelta { from, to } => {
-                let old = self.find().and_then(|e| e.zset().score(item.id)).unwrap_or(0.0);
-                numeric::add_score(old, from, to)
+                let old = self.find().and_then(Entry::zset).and_then(|zset| zset.score(item.id));
+                numeric::add_score(old.unwrap_or(0.0), from, to)
             }
             _ => return,
         };
-        let notes = self.notes_parts();
-        let old = self.shard.update(self.db, self.place, self.key, self.shared, |entry, limits, seed| {
-            entry.zset_mut(limits, seed).insert(item.id, score)
-        });
-        if notes {
-            self.note(|name| Undo::Score(name, item.id.to_vec(), old.flatten()));
-        }
+        let old = self.update(|entry, limits| zset_mut(entry, limits).insert(item.id, score)).flatten();
+        self.note_part(|_, name| Undo::Score(name, item.id.to_vec(), old));
     }
 
     fn drop_elements(&mut self, kind: Kind, ids: &Ids<'_>) {
@@ -281,34 +279,39 @@ impl Target<'_, '_> {
             return;
         }
         self.keep_small();
-        let notes = self.notes_parts();
         for id in ids.iter() {
-            let undo = self.shard.update(self.db, self.place, self.key, self.shared, |e, limits, seed| match kind {
-                Kind::Hash => e.hash_mut(limits, seed).remove(id).map(Dropped::Field),
-                Kind::Set => e.set_mut(limits, seed).remove(id).then_some(Dropped::Member),
-                Kind::ZSet => e.zset_mut(limits, seed).remove(id).map(Dropped::Score),
-                Kind::String | Kind::List => None,
-            });
-            if let (true, Some(Some(dropped))) = (notes, undo) {
-                self.note(|name| dropped.undo(name, id.to_vec()));
+            match kind {
+                Kind::Hash => {
+                    self.note_part(|t, name| Undo::Field(name, id.to_vec(), t.field(id)));
+                    self.update(|entry, limits| hash_mut(entry, limits).remove(id));
+                }
+                Kind::Set => {
+                    if self.update(|entry, limits| set_mut(entry, limits).remove(id)) == Some(true) {
+                        self.note_part(|_, name| Undo::Member(name, id.to_vec(), true));
+                    }
+                }
+                Kind::ZSet => {
+                    if let Some(old) = self.update(|entry, limits| zset_mut(entry, limits).remove(id)).flatten() {
+                        self.note_part(|_, name| Undo::Score(name, id.to_vec(), Some(old)));
+                    }
+                }
+                Kind::String | Kind::List => {}
             }
         }
         self.close();
     }
 
+    /// A field's value and deadline, owned.
+    fn field(&self, name: &[u8]) -> Option<(Vec<u8>, Option<i64>)> {
+        let found = self.find().and_then(Entry::hash).and_then(|hash| hash.get(name));
+        found.map(|f| (f.value.to_vec(), f.deadline))
+    }
+
     fn field_deadline(&mut self, name: &[u8], deadline: Option<i64>) {
-        let there = self.find().is_some_and(|e| e.kind() == Kind::Hash && e.hash().get(name).is_some());
-        if !there {
-            return;
-        }
+        let Some((_, old)) = self.field(name) else { return };
         self.keep_small();
-        let notes = self.notes_parts();
-        let old = self.shard.update(self.db, self.place, self.key, self.shared, |entry, limits, seed| {
-            entry.hash_mut(limits, seed).set_deadline(name, deadline)
-        });
-        if notes {
-            self.note(|key| Undo::FieldDeadline(key, name.to_vec(), old.flatten()));
-        }
+        self.note_part(|_, key| Undo::FieldDeadline(key, name.to_vec(), old));
+        self.update(|entry, limits| hash_mut(entry, limits).set_deadline(name, deadline));
     }
 
     fn push(&mut self, side: Side, first: &ListPos, values: &Values<'_>) {
@@ -321,12 +324,15 @@ impl Target<'_, '_> {
     }
 
     fn insert_at(&mut self, pos: &ListPos, value: &[u8]) {
-        if self.notes_parts() {
-            self.note(|name| Undo::Element(name, pos.clone(), None));
+        if self.update(|entry, limits| list_mut(entry, limits).insert(pos, value)) == Some(true) {
+            self.note_part(|_, name| Undo::Element(name, pos.clone(), None));
         }
-        self.shard.update(self.db, self.place, self.key, self.shared, |e, limits, _| {
-            e.list_mut(limits).insert(pos, value);
-        });
+    }
+
+    /// The value at a position, owned.
+    fn value_at(&self, pos: &ListPos) -> Option<Vec<u8>> {
+        let list = self.find().and_then(Entry::list)?;
+        list.get(list.index_of(pos)?).map(<[u8]>::to_vec)
     }
 
     fn set_at(&mut self, pos: &ListPos, value: &[u8]) {
@@ -334,13 +340,8 @@ impl Target<'_, '_> {
             return;
         }
         self.keep_small();
-        let notes = self.notes_parts();
-        let old = self
-            .shard
-            .update(self.db, self.place, self.key, self.shared, |e, limits, _| e.list_mut(limits).set(pos, value));
-        if let (true, Some(Some(old))) = (notes, old) {
-            self.note(|name| Undo::Element(name, pos.clone(), Some(old)));
-        }
+        self.note_part(|t, name| Undo::Element(name, pos.clone(), t.value_at(pos)));
+        self.update(|entry, limits| list_mut(entry, limits).set(pos, value));
     }
 
     fn cut(&mut self, runs: &Runs<'_>) {
@@ -348,15 +349,12 @@ impl Target<'_, '_> {
             return;
         }
         self.keep_small();
-        let notes = self.notes_parts();
         for (first, len) in runs.iter() {
             for i in 0..len {
                 let pos = first.step(i as i64);
-                let old = self
-                    .shard
-                    .update(self.db, self.place, self.key, self.shared, |e, limits, _| e.list_mut(limits).remove(&pos));
-                if let (true, Some(Some(old))) = (notes, old) {
-                    self.note(|name| Undo::Element(name, pos, Some(old)));
+                self.note_part(|t, name| Undo::Element(name, pos.clone(), t.value_at(&pos)));
+                if self.update(|entry, limits| list_mut(entry, limits).remove(&pos)).is_none() {
+                    return;
                 }
             }
         }
@@ -370,24 +368,24 @@ impl Target<'_, '_> {
             Deadline::Keep => self.find().and_then(Entry::deadline).filter(|_| !self.fresh),
         };
         self.remove();
-        let mut entry = Entry::new(value.kind(), self.key);
-        let (limits, seed) = (&self.shard.limits, &self.shared.seed);
+        let mut entry = Entry::empty(value.kind(), self.key, None);
+        let limits = &self.shard.limits;
         value.for_each(|part| match part {
             Part::String(bytes) => entry.set_bytes(bytes),
             Part::Field { field, value, deadline } => {
-                entry.hash_mut(limits, seed).insert(field, value, deadline);
+                hash_mut(&mut entry, limits).insert(field, value, deadline);
             }
             Part::Member(member) => {
-                entry.set_mut(limits, seed).insert(member);
+                set_mut(&mut entry, limits).insert(member);
             }
             Part::Scored(member, score) => {
-                entry.zset_mut(limits, seed).insert(member, score);
+                zset_mut(&mut entry, limits).insert(member, score);
             }
             Part::Element(pos, value) => {
-                entry.list_mut(limits).insert(&pos, value);
+                list_mut(&mut entry, limits).insert(&pos, value);
             }
         });
-        if !entry.is_empty_collection() {
+        if !is_empty_collection(&entry) {
             entry.set_deadline(deadline);
             self.insert(entry);
         }
@@ -396,24 +394,7 @@ impl Target<'_, '_> {
     fn expire(&mut self, deadline: Option<i64>) {
         let Some(old) = self.find().map(Entry::deadline) else { return };
         self.note(|name| Undo::Deadline(name, old));
-        self.shard.update(self.db, self.place, self.key, self.shared, |entry, _, _| entry.set_deadline(deadline));
-    }
-}
-
-/// An element that was removed.
-enum Dropped {
-    Field((Vec<u8>, Option<i64>)),
-    Member,
-    Score(f64),
-}
-
-impl Dropped {
-    fn undo(self, name: DbKey, id: Vec<u8>) -> Undo {
-        match self {
-            Self::Field(old) => Undo::Field(name, id, Some(old)),
-            Self::Member => Undo::Member(name, id, true),
-            Self::Score(score) => Undo::Score(name, id, Some(score)),
-        }
+        self.update(|entry, _| entry.set_deadline(deadline));
     }
 }
 

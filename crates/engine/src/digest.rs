@@ -10,6 +10,7 @@ use std::hash::Hasher;
 use crate::state::State;
 use crate::stop::Stop;
 use crate::value::Entry;
+use crate::view::runs_of;
 
 /// 128 bits; equal states have equal digests, different ones differ with overwhelming probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,59 +36,49 @@ pub fn digest_value(entry: &Entry, now_ms: i64) -> Digest {
     let deadline = entry.deadline().map(i64::to_le_bytes);
     let deadline = deadline.as_ref().map_or(&[][..], |d| d);
     let kind = [entry.kind() as u8];
-    let body: u128 = match entry.kind() {
-        Kind::String => hash(&[entry.bytes()]),
-        Kind::Hash => entry
-            .hash()
-            .iter()
-            .filter(|f| f.deadline.is_none_or(|d| d > now_ms))
-            .map(|f| hash(&[f.name, f.value, &f.deadline.unwrap_or(i64::MIN).to_le_bytes()]))
-            .fold(0, u128::wrapping_add),
-        Kind::Set => entry.set().iter().map(|m| hash(&[m])).fold(0, u128::wrapping_add),
-        Kind::ZSet => {
-            let zset = entry.zset();
-            let one = |(m, s): (&[u8], f64)| hash(&[m, &(s + 0.0).to_bits().to_le_bytes()]);
-            zset.ranks(0, zset.len()).map(one).fold(0, u128::wrapping_add)
+    let mut body = 0u128;
+    let mut add = |part: u128| body = body.wrapping_add(part);
+    if let Some(bytes) = entry.bytes() {
+        add(hash(&[bytes]));
+    } else if let Some(fields) = entry.hash() {
+        for f in fields.iter().filter(|f| f.deadline.is_none_or(|d| d > now_ms)) {
+            add(hash(&[f.field, f.value, &f.deadline.unwrap_or(i64::MIN).to_le_bytes()]));
         }
-        Kind::List => {
-            let mut out = Vec::new();
-            fold(entry, 0, now_ms, &mut out);
-            hash(&[&out])
-        }
-    };
+    } else if let Some(set) = entry.set() {
+        set.iter().for_each(|member| add(hash(&[&member])));
+    } else if let Some(zset) = entry.zset() {
+        zset.iter().for_each(|(member, score)| add(hash(&[member, &(score + 0.0).to_bits().to_le_bytes()])));
+    } else {
+        let mut out = Vec::new();
+        fold(entry, 0, now_ms, &mut out);
+        add(hash(&[&out]));
+    }
     Digest(hash(&[&kind, deadline, &body.to_le_bytes()]))
 }
 
 /// Appends the whole value of `entry`, without what is hidden at `now_ms`; `home` as in [`Folded::decode`].
 pub fn fold(entry: &Entry, home: u64, now_ms: i64, out: &mut Vec<u8>) {
-    match entry.kind() {
-        Kind::String => FoldedWriter::string(out, entry.bytes()),
-        Kind::Hash => {
-            let hash = entry.hash();
-            let mut writer = FoldedWriter::collection(out, Kind::Hash, home, hash.count_live(now_ms));
-            for f in hash.iter().filter(|f| f.deadline.is_none_or(|d| d > now_ms)) {
-                writer.field(f.name, f.value, f.deadline);
-            }
+    if let Some(bytes) = entry.bytes() {
+        FoldedWriter::string(out, bytes);
+    } else if let Some(hash) = entry.hash() {
+        let mut writer = FoldedWriter::collection(out, Kind::Hash, home, hash.count_live(now_ms));
+        for f in hash.iter().filter(|f| f.deadline.is_none_or(|d| d > now_ms)) {
+            writer.field(f.field, f.value, f.deadline);
         }
-        Kind::Set => {
-            let set = entry.set();
-            let mut writer = FoldedWriter::collection(out, Kind::Set, home, set.len());
-            set.iter().for_each(|m| writer.member(m));
-        }
-        Kind::ZSet => {
-            let zset = entry.zset();
-            let mut writer = FoldedWriter::collection(out, Kind::ZSet, home, zset.len());
-            zset.ranks(0, zset.len()).for_each(|(m, s)| writer.scored(m, s));
-        }
-        Kind::List => {
-            let list = entry.list();
-            let runs = list.runs(0, list.len());
-            let mut writer = FoldedWriter::collection(out, Kind::List, home, runs.len());
-            let mut values = list.iter_from(0);
-            for (first, len) in runs {
-                let run: Vec<&[u8]> = values.by_ref().take(len as usize).collect();
-                writer.run(&first, run.into_iter());
-            }
+    } else if let Some(set) = entry.set() {
+        let mut writer = FoldedWriter::collection(out, Kind::Set, home, set.len());
+        set.iter().for_each(|member| writer.member(&member));
+    } else if let Some(zset) = entry.zset() {
+        let mut writer = FoldedWriter::collection(out, Kind::ZSet, home, zset.len());
+        zset.iter().for_each(|(member, score)| writer.scored(member, score));
+    } else if let Some(list) = entry.list() {
+        let runs = runs_of(&list, 0..list.len());
+        let mut writer = FoldedWriter::collection(out, Kind::List, home, runs.len());
+        let mut at = 0;
+        for (first, len) in runs {
+            let end = at + len as usize;
+            writer.run(&first, list.range(at..end));
+            at = end;
         }
     }
 }

@@ -68,7 +68,7 @@ fn reclaim_some(shared: &Shared, id: ShardId, shard: &mut Shard, now_ms: i64) {
         }
         let Some(tables) = shard.dbs[db].as_deref_mut() else { continue };
         tables.compact_wheel(shared);
-        next_due = next_due.min(if more { now_ms } else { tables.wheel.next_due().unwrap_or(i64::MAX) });
+        next_due = next_due.min(if more { now_ms } else { tables.wheel.next_deadline().unwrap_or(i64::MAX) });
     }
     shared.due[usize::from(id.0)].store(next_due, Ordering::Relaxed);
 }

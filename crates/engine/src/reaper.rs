@@ -4,7 +4,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::limits::{FREE_ASIDE_BYTES, FREE_ASIDE_ELEMENTS, REAPER_QUEUE};
-use crate::shard::Db;
+use crate::shard::{Db, weight};
 use crate::value::Entry;
 
 enum Garbage {
@@ -28,7 +28,9 @@ impl Reaper {
     /// Frees a value: here if it is small, aside if it is large.
     #[inline]
     pub(crate) fn free_entry(&self, entry: Entry) {
-        if !entry.is_packed() && (entry.weight() >= FREE_ASIDE_ELEMENTS || entry.memory_bytes() >= FREE_ASIDE_BYTES) {
+        if matches!(entry, Entry::Big(..))
+            && (weight(&entry) >= FREE_ASIDE_ELEMENTS || entry.memory_bytes() >= FREE_ASIDE_BYTES)
+        {
             self.send(Garbage::Entry(entry));
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::limits::SHARDS;
 use crate::shard::ShardId;
-use crate::state::State;
+use crate::state::{State, is_dead_hash};
 use crate::stop::Stop;
 use crate::value::Entry;
 
@@ -36,8 +36,7 @@ impl State<'_> {
 
     fn live<'s>(&'s self, entry: &'s Entry) -> Option<&'s Entry> {
         let now_ms = self.now_ms;
-        let lives = entry.deadline().is_none_or(|d| d > now_ms)
-            && (entry.kind() != effect::Kind::Hash || !entry.hash().is_dead(now_ms));
+        let lives = entry.deadline().is_none_or(|d| d > now_ms) && !is_dead_hash(entry, now_ms);
         lives.then_some(entry)
     }
 

@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use effect::{HashSeed, Kind};
+use effect::Kind;
 use wal::Position;
 
 use crate::engine::Shared;
-use crate::limits::{CURSOR_BITS, SHARDS};
+use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
 use crate::stop::Place;
 use crate::value::{Entry, Limits, Table};
 use crate::wheel::Wheel;
@@ -47,7 +47,6 @@ impl WatchFlag {
 pub type DbKey = (u8, Box<[u8]>);
 
 /// The keys of one database that belong to a shard.
-#[derive(Default)]
 pub struct Db {
     pub(crate) table: Table<Entry>,
     /// Keys with a deadline, or hashes with fields that have one.
@@ -59,7 +58,7 @@ pub struct Db {
 
 impl Db {
     fn new() -> Self {
-        Self { table: Table::with_max_depth(CURSOR_BITS), volatile: 0, wheel: Wheel::default() }
+        Self { table: Table::with_max_depth(CURSOR_BITS), volatile: 0, wheel: Wheel::new(0) }
     }
 
     /// Builds the wheel anew when most of what it holds is out of date.
@@ -67,9 +66,9 @@ impl Db {
         if self.wheel.len() <= 2 * self.volatile + 64 {
             return;
         }
-        self.wheel = Wheel::default();
+        self.wheel = Wheel::new(0);
         for entry in self.table.iter() {
-            if let Some(due) = entry.next_due() {
+            if let Some(due) = next_due(entry) {
                 self.wheel.insert(due, shared.order_of(entry.key()));
             }
         }
@@ -175,13 +174,13 @@ impl Shard {
     pub(crate) fn take(&mut self, db: u8, place: Place, key: &[u8], shared: &Shared) -> Option<Entry> {
         let db = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
         let entry = db.table.remove(place.order, |e| e.key() == key, |e| shared.order_of(e.key()))?;
-        db.volatile -= usize::from(entry.next_due().is_some());
+        db.volatile -= usize::from(next_due(&entry).is_some());
         Some(entry)
     }
 
     /// Puts an entry in whose key is absent.
     pub(crate) fn put(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
-        let due = entry.next_due();
+        let due = next_due(&entry);
         let tables = self.db_mut(db);
         tables.volatile += usize::from(due.is_some());
         tables.table.insert_unique(place.order, entry, |e| shared.order_of(e.key()));
@@ -198,13 +197,13 @@ impl Shard {
         place: Place,
         key: &[u8],
         shared: &Shared,
-        change: impl FnOnce(&mut Entry, &Limits, &HashSeed) -> R,
+        change: impl FnOnce(&mut Entry, &Limits) -> R,
     ) -> Option<R> {
         let tables = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
         let entry = tables.table.find_mut(place.order, |e| e.key() == key)?;
-        let before = entry.next_due();
-        let result = change(entry, &self.limits, &shared.seed);
-        let after = entry.next_due();
+        let before = next_due(entry);
+        let result = change(entry, &self.limits);
+        let after = next_due(entry);
         if before != after {
             tables.volatile = tables.volatile + usize::from(after.is_some()) - usize::from(before.is_some());
             if let Some(deadline) = after.filter(|a| before.is_none_or(|b| *a < b)) {
@@ -228,20 +227,20 @@ impl Shard {
     pub(crate) fn reclaim_key(&mut self, db: u8, place: Place, now_ms: i64, shared: &Shared) {
         let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|db| db.as_deref_mut()) else { return };
         let of_place = |e: &Entry| shared.order_of(e.key()) == place.order;
-        let Some(entry) = tables.table.find_mut(place.order, |e| of_place(e) && e.next_due().is_some_and(|d| d <= now_ms))
+        let Some(entry) = tables.table.find_mut(place.order, |e| of_place(e) && next_due(e).is_some_and(|d| d <= now_ms))
         else {
             // Put off, or gone: a key that is due later is noted for then.
-            let later = tables.table.find(place.order, of_place).and_then(Entry::next_due);
+            let later = tables.table.find(place.order, of_place).and_then(next_due);
             if let Some(due) = later {
                 tables.wheel.insert(due, place.order);
             }
             return;
         };
         let dead = entry.deadline().is_some_and(|d| d <= now_ms);
-        if !dead && entry.kind() == Kind::Hash {
-            entry.hash_mut(&self.limits, &shared.seed).reclaim(now_ms);
+        if !dead {
+            reclaim_fields(entry, &self.limits, now_ms);
         }
-        if dead || entry.is_empty_collection() {
+        if dead || is_empty_collection(entry) {
             let key = entry.key().to_vec();
             self.expired += 1;
             if let Some(entry) = self.take(db, place, &key, shared) {
@@ -249,7 +248,7 @@ impl Shard {
             }
             return;
         }
-        match entry.next_due() {
+        match next_due(entry) {
             Some(due) => tables.wheel.insert(due, place.order),
             None => tables.volatile -= 1,
         }
@@ -259,5 +258,47 @@ impl Shard {
     fn schedule(&mut self, db: u8, place: Place, deadline: i64, shared: &Shared) {
         self.db_mut(db).wheel.insert(deadline, place.order);
         shared.due[usize::from(place.shard.0)].fetch_min(deadline, Ordering::Relaxed);
+    }
+}
+
+/// When the entry needs to be looked at: its deadline, or the earliest of its fields'.
+pub(crate) fn next_due(entry: &Entry) -> Option<i64> {
+    let fields = entry.hash().and_then(|hash| hash.min_deadline());
+    match (entry.deadline(), fields) {
+        (Some(key), Some(field)) => Some(key.min(field)),
+        (key, field) => key.or(field),
+    }
+}
+
+/// Whether the entry is a collection without elements, which no key may hold.
+pub(crate) fn is_empty_collection(entry: &Entry) -> bool {
+    match entry.kind() {
+        Kind::String => false,
+        _ => weight(entry) == 0,
+    }
+}
+
+/// How many elements; 1 for a string.
+pub(crate) fn weight(entry: &Entry) -> usize {
+    let len = match entry.kind() {
+        Kind::String => Some(1),
+        Kind::List => entry.list().map(|list| list.len()),
+        Kind::Hash => entry.hash().map(|hash| hash.len()),
+        Kind::Set => entry.set().map(|set| set.len()),
+        Kind::ZSet => entry.zset().map(|zset| zset.len()),
+    };
+    len.unwrap_or(0)
+}
+
+/// Removes some of the fields that have expired; the wheel comes again for the others.
+fn reclaim_fields(entry: &mut Entry, limits: &Limits, now_ms: i64) {
+    let mut gone: Vec<Vec<u8>> = Vec::new();
+    if let Some(hash) = entry.hash() {
+        hash.expired(now_ms, EXPIRE_BUDGET, |field| gone.push(field.field.to_vec()));
+    }
+    if let Some(mut hash) = entry.hash_mut(limits) {
+        for field in gone {
+            hash.remove(&field);
+        }
     }
 }

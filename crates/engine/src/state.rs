@@ -128,12 +128,12 @@ impl<'e> State<'e> {
         self.probe.check(db, key, false)?;
         let found = shard.find(db, place.order, key).filter(|e| e.deadline().is_none_or(|d| d > self.now_ms));
         // A hash all of whose fields have expired is gone, whoever asks.
-        let found = found.filter(|e| e.kind() != Kind::Hash || !e.hash().is_dead(self.now_ms));
+        let found = found.filter(|e| !is_dead_hash(e, self.now_ms));
         match found {
             Some(entry) => {
                 self.hits.set(self.hits.get() + 1);
                 if self.touch.get() {
-                    entry.touch((self.now_ms / 1000) as u32);
+                    entry.atime().set((self.now_ms / 1000) as u32);
                 }
             }
             None => self.misses.set(self.misses.get() + 1),
@@ -156,43 +156,53 @@ impl<'e> State<'e> {
         Ok(self.entry(key)?.map(Entry::deadline))
     }
 
+    /// What `open` finds in the entry at `key`; nothing found means that it is of another type.
     #[inline]
-    fn of_kind(&self, key: &[u8], kind: Kind) -> Result<Option<&Entry>, Stop> {
+    fn of_type<'s, T>(
+        &'s self,
+        key: &[u8],
+        open: impl FnOnce(&'s Entry) -> Option<T>,
+    ) -> Result<Option<T>, Stop> {
         match self.entry(key)? {
-            Some(entry) if entry.kind() != kind => Err(Stop::WrongType),
-            found => Ok(found),
+            None => Ok(None),
+            Some(entry) => open(entry).ok_or(Stop::WrongType).map(Some),
         }
     }
 
     /// The string at `key`.
     #[inline]
     pub fn string(&self, key: &[u8]) -> Result<Option<&[u8]>, Stop> {
-        Ok(self.of_kind(key, Kind::String)?.map(Entry::bytes))
+        self.of_type(key, Entry::bytes)
     }
 
     /// The hash at `key`.
     pub fn hash<'s>(&'s self, key: &'s [u8]) -> Result<Option<HashView<'s>>, Stop> {
-        Ok(self.of_kind(key, Kind::Hash)?.map(|e| HashView::new(e.hash(), self.site(key))))
+        self.of_type(key, |e| e.hash().map(|hash| HashView::new(hash, self.site(key))))
     }
 
     /// The set at `key`.
     pub fn set<'s>(&'s self, key: &'s [u8]) -> Result<Option<SetView<'s>>, Stop> {
-        Ok(self.of_kind(key, Kind::Set)?.map(|e| SetView::new(e.set(), self.site(key))))
+        self.of_type(key, |e| e.set().map(|set| SetView::new(set, self.site(key))))
     }
 
     /// The sorted set at `key`.
     pub fn zset<'s>(&'s self, key: &'s [u8]) -> Result<Option<ZSetView<'s>>, Stop> {
-        Ok(self.of_kind(key, Kind::ZSet)?.map(|e| ZSetView::new(e.zset(), self.site(key))))
+        self.of_type(key, |e| e.zset().map(|zset| ZSetView::new(zset, self.site(key))))
     }
 
     /// The list at `key`.
     pub fn list<'s>(&'s self, key: &'s [u8]) -> Result<Option<ListView<'s>>, Stop> {
-        Ok(self.of_kind(key, Kind::List)?.map(|e| ListView::new(e.list(), self.site(key))))
+        self.of_type(key, |e| e.list().map(|list| ListView::new(list, self.site(key))))
     }
 
     fn site<'s>(&'s self, key: &'s [u8]) -> Site<'s> {
         Site { probe: &self.probe, db: self.physical(), key, now_ms: self.now_ms }
     }
+}
+
+/// Whether it is a hash all of whose fields have expired.
+pub(crate) fn is_dead_hash(entry: &Entry, now_ms: i64) -> bool {
+    entry.hash().is_some_and(|hash| !hash.is_empty() && hash.count_live(now_ms) == 0)
 }
 
 /// Where a view's elements belong: what a miss names, and the moment at which they are looked at.

@@ -7,6 +7,7 @@ use crate::guards::Guards;
 use crate::shard::{Db, DbKey};
 use crate::state::State;
 use crate::stop::Place;
+use crate::typed::{hash_mut, list_mut, set_mut, zset_mut};
 use crate::value::Entry;
 
 /// How one change is taken back. Values that were replaced are moved here, not copied.
@@ -88,41 +89,41 @@ fn take_back_part(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
     };
     let place = Place::from(KeyHash::of(&shared.seed, key));
     let shard = guards.get_mut(place.shard).expect("what was changed is locked");
-    shard.update(*db, place, key, shared, |entry, limits, seed| match &undo {
+    shard.update(*db, place, key, shared, |entry, limits| match &undo {
         Undo::Deadline(_, old) => entry.set_deadline(*old),
         Undo::Bytes { len, offset, old, .. } => {
             entry.write_at(*offset, old);
             entry.truncate(*len);
         }
         Undo::Field(_, name, Some((value, deadline))) => {
-            entry.hash_mut(limits, seed).insert(name, value, *deadline);
+            hash_mut(entry, limits).insert(name, value, *deadline);
         }
         Undo::Field(_, name, None) => {
-            entry.hash_mut(limits, seed).remove(name);
+            hash_mut(entry, limits).remove(name);
         }
         Undo::FieldDeadline(_, name, old) => {
-            entry.hash_mut(limits, seed).set_deadline(name, *old);
+            hash_mut(entry, limits).set_deadline(name, *old);
         }
         Undo::Member(_, member, true) => {
-            entry.set_mut(limits, seed).insert(member);
+            set_mut(entry, limits).insert(member);
         }
         Undo::Member(_, member, false) => {
-            entry.set_mut(limits, seed).remove(member);
+            set_mut(entry, limits).remove(member);
         }
         Undo::Score(_, member, Some(score)) => {
-            entry.zset_mut(limits, seed).insert(member, *score);
+            zset_mut(entry, limits).insert(member, *score);
         }
         Undo::Score(_, member, None) => {
-            entry.zset_mut(limits, seed).remove(member);
+            zset_mut(entry, limits).remove(member);
         }
         Undo::Element(_, pos, Some(value)) => {
-            let mut list = entry.list_mut(limits);
-            if list.set(pos, value).is_none() {
+            let mut list = list_mut(entry, limits);
+            if !list.set(pos, value) {
                 list.insert(pos, value);
             }
         }
         Undo::Element(_, pos, None) => {
-            entry.list_mut(limits).remove(pos);
+            list_mut(entry, limits).remove(pos);
         }
         Undo::Entry(..) | Undo::Renamed { .. } | Undo::Flush(..) | Undo::Swap(..) => unreachable!("not about a part of a value"),
     });

@@ -3,22 +3,13 @@
 //! Commands that need several elements ask for them through one call (an iteration, a range), so that one miss names
 //! all that is needed.
 
+use std::ops::Range;
+
 use effect::ListPos;
 
 use crate::state::Site;
 use crate::stop::Stop;
-use crate::value::{HashRef, LexRange, ListRef, ScoreRange, SetRef, ZSetRef};
-
-/// A field of a hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field<'a> {
-    /// Its name.
-    pub name: &'a [u8],
-    /// Its value.
-    pub value: &'a [u8],
-    /// Its deadline, unix ms.
-    pub deadline: Option<i64>,
-}
+use crate::value::{FieldRef, HashRef, LexBound, ListRange, ListRef, Member, ScoreBound, SetRef, ZRange, ZSetRef};
 
 /// A hash. It has at least one field that has not expired.
 pub struct HashView<'s> {
@@ -43,20 +34,20 @@ impl<'s> HashView<'s> {
     }
 
     /// A field with its value and deadline.
-    pub fn get(&self, name: &[u8]) -> Result<Option<Field<'s>>, Stop> {
+    pub fn get(&self, name: &[u8]) -> Result<Option<FieldRef<'s>>, Stop> {
         self.site.check()?;
         Ok(self.hash.get(name).filter(|f| self.lives(f)))
     }
 
     /// All fields, in the order in which they are stored.
-    pub fn iter(&self) -> Result<impl Iterator<Item = Field<'s>>, Stop> {
+    pub fn iter(&self) -> Result<impl Iterator<Item = FieldRef<'s>>, Stop> {
         self.site.check()?;
         let now_ms = self.site.now_ms;
         Ok(self.hash.iter().filter(move |f| f.deadline.is_none_or(|d| d > now_ms)))
     }
 
     /// Hands at least one page of fields from `cursor` on to `visit`; answers the next cursor, `None` at the end.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Field<'s>)) -> Result<Option<u64>, Stop> {
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(FieldRef<'s>)) -> Result<Option<u64>, Stop> {
         self.site.check()?;
         let mut next = Some(cursor);
         let mut seen = 0;
@@ -72,7 +63,7 @@ impl<'s> HashView<'s> {
     }
 
     /// Some field, about uniformly by `random`. Retries past expired ones, then takes the first that lives.
-    pub fn pick(&self, mut random: impl FnMut() -> u64) -> Result<Option<Field<'s>>, Stop> {
+    pub fn pick(&self, mut random: impl FnMut() -> u64) -> Result<Option<FieldRef<'s>>, Stop> {
         self.site.check()?;
         for _ in 0..64 {
             match self.hash.pick(random()) {
@@ -83,7 +74,7 @@ impl<'s> HashView<'s> {
         Ok(self.hash.iter().find(|f| self.lives(f)))
     }
 
-    fn lives(&self, field: &Field<'_>) -> bool {
+    fn lives(&self, field: &FieldRef<'_>) -> bool {
         field.deadline.is_none_or(|d| d > self.site.now_ms)
     }
 }
@@ -112,13 +103,13 @@ impl<'s> SetView<'s> {
     }
 
     /// All members, in the order in which they are stored.
-    pub fn iter(&self) -> Result<impl Iterator<Item = &'s [u8]>, Stop> {
+    pub fn iter(&self) -> Result<impl Iterator<Item = Member<'s>>, Stop> {
         self.site.check()?;
         Ok(self.set.iter())
     }
 
     /// As [`HashView::scan`].
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&'s [u8])) -> Result<Option<u64>, Stop> {
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8])) -> Result<Option<u64>, Stop> {
         self.site.check()?;
         let mut next = Some(cursor);
         let mut seen = 0;
@@ -132,7 +123,7 @@ impl<'s> SetView<'s> {
     }
 
     /// Some member, about uniformly by `random`.
-    pub fn pick(&self, random: u64) -> Result<Option<&'s [u8]>, Stop> {
+    pub fn pick(&self, random: u64) -> Result<Option<Member<'s>>, Stop> {
         self.site.check()?;
         Ok(self.set.pick(random))
     }
@@ -167,26 +158,26 @@ impl<'s> ZSetView<'s> {
         Ok(self.zset.rank(member))
     }
 
-    /// Members with scores by ascending rank from `start` (inclusive) to `end` (exclusive).
-    pub fn ranks(&self, start: usize, end: usize) -> Result<impl DoubleEndedIterator<Item = (&'s [u8], f64)>, Stop> {
+    /// Members with scores by ascending rank, from either end.
+    pub fn range(&self, ranks: Range<usize>) -> Result<ZRange<'s>, Stop> {
         self.site.check()?;
-        Ok(self.zset.ranks(start, end))
+        Ok(self.zset.range(ranks))
     }
 
-    /// The ranks `[start, end)` of the members whose score lies in `range`.
-    pub fn score_ranks(&self, range: &ScoreRange) -> Result<std::ops::Range<usize>, Stop> {
+    /// The ranks of the members whose score lies between `min` and `max`.
+    pub fn score_ranks(&self, min: ScoreBound, max: ScoreBound) -> Result<Range<usize>, Stop> {
         self.site.check()?;
-        Ok(self.zset.score_ranks(range))
+        Ok(self.zset.score_range(min, max))
     }
 
-    /// The ranks `[start, end)` of the members that lie in `range`; meaningful where all scores are equal.
-    pub fn lex_ranks(&self, range: &LexRange<'_>) -> Result<std::ops::Range<usize>, Stop> {
+    /// The ranks of the members between `min` and `max`; meaningful where all scores are equal.
+    pub fn lex_ranks(&self, min: LexBound<'_>, max: LexBound<'_>) -> Result<Range<usize>, Stop> {
         self.site.check()?;
-        Ok(self.zset.lex_ranks(range))
+        Ok(self.zset.lex_range(min, max))
     }
 
     /// As [`HashView::scan`].
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&'s [u8], f64)) -> Result<Option<u64>, Stop> {
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], f64)) -> Result<Option<u64>, Stop> {
         self.site.check()?;
         let mut next = Some(cursor);
         let mut seen = 0;
@@ -232,30 +223,36 @@ impl<'s> ListView<'s> {
     /// The position of the first element.
     pub fn first_position(&self) -> Result<Option<ListPos>, Stop> {
         self.site.check()?;
-        Ok(self.list.first_position())
+        Ok(self.list.first())
     }
 
     /// The position of the last element.
     pub fn last_position(&self) -> Result<Option<ListPos>, Stop> {
         self.site.check()?;
-        Ok(self.list.last_position())
+        Ok(self.list.last())
     }
 
-    /// The values from `index` on towards the tail.
-    pub fn iter_from(&self, index: usize) -> Result<impl Iterator<Item = &'s [u8]>, Stop> {
+    /// The values of these indexes, from either end.
+    pub fn range(&self, indexes: Range<usize>) -> Result<ListRange<'s>, Stop> {
         self.site.check()?;
-        Ok(self.list.iter_from(index))
+        Ok(self.list.range(indexes))
     }
 
-    /// The values from `index` on towards the head (that of `index` first).
-    pub fn iter_back_from(&self, index: usize) -> Result<impl Iterator<Item = &'s [u8]>, Stop> {
+    /// The elements of these indexes as runs of consecutive positions, for a removal.
+    pub fn runs(&self, indexes: Range<usize>) -> Result<Vec<(ListPos, u64)>, Stop> {
         self.site.check()?;
-        Ok(self.list.iter_back_from(index))
+        Ok(runs_of(&self.list, indexes))
     }
+}
 
-    /// The elements `[start, end)` as runs of consecutive positions, for a removal.
-    pub fn runs(&self, start: usize, end: usize) -> Result<Vec<(ListPos, u64)>, Stop> {
-        self.site.check()?;
-        Ok(self.list.runs(start, end))
+/// The positions of these indexes, consecutive ones of a run drawn together.
+pub(crate) fn runs_of(list: &ListRef<'_>, indexes: Range<usize>) -> Vec<(ListPos, u64)> {
+    let mut runs: Vec<(ListPos, u64)> = Vec::new();
+    for position in indexes.map_while(|index| list.position_of(index)) {
+        match runs.last_mut() {
+            Some((first, len)) if first.step(*len as i64) == position => *len += 1,
+            _ => runs.push((position, 1)),
+        }
     }
+    runs
 }

@@ -43,6 +43,12 @@ impl<'a> Reply<'a> {
         Self { out, protocol }
     }
 
+    /// The same writer for a shorter time.
+    #[inline]
+    pub fn reborrow(&mut self) -> Reply<'_> {
+        Reply { out: self.out, protocol: self.protocol }
+    }
+
     /// The protocol version in use.
     #[inline]
     pub fn protocol(&self) -> Protocol {

@@ -1,0 +1,345 @@
+//! Runs commands against the engine: locks, misses, blocking, EXEC. One executor a thread.
+//!
+//! ```text
+//! run: lock the shards of the keys ─▶ run the function ─▶ commit ─▶ Done
+//!        ▲                                 │
+//!        └── lock more, or load ◀── Unlocked, NeedsAll, Miss (context aborted, reply rewound)
+//! ```
+
+use std::sync::Arc;
+
+use engine::{Committed, Context, DbKey, Engine, Lock, Recycled, ShardId, Stop, Ticket};
+use resp::{Args, Mark, Protocol, Reply};
+use smallvec::SmallVec;
+use wal::Position;
+
+use crate::cx::{Cx, Env};
+use crate::errors;
+use crate::random::Random;
+use crate::spec::{Flags, Keys, Run, Spec};
+
+/// How often a command is run again before it is refused. Each miss and each further shard costs one run.
+const RUNS_MAX: usize = 10_000;
+
+/// A command with what it needs to know of its client.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The declaration; its arity has been checked.
+    pub spec: &'static Spec,
+    /// Name and arguments.
+    pub args: Args<'a>,
+    /// The client's logical database.
+    pub db: u8,
+    /// The client's protocol.
+    pub protocol: Protocol,
+    /// The moment at which the command runs, unix ms.
+    pub now_ms: i64,
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub enum Ran {
+    /// The reply is written.
+    Done(Done),
+    /// The client waits: it is queued at these keys under the ticket that was given. Nothing was written.
+    Blocked {
+        /// Where it is queued.
+        keys: Vec<DbKey>,
+        /// When it gives up, unix ms.
+        until_ms: Option<i64>,
+        /// What it gets then is a null array, else a null.
+        empty_array: bool,
+    },
+}
+
+/// A command that ran to its end.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Under `always` the reply waits for the log to be durable up to here.
+    pub position: Position,
+    /// Keys that changed and that clients wait for.
+    pub ready: Vec<DbKey>,
+    /// The reply is an error.
+    pub failed: bool,
+    /// Something was written to the log.
+    pub wrote: bool,
+}
+
+/// A command of a transaction.
+pub struct Queued<'a> {
+    /// The declaration.
+    pub spec: &'static Spec,
+    /// Name and arguments.
+    pub args: Args<'a>,
+}
+
+/// What a transaction asks of whoever keeps the session.
+pub trait Host {
+    /// Runs a session command of a transaction and writes its reply. It is called once for each, also when the
+    /// transaction is run again. May change `db`, the database of the commands that follow.
+    fn session(&mut self, command: &Queued<'_>, db: &mut u8, reply: &mut Reply<'_>);
+    /// Asked when all shards of the transaction are locked: whether what was watched is as it was.
+    fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop>;
+}
+
+/// Shards of a command, ascending.
+#[derive(Debug, Clone, Default)]
+struct Shards {
+    some: SmallVec<[ShardId; 4]>,
+    all: bool,
+}
+
+impl Shards {
+    fn add(&mut self, shard: ShardId) {
+        if let Err(at) = self.some.binary_search(&shard) {
+            self.some.insert(at, shard);
+        }
+    }
+
+    fn lock(&self) -> Lock<'_> {
+        if self.all { Lock::All } else { Lock::Some(&self.some) }
+    }
+
+    /// Takes in what a stopped run asks for; answers what else stopped it.
+    fn widen(&mut self, stop: Stop) -> Result<(), Stop> {
+        match stop {
+            // Nothing is at rest elsewhere in this version: a miss is only ever drawn by a test, and running again
+            // is all that loading would be followed by.
+            Stop::Miss(_) => {}
+            Stop::Unlocked(shard) => self.add(shard),
+            Stop::NeedsAll => self.all = true,
+            other => return Err(other),
+        }
+        Ok(())
+    }
+}
+
+/// Runs commands; one a thread.
+pub struct Executor {
+    engine: Arc<Engine>,
+    recycled: Recycled,
+    random: Random,
+    env: Arc<Env>,
+    /// Look-ups by read-only commands that found a key, and that found none.
+    pub hits: u64,
+    /// See `hits`.
+    pub misses: u64,
+}
+
+impl Executor {
+    /// An executor on `engine`; `seed` determines its random numbers.
+    pub fn new(engine: Arc<Engine>, env: Arc<Env>, seed: u64) -> Self {
+        Self { engine, recycled: Recycled::new(), random: Random::new(seed), env, hits: 0, misses: 0 }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The settings that commands read.
+    pub fn env(&self) -> &Arc<Env> {
+        &self.env
+    }
+
+    /// Random numbers, for whoever keeps the session.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// Exchanges the settings that commands read.
+    pub fn set_env(&mut self, env: Arc<Env>) {
+        self.env = env;
+    }
+
+    /// Runs a data command and writes its reply to `out`. With a `ticket` it may block.
+    #[inline]
+    pub fn run(&mut self, call: &Call<'_>, ticket: Option<Ticket>, out: &mut Vec<u8>) -> Ran {
+        let mut shards = Shards::default();
+        self.add_keys(&mut shards, &call.spec.keys, &call.args);
+        let mut reply = Reply::new(out, call.protocol);
+        let mark = reply.mark();
+        for _ in 0..RUNS_MAX {
+            let mut context = self.engine.context(shards.lock(), call.db, call.now_ms, &mut self.recycled);
+            let outcome = Self::once(&mut context, call, &self.env, &mut self.random, ticket.is_some(), &mut reply);
+            let stop = match outcome {
+                Ok(()) => return Ran::Done(self.finish(context, call.spec, mark, &mut reply)),
+                Err(stop) => stop,
+            };
+            reply.rewind(mark);
+            if let (Stop::Block { until_ms, empty_array }, Some(ticket)) = (&stop, ticket) {
+                let (until_ms, empty_array) = (*until_ms, *empty_array);
+                let keys = queue(&mut context, call, ticket);
+                context.abort(&mut self.recycled);
+                return Ran::Blocked { keys, until_ms, empty_array };
+            }
+            context.abort(&mut self.recycled);
+            if let Err(stop) = shards.widen(stop) {
+                return Ran::Done(refuse(&stop, &mut reply));
+            }
+        }
+        reply.error("ERR the command could not be run: the data that it needs kept moving");
+        Ran::Done(Done { failed: true, ..Done::default() })
+    }
+
+    /// Runs the commands of a transaction as one batch and writes the array of their replies.
+    /// If what was watched has changed, writes a null array.
+    pub fn exec(&mut self, queue: &[Queued<'_>], call: &Call<'_>, host: &mut impl Host, out: &mut Vec<u8>) -> Done {
+        let mut shards = Shards::default();
+        for command in queue {
+            self.add_keys(&mut shards, &command.spec.keys, &command.args);
+        }
+        let mut reply = Reply::new(out, call.protocol);
+        let mark = reply.mark();
+        // Replies of session commands, kept for the case that the transaction runs again.
+        let mut sessions: Vec<Option<(Vec<u8>, u8)>> = vec![None; queue.len()];
+        for _ in 0..RUNS_MAX {
+            let mut context = self.engine.context(shards.lock(), call.db, call.now_ms, &mut self.recycled);
+            match self.exec_once(&mut context, queue, call, host, &mut sessions, &mut reply) {
+                Ok(true) => return self.finish_exec(context, mark, &mut reply),
+                Ok(false) => {
+                    context.abort(&mut self.recycled);
+                    reply.rewind(mark);
+                    reply.null_array();
+                    return Done::default();
+                }
+                Err(stop) => {
+                    context.abort(&mut self.recycled);
+                    reply.rewind(mark);
+                    if let Err(stop) = shards.widen(stop) {
+                        return refuse(&stop, &mut reply);
+                    }
+                }
+            }
+        }
+        reply.error("EXECABORT Transaction discarded: the data that it needs kept moving");
+        Done { failed: true, ..Done::default() }
+    }
+
+    fn exec_once(
+        &mut self,
+        context: &mut Context<'_>,
+        queue: &[Queued<'_>],
+        call: &Call<'_>,
+        host: &mut impl Host,
+        sessions: &mut [Option<(Vec<u8>, u8)>],
+        reply: &mut Reply<'_>,
+    ) -> Result<bool, Stop> {
+        if !host.unchanged(context)? {
+            return Ok(false);
+        }
+        reply.array(queue.len());
+        let mut db = call.db;
+        for (command, kept) in queue.iter().zip(sessions) {
+            if matches!(command.spec.run, Run::Data(_)) {
+                let one = Call { spec: command.spec, args: command.args, db, ..*call };
+                self.exec_command(context, &one, reply)?;
+                continue;
+            }
+            let (bytes, after) = kept.get_or_insert_with(|| {
+                let mut bytes = Vec::new();
+                let mut after = db;
+                host.session(command, &mut after, &mut Reply::new(&mut bytes, call.protocol));
+                (bytes, after)
+            });
+            reply.raw(bytes);
+            db = *after;
+        }
+        Ok(true)
+    }
+
+    /// One command of a transaction: its errors are its own, whatever stops the run stops the transaction.
+    fn exec_command(&mut self, context: &mut Context<'_>, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        context.select(call.db);
+        let savepoint = context.savepoint();
+        let mark = reply.mark();
+        match Self::once(context, call, &self.env, &mut self.random, false, reply) {
+            Ok(()) => Ok(()),
+            Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
+                context.restore(savepoint);
+                reply.rewind(mark);
+                refuse(&stop, reply);
+                Ok(())
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    #[inline]
+    fn once(
+        context: &mut Context<'_>,
+        call: &Call<'_>,
+        env: &Env,
+        random: &mut Random,
+        may_block: bool,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Stop> {
+        let Run::Data(function) = call.spec.run else { return Err(errors::NOT_DATA) };
+        let reply = reply.reborrow();
+        let Context { state, out, .. } = context;
+        function(&mut Cx { state, out, args: call.args, reply, env, random, may_block })
+    }
+
+    #[inline]
+    fn finish(&mut self, context: Context<'_>, spec: &Spec, mark: Mark, reply: &mut Reply<'_>) -> Done {
+        if spec.flags.has(Flags::READONLY) {
+            let (hits, misses) = context.state.take_hits_and_misses();
+            self.hits += u64::from(hits);
+            self.misses += u64::from(misses);
+        }
+        self.commit(context, mark, reply)
+    }
+
+    fn finish_exec(&mut self, context: Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
+        self.commit(context, mark, reply)
+    }
+
+    #[inline]
+    fn commit(&mut self, context: Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
+        let wrote = !context.out.is_empty();
+        match context.commit(&mut self.recycled) {
+            Ok(Committed { position, ready }) => Done { position, ready, failed: false, wrote },
+            Err(refusal) => {
+                reply.rewind(mark);
+                refuse(&refusal.into(), reply)
+            }
+        }
+    }
+
+    #[inline]
+    fn add_keys(&self, shards: &mut Shards, keys: &Keys, args: &Args<'_>) {
+        if matches!(keys, Keys::All) {
+            shards.all = true;
+        }
+        keys.each(args, |at| {
+            if let Some(key) = args.get(at) {
+                shards.add(self.engine.shard_of(key));
+            }
+        });
+    }
+}
+
+/// Queues the client at all keys of its command, before anybody else can touch them.
+fn queue(context: &mut Context<'_>, call: &Call<'_>, ticket: Ticket) -> Vec<DbKey> {
+    let mut keys: Vec<DbKey> = Vec::new();
+    call.spec.keys.each(&call.args, |at| {
+        let Some(key) = call.args.get(at) else { return };
+        if keys.iter().any(|(_, known)| **known == *key) {
+            return;
+        }
+        keys.push(context.wait_for(key, ticket).expect("the shards of a command's keys are locked while it runs"));
+    });
+    keys
+}
+
+/// Writes the error that a stop means.
+fn refuse(stop: &Stop, reply: &mut Reply<'_>) -> Done {
+    match stop {
+        Stop::WrongType => reply.error(errors::WRONG_TYPE),
+        Stop::Error(text) => reply.error(text.as_bytes()),
+        Stop::Block { empty_array: true, .. } => reply.null_array(),
+        Stop::Block { .. } => reply.null(),
+        Stop::Miss(_) | Stop::Unlocked(_) | Stop::NeedsAll => unreachable!("the command is run again for these"),
+    }
+    Done { failed: true, ..Done::default() }
+}
