@@ -1,1 +1,2 @@
 //! Keyspaces, shards, state, contexts, expiry: the room where effects become state.
+pub mod value;

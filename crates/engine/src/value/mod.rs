@@ -1,0 +1,41 @@
+//! The values of a shard in RAM: entries of the keyspace and the structures behind each data type.
+//!
+//! Everything here is synchronous, deterministic and single-threaded (a shard's lock guards it), knows no clock and
+//! no random generator: deadlines, `now` and random numbers are handed in. It decides nothing about visibility
+//! either: what has expired stays until its owner removes it.
+//!
+//! ```text
+//!  Table<Entry> ─▶ Entry, 24 bytes ─┬─ Packed: one allocation: header · key · [deadline] · payload
+//!                                   └─ Big: key · deadline · Value ─┬─ String  bytes
+//!                                                                   ├─ Hash    Table of fields
+//!                                                                   ├─ Set     Table of members
+//!                                                                   ├─ ZSet    Table + order-statistic tree
+//!                                                                   └─ List    tree of chunks, by position
+//! ```
+//!
+//! Read first: [`Table`], [`Entry`], [`Limits`].
+
+mod table;
+
+pub use table::{Batches, Table};
+
+/// The key of the hash that orders tables: random per store, so that clients cannot choose collisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seed(pub u64, pub u64);
+
+impl Seed {
+    /// SipHash-1-3 of the bytes under this seed.
+    #[inline]
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        siphasher::sip::SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+    }
+}
+
+/// The next number of the splitmix64 sequence (Steele et al., 2014): spreads one random number over several draws.
+pub(crate) fn mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
