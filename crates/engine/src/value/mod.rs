@@ -15,9 +15,25 @@
 //!
 //! Read first: [`Table`], [`Entry`], [`Limits`].
 
+mod entry;
+mod hash;
+mod limits;
+mod list;
+mod packed;
+mod runs;
+mod set;
 mod table;
+mod text;
+mod tree;
+mod zset;
 
+pub use entry::{Big, Encoding, Entry, Kind};
+pub use hash::{BigHash, FieldRef, HashMut, HashRef, PackedHash};
+pub use limits::Limits;
+pub use list::{BigList, ListMut, ListRange, ListRef, PackedList};
+pub use set::{BigSet, Member, PackedSet, SetMut, SetRef};
 pub use table::{Batches, Table};
+pub use zset::{BigZSet, LexBound, PackedZSet, ScoreBound, ZRange, ZSetMut, ZSetRef};
 
 /// The key of the hash that orders tables: random per store, so that clients cannot choose collisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,3 +55,20 @@ pub(crate) fn mix(state: &mut u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+/// The random number scaled to `0..count`; `None` when that is empty.
+pub(crate) fn below(rand: u64, count: usize) -> Option<usize> {
+    let mut state = rand;
+    (count > 0).then(|| ((u128::from(mix(&mut state)) * count as u128) >> 64) as usize)
+}
+
+/// What the allocator takes for so many bytes (jemalloc: steps of 16, from 128 on four classes per doubling).
+pub(crate) fn size_class(bytes: usize) -> usize {
+    if bytes <= 128 {
+        return bytes.next_multiple_of(16);
+    }
+    bytes.next_multiple_of((bytes - 1).next_power_of_two() / 8)
+}
+
+#[cfg(test)]
+mod tests;

@@ -202,7 +202,7 @@ impl<T> Table<T> {
     /// Visits the items of one segment whose hashes are at or above `from`, and returns where to go on; `None` at
     /// the end. Begin with 0. An item that is there from the first call to the last is visited at least once,
     /// whatever else is inserted or removed between the calls; items of equal hash are visited in one call.
-    pub fn scan(&self, from: u64, rehash: impl Fn(&T) -> u64, mut visit: impl FnMut(&T)) -> Option<u64> {
+    pub fn scan<'a>(&'a self, from: u64, rehash: impl Fn(&T) -> u64, mut visit: impl FnMut(&'a T)) -> Option<u64> {
         let segment = self.segment(self.directory.find(from));
         let whole = segment.prefix() >= from;
         for item in segment.items() {

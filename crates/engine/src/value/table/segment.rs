@@ -3,6 +3,8 @@
 //! The header is one cache line: a lookup reads it, compares all fingerprints with a few word operations, and
 //! touches an item only when its fingerprint matches.
 
+use crate::value::size_class;
+
 /// Items a segment holds before it splits: what leaves the header, with prefix and vector, within 64 bytes.
 pub(super) const MAX_ITEMS: usize = 28;
 
@@ -34,13 +36,7 @@ fn fingerprint(hash: u64) -> u8 {
 /// The items that fit the allocator's size class for at least `wanted` of them (jemalloc: four classes per doubling).
 fn class_capacity<T>(wanted: usize) -> usize {
     let size = size_of::<T>().max(1);
-    let bytes = wanted * size;
-    let class = if bytes <= 128 {
-        bytes.next_multiple_of(16)
-    } else {
-        bytes.next_multiple_of(((bytes - 1).next_power_of_two() / 2).max(64) / 4)
-    };
-    (class / size).max(wanted)
+    (size_class(wanted * size) / size).max(wanted)
 }
 
 impl<T> Segment<T> {
