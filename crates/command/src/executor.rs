@@ -100,6 +100,18 @@ impl Shards {
         if self.all { Lock::All } else { Lock::Some(&self.some) }
     }
 
+    #[inline]
+    fn add_keys(&mut self, engine: &Engine, keys: &Keys, args: &Args<'_>) {
+        if matches!(keys, Keys::All) {
+            self.all = true;
+        }
+        keys.each(args, |at| {
+            if let Some(key) = args.get(at) {
+                self.add(engine.shard_of(key));
+            }
+        });
+    }
+
     /// Takes in what a stopped run asks for; answers what else stopped it.
     fn widen(&mut self, stop: Stop) -> Result<(), Stop> {
         match stop {
@@ -117,19 +129,23 @@ impl Shards {
 /// Runs commands; one a thread.
 pub struct Executor {
     engine: Arc<Engine>,
+    tools: Tools,
+}
+
+/// What runs use and leave behind, apart from the engine that they borrow from.
+struct Tools {
     recycled: Recycled,
     random: Random,
     env: Arc<Env>,
-    /// Look-ups by read-only commands that found a key, and that found none.
-    pub hits: u64,
-    /// See `hits`.
-    pub misses: u64,
+    hits: u64,
+    misses: u64,
 }
 
 impl Executor {
     /// An executor on `engine`; `seed` determines its random numbers.
     pub fn new(engine: Arc<Engine>, env: Arc<Env>, seed: u64) -> Self {
-        Self { engine, recycled: Recycled::new(), random: Random::new(seed), env, hits: 0, misses: 0 }
+        let tools = Tools { recycled: Recycled::new(), random: Random::new(seed), env, hits: 0, misses: 0 };
+        Self { engine, tools }
     }
 
     /// The engine.
@@ -139,41 +155,58 @@ impl Executor {
 
     /// The settings that commands read.
     pub fn env(&self) -> &Arc<Env> {
-        &self.env
+        &self.tools.env
     }
 
     /// Random numbers, for whoever keeps the session.
     pub fn random(&mut self) -> &mut Random {
-        &mut self.random
+        &mut self.tools.random
     }
 
     /// Exchanges the settings that commands read.
     pub fn set_env(&mut self, env: Arc<Env>) {
-        self.env = env;
+        self.tools.env = env;
+    }
+
+    /// Look-ups by read-only commands that found a key, and that found none, since the last time.
+    pub fn take_hits_and_misses(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.tools.hits), std::mem::take(&mut self.tools.misses))
+    }
+
+    /// A context on the locked shards of `keys`, for whoever keeps the session: WATCH and its kin.
+    pub fn with_keys<R>(&mut self, keys: &[&[u8]], db: u8, now_ms: i64, run: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        let mut shards = Shards::default();
+        keys.iter().for_each(|key| shards.add(self.engine.shard_of(key)));
+        let mut context = self.engine.context(shards.lock(), db, now_ms, &mut self.tools.recycled);
+        let result = run(&mut context);
+        context.abort(&mut self.tools.recycled);
+        result
     }
 
     /// Runs a data command and writes its reply to `out`. With a `ticket` it may block.
     #[inline]
     pub fn run(&mut self, call: &Call<'_>, ticket: Option<Ticket>, out: &mut Vec<u8>) -> Ran {
+        let Self { engine, tools } = self;
         let mut shards = Shards::default();
-        self.add_keys(&mut shards, &call.spec.keys, &call.args);
+        shards.add_keys(engine, &call.spec.keys, &call.args);
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
         for _ in 0..RUNS_MAX {
-            let mut context = self.engine.context(shards.lock(), call.db, call.now_ms, &mut self.recycled);
-            let outcome = Self::once(&mut context, call, &self.env, &mut self.random, ticket.is_some(), &mut reply);
-            let stop = match outcome {
-                Ok(()) => return Ran::Done(self.finish(context, call.spec, mark, &mut reply)),
+            let mut context = engine.context(shards.lock(), call.db, call.now_ms, &mut tools.recycled);
+            let stop = match tools.once(&mut context, call, ticket.is_some(), &mut reply) {
+                Ok(()) => {
+                    tools.count(&context, call.spec);
+                    return Ran::Done(tools.commit(context, mark, &mut reply));
+                }
                 Err(stop) => stop,
             };
             reply.rewind(mark);
             if let (Stop::Block { until_ms, empty_array }, Some(ticket)) = (&stop, ticket) {
-                let (until_ms, empty_array) = (*until_ms, *empty_array);
                 let keys = queue(&mut context, call, ticket);
-                context.abort(&mut self.recycled);
-                return Ran::Blocked { keys, until_ms, empty_array };
+                context.abort(&mut tools.recycled);
+                return Ran::Blocked { keys, until_ms: *until_ms, empty_array: *empty_array };
             }
-            context.abort(&mut self.recycled);
+            context.abort(&mut tools.recycled);
             if let Err(stop) = shards.widen(stop) {
                 return Ran::Done(refuse(&stop, &mut reply));
             }
@@ -185,38 +218,40 @@ impl Executor {
     /// Runs the commands of a transaction as one batch and writes the array of their replies.
     /// If what was watched has changed, writes a null array.
     pub fn exec(&mut self, queue: &[Queued<'_>], call: &Call<'_>, host: &mut impl Host, out: &mut Vec<u8>) -> Done {
+        let Self { engine, tools } = self;
         let mut shards = Shards::default();
         for command in queue {
-            self.add_keys(&mut shards, &command.spec.keys, &command.args);
+            shards.add_keys(engine, &command.spec.keys, &command.args);
         }
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
         // Replies of session commands, kept for the case that the transaction runs again.
         let mut sessions: Vec<Option<(Vec<u8>, u8)>> = vec![None; queue.len()];
         for _ in 0..RUNS_MAX {
-            let mut context = self.engine.context(shards.lock(), call.db, call.now_ms, &mut self.recycled);
-            match self.exec_once(&mut context, queue, call, host, &mut sessions, &mut reply) {
-                Ok(true) => return self.finish_exec(context, mark, &mut reply),
-                Ok(false) => {
-                    context.abort(&mut self.recycled);
-                    reply.rewind(mark);
+            let mut context = engine.context(shards.lock(), call.db, call.now_ms, &mut tools.recycled);
+            let stop = match tools.transaction(&mut context, queue, call, host, &mut sessions, &mut reply) {
+                Ok(true) => return tools.commit(context, mark, &mut reply),
+                Ok(false) => None,
+                Err(stop) => Some(stop),
+            };
+            context.abort(&mut tools.recycled);
+            reply.rewind(mark);
+            match stop.map(|stop| shards.widen(stop)) {
+                Some(Ok(())) => {}
+                Some(Err(stop)) => return refuse(&stop, &mut reply),
+                None => {
                     reply.null_array();
                     return Done::default();
-                }
-                Err(stop) => {
-                    context.abort(&mut self.recycled);
-                    reply.rewind(mark);
-                    if let Err(stop) = shards.widen(stop) {
-                        return refuse(&stop, &mut reply);
-                    }
                 }
             }
         }
         reply.error("EXECABORT Transaction discarded: the data that it needs kept moving");
         Done { failed: true, ..Done::default() }
     }
+}
 
-    fn exec_once(
+impl Tools {
+    fn transaction(
         &mut self,
         context: &mut Context<'_>,
         queue: &[Queued<'_>],
@@ -233,7 +268,7 @@ impl Executor {
         for (command, kept) in queue.iter().zip(sessions) {
             if matches!(command.spec.run, Run::Data(_)) {
                 let one = Call { spec: command.spec, args: command.args, db, ..*call };
-                self.exec_command(context, &one, reply)?;
+                self.command_of_transaction(context, &one, reply)?;
                 continue;
             }
             let (bytes, after) = kept.get_or_insert_with(|| {
@@ -248,12 +283,17 @@ impl Executor {
         Ok(true)
     }
 
-    /// One command of a transaction: its errors are its own, whatever stops the run stops the transaction.
-    fn exec_command(&mut self, context: &mut Context<'_>, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+    /// One command of a transaction: its errors are its own, whatever else stops the run stops the transaction.
+    fn command_of_transaction(
+        &mut self,
+        context: &mut Context<'_>,
+        call: &Call<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Stop> {
         context.select(call.db);
         let savepoint = context.savepoint();
         let mark = reply.mark();
-        match Self::once(context, call, &self.env, &mut self.random, false, reply) {
+        match self.once(context, call, false, reply) {
             Ok(()) => Ok(()),
             Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
                 context.restore(savepoint);
@@ -267,31 +307,25 @@ impl Executor {
 
     #[inline]
     fn once(
+        &mut self,
         context: &mut Context<'_>,
         call: &Call<'_>,
-        env: &Env,
-        random: &mut Random,
         may_block: bool,
         reply: &mut Reply<'_>,
     ) -> Result<(), Stop> {
         let Run::Data(function) = call.spec.run else { return Err(errors::NOT_DATA) };
-        let reply = reply.reborrow();
         let Context { state, out, .. } = context;
-        function(&mut Cx { state, out, args: call.args, reply, env, random, may_block })
+        let (env, random) = (&*self.env, &mut self.random);
+        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block })
     }
 
     #[inline]
-    fn finish(&mut self, context: Context<'_>, spec: &Spec, mark: Mark, reply: &mut Reply<'_>) -> Done {
+    fn count(&mut self, context: &Context<'_>, spec: &Spec) {
         if spec.flags.has(Flags::READONLY) {
             let (hits, misses) = context.state.take_hits_and_misses();
             self.hits += u64::from(hits);
             self.misses += u64::from(misses);
         }
-        self.commit(context, mark, reply)
-    }
-
-    fn finish_exec(&mut self, context: Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
-        self.commit(context, mark, reply)
     }
 
     #[inline]
@@ -304,18 +338,6 @@ impl Executor {
                 refuse(&refusal.into(), reply)
             }
         }
-    }
-
-    #[inline]
-    fn add_keys(&self, shards: &mut Shards, keys: &Keys, args: &Args<'_>) {
-        if matches!(keys, Keys::All) {
-            shards.all = true;
-        }
-        keys.each(args, |at| {
-            if let Some(key) = args.get(at) {
-                shards.add(self.engine.shard_of(key));
-            }
-        });
     }
 }
 

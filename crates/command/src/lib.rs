@@ -19,6 +19,8 @@
 pub mod cx;
 pub mod errors;
 mod executor;
+#[cfg(test)]
+mod harness;
 mod keys;
 pub mod parse;
 mod random;

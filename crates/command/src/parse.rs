@@ -93,8 +93,16 @@ mod tests {
 
     #[test]
     fn floats_are_read_like_strtod_without_blanks() {
-        for (text, value) in [("1", 1.0), ("+1.5", 1.5), ("-inf", f64::NEG_INFINITY), ("0x10", 16.0), ("1e3", 1000.0),
-            (".5", 0.5), ("5.", 5.0), ("0x1p-1", 0.5)] {
+        for (text, value) in [
+            ("1", 1.0),
+            ("+1.5", 1.5),
+            ("-inf", f64::NEG_INFINITY),
+            ("0x10", 16.0),
+            ("1e3", 1000.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("0x1p-1", 0.5),
+        ] {
             assert_eq!(float_opt(text.as_bytes()), Some(value), "{text}");
         }
         for text in ["", " 1", "1 ", "nan", "abc", "1e", "--1", "0x", "+-1"] {

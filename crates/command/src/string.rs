@@ -1,6 +1,6 @@
 //! Strings.
 
-use effect::{Deadline, Op};
+use effect::Op;
 
 use crate::cx::Cx;
 use crate::errors;
@@ -58,8 +58,22 @@ fn add(cx: &mut Cx<'_, '_>, delta: i64) -> Outcome {
     Ok(())
 }
 
-/// The whole value of a key becomes `value`, without a deadline.
-#[expect(dead_code, reason = "the family that needs it follows")]
-fn set_plain(cx: &mut Cx<'_, '_>, key: &[u8], value: &[u8]) {
-    cx.out.emit(key, false, Op::Set { value, deadline: Deadline::Clear });
+#[cfg(test)]
+mod tests {
+    use crate::harness::Harness;
+
+    #[test]
+    fn incr_counts_and_survives_a_restart() {
+        let mut h = Harness::new();
+        for n in 1..=100 {
+            h.expect("INCR k", &n.to_string());
+        }
+        h.expect("GET k", "100");
+        h.reopen();
+        h.expect("INCR k", "101");
+        h.expect("DEL k nosuch k", "1");
+        h.expect("GET k", "nil");
+        h.reopen();
+        h.expect("GET k", "nil");
+    }
 }

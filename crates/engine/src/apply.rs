@@ -15,8 +15,8 @@ use crate::guards::Guards;
 use crate::numeric;
 use crate::shard::{DbKey, Shard, is_empty_collection};
 use crate::stop::Place;
-use crate::undo::Undo;
 use crate::typed::{hash_mut, list_mut, set_mut, string, zset_mut};
+use crate::undo::Undo;
 use crate::value::{Entry, Limits};
 
 /// Where undo records go, if the effect may have to be taken back.
@@ -137,11 +137,11 @@ impl Target<'_, '_> {
 
     /// Small values are kept whole for the undo log: cheaper and simpler than by element.
     fn keep_small(&mut self) {
-        if self.undo.is_some()
-            && let Some(entry) = self.find()
-            && matches!(entry, Entry::Packed(..))
-        {
-            let copy = entry.clone();
+        if self.undo.is_none() {
+            return;
+        }
+        if let Some(Entry::Packed(clock, bytes)) = self.find() {
+            let copy = Entry::Packed(clock.clone(), bytes.clone());
             self.note(|name| Undo::Entry(name, Some(copy)));
         }
     }

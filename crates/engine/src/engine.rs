@@ -48,7 +48,14 @@ impl Options {
     /// The defaults, with a clock and entropy.
     pub fn new(clock: WallClock, entropy: [u8; 22]) -> Self {
         let limits = Limits::default();
-        Self { log: wal::Options::default(), clock, entropy, limits, batch_bytes: BATCH_BYTES_MAX, miss_at_random: None }
+        Self {
+            log: wal::Options::default(),
+            clock,
+            entropy,
+            limits,
+            batch_bytes: BATCH_BYTES_MAX,
+            miss_at_random: None,
+        }
     }
 }
 
@@ -140,7 +147,12 @@ impl Shared {
     fn probe(&self) -> Probe {
         match &self.miss_seed {
             None => Probe::default(),
-            Some(seed) => Probe::missing_at_random(seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)),
+            Some(seed) => {
+                // Weyl sequence, finished by the mixer of splitmix64.
+                let z = seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+                let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                Probe::missing_once(z ^ z >> 27)
+            }
         }
     }
 }
@@ -179,7 +191,8 @@ impl Engine {
         identity.save(dir).map_err(io)?;
         log.lock().state().clock.raise_ceiling(identity.ceiling);
         let reaper = Reaper::start().map_err(io)?;
-        let shard = || Mutex::new(Shard { limits: options.limits, ..Shard::default() });
+        let limits = Limits { seed: identity.seed, ..options.limits };
+        let shard = || Mutex::new(Shard { limits, ..Shard::default() });
         let shared = Arc::new(Shared {
             dir: dir.into(),
             group: GroupId(0),
@@ -263,6 +276,7 @@ impl Engine {
 
     /// Changes the sizes at which small collections become large ones.
     pub fn set_limits(&self, limits: Limits) {
+        let limits = Limits { seed: self.shared.seed, ..limits };
         for shard in &self.shared.shards {
             shard.lock().limits = limits;
         }

@@ -11,8 +11,8 @@ use effect::Hlc;
 use crate::engine::Shared;
 use crate::limits::{CEILING_RENEW_MS, EXPIRE_BUDGET, KEEPER_PERIOD_MS, SHARDS};
 use crate::shard::Shard;
-use crate::stop::Place;
 use crate::shard::ShardId;
+use crate::stop::Place;
 
 /// Stops the thread when it is dropped.
 pub(crate) struct Keeper {
@@ -81,7 +81,8 @@ fn renew_ceiling(shared: &Shared, now_ms: i64) {
         (clock.last(), clock.ceiling())
     };
     let near = |hlc: Hlc| ceiling.ms() - hlc.ms() < CEILING_RENEW_MS;
-    if near(last) && near(Hlc::at_ms(now_ms))
+    if near(last)
+        && near(Hlc::at_ms(now_ms))
         && let Err(refusal) = shared.raise_ceiling(last)
     {
         tracing::warn!("{refusal}");

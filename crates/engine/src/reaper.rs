@@ -21,7 +21,8 @@ pub(crate) struct Reaper {
 impl Reaper {
     pub(crate) fn start() -> std::io::Result<Self> {
         let (queue, garbage) = sync_channel::<Garbage>(REAPER_QUEUE);
-        let thread = std::thread::Builder::new().name("reaper".into()).spawn(move || garbage.into_iter().for_each(drop))?;
+        let thread =
+            std::thread::Builder::new().name("reaper".into()).spawn(move || garbage.into_iter().for_each(drop))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 

@@ -90,12 +90,16 @@ impl State<'_> {
                 if seen >= count.max(1) {
                     return Ok(Cursor::at(id, at));
                 }
-                from = tables.table.scan(at, |e| self.shared.order_of(e.key()), |entry| {
-                    seen += 1;
-                    if let Some(entry) = self.live(entry) {
-                        visit(entry);
-                    }
-                });
+                from = tables.table.scan(
+                    at,
+                    |e| self.shared.order_of(e.key()),
+                    |entry| {
+                        seen += 1;
+                        if let Some(entry) = self.live(entry) {
+                            visit(entry);
+                        }
+                    },
+                );
             }
             order = 0;
         }

@@ -111,12 +111,6 @@ impl Shard {
         self.db(db)?.table.find(order, |entry| entry.key() == key)
     }
 
-    /// As [`Shard::find`].
-    #[inline]
-    pub(crate) fn find_mut(&mut self, db: u8, order: u64, key: &[u8]) -> Option<&mut Entry> {
-        self.dbs.get_mut(usize::from(db))?.as_deref_mut()?.table.find_mut(order, |entry| entry.key() == key)
-    }
-
     /// Puts `ticket` behind those that wait for the key already.
     pub(crate) fn add_waiter(&mut self, db: u8, key: &[u8], ticket: Ticket) {
         self.waiters.entry((db, key.into())).or_default().push_back(ticket);
@@ -227,7 +221,8 @@ impl Shard {
     pub(crate) fn reclaim_key(&mut self, db: u8, place: Place, now_ms: i64, shared: &Shared) {
         let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|db| db.as_deref_mut()) else { return };
         let of_place = |e: &Entry| shared.order_of(e.key()) == place.order;
-        let Some(entry) = tables.table.find_mut(place.order, |e| of_place(e) && next_due(e).is_some_and(|d| d <= now_ms))
+        let Some(entry) =
+            tables.table.find_mut(place.order, |e| of_place(e) && next_due(e).is_some_and(|d| d <= now_ms))
         else {
             // Put off, or gone: a key that is due later is noted for then.
             let later = tables.table.find(place.order, of_place).and_then(next_due);

@@ -158,11 +158,7 @@ impl<'e> State<'e> {
 
     /// What `open` finds in the entry at `key`; nothing found means that it is of another type.
     #[inline]
-    fn of_type<'s, T>(
-        &'s self,
-        key: &[u8],
-        open: impl FnOnce(&'s Entry) -> Option<T>,
-    ) -> Result<Option<T>, Stop> {
+    fn of_type<'s, T>(&'s self, key: &[u8], open: impl FnOnce(&'s Entry) -> Option<T>) -> Result<Option<T>, Stop> {
         match self.entry(key)? {
             None => Ok(None),
             Some(entry) => open(entry).ok_or(Stop::WrongType).map(Some),

@@ -54,10 +54,15 @@ fn take_back(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
         Undo::Renamed { from, to, replaced } => {
             let moved = take(guards, shared, &to);
             put(guards, shared, to.0, replaced);
-            put(guards, shared, from.0, moved.map(|mut entry| {
-                entry.rename(&from.1);
-                entry
-            }));
+            put(
+                guards,
+                shared,
+                from.0,
+                moved.map(|mut entry| {
+                    entry.rename(&from.1);
+                    entry
+                }),
+            );
         }
         Undo::Flush(db, tables) => {
             for (shard, table) in guards.iter_mut().zip(tables) {
@@ -125,6 +130,8 @@ fn take_back_part(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
         Undo::Element(_, pos, None) => {
             list_mut(entry, limits).remove(pos);
         }
-        Undo::Entry(..) | Undo::Renamed { .. } | Undo::Flush(..) | Undo::Swap(..) => unreachable!("not about a part of a value"),
+        Undo::Entry(..) | Undo::Renamed { .. } | Undo::Flush(..) | Undo::Swap(..) => {
+            unreachable!("not about a part of a value")
+        }
     });
 }
