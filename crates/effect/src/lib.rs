@@ -17,6 +17,7 @@
 
 pub mod batch;
 pub mod codec;
+pub mod glob;
 pub mod hlc;
 pub mod id;
 pub mod items;

@@ -1,1 +1,2 @@
 //! Listeners, sessions, pub/sub, configuration and the I/O loop.
+pub mod config;
