@@ -75,3 +75,6 @@ pub fn unknown_subcommand(container: &str, given: &[u8]) -> Vec<u8> {
 
 /// A session command was handed to the executor of data commands.
 pub(crate) const NOT_DATA: Stop = Stop::error("ERR this command cannot be run here");
+
+/// A session command said nothing where a transaction needs its reply.
+pub const NOT_IN_TRANSACTION: &str = "ERR this command cannot be run inside a transaction";

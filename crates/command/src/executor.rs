@@ -36,6 +36,17 @@ pub struct Call<'a> {
     pub now_ms: i64,
 }
 
+/// What a command does that finds nothing and may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// It answers at once what it would get in the end.
+    No,
+    /// It queues under this ticket at all its keys.
+    Queue(Ticket),
+    /// It is queued already and stays so.
+    Queued,
+}
+
 /// What became of a command.
 #[derive(Debug)]
 pub enum Ran {
@@ -183,9 +194,9 @@ impl Executor {
         result
     }
 
-    /// Runs a data command and writes its reply to `out`. With a `ticket` it may block.
+    /// Runs a data command and writes its reply to `out`. `wait` says what it does if it finds nothing.
     #[inline]
-    pub fn run(&mut self, call: &Call<'_>, ticket: Option<Ticket>, out: &mut Vec<u8>) -> Ran {
+    pub fn run(&mut self, call: &Call<'_>, wait: Wait, out: &mut Vec<u8>) -> Ran {
         let Self { engine, tools } = self;
         let mut shards = Shards::default();
         shards.add_keys(engine, &call.spec.keys, &call.args);
@@ -193,7 +204,7 @@ impl Executor {
         let mark = reply.mark();
         for _ in 0..RUNS_MAX {
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, &mut tools.recycled);
-            let stop = match tools.once(&mut context, call, ticket.is_some(), &mut reply) {
+            let stop = match tools.once(&mut context, call, wait != Wait::No, &mut reply) {
                 Ok(()) => {
                     tools.count(&context, call.spec);
                     return Ran::Done(tools.commit(context, mark, &mut reply));
@@ -201,10 +212,13 @@ impl Executor {
                 Err(stop) => stop,
             };
             reply.rewind(mark);
-            if let (Stop::Block { until_ms, empty_array }, Some(ticket)) = (&stop, ticket) {
-                let keys = queue(&mut context, call, ticket);
+            if let Stop::Block { until_ms, empty_array } = stop {
+                let keys = match wait {
+                    Wait::Queue(ticket) => queue(&mut context, call, ticket),
+                    Wait::No | Wait::Queued => Vec::new(),
+                };
                 context.abort(&mut tools.recycled);
-                return Ran::Blocked { keys, until_ms: *until_ms, empty_array: *empty_array };
+                return Ran::Blocked { keys, until_ms, empty_array };
             }
             context.abort(&mut tools.recycled);
             if let Err(stop) = shards.widen(stop) {

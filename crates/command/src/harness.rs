@@ -8,7 +8,7 @@ use engine::{Engine, Options, Ticket};
 use resp::{OwnedArgs, Protocol, ReplyDecoder, Value};
 
 use crate::cx::Env;
-use crate::executor::{Call, Executor, Ran};
+use crate::executor::{Call, Executor, Ran, Wait};
 use crate::spec::Run;
 use crate::table;
 
@@ -69,7 +69,7 @@ impl Harness {
         let now_ms = self.clock.load(Ordering::Relaxed);
         let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
         let mut out = Vec::new();
-        match self.executor.run(&call, Some(Ticket(1)), &mut out) {
+        match self.executor.run(&call, Wait::Queue(Ticket(1)), &mut out) {
             Ran::Done(_) => decode(&out),
             Ran::Blocked { keys, .. } => {
                 self.executor.engine().stop_waiting(&keys, Ticket(1));

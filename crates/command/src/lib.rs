@@ -24,11 +24,12 @@ mod harness;
 mod keys;
 pub mod parse;
 mod random;
+mod session;
 pub mod spec;
 mod string;
 pub mod table;
 
 pub use cx::{Cx, Empty, Env};
-pub use executor::{Call, Done, Executor, Host, Queued, Ran};
+pub use executor::{Call, Done, Executor, Host, Queued, Ran, Wait};
 pub use random::Random;
 pub use spec::{Flags, Group, Keys, Outcome, Run, Spec};

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use crate::spec::Spec;
 
 /// The families, in the order of the docs.
-const FAMILIES: [&[Spec]; 2] = [crate::keys::SPECS, crate::string::SPECS];
+const FAMILIES: &[&[Spec]] = &[crate::keys::SPECS, crate::string::SPECS, crate::session::SPECS];
 
 /// Longest name of a command in bytes; longer ones are unknown without looking.
 const NAME_MAX: usize = 32;
@@ -15,7 +15,7 @@ static BY_NAME: LazyLock<NameTable> = LazyLock::new(|| NameTable::new(all()));
 
 /// All commands, in the order of the docs.
 pub fn all() -> impl Iterator<Item = &'static Spec> {
-    FAMILIES.into_iter().flatten()
+    FAMILIES.iter().copied().flatten()
 }
 
 /// The command with this name, in any case.
