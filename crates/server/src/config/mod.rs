@@ -1,9 +1,11 @@
 //! Configuration: every directive declared once in a table, and all that follows from it.
 //!
-//!     redis.conf ─ include ─┐
-//!     standard input ───────┼─▶ lines ─▶ values ─▶ Settings (immutable, shared)
-//!     --flags ──────────────┘              ▲  │
-//!                        CONFIG SET ───────┘  └──▶ CONFIG GET, CONFIG REWRITE, help, manual
+//! ```text
+//! redis.conf ─ include ─┐
+//! standard input ───────┼─▶ lines ─▶ values ─▶ Settings (immutable, shared)
+//! --flags ──────────────┘              ▲  │
+//!                    CONFIG SET ───────┘  └──▶ CONFIG GET, CONFIG REWRITE, help, manual
+//! ```
 //!
 //! It knows no sockets and no sessions, and nothing here applies a setting: whoever owns a resource subscribes and
 //! follows, or refuses, a change. Read first: [`Directive`], [`Config`], [`Settings`].

@@ -6,6 +6,10 @@ use super::{ANY_INT, BYTES, COUNT, NO_FORK, TEXT, byte_range, range};
 use Kind::{Bool, Choice, Directory, Save};
 
 const FSYNC: Kind = Choice(&[("everysec", "everysec"), ("always", "always"), ("no", "no")]);
+/// A batch is one record of the log.
+const MAX_BATCH_BYTES: i128 = wal::MAX_PAYLOAD_BYTES as i128;
+const _: () = assert!(MAX_BATCH_BYTES >= 1 << 30, "the default of max-batch-bytes must be allowed");
+
 const LOG_ALWAYS_ON: &str = "the log is always on: appendfsync says how durable it is";
 const NAMES_FIXED: &str = "the log has names of its own below dir";
 const NEVER_WEAKER: &str = "rewriting the log never makes it less durable";
@@ -22,7 +26,7 @@ pub(super) static PERSISTENCE: &[Directive] = &[
     ),
     Directive::new(
         "max-batch-bytes",
-        byte_range(1 << 20, 2 << 30),
+        byte_range(1 << 20, MAX_BATCH_BYTES),
         "1gb",
         "Largest batch of changes that one command or transaction may make; a larger one is refused.",
     )
