@@ -42,7 +42,7 @@ fn frame_starts(bytes: &[u8]) -> Vec<usize> {
     let mut at = HEADER_BYTES;
     while at < bytes.len() {
         starts.push(at);
-        let length = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let length = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
         at += FRAME_HEADER_BYTES + length as usize;
     }
     assert_eq!(at, bytes.len(), "a closed segment ends with a frame");
@@ -159,6 +159,28 @@ fn a_good_frame_in_another_place_or_log_is_no_record() {
     assert_eq!(recovery.records, 1);
     assert!(matches!(recovery.tail, Tail::Cut { reason: Reason::Checksum, .. }));
     assert_eq!(read_all(&log).len(), 1);
+}
+
+/// What is cut must be gone from the file: else a new record that ends where an old one began would bring it back.
+#[test]
+fn a_record_behind_a_cut_never_comes_back() {
+    let disk = MemDisk::new(1);
+    let (log, _) = open(&disk, &small(4096)).unwrap();
+    append(&log, 1, &[1; 50]).unwrap();
+    append(&log, 1, &[2; 50]).unwrap();
+    log.write_out().unwrap();
+    let disk = disk.restart();
+    drop(log);
+    disk.damage(&names(&disk)[0], HEADER_BYTES + 20, 1);
+    let (log, recovery) = open(&disk, &small(4096)).unwrap();
+    assert!(matches!(recovery.tail, Tail::Cut { .. }));
+    append(&log, 1, &[3; 50]).unwrap();
+    log.write_out().unwrap();
+    let disk = disk.restart();
+    drop(log);
+    let (log, _) = open(&disk, &small(4096)).unwrap();
+    let found: Vec<_> = read_all(&log).into_iter().map(|entry| entry.payload).collect();
+    assert_eq!(found, [vec![3; 50]]);
 }
 
 #[test]

@@ -14,7 +14,8 @@ fn golden() -> Vec<u8> {
     let text = include_str!("golden/v1.hex");
     let digits: Vec<u8> = text.lines().flat_map(|line| line.split('#').next().unwrap_or("").bytes()).collect();
     let digits: Vec<u8> = digits.into_iter().filter(u8::is_ascii_hexdigit).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    let nibble = |digit: u8| (digit as char).to_digit(16).expect("a hexadecimal digit") as u8;
+    digits.chunks(2).map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])).collect()
 }
 
 fn expected() -> Vec<Entry> {

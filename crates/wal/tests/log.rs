@@ -70,10 +70,10 @@ fn records_committed_by_many_threads_are_all_there_and_share_fsyncs() {
 
 /// Copies the segments, not the lock.
 fn wal_copy(from: &std::path::Path, to: &std::path::Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    for entry in std::fs::read_dir(from).expect("listing works") {
+        let entry = entry.expect("listing works");
         if entry.file_name() != "LOCK" {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copying works");
         }
     }
 }
@@ -227,6 +227,26 @@ fn relief_empties_a_buffer_over_its_limit() {
     assert!(over > 10);
     log.write_out().unwrap();
     assert_eq!(read_all(&log).len(), 200);
+}
+
+/// What others write while a sync is under way is not covered by it.
+#[test]
+fn only_what_was_written_before_a_sync_began_is_durable_after_it() {
+    let disk = MemDisk::new(3);
+    let (log, _) = open(&disk, &small(1 << 20)).unwrap();
+    let log = Arc::new(log);
+    let weak = Arc::downgrade(&log);
+    disk.before_sync(move || {
+        if let Some(log) = weak.upgrade() {
+            append(&log, 2, b"late").unwrap();
+            log.write_out().unwrap();
+        }
+    });
+    let end = append(&log, 1, b"early").unwrap();
+    log.commit(end).unwrap();
+    assert_eq!(log.durable(), end);
+    assert!(log.written() > end, "writing goes on during a sync");
+    assert_eq!(read_all(&log).len(), 2);
 }
 
 #[test]
