@@ -11,7 +11,9 @@ pub const NOT_A_FLOAT: Stop = Stop::error("ERR value is not a valid float");
 /// A score is no float.
 pub const MIN_OR_MAX_NOT_A_FLOAT: Stop = Stop::error("ERR min or max is not a float");
 /// An option is unknown or stands in the wrong place.
-pub const SYNTAX: Stop = Stop::error("ERR syntax error");
+pub const SYNTAX: Stop = Stop::error(SYNTAX_TEXT);
+/// The text of [`SYNTAX`].
+pub const SYNTAX_TEXT: &str = "ERR syntax error";
 /// There is no such key.
 pub const NO_SUCH_KEY: Stop = Stop::error("ERR no such key");
 /// An index lies outside of the list.

@@ -282,6 +282,11 @@ impl Engine {
         }
     }
 
+    /// TEMP
+    pub fn request_snapshot(&self) -> bool {
+        false
+    }
+
     /// Changes the bound on batches, in bytes.
     pub fn set_batch_bytes(&self, bytes: usize) {
         self.shared.limits.batch_bytes.store(bytes.min(BATCH_BYTES_MAX), Ordering::Relaxed);
