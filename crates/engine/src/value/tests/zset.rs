@@ -110,7 +110,7 @@ fn apply(entry: &mut Entry, limits: &Limits, model: &mut BTreeMap<Vec<u8>, f64>,
             }
         }
         Op::Drain(count) => {
-            for member in model.keys().cloned().take(usize::from(count)).collect::<Vec<_>>() {
+            for member in model.keys().take(usize::from(count)).cloned().collect::<Vec<_>>() {
                 assert_eq!(zset.remove(&member), model.remove(&member));
             }
         }
