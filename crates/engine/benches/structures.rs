@@ -4,6 +4,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use effect::ListPos;
 use engine::value::{Entry, Kind, Limits, Seed, Table};
 use engine::wheel::Wheel;
+use std::collections::HashMap;
 use std::hint::black_box;
 
 const COUNT: u64 = 1_000_000;
@@ -35,6 +36,15 @@ fn name(n: u64) -> [u8; 16] {
 
 fn rehash(entry: &Entry) -> u64 {
     SEED.hash(entry.key())
+}
+
+/// The standard map with one allocation for the key and one for the value: what the machine gives for comparison.
+fn reference(c: &mut Criterion) {
+    let map: HashMap<Box<[u8]>, Box<[u8]>> = (0..COUNT).map(|n| (name(n)[..].into(), [b'v'; 64][..].into())).collect();
+    let mut draw = Draw(1);
+    c.bench_function("reference: get from a HashMap", |b| {
+        b.iter(|| black_box(map.get(&name(draw.next())[..]).map(|value| value[0])))
+    });
 }
 
 fn keyspace(c: &mut Criterion) {
@@ -245,6 +255,6 @@ criterion_group! {
     name = structures;
     config = Criterion::default().sample_size(20).measurement_time(std::time::Duration::from_secs(2))
         .warm_up_time(std::time::Duration::from_millis(500));
-    targets = keyspace, hash, set, zset, list, wheel
+    targets = reference, keyspace, hash, set, zset, list, wheel
 }
 criterion_main!(structures);
