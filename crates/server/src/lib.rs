@@ -1,1 +1,3 @@
 //! Listeners, sessions, pub/sub, configuration and the I/O loop.
+
+pub mod net;
