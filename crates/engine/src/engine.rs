@@ -306,11 +306,6 @@ impl Engine {
         identity.ceiling = self.shared.log.lock().state().clock.last();
         identity.save(&self.shared.dir).map_err(Refusal::Ceiling)
     }
-
-    #[cfg(test)]
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
 }
 
 impl From<Refusal> for crate::stop::Stop {
