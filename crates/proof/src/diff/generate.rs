@@ -85,7 +85,8 @@ impl Generator {
         let name = String::from_utf8_lossy(&words[0]).to_uppercase();
         match name.as_str() {
             "MULTI" if words.len() == 1 => self.multi[session] = true,
-            "EXEC" | "DISCARD" if words.len() == 1 => self.multi[session] = false,
+            // With arguments too: Redis ends a transaction whose EXEC it rejects.
+            "EXEC" | "DISCARD" => self.multi[session] = false,
             _ => {}
         }
         let listing = match name.as_str() {
@@ -101,9 +102,14 @@ impl Generator {
             all.extend(rest.split_whitespace().map(|w| w.as_bytes().to_vec()));
             steps.push(say(all));
         }
+        let stored = if name == "SORT" { sorted_into(&words) } else { None };
+        if name == "DBSIZE" {
+            steps.push(say(atoms::sweep()));
+        }
         steps.push(say(words));
-        // What a random pop left is not the same on both sides, so it goes.
-        if let ("SPOP", Some(key)) = (name.as_str(), key) {
+        // What a random pop or a sort with ties left is not the same on both sides, so it goes.
+        let left = if name == "SPOP" { key } else { stored };
+        if let Some(key) = left {
             steps.push(say(vec![b"DEL".to_vec(), key]));
         }
     }
@@ -182,6 +188,13 @@ impl Generator {
             _ => {}
         }
     }
+}
+
+/// Where a SORT whose order is partly open stores its result.
+fn sorted_into(words: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let find = |word: &str| words.iter().rposition(|w| w.eq_ignore_ascii_case(word.as_bytes()));
+    find("ALPHA").or(find("BY"))?;
+    words.get(find("STORE")? + 1).cloned()
 }
 
 #[cfg(test)]

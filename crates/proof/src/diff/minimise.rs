@@ -61,7 +61,7 @@ fn waits_for_ever(steps: &[Step]) -> bool {
         let name = step.words[0].to_ascii_uppercase();
         match &name[..] {
             b"MULTI" if step.words.len() == 1 => multi[step.session] = true,
-            b"EXEC" | b"DISCARD" if step.words.len() == 1 => multi[step.session] = false,
+            b"EXEC" | b"DISCARD" => multi[step.session] = false,
             _ => {}
         }
         // Any argument that could be an endless timeout counts.

@@ -115,13 +115,13 @@ impl Pair {
                     Verdict::Same => {}
                     Verdict::Allowed(name) => *self.allowed.entry(name).or_default() += 1,
                     Verdict::Different => {
-                        return Ok(Some(Mismatch {
-                            at: done + i,
-                            what: step.to_string(),
-                            is_state: false,
-                            sut: sut.to_string(),
-                            oracle: oracle.to_string(),
-                        }));
+                        let blame = self.contexts[step.session].blame.take();
+                        let (what, sut, oracle) = match blame {
+                            Some((words, a, b)) => (format!("{} (in EXEC)", Step { session: step.session, words }), a, b),
+                            None => (step.to_string(), sut.clone(), oracle.clone()),
+                        };
+                        let (sut, oracle) = (sut.to_string(), oracle.to_string());
+                        return Ok(Some(Mismatch { at: done + i, what, is_state: false, sut, oracle }));
                     }
                 }
             }

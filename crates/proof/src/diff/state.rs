@@ -20,10 +20,10 @@ pub fn compare(pair: &mut Pair, thorough: bool) -> Result<Option<Mismatch>> {
     }
     for db in 0..DATABASES {
         pair.ask(0, &[command(&["SELECT", &db.to_string()])])?;
-        let (sut, oracle) = pair.ask(0, &[command(&["KEYS", "*"]), command(&["DBSIZE"])])?;
+        let (sut, oracle) = pair.ask(0, &[command(&["KEYS", "*"])])?;
         let (mine, theirs) = (sorted(&sut[0]), sorted(&oracle[0]));
-        if mine != theirs || sut[1] != oracle[1] {
-            return Ok(differs(db, "KEYS *", &format!("{:?} {}", mine, sut[1]), &format!("{:?} {}", theirs, oracle[1])));
+        if mine != theirs {
+            return Ok(differs(db, "KEYS *", &format!("{mine:?}"), &format!("{theirs:?}")));
         }
         let keys: Vec<Vec<u8>> = mine.iter().filter_map(|k| k.bytes().map(<[u8]>::to_vec)).collect();
         if let Some(found) = contents(pair, db, &keys)? {
@@ -148,7 +148,7 @@ fn dumps(pair: &mut Pair, db: usize, keys: &[Vec<u8>]) -> Result<Option<Mismatch
             let reply = pair.tell(false, &words)?;
             let copy = pair.tell(false, &reader(&kind[0], &name))?;
             pair.tell(false, &[b"DEL".to_vec(), name.clone()])?;
-            if reply != Value::Simple(b"OK".to_vec()) || normal(&kind[0], &copy) != normal(&kind[0], &original) {
+            if reply != Value::Simple(b"OK".to_vec()) || unsigned(normal(&kind[0], &copy)) != unsigned(normal(&kind[0], &original)) {
                 let whose = if from_oracle { "the oracle's" } else { "its own" };
                 let what = format!("RESTORE of {whose} DUMP of {}", crate::resp::escape(key));
                 return Ok(differs(db, &what, &format!("{reply} {copy}"), &original.to_string()));
@@ -156,6 +156,16 @@ fn dumps(pair: &mut Pair, db: usize, keys: &[Vec<u8>]) -> Result<Option<Mismatch
         }
     }
     Ok(None)
+}
+
+/// A score of -0 may come back as 0: the compact encodings of the payload keep whole numbers as integers.
+fn unsigned(mut parts: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+    for value in parts.iter_mut().flatten() {
+        if matches!(value, Value::Bulk(b) if b == b"-0") {
+            *value = Value::Bulk(b"0".to_vec());
+        }
+    }
+    parts
 }
 
 /// Half of the keys get a deadline that passes before the next look; then they must be gone, on both sides.

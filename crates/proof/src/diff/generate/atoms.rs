@@ -38,6 +38,12 @@ pub fn junk(rng: &mut Rng) -> Vec<u8> {
     rng.pick(JUNK).to_vec()
 }
 
+/// Asks for every key, which makes Redis notice the expired ones: until then its DBSIZE counts them.
+pub fn sweep() -> Vec<Vec<u8>> {
+    let keys = [STRINGS, LISTS, HASHES, SETS, ZSETS, WEIGHTS_OF_SORT, JUNK, MEMBERS].concat();
+    std::iter::once(&b"EXISTS"[..]).chain(keys).map(<[u8]>::to_vec).collect()
+}
+
 fn key(rng: &mut Rng, kind: &str) -> Vec<u8> {
     let pool = match kind {
         "s" => STRINGS,
