@@ -156,3 +156,24 @@ pub const NUMKEYS_NOT_POSITIVE: Stop = Stop::error("ERR numkeys should be greate
 pub const NUMKEYS_TOO_LARGE: Stop = Stop::error("ERR Number of keys can't be greater than number of args");
 /// A limit is negative.
 pub const LIMIT_NEGATIVE: Stop = Stop::error("ERR LIMIT can't be negative");
+
+/// A field's value is no integer.
+pub const HASH_NOT_AN_INTEGER: Stop = Stop::error("ERR hash value is not an integer");
+/// A field's value is no float.
+pub const HASH_NOT_A_FLOAT: Stop = Stop::error("ERR hash value is not a float");
+/// An increment is no number.
+pub const VALUE_NAN_OR_INFINITY: Stop = Stop::error("ERR value is NaN or Infinity");
+/// FIELDS is missing.
+pub const FIELDS_MISSING: Stop = Stop::error("ERR Mandatory argument FIELDS is missing or not at the right position");
+/// The fields are not as many as announced.
+pub const FIELDS_MISMATCH: Stop = Stop::error("ERR The `numfields` parameter must match the number of arguments");
+/// The number of fields is not positive (HEXPIRE and its kin).
+pub const NUMFIELDS_NOT_POSITIVE: Stop = Stop::error("ERR Parameter `numFields` should be greater than 0");
+/// The number of fields is not positive (HTTL, HPERSIST, HGETDEL).
+pub const FIELDS_NOT_POSITIVE: Stop = Stop::error("ERR Number of fields must be a positive integer");
+/// The number of fields is not positive (HGETEX, HSETEX).
+pub const FIELDS_COUNT: Stop = Stop::error("ERR invalid number of fields");
+/// An expiry time is negative.
+pub const EXPIRE_NEGATIVE: Stop = Stop::error("ERR invalid expire time, must be >= 0");
+/// Two conditions that exclude each other.
+pub const ONE_OF_FXX_FNX: Stop = Stop::error("ERR Only one of FXX or FNX arguments can be specified");

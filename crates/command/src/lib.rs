@@ -24,6 +24,7 @@ mod expiry;
 #[cfg(test)]
 #[allow(dead_code, reason = "a tool box: not every family needs all of it")]
 mod harness;
+mod hash;
 mod keys;
 mod long_double;
 #[cfg(test)]
