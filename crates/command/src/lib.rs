@@ -23,6 +23,7 @@ mod executor;
 #[allow(dead_code, reason = "a tool box: not every family needs all of it")]
 mod harness;
 mod keys;
+mod list;
 #[cfg(test)]
 #[allow(dead_code, unused_imports, reason = "a tool box: not every family needs all of it")]
 mod oracle;
