@@ -18,6 +18,24 @@ pub const SYNTAX_TEXT: &str = "ERR syntax error";
 pub const NO_SUCH_KEY: Stop = Stop::error("ERR no such key");
 /// An index lies outside of the list.
 pub const INDEX_OUT_OF_RANGE: Stop = Stop::error("ERR index out of range");
+/// A count is no number, or negative.
+pub const NOT_POSITIVE: Stop = Stop::error("ERR value is out of range, must be positive");
+/// A count or rank is the one integer whose negative is none.
+pub const NOT_NEGATABLE: Stop =
+    Stop::error("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+/// LMPOP and its kin: the count of keys is no number, or not positive.
+pub const NUMKEYS_NOT_POSITIVE: Stop = Stop::error("ERR numkeys should be greater than 0");
+/// LMPOP and its kin: COUNT is no number, or not positive.
+pub const COUNT_NOT_POSITIVE: Stop = Stop::error("ERR count should be greater than 0");
+/// LPOS: RANK 0.
+pub const RANK_ZERO: Stop = Stop::error(
+    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start \
+     from the end of the list",
+);
+/// LPOS: COUNT is no number, or negative.
+pub const COUNT_NEGATIVE: Stop = Stop::error("ERR COUNT can't be negative");
+/// LPOS: MAXLEN is no number, or negative.
+pub const MAXLEN_NEGATIVE: Stop = Stop::error("ERR MAXLEN can't be negative");
 /// The result of an addition does not fit.
 pub const OVERFLOW: Stop = Stop::error("ERR increment or decrement would overflow");
 /// The sum is no number.

@@ -27,6 +27,7 @@ mod harness;
 mod hash;
 mod keys;
 mod long_double;
+mod list;
 #[cfg(test)]
 #[allow(dead_code, unused_imports, reason = "a tool box: not every family needs all of it")]
 mod oracle;

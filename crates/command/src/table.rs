@@ -11,6 +11,7 @@ const FAMILIES: &[&[Spec]] = &[
     crate::string::SPECS,
     crate::bitmap::SPECS,
     crate::hash::SPECS,
+    crate::list::SPECS,
     crate::set::SPECS,
     crate::session::SPECS,
 ];
