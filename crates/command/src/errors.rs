@@ -164,12 +164,8 @@ pub(crate) const NOT_DATA: Stop = Stop::error("ERR this command cannot be run he
 /// A session command said nothing where a transaction needs its reply.
 pub const NOT_IN_TRANSACTION: &str = "ERR this command cannot be run inside a transaction";
 
-/// A count must be positive.
-pub const NOT_POSITIVE: Stop = Stop::error("ERR value is out of range, must be positive");
 /// A count is out of range.
 pub const OUT_OF_RANGE: Stop = Stop::error("ERR value is out of range");
-/// The number of keys must be positive.
-pub const NUMKEYS_NOT_POSITIVE: Stop = Stop::error("ERR numkeys should be greater than 0");
 /// More keys are announced than given.
 pub const NUMKEYS_TOO_LARGE: Stop = Stop::error("ERR Number of keys can't be greater than number of args");
 /// A limit is negative.
