@@ -5,6 +5,8 @@
 //!
 //! *Invariant:* applying the same effects in the same order to the same state gives the same state.
 
+use std::sync::atomic::Ordering;
+
 use effect::{
     Deadline, Effect, Folded, Item, ItemValue, KeyHash, Kind, ListPos, Op, Part, Patch, Side,
     items::{Ids, Items, Runs, Values},
@@ -420,6 +422,7 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
 
 fn flush_db(guards: &mut Guards<'_>, shared: &Shared, db: u8, undo: UndoLog<'_>) {
     debug_assert!(guards.is_all(), "a whole database changes only with every shard locked");
+    shared.generation.fetch_add(1, Ordering::AcqRel);
     let tables: Vec<_> = guards.iter_mut().map(|shard| shard.set_db(db, None)).collect();
     match undo {
         Some(undo) => undo.push(Undo::Flush(db, tables)),
