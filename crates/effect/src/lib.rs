@@ -1,1 +1,36 @@
-//! The vocabulary of change: effects, batches, identities and clocks. Pure: no I/O, no clock, no runtime.
+//! The vocabulary of change: what a command did, as bytes that every other part understands.
+//!
+//! It is the format of the log, of replication and of recovery. It is not state: nothing here knows what a key
+//! holds, reads a clock, draws a random number or does I/O.
+//!
+//! ```text
+//! command ─Op─▶ BatchBuf ─stamp(seq, hlc)─▶ bytes ─▶ log, peers
+//!                                             │
+//!                           Batch ◀─decode────┘ ─Effects─▶ apply
+//! ```
+//!
+//! Read first: [`Op`], [`BatchBuf`], [`Batch`].
+//!
+//! *Invariant:* every format here has a golden file; numbers of operations, kinds and merge rules are never reused.
+//! *Invariant:* bytes from outside are read or refused, with an offset; nothing here panics on them or allocates more
+//! than they are long.
+
+pub mod batch;
+pub mod codec;
+pub mod glob;
+pub mod hlc;
+pub mod id;
+pub mod items;
+pub mod op;
+pub mod pos;
+pub mod value;
+pub mod wire;
+
+pub use batch::{Batch, BatchBuf, BatchMark, Effects};
+pub use hlc::{Hlc, HlcClock, Tick};
+pub use id::{Dot, GroupId, HashSeed, KeyHash, KeyspaceId, Origin, Slot};
+pub use items::{Item, ItemValue, Seq, SeqBuf};
+pub use op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
+pub use pos::{ListPos, PathStep};
+pub use value::{Folded, FoldedWriter, Part};
+pub use wire::WireError;

@@ -1,1 +1,54 @@
-//! Keyspaces, shards, state, contexts, expiry: the room where effects become state.
+//! The engine: where effects become state.
+//!
+//! It holds all keys in RAM, in 256 shards of one lock each, and the log of their changes. It is not a server: it knows
+//! no client, no protocol and no command.
+//!
+//! ```text
+//!              ┌──────────── Context ────────────┐
+//!  command ──▶ │ State (read, may Miss)          │ commit ─▶ log (dots, HLC, position: one critical section)
+//!              │ Emitter (effects, one batch)    │    └────▶ apply ─▶ shards ─▶ waiters, watches
+//!              └─────────────────────────────────┘
+//!  recovery ── log ─▶ apply ─▶ shards            keeper ─▶ reclaims what has expired, keeps the ceiling ahead
+//! ```
+//!
+//! Read first: [`Engine`], [`Context`], [`State`].
+//!
+//! *Invariant:* state changes only through `apply(effect)`; reclaiming what every reader already hides is no change.
+//! *Invariant:* log order is dot order, and per key the order in which effects were applied.
+//! *Invariant:* whatever a context settled is either committed whole or undone before its locks drop.
+
+mod apply;
+mod context;
+mod digest;
+mod emitter;
+mod engine;
+mod error;
+mod guards;
+mod identity;
+mod keeper;
+pub mod limits;
+pub mod numeric;
+mod reaper;
+mod recover;
+mod scan;
+mod shard;
+mod state;
+mod stop;
+mod typed;
+mod undo;
+pub mod value;
+mod view;
+pub mod wheel;
+
+pub use context::{Committed, Context, Recycled, Savepoint, settle};
+pub use digest::{Digest, digest_value, fold, unfold};
+pub use emitter::Emitter;
+pub use engine::{Engine, Lock, Options, Sequencer, WallClock};
+pub use error::{OpenError, Refusal};
+pub use identity::Identity;
+pub use scan::Cursor;
+pub use shard::{DbKey, ShardId, Ticket, WatchFlag};
+pub use state::State;
+pub use stop::{Miss, Place, Stop};
+pub use value::{Encoding, Entry, FieldRef, LexBound, Limits, ListRange, Member, ScoreBound, ZRange};
+pub use view::{HashView, ListView, SetView, ZSetView};

@@ -1,0 +1,185 @@
+//! Runs commands in tests: a real engine in a temporary directory whose state misses at random, a clock that the test
+//! sets, replies as values.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use engine::{Engine, Options, Ticket};
+use resp::{OwnedArgs, Protocol, ReplyDecoder, Value};
+
+use crate::cx::Env;
+use crate::executor::{Call, Executor, Ran, Wait};
+use crate::spec::Run;
+use crate::table;
+
+/// See the module.
+pub(crate) struct Harness {
+    executor: Executor,
+    dir: tempfile::TempDir,
+    clock: Arc<AtomicI64>,
+    /// The logical database of the commands.
+    pub(crate) db: u8,
+    /// The protocol of the replies.
+    pub(crate) protocol: Protocol,
+}
+
+impl Harness {
+    /// An empty database at 1,700,000,000,000 ms.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
+        let executor = Self::open(&dir, &clock);
+        Self { executor, dir, clock, db: 0, protocol: Protocol::Resp2 }
+    }
+
+    fn open(dir: &tempfile::TempDir, clock: &Arc<AtomicI64>) -> Executor {
+        let now = Arc::clone(clock);
+        let mut options = Options::new(Arc::new(move || now.load(Ordering::Relaxed)), [7; 22]);
+        options.miss_at_random = Some(1);
+        let engine = Engine::open(dir.path(), options).expect("the engine opens");
+        Executor::new(Arc::new(engine), Arc::new(Env::default()), 42)
+    }
+
+    /// Lets `ms` pass.
+    pub(crate) fn pass(&self, ms: i64) {
+        self.clock.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Sets the clock.
+    pub(crate) fn set_clock(&self, now_ms: i64) {
+        self.clock.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Puts a value of another type (a set of one member) at `key`, for tests of WRONGTYPE.
+    pub(crate) fn plant_set(&mut self, key: &[u8]) {
+        self.emit(key, |out, key| {
+            let mut ids = out.items(effect::Kind::Set, effect::Merge::LastWriter);
+            ids.push(effect::items::Item { id: b"member", value: effect::items::ItemValue::Member });
+            let (kind, merge) = (effect::Kind::Set, effect::Merge::LastWriter);
+            out.emit(key, true, effect::Op::Put { kind, merge, deadline: effect::Deadline::Keep, items: ids.seq() });
+        });
+    }
+
+    /// Commits effects on `key` that no command under test makes.
+    pub(crate) fn emit(&mut self, key: &[u8], emit: impl FnOnce(&mut engine::Emitter<'_>, &[u8])) {
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let mut recycled = engine::Recycled::new();
+        let mut context = self.executor.engine().context(engine::Lock::All, self.db, now_ms, &mut recycled);
+        emit(&mut context.out, key);
+        context.commit(&mut recycled).expect("a planted value is logged");
+    }
+
+    /// The deadline of `key`: `None` if there is no such key, `Some(None)` if it has none.
+    pub(crate) fn deadline(&mut self, key: &[u8]) -> Option<Option<i64>> {
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let mut recycled = engine::Recycled::new();
+        loop {
+            let context = self.executor.engine().context(engine::Lock::All, self.db, now_ms, &mut recycled);
+            if let Ok(deadline) = context.state.deadline(key) {
+                return deadline;
+            }
+        }
+    }
+
+    /// Runs a command given as words; words may be quoted as in redis-cli.
+    pub(crate) fn run(&mut self, line: &str) -> Value {
+        let args = resp::split_line(line.as_bytes()).expect("the line can be split");
+        self.run_args(&args)
+    }
+
+    /// Runs a command given as bytes.
+    pub(crate) fn run_bytes(&mut self, words: &[&[u8]]) -> Value {
+        let mut args = OwnedArgs::new();
+        words.iter().for_each(|word| args.push(word));
+        self.run_args(&args)
+    }
+
+    /// As [`Harness::run_bytes`], for words that are owned.
+    pub(crate) fn run_words(&mut self, words: &[Vec<u8>]) -> Value {
+        self.run_args(&words.iter().collect::<OwnedArgs>())
+    }
+
+    fn run_args(&mut self, args: &OwnedArgs) -> Value {
+        let args = args.as_args();
+        let name = args.get(0).expect("a command has a name");
+        let mut spec = table::find(name).unwrap_or_else(|| panic!("unknown command {}", name.escape_ascii()));
+        let mut full_name = spec.name.to_owned();
+        if let (Run::Container(_), true) = (spec.run, args.len() > 1) {
+            spec = table::find_sub(spec, &args[1]).expect("a known subcommand");
+            full_name = format!("{full_name}|{}", spec.name);
+        }
+        if !spec.takes(args.len()) {
+            return Value::Error(crate::errors::wrong_arity(&full_name).into_bytes());
+        }
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
+        let mut out = Vec::new();
+        match self.executor.run(&call, Wait::Queue(Ticket(1)), &mut out) {
+            Ran::Done(_) => decode(&out),
+            Ran::Blocked { keys, .. } => {
+                self.executor.engine().stop_waiting(&keys, Ticket(1));
+                Value::Simple("BLOCKED".into())
+            }
+        }
+    }
+
+    /// Asserts that a command's reply, printed as redis-cli's raw form with nested arrays in brackets, is this.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, line: &str, reply: &str) {
+        let value = self.run(line);
+        assert_eq!(print(&value), reply, "{line}");
+    }
+
+    /// Closes the database and opens it again: what the log says must be what was there.
+    pub(crate) fn reopen(&mut self) {
+        let before = self.digest();
+        let (dir, clock) = (&self.dir, &self.clock);
+        let old = std::mem::replace(&mut self.executor, Self::open(&tempfile::tempdir().expect("a directory"), clock));
+        let engine = Arc::clone(old.engine());
+        drop(old);
+        let engine = Arc::into_inner(engine).expect("nobody else holds the engine");
+        engine.close().expect("the log can be closed");
+        self.executor = Self::open(dir, clock);
+        assert_eq!(self.digest(), before, "recovery changed the state");
+    }
+
+    /// The digest of all databases.
+    pub(crate) fn digest(&mut self) -> engine::Digest {
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let mut recycled = engine::Recycled::new();
+        loop {
+            let context = self.executor.engine().context(engine::Lock::All, 0, now_ms, &mut recycled);
+            if let Ok(digest) = context.state.digest() {
+                return digest;
+            }
+        }
+    }
+}
+
+fn decode(out: &[u8]) -> Value {
+    let mut decoder = ReplyDecoder::new();
+    decoder.feed(out);
+    let value = decoder.next_value().expect("a reply is well-formed").expect("a reply is whole");
+    assert_eq!(decoder.buffered(), 0, "one reply a command");
+    value
+}
+
+/// A reply in one line: integers and strings as they are, `nil`, arrays in brackets, errors with a leading `-`.
+pub(crate) fn print(value: &Value) -> String {
+    let mut out = Vec::new();
+    value.write(&mut resp::Reply::new(&mut out, Protocol::Resp3));
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(print).collect::<Vec<_>>().join(" ")),
+        other => {
+            let mut text = String::from_utf8_lossy(&out).into_owned();
+            if let Some(bytes) = other.as_bytes().filter(|_| !other.is_error()) {
+                text = String::from_utf8_lossy(bytes).into_owned();
+            } else if text == "_\r\n" {
+                text = "nil".into();
+            } else if text.starts_with([':', ',', '+', '#']) {
+                text.remove(0);
+            }
+            text.trim_end().to_owned()
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One command's effects, or one EXEC's, or one script's: logged, shipped and applied together or not at all.
+//!
+//! ```text
+//! batch := version u8 ‖ flags u8 ‖ group u32 LE ‖ origin u64 LE ‖ first_seq u64 LE ‖ hlc u64 LE
+//!          ‖ [context] ‖ [trace 24 bytes] ‖ count varint ‖ effect*
+//! flags  : bit 0 context follows, bit 1 trace context follows
+//! context := count varint ‖ (origin u64 LE ‖ seq varint)*     what the origin had applied before this batch
+//! ```
+//! Effect `i` of a batch has the dot `(origin, first_seq + i)` and the timestamp `hlc + i`.
+
+use crate::codec::{self, DotShape};
+use crate::hlc::Hlc;
+use crate::id::{Dot, GroupId, Origin};
+use crate::items::Seq;
+use crate::op::Effect;
+use crate::wire::{Reader, WireError};
+
+/// The version that this code writes.
+pub const BATCH_VERSION: u8 = 1;
+/// Bytes before the count of a batch without context and trace.
+const HEADER_BYTES: usize = 30;
+const ORIGIN_AT: usize = 6;
+const SEQ_AT: usize = 14;
+const HLC_AT: usize = 22;
+const HAS_CONTEXT: u8 = 1;
+const HAS_TRACE: u8 = 2;
+
+/// Trace id (16 bytes) and span id (8 bytes) of the W3C trace context.
+pub type TraceContext = [u8; 24];
+
+/// A batch under construction. It is reused from command to command.
+///
+/// Its effects are complete bytes as soon as they are pushed; sequence number and timestamp are filled in by
+/// [`BatchBuf::stamp`], in the sequencer's critical section.
+#[derive(Debug)]
+pub struct BatchBuf {
+    header: [u8; HEADER_BYTES],
+    effects: Vec<u8>,
+    count: u64,
+    home: u64,
+}
+
+/// The length of a batch's effects at some moment: a point to go back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchMark {
+    bytes: usize,
+    count: u64,
+}
+
+impl BatchMark {
+    /// The beginning of every batch.
+    pub const START: Self = Self { bytes: 0, count: 0 };
+}
+
+impl BatchBuf {
+    /// An empty batch of `origin` in `group`.
+    pub fn new(group: GroupId, origin: Origin) -> Self {
+        let mut header = [0; HEADER_BYTES];
+        header[0] = BATCH_VERSION;
+        header[2..6].copy_from_slice(&group.0.to_le_bytes());
+        header[ORIGIN_AT..SEQ_AT].copy_from_slice(&origin.0.to_le_bytes());
+        Self { header, effects: Vec::new(), count: 0, home: origin.0 }
+    }
+
+    /// The origin whose batch this is.
+    pub fn origin(&self) -> Origin {
+        Origin(self.home)
+    }
+
+    /// Adds an effect.
+    #[inline]
+    pub fn push(&mut self, effect: &Effect<'_>) {
+        codec::encode(effect, self.home, &mut self.effects);
+        self.count += 1;
+    }
+
+    /// How many effects.
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether nothing was pushed.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The encoded size in bytes.
+    pub fn size(&self) -> usize {
+        HEADER_BYTES + 10 + self.effects.len()
+    }
+
+    /// Where the batch ends now.
+    pub fn mark(&self) -> BatchMark {
+        BatchMark { bytes: self.effects.len(), count: self.count }
+    }
+
+    /// Drops what was pushed since `mark`.
+    pub fn rewind(&mut self, mark: BatchMark) {
+        self.effects.truncate(mark.bytes);
+        self.count = mark.count;
+    }
+
+    /// Empties the batch; memory beyond what ordinary commands need is given back.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.effects.clear();
+        self.count = 0;
+        if self.effects.capacity() > KEEP_BYTES {
+            self.effects = Vec::with_capacity(KEEP_BYTES);
+        }
+    }
+
+    /// The effects since `mark`, which must come from this batch.
+    pub fn effects_since(&self, mark: BatchMark) -> Effects<'_> {
+        Effects { home: self.home, left: self.count - mark.count, reader: Reader::new(&self.effects[mark.bytes..]) }
+    }
+
+    /// Fills in what the sequencer gave.
+    #[inline]
+    pub fn stamp(&mut self, first_seq: u64, hlc: Hlc) {
+        self.header[SEQ_AT..HLC_AT].copy_from_slice(&first_seq.to_le_bytes());
+        self.header[HLC_AT..HEADER_BYTES].copy_from_slice(&hlc.0.to_le_bytes());
+    }
+
+    /// Hands the parts of the encoded batch, to be written one behind the other.
+    #[inline]
+    pub fn parts<R>(&self, write: impl FnOnce(&[&[u8]]) -> R) -> R {
+        let mut count = [0u8; 10];
+        let mut value = self.count;
+        let mut len = 0;
+        loop {
+            count[len] = value as u8 & 0x7f;
+            value >>= 7;
+            if value == 0 {
+                len += 1;
+                break;
+            }
+            count[len] |= 0x80;
+            len += 1;
+        }
+        write(&[&self.header, &count[..len], &self.effects])
+    }
+
+    /// The encoded batch in one piece.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.parts(|parts| parts.concat())
+    }
+}
+
+/// What an empty batch buffer keeps of its memory.
+const KEEP_BYTES: usize = 64 << 10;
+
+/// A batch as it stands in the log or on the wire.
+#[derive(Debug, Clone)]
+pub struct Batch<'a> {
+    /// The group that orders it.
+    pub group: GroupId,
+    /// The identity of its first effect.
+    pub first: Dot,
+    /// The timestamp of its first effect.
+    pub hlc: Hlc,
+    /// What the origin had applied, where the batch says so.
+    pub context: Option<Seq<'a, DotShape>>,
+    /// The trace that the batch belongs to.
+    pub trace: Option<TraceContext>,
+    count: u64,
+    effects: Reader<'a>,
+}
+
+impl<'a> Batch<'a> {
+    /// Reads a batch. Its effects are checked as they are iterated.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut from = Reader::new(bytes);
+        if from.u8()? != BATCH_VERSION {
+            return Err(WireError::Invalid { what: "batch version", at: 0 });
+        }
+        let flags = from.u8()?;
+        if flags & !(HAS_CONTEXT | HAS_TRACE) != 0 {
+            return Err(WireError::Invalid { what: "batch flags", at: 1 });
+        }
+        let group = from.take(4)?.try_into().expect("take returned four bytes");
+        let (origin, seq, hlc) = (Origin(from.u64()?), from.u64()?, Hlc(from.u64()?));
+        let context = if flags & HAS_CONTEXT != 0 { Some(Seq::decode(DotShape, &mut from)?) } else { None };
+        let trace = match flags & HAS_TRACE {
+            0 => None,
+            _ => Some(from.take(24)?.try_into().expect("take returned 24 bytes")),
+        };
+        let count = from.varint()?;
+        if count > from.remaining() as u64 || seq.checked_add(count).is_none() {
+            return Err(WireError::Invalid { what: "number of effects", at: from.offset() });
+        }
+        let group = GroupId(u32::from_le_bytes(group));
+        Ok(Self { group, first: Dot { origin, seq }, hlc, context, trace, count, effects: from })
+    }
+
+    /// How many effects it says it has.
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether it has no effect.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The effects in order.
+    pub fn effects(&self) -> Effects<'a> {
+        Effects { home: self.first.origin.0, left: self.count, reader: self.effects.clone() }
+    }
+}
+
+/// Iterates over the effects of a batch, checking each.
+#[derive(Debug, Clone)]
+pub struct Effects<'a> {
+    home: u64,
+    left: u64,
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for Effects<'a> {
+    type Item = Result<Effect<'a>, WireError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return match self.reader.remaining() {
+                0 => None,
+                _ => {
+                    let at = self.reader.offset();
+                    self.reader.rest();
+                    Some(Err(WireError::Invalid { what: "bytes behind the last effect", at }))
+                }
+            };
+        }
+        let effect = codec::decode(self.home, &mut self.reader);
+        self.left = if effect.is_ok() { self.left - 1 } else { 0 };
+        if effect.is_err() {
+            self.reader.rest();
+        }
+        Some(effect)
+    }
+}

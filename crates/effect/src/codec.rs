@@ -1,0 +1,393 @@
+//! Effects as bytes.
+//!
+//! ```text
+//! effect := op u8 ‖ flags u8 ‖ keyspace varint ‖ db u8 ‖ key ‖ [deps] ‖ [deadline zigzag] ‖ body
+//! flags   : bit 0 fresh, bit 1 deps follow, bits 2-3 deadline (0 clear, 1 keep, 2 at), bit 4 as the op says
+//! deps    := count varint ‖ (origin u64 LE ‖ seq varint)*
+//! ```
+//! Byte strings have their length before them (varint). Numbers of operations are never reused.
+
+use crate::id::{Dot, KeyspaceId, Origin};
+use crate::items::{BytesShape, FieldShape, ItemShape, RunShape, Seq, get_deadline, put_deadline};
+use crate::op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
+use crate::pos::ListPos;
+use crate::value::Folded;
+use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
+
+const FRESH: u8 = 1;
+const DEPS: u8 = 1 << 1;
+const KEEP: u8 = 1 << 2;
+const AT: u8 = 2 << 2;
+const DEADLINE: u8 = 3 << 2;
+const EXTRA: u8 = 1 << 4;
+
+/// The number of each operation on disk and on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Code {
+    Set = 1,
+    AddInt = 2,
+    AddDecimal = 3,
+    MaxBytes = 4,
+    Append = 5,
+    Write = 6,
+    Bits = 7,
+    Put = 8,
+    Drop = 9,
+    FieldDeadlines = 10,
+    Push = 11,
+    Insert = 12,
+    SetAt = 13,
+    Cut = 14,
+    Replace = 15,
+    Expire = 16,
+    Remove = 17,
+    Rename = 18,
+    Noop = 19,
+    Bind = 20,
+    Verdict = 21,
+    Snapshot = 22,
+    FlushDb = 23,
+    FlushAll = 24,
+    SwapDb = 25,
+    Serialize = 26,
+}
+
+const CODES: [Code; 26] = [
+    Code::Set,
+    Code::AddInt,
+    Code::AddDecimal,
+    Code::MaxBytes,
+    Code::Append,
+    Code::Write,
+    Code::Bits,
+    Code::Put,
+    Code::Drop,
+    Code::FieldDeadlines,
+    Code::Push,
+    Code::Insert,
+    Code::SetAt,
+    Code::Cut,
+    Code::Replace,
+    Code::Expire,
+    Code::Remove,
+    Code::Rename,
+    Code::Noop,
+    Code::Bind,
+    Code::Verdict,
+    Code::Snapshot,
+    Code::FlushDb,
+    Code::FlushAll,
+    Code::SwapDb,
+    Code::Serialize,
+];
+
+fn code_of(op: &Op<'_>) -> Code {
+    match op {
+        Op::Set { .. } => Code::Set,
+        Op::AddInt(_) => Code::AddInt,
+        Op::AddDecimal(_) => Code::AddDecimal,
+        Op::MaxBytes(_) => Code::MaxBytes,
+        Op::Patch(Patch::Append(_)) => Code::Append,
+        Op::Patch(Patch::Write { .. }) => Code::Write,
+        Op::Patch(Patch::Bits { .. }) => Code::Bits,
+        Op::Put { .. } => Code::Put,
+        Op::Drop { .. } => Code::Drop,
+        Op::FieldDeadlines(_) => Code::FieldDeadlines,
+        Op::Push { .. } => Code::Push,
+        Op::Insert { .. } => Code::Insert,
+        Op::SetAt { .. } => Code::SetAt,
+        Op::Cut(_) => Code::Cut,
+        Op::Replace { .. } => Code::Replace,
+        Op::Expire(_) => Code::Expire,
+        Op::Remove => Code::Remove,
+        Op::Rename { .. } => Code::Rename,
+        Op::Noop => Code::Noop,
+        Op::Bind(_) => Code::Bind,
+        Op::Verdict { .. } => Code::Verdict,
+        Op::Snapshot { .. } => Code::Snapshot,
+        Op::FlushDb => Code::FlushDb,
+        Op::FlushAll => Code::FlushAll,
+        Op::SwapDb(_) => Code::SwapDb,
+        Op::Serialize(_) => Code::Serialize,
+    }
+}
+
+fn deadline_of(op: &Op<'_>) -> Deadline {
+    match op {
+        Op::Set { deadline, .. } | Op::Put { deadline, .. } | Op::Replace { deadline, .. } => *deadline,
+        _ => Deadline::Clear,
+    }
+}
+
+fn extra_of(op: &Op<'_>) -> bool {
+    match op {
+        Op::Push { side, .. } => *side == Side::Head,
+        Op::Verdict { committed, .. } => *committed,
+        Op::Bind(bind) => bind.exclusive,
+        Op::Serialize(leader) => leader.is_some(),
+        _ => false,
+    }
+}
+
+/// Appends `effect`; `home` is the origin of the batch.
+#[inline]
+pub(crate) fn encode(effect: &Effect<'_>, home: u64, out: &mut Vec<u8>) {
+    let deadline = deadline_of(&effect.op);
+    let mut flags = if effect.fresh { FRESH } else { 0 };
+    flags |= if extra_of(&effect.op) { EXTRA } else { 0 };
+    flags |= if effect.deps.is_empty() { 0 } else { DEPS };
+    flags |= match deadline {
+        Deadline::Clear => 0,
+        Deadline::Keep => KEEP,
+        Deadline::At(_) => AT,
+    };
+    out.push(code_of(&effect.op) as u8);
+    out.push(flags);
+    put_varint(out, u64::from(effect.keyspace.0));
+    out.push(effect.db);
+    put_bytes(out, effect.key);
+    if !effect.deps.is_empty() {
+        effect.deps.encode(out);
+    }
+    if let Deadline::At(ms) = deadline {
+        put_zigzag(out, ms);
+    }
+    encode_body(&effect.op, home, out);
+}
+
+#[inline]
+fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
+    match op {
+        Op::Set { value, .. } => put_bytes(out, value),
+        Op::AddInt(delta) => put_zigzag(out, *delta),
+        Op::AddDecimal(text) => put_bytes(out, text),
+        Op::MaxBytes(bytes) | Op::Patch(Patch::Append(bytes)) => put_bytes(out, bytes),
+        Op::Patch(Patch::Write { offset, bytes }) => {
+            put_varint(out, *offset);
+            put_bytes(out, bytes);
+        }
+        Op::Patch(Patch::Bits { offset, width, value }) => {
+            put_varint(out, *offset);
+            out.push(*width);
+            put_varint(out, *value);
+        }
+        Op::Put { kind, merge, items, .. } => {
+            out.push(*kind as u8);
+            out.push(*merge as u8);
+            items.encode(out);
+        }
+        Op::Drop { kind, ids } => {
+            out.push(*kind as u8);
+            ids.encode(out);
+        }
+        Op::FieldDeadlines(fields) => fields.encode(out),
+        Op::Push { first, values, .. } => {
+            first.encode(home, out);
+            values.encode(out);
+        }
+        Op::Insert { pos, value } | Op::SetAt { pos, value } => {
+            pos.encode(home, out);
+            put_bytes(out, value);
+        }
+        Op::Cut(runs) => runs.encode(out),
+        Op::Replace { value, .. } => value.encode(out),
+        Op::Expire(deadline) => put_deadline(out, *deadline),
+        Op::Rename { keyspace, db, key } => {
+            put_varint(out, u64::from(keyspace.0));
+            out.push(*db);
+            put_bytes(out, key);
+        }
+        Op::Bind(bind) => {
+            out.extend_from_slice(&bind.hlc.to_le_bytes());
+            bind.keys.encode(out);
+        }
+        Op::Verdict { bind, ballot, .. } => {
+            put_dot(out, *bind);
+            put_varint(out, *ballot);
+        }
+        Op::Snapshot { hlc, writer, value, deadline } => {
+            out.extend_from_slice(&hlc.to_le_bytes());
+            put_dot(out, *writer);
+            put_deadline(out, *deadline);
+            value.encode(out);
+        }
+        Op::SwapDb(other) => out.push(*other),
+        Op::Serialize(Some(leader)) => out.extend_from_slice(&leader.to_le_bytes()),
+        Op::Serialize(None) | Op::Remove | Op::Noop | Op::FlushDb | Op::FlushAll => {}
+    }
+}
+
+/// Reads one effect; everything in it is checked.
+#[inline]
+pub(crate) fn decode<'a>(home: u64, from: &mut Reader<'a>) -> Result<Effect<'a>, WireError> {
+    let at = from.offset();
+    let code = from.u8()?;
+    let code = *CODES.get(usize::from(code).wrapping_sub(1)).ok_or(WireError::Invalid { what: "operation", at })?;
+    let flags = from.u8()?;
+    let keyspace = keyspace(from)?;
+    let db = from.u8()?;
+    let key = from.bytes()?;
+    let deps = if flags & DEPS != 0 { Seq::decode(DotShape, from)? } else { Seq::empty(DotShape) };
+    let deadline = match flags & DEADLINE {
+        0 => Deadline::Clear,
+        KEEP => Deadline::Keep,
+        AT => Deadline::At(from.zigzag()?),
+        _ => return Err(WireError::Invalid { what: "deadline", at }),
+    };
+    let extra = flags & EXTRA != 0;
+    let op = decode_body(code, deadline, extra, home, from)?;
+    Ok(Effect { keyspace, db, key, fresh: flags & FRESH != 0, deps, op })
+}
+
+#[inline]
+fn decode_body<'a>(
+    code: Code,
+    deadline: Deadline,
+    extra: bool,
+    home: u64,
+    from: &mut Reader<'a>,
+) -> Result<Op<'a>, WireError> {
+    Ok(match code {
+        Code::Set => Op::Set { value: from.bytes()?, deadline },
+        Code::AddInt => Op::AddInt(from.zigzag()?),
+        Code::AddDecimal => Op::AddDecimal(from.bytes()?),
+        Code::MaxBytes => Op::MaxBytes(from.bytes()?),
+        Code::Append => Op::Patch(Patch::Append(from.bytes()?)),
+        Code::Write => Op::Patch(Patch::Write { offset: from.varint()?, bytes: from.bytes()? }),
+        Code::Bits => Op::Patch(bits(from)?),
+        Code::Put => {
+            let kind = element_kind(from)?;
+            let merge = merge(from)?;
+            let items = Seq::decode(ItemShape { kind, merge }, from)?;
+            Op::Put { kind, merge, deadline, items }
+        }
+        Code::Drop => Op::Drop { kind: element_kind(from)?, ids: Seq::decode(BytesShape, from)? },
+        Code::FieldDeadlines => Op::FieldDeadlines(Seq::decode(FieldShape, from)?),
+        Code::Push => {
+            let side = if extra { Side::Head } else { Side::Tail };
+            Op::Push { side, first: ListPos::decode(home, from)?, values: Seq::decode(BytesShape, from)? }
+        }
+        Code::Insert => Op::Insert { pos: ListPos::decode(home, from)?, value: from.bytes()? },
+        Code::SetAt => Op::SetAt { pos: ListPos::decode(home, from)?, value: from.bytes()? },
+        Code::Cut => Op::Cut(Seq::decode(RunShape { home }, from)?),
+        Code::Replace => Op::Replace { value: Folded::decode(home, from)?, deadline },
+        Code::Expire => Op::Expire(get_deadline(from)?),
+        Code::Remove => Op::Remove,
+        Code::Rename => Op::Rename { keyspace: keyspace(from)?, db: from.u8()?, key: from.bytes()? },
+        Code::Noop => Op::Noop,
+        Code::Bind => Op::Bind(Bind { hlc: from.u64()?, exclusive: extra, keys: Seq::decode(BindKeyShape, from)? }),
+        Code::Verdict => Op::Verdict { bind: dot(from)?, committed: extra, ballot: from.varint()? },
+        Code::Snapshot => {
+            let (hlc, writer, deadline) = (from.u64()?, dot(from)?, get_deadline(from)?);
+            Op::Snapshot { hlc, writer, deadline, value: Folded::decode(home, from)? }
+        }
+        Code::FlushDb => Op::FlushDb,
+        Code::FlushAll => Op::FlushAll,
+        Code::SwapDb => Op::SwapDb(from.u8()?),
+        Code::Serialize => Op::Serialize(if extra { Some(from.u64()?) } else { None }),
+    })
+}
+
+fn bits<'a>(from: &mut Reader<'a>) -> Result<Patch<'a>, WireError> {
+    let offset = from.varint()?;
+    let (at, width) = (from.offset(), from.u8()?);
+    if !(1..=64).contains(&width) {
+        return Err(WireError::Invalid { what: "width in bits", at });
+    }
+    Ok(Patch::Bits { offset, width, value: from.varint()? })
+}
+
+fn keyspace(from: &mut Reader<'_>) -> Result<KeyspaceId, WireError> {
+    let at = from.offset();
+    u16::try_from(from.varint()?).map(KeyspaceId).map_err(|_| WireError::Invalid { what: "keyspace id", at })
+}
+
+fn element_kind(from: &mut Reader<'_>) -> Result<Kind, WireError> {
+    let at = from.offset();
+    match Kind::from_u8(from.u8()?) {
+        Some(kind @ (Kind::Hash | Kind::Set | Kind::ZSet)) => Ok(kind),
+        _ => Err(WireError::Invalid { what: "kind of elements", at }),
+    }
+}
+
+fn merge(from: &mut Reader<'_>) -> Result<Merge, WireError> {
+    let at = from.offset();
+    Ok(match from.u8()? {
+        0 => Merge::LastWriter,
+        1 => Merge::AddInt,
+        2 => Merge::AddFloat,
+        3 => Merge::MaxInt,
+        4 => Merge::FirstWriter,
+        5 => Merge::MaxBytes,
+        _ => return Err(WireError::Invalid { what: "merge rule", at }),
+    })
+}
+
+/// Appends a dot: `origin u64 LE ‖ seq varint`.
+pub(crate) fn put_dot(out: &mut Vec<u8>, dot: Dot) {
+    out.extend_from_slice(&dot.origin.0.to_le_bytes());
+    put_varint(out, dot.seq);
+}
+
+/// Reads what [`put_dot`] wrote.
+pub(crate) fn dot(from: &mut Reader<'_>) -> Result<Dot, WireError> {
+    Ok(Dot { origin: Origin(from.u64()?), seq: from.varint()? })
+}
+
+/// Dots.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DotShape;
+
+impl crate::items::Shape for DotShape {
+    type Item<'a> = Dot;
+    fn read<'a>(&self, from: &mut Reader<'a>) -> Result<Dot, WireError> {
+        dot(from)
+    }
+    fn write(&self, item: &Dot, out: &mut Vec<u8>) {
+        put_dot(out, *item);
+    }
+}
+
+/// The keys of a bind: `flags u8 (bit 0 written, bit 1 read) ‖ keyspace ‖ db ‖ key ‖ consumed tips`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BindKeyShape;
+
+/// What a transaction did with one key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BindKey<'a> {
+    /// The transaction writes the key.
+    pub written: bool,
+    /// The transaction read or watched the key.
+    pub read: bool,
+    /// The key's keyspace.
+    pub keyspace: KeyspaceId,
+    /// The key's database.
+    pub db: u8,
+    /// The key.
+    pub key: &'a [u8],
+    /// The tips that were seen and are consumed.
+    pub consumed: Seq<'a, DotShape>,
+}
+
+impl crate::items::Shape for BindKeyShape {
+    type Item<'a> = BindKey<'a>;
+    fn read<'a>(&self, from: &mut Reader<'a>) -> Result<BindKey<'a>, WireError> {
+        let flags = from.u8()?;
+        Ok(BindKey {
+            written: flags & 1 != 0,
+            read: flags & 2 != 0,
+            keyspace: keyspace(from)?,
+            db: from.u8()?,
+            key: from.bytes()?,
+            consumed: Seq::decode(DotShape, from)?,
+        })
+    }
+    fn write(&self, item: &BindKey<'_>, out: &mut Vec<u8>) {
+        out.push(u8::from(item.written) | u8::from(item.read) << 1);
+        put_varint(out, u64::from(item.keyspace.0));
+        out.push(item.db);
+        put_bytes(out, item.key);
+        item.consumed.encode(out);
+    }
+}

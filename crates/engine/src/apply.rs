@@ -1,0 +1,442 @@
+//! The one way to change state: `apply(effect)`.
+//!
+//! A local command, recovery, and later a remote replica, Raft and a restore all come through here. It reads no clock
+//! and no random number, and it cannot fail: what an effect asks of a value that is not there has a defined result.
+//!
+//! *Invariant:* applying the same effects in the same order to the same state gives the same state.
+
+use effect::{
+    Deadline, Effect, Folded, Item, ItemValue, KeyHash, Kind, ListPos, Op, Part, Patch, Side,
+    items::{Ids, Items, Runs, Values},
+};
+
+use crate::engine::Shared;
+use crate::guards::Guards;
+use crate::numeric;
+use crate::shard::{DbKey, Shard, is_empty_collection};
+use crate::stop::Place;
+use crate::typed::{hash_mut, list_mut, set_mut, string, zset_mut};
+use crate::undo::Undo;
+use crate::value::{Entry, Limits};
+
+/// Where undo records go, if the effect may have to be taken back.
+pub(crate) type UndoLog<'u> = Option<&'u mut Vec<Undo>>;
+
+/// Applies one effect to the locked shards; those of its keys are among them.
+#[inline]
+pub(crate) fn apply(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, undo: UndoLog<'_>) {
+    match &effect.op {
+        Op::FlushDb => return flush_db(guards, shared, effect.db, undo),
+        Op::FlushAll => return flush_all(guards, shared, undo),
+        Op::SwapDb(other) => return swap(shared, effect.db, *other, undo),
+        Op::Rename { db, key, .. } => return rename(guards, shared, effect, (*db, key), undo),
+        Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => return,
+        _ => {}
+    }
+    let place = Place::from(KeyHash::of(&shared.seed, effect.key));
+    let shard = guards.get_mut(place.shard).expect("the shards of a batch are locked before it is applied");
+    Target { shard, shared, place, db: effect.db, key: effect.key, fresh: effect.fresh, undo }.apply(&effect.op);
+}
+
+/// One key in its locked shard, about to change.
+struct Target<'t, 'u> {
+    shard: &'t mut Shard,
+    shared: &'t Shared,
+    place: Place,
+    db: u8,
+    key: &'t [u8],
+    fresh: bool,
+    undo: UndoLog<'u>,
+}
+
+impl Target<'_, '_> {
+    fn apply(mut self, op: &Op<'_>) {
+        match op {
+            Op::Set { value, deadline } => self.set(value, *deadline),
+            Op::AddInt(delta) => self.string(|old| numeric::add_int(old, *delta)),
+            Op::AddDecimal(delta) => self.string(|old| numeric::add_decimal(old, delta)),
+            Op::MaxBytes(bytes) => self.string(|old| numeric::max_bytes(old, bytes)),
+            Op::Patch(patch) => self.patch(patch),
+            Op::Put { kind, deadline, items, .. } => self.put(*kind, *deadline, items),
+            Op::Drop { kind, ids } => self.drop_elements(*kind, ids),
+            Op::FieldDeadlines(fields) => {
+                for (name, deadline) in fields.iter() {
+                    self.field_deadline(name, deadline);
+                }
+            }
+            Op::Push { side, first, values } => self.push(*side, first, values),
+            Op::Insert { pos, value } => self.element(Kind::List, |t| t.insert_at(pos, value)),
+            Op::SetAt { pos, value } => self.set_at(pos, value),
+            Op::Cut(runs) => self.cut(runs),
+            Op::Replace { value, deadline } => self.replace(value, *deadline),
+            Op::Snapshot { value, deadline, .. } => {
+                self.replace(value, deadline.map_or(Deadline::Clear, Deadline::At));
+            }
+            Op::Expire(deadline) => self.expire(*deadline),
+            Op::Remove => self.remove(),
+            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Rename { .. } => unreachable!("not about one key"),
+            Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => {}
+        }
+    }
+
+    fn name(&self) -> DbKey {
+        (self.db, self.key.into())
+    }
+
+    fn find(&self) -> Option<&Entry> {
+        self.shard.find(self.db, self.place.order, self.key)
+    }
+
+    fn note(&mut self, make: impl FnOnce(DbKey) -> Undo) {
+        let name = if self.undo.is_some() { Some(self.name()) } else { None };
+        if let (Some(undo), Some(name)) = (self.undo.as_deref_mut(), name) {
+            undo.push(make(name));
+        }
+    }
+
+    /// Takes the entry out: into the undo log, or aside to be freed.
+    fn remove(&mut self) {
+        if let Some(old) = self.shard.take(self.db, self.place, self.key, self.shared) {
+            match self.undo {
+                Some(_) => self.note(|name| Undo::Entry(name, Some(old))),
+                None => self.shared.reaper.free_entry(old),
+            }
+        }
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        self.note(|name| Undo::Entry(name, None));
+        self.shard.put(self.db, self.place, entry, self.shared);
+    }
+
+    /// Makes sure that the key holds a value of `kind`: what is fresh, absent or of another type begins empty.
+    fn open(&mut self, kind: Kind) {
+        let found = self.find().map(Entry::kind);
+        if found.is_some_and(|k| self.fresh || k != kind) {
+            self.remove();
+        }
+        self.fresh = false;
+        if found != Some(kind) || self.find().is_none() {
+            self.insert(Entry::empty(kind, self.key, None));
+        }
+    }
+
+    /// Removes the entry if nothing is left in it.
+    fn close(&mut self) {
+        if self.find().is_some_and(is_empty_collection) {
+            self.remove();
+        }
+    }
+
+    fn element(&mut self, kind: Kind, change: impl FnOnce(&mut Self)) {
+        self.open(kind);
+        self.keep_small();
+        change(self);
+        self.close();
+    }
+
+    /// Small values are kept whole for the undo log: cheaper and simpler than by element.
+    fn keep_small(&mut self) {
+        if self.undo.is_none() {
+            return;
+        }
+        if let Some(Entry::Packed(clock, bytes)) = self.find() {
+            let copy = Entry::Packed(clock.clone(), bytes.clone());
+            self.note(|name| Undo::Entry(name, Some(copy)));
+        }
+    }
+
+    /// Notes how a part of a large value is taken back.
+    fn note_part(&mut self, make: impl FnOnce(&Self, DbKey) -> Undo) {
+        if self.undo.is_none() || !self.find().is_some_and(|e| matches!(e, Entry::Big(..))) {
+            return;
+        }
+        let undo = make(self, self.name());
+        if let Some(log) = self.undo.as_deref_mut() {
+            log.push(undo);
+        }
+    }
+
+    #[inline]
+    fn update<R>(&mut self, change: impl FnOnce(&mut Entry, &Limits) -> R) -> Option<R> {
+        self.shard.update(self.db, self.place, self.key, self.shared, change)
+    }
+
+    #[inline]
+    fn set(&mut self, value: &[u8], deadline: Deadline) {
+        let old = self.find().map(|e| (e.kind(), e.deadline()));
+        let deadline = match deadline {
+            Deadline::Clear => None,
+            Deadline::At(ms) => Some(ms),
+            Deadline::Keep => old.and_then(|(_, deadline)| deadline).filter(|_| !self.fresh),
+        };
+        match old {
+            Some((Kind::String, _)) if self.undo.is_none() => {
+                self.update(|entry, _| {
+                    entry.set_bytes(value);
+                    entry.set_deadline(deadline);
+                });
+            }
+            Some(_) => {
+                self.remove();
+                self.insert(Entry::string(self.key, value, deadline));
+            }
+            None => self.insert(Entry::string(self.key, value, deadline)),
+        }
+    }
+
+    /// Replaces a string by a function of itself; its deadline stays.
+    fn string(&mut self, change: impl FnOnce(&[u8]) -> Vec<u8>) {
+        self.open(Kind::String);
+        let old = self.find().map(|e| (change(string(e)), e.deadline()));
+        if let Some((bytes, deadline)) = old {
+            self.set(&bytes, deadline.map_or(Deadline::Clear, Deadline::At));
+        }
+    }
+
+    fn patch(&mut self, patch: &Patch<'_>) {
+        self.open(Kind::String);
+        let len = self.find().map_or(0, |e| string(e).len());
+        let mut bits = [0u8; 9];
+        let (offset, bytes) = match *patch {
+            Patch::Append(bytes) => (len, bytes),
+            Patch::Write { offset, bytes } => (offset as usize, bytes),
+            Patch::Bits { offset, width, value } => {
+                let first = (offset / 8) as usize;
+                let whole = self.find().map_or(&[][..], string);
+                let used = numeric::spliced_bits(whole, offset, width, value, &mut bits);
+                (first, &bits[..used])
+            }
+        };
+        if self.undo.is_some() {
+            let whole = self.find().map_or(&[][..], string);
+            let from = offset.min(len);
+            let old = whole[from..len.min(offset.saturating_add(bytes.len()))].to_vec();
+            self.note(|key| Undo::Bytes { key, len, offset: from, old });
+        }
+        self.update(|entry, _| entry.write_at(offset, bytes));
+    }
+
+    fn put(&mut self, kind: Kind, deadline: Deadline, items: &Items<'_>) {
+        self.open(kind);
+        self.keep_small();
+        for item in items.iter() {
+            match kind {
+                Kind::Hash => self.put_field(deadline, &item),
+                Kind::Set => self.put_member(item.id),
+                Kind::ZSet => self.put_score(&item),
+                Kind::String | Kind::List => {}
+            }
+        }
+        self.close();
+    }
+
+    fn put_field(&mut self, deadline: Deadline, item: &Item<'_>) {
+        let old = self.find().and_then(Entry::hash).and_then(|hash| hash.get(item.id));
+        let deadline = match deadline {
+            Deadline::Clear => None,
+            Deadline::Keep => old.and_then(|f| f.deadline),
+            Deadline::At(ms) => Some(ms),
+        };
+        let owned;
+        let value = match item.value {
+            ItemValue::Bytes(bytes) => bytes,
+            ItemValue::Int(delta) => {
+                owned = numeric::add_int(old.map_or(b"", |f| f.value), delta);
+                &owned
+            }
+            ItemValue::Decimal(delta) => {
+                owned = numeric::add_decimal(old.map_or(b"", |f| f.value), delta);
+                &owned
+            }
+            ItemValue::Member | ItemValue::Score(_) | ItemValue::ScoreDelta { .. } => return,
+        };
+        self.note_part(|t, name| Undo::Field(name, item.id.to_vec(), t.field(item.id)));
+        self.update(|entry, limits| hash_mut(entry, limits).insert(item.id, value, deadline));
+    }
+
+    fn put_member(&mut self, member: &[u8]) {
+        if self.update(|entry, limits| set_mut(entry, limits).insert(member)) == Some(true) {
+            self.note_part(|_, name| Undo::Member(name, member.to_vec(), false));
+        }
+    }
+
+    fn put_score(&mut self, item: &Item<'_>) {
+        let score = match item.value {
+            ItemValue::Score(score) => score,
+            ItemValue::ScoreDelta { from, to } => {
+                let old = self.find().and_then(Entry::zset).and_then(|zset| zset.score(item.id));
+                numeric::add_score(old.unwrap_or(0.0), from, to)
+            }
+            _ => return,
+        };
+        let old = self.update(|entry, limits| zset_mut(entry, limits).insert(item.id, score)).flatten();
+        self.note_part(|_, name| Undo::Score(name, item.id.to_vec(), old));
+    }
+
+    fn drop_elements(&mut self, kind: Kind, ids: &Ids<'_>) {
+        if self.find().map(Entry::kind) != Some(kind) {
+            return;
+        }
+        self.keep_small();
+        for id in ids.iter() {
+            match kind {
+                Kind::Hash => {
+                    self.note_part(|t, name| Undo::Field(name, id.to_vec(), t.field(id)));
+                    self.update(|entry, limits| hash_mut(entry, limits).remove(id));
+                }
+                Kind::Set => {
+                    if self.update(|entry, limits| set_mut(entry, limits).remove(id)) == Some(true) {
+                        self.note_part(|_, name| Undo::Member(name, id.to_vec(), true));
+                    }
+                }
+                Kind::ZSet => {
+                    if let Some(old) = self.update(|entry, limits| zset_mut(entry, limits).remove(id)).flatten() {
+                        self.note_part(|_, name| Undo::Score(name, id.to_vec(), Some(old)));
+                    }
+                }
+                Kind::String | Kind::List => {}
+            }
+        }
+        self.close();
+    }
+
+    /// A field's value and deadline, owned.
+    fn field(&self, name: &[u8]) -> Option<(Vec<u8>, Option<i64>)> {
+        let found = self.find().and_then(Entry::hash).and_then(|hash| hash.get(name));
+        found.map(|f| (f.value.to_vec(), f.deadline))
+    }
+
+    fn field_deadline(&mut self, name: &[u8], deadline: Option<i64>) {
+        let Some((_, old)) = self.field(name) else { return };
+        self.keep_small();
+        self.note_part(|_, key| Undo::FieldDeadline(key, name.to_vec(), old));
+        self.update(|entry, limits| hash_mut(entry, limits).set_deadline(name, deadline));
+    }
+
+    fn push(&mut self, side: Side, first: &ListPos, values: &Values<'_>) {
+        let way = if side == Side::Head { -1 } else { 1 };
+        self.element(Kind::List, |target| {
+            for (i, value) in values.iter().enumerate() {
+                target.insert_at(&first.step(way * i as i64), value);
+            }
+        });
+    }
+
+    fn insert_at(&mut self, pos: &ListPos, value: &[u8]) {
+        if self.update(|entry, limits| list_mut(entry, limits).insert(pos, value)) == Some(true) {
+            self.note_part(|_, name| Undo::Element(name, pos.clone(), None));
+        }
+    }
+
+    /// The value at a position, owned.
+    fn value_at(&self, pos: &ListPos) -> Option<Vec<u8>> {
+        let list = self.find().and_then(Entry::list)?;
+        list.get(list.index_of(pos)?).map(<[u8]>::to_vec)
+    }
+
+    fn set_at(&mut self, pos: &ListPos, value: &[u8]) {
+        if self.find().map(Entry::kind) != Some(Kind::List) {
+            return;
+        }
+        self.keep_small();
+        self.note_part(|t, name| Undo::Element(name, pos.clone(), t.value_at(pos)));
+        self.update(|entry, limits| list_mut(entry, limits).set(pos, value));
+    }
+
+    fn cut(&mut self, runs: &Runs<'_>) {
+        if self.find().map(Entry::kind) != Some(Kind::List) {
+            return;
+        }
+        self.keep_small();
+        for (first, len) in runs.iter() {
+            for i in 0..len {
+                let pos = first.step(i as i64);
+                self.note_part(|t, name| Undo::Element(name, pos.clone(), t.value_at(&pos)));
+                if self.update(|entry, limits| list_mut(entry, limits).remove(&pos)).is_none() {
+                    return;
+                }
+            }
+        }
+        self.close();
+    }
+
+    fn replace(&mut self, value: &Folded<'_>, deadline: Deadline) {
+        let deadline = match deadline {
+            Deadline::Clear => None,
+            Deadline::At(ms) => Some(ms),
+            Deadline::Keep => self.find().and_then(Entry::deadline).filter(|_| !self.fresh),
+        };
+        self.remove();
+        let mut entry = Entry::empty(value.kind(), self.key, None);
+        let limits = &self.shard.limits;
+        value.for_each(|part| match part {
+            Part::String(bytes) => entry.set_bytes(bytes),
+            Part::Field { field, value, deadline } => {
+                hash_mut(&mut entry, limits).insert(field, value, deadline);
+            }
+            Part::Member(member) => {
+                set_mut(&mut entry, limits).insert(member);
+            }
+            Part::Scored(member, score) => {
+                zset_mut(&mut entry, limits).insert(member, score);
+            }
+            Part::Element(pos, value) => {
+                list_mut(&mut entry, limits).insert(&pos, value);
+            }
+        });
+        if !is_empty_collection(&entry) {
+            entry.set_deadline(deadline);
+            self.insert(entry);
+        }
+    }
+
+    fn expire(&mut self, deadline: Option<i64>) {
+        let Some(old) = self.find().map(Entry::deadline) else { return };
+        self.note(|name| Undo::Deadline(name, old));
+        self.update(|entry, _| entry.set_deadline(deadline));
+    }
+}
+
+/// Moves an entry, with its deadline, to another name. Nothing if there is none.
+fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8, &[u8]), undo: UndoLog<'_>) {
+    let locked = "the shards of a batch are locked before it is applied";
+    let from_place = Place::from(KeyHash::of(&shared.seed, effect.key));
+    let to_place = Place::from(KeyHash::of(&shared.seed, to.1));
+    let source = guards.get_mut(from_place.shard).expect(locked);
+    let Some(mut entry) = source.take(effect.db, from_place, effect.key, shared) else { return };
+    entry.rename(to.1);
+    let target = guards.get_mut(to_place.shard).expect(locked);
+    let replaced = target.take(to.0, to_place, to.1, shared);
+    target.put(to.0, to_place, entry, shared);
+    match (undo, replaced) {
+        (Some(undo), replaced) => {
+            undo.push(Undo::Renamed { from: (effect.db, effect.key.into()), to: (to.0, to.1.into()), replaced });
+        }
+        (None, Some(old)) => shared.reaper.free_entry(old),
+        (None, None) => {}
+    }
+}
+
+fn flush_db(guards: &mut Guards<'_>, shared: &Shared, db: u8, undo: UndoLog<'_>) {
+    debug_assert!(guards.is_all(), "a whole database changes only with every shard locked");
+    let tables: Vec<_> = guards.iter_mut().map(|shard| shard.set_db(db, None)).collect();
+    match undo {
+        Some(undo) => undo.push(Undo::Flush(db, tables)),
+        None => shared.reaper.free_dbs(tables),
+    }
+}
+
+fn flush_all(guards: &mut Guards<'_>, shared: &Shared, mut undo: UndoLog<'_>) {
+    let dbs = guards.iter().map(|shard| shard.dbs.len()).max().unwrap_or(0);
+    for db in 0..dbs {
+        flush_db(guards, shared, db as u8, undo.as_deref_mut());
+    }
+}
+
+fn swap(shared: &Shared, a: u8, b: u8, undo: UndoLog<'_>) {
+    shared.swap_dbs(a, b);
+    if let Some(undo) = undo {
+        undo.push(Undo::Swap(a, b));
+    }
+}

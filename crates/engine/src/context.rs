@@ -1,0 +1,218 @@
+//! One command's, EXEC's or script's view of the state and what it changes: begin, settle, savepoint, abort, commit.
+//!
+//! While a context lives it holds the locks of its shards. What it emits is bytes in its batch. `settle` applies
+//! them to the locked state, keeping what is needed to undo them, so that later reads of the same context see them;
+//! `commit` logs the batch and applies what was not settled; dropping the context undoes everything.
+
+use effect::{BatchBuf, BatchMark, Effect, Tick};
+use wal::Position;
+
+use crate::apply::apply;
+use crate::emitter::Emitter;
+use crate::engine::{RECORD_BATCH, Shared};
+use crate::error::Refusal;
+use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
+use crate::state::State;
+use crate::stop::{Place, Stop};
+use crate::undo::undo_to;
+
+/// Memory that contexts hand on from one to the next, one a thread.
+pub struct Recycled {
+    batch: Option<BatchBuf>,
+    memory: Vec<Vec<u8>>,
+}
+
+impl Recycled {
+    /// No memory yet.
+    pub fn new() -> Self {
+        Self { batch: None, memory: Vec::new() }
+    }
+}
+
+impl Default for Recycled {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// See the module.
+pub struct Context<'e> {
+    /// What the command may read.
+    pub state: State<'e>,
+    /// What the command changes.
+    pub out: Emitter<'e>,
+    shared: &'e Shared,
+}
+
+/// A point that a context can go back to.
+#[derive(Debug, Clone, Copy)]
+pub struct Savepoint {
+    batch: BatchMark,
+    undo: usize,
+}
+
+/// What became of a committed context.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// A reply must wait until the log is durable up to here, if the policy is `always`.
+    pub position: Position,
+    /// Keys that changed and that clients wait for, in the order of the changes.
+    pub ready: Vec<DbKey>,
+}
+
+impl<'e> Context<'e> {
+    pub(crate) fn new(shared: &'e Shared, state: State<'e>, recycled: &mut Recycled) -> Self {
+        let batch = recycled.batch.take().unwrap_or_else(|| BatchBuf::new(shared.group, shared.origin));
+        let db = state.db();
+        Self { out: Emitter::new(shared, batch, std::mem::take(&mut recycled.memory), db), state, shared }
+    }
+
+    /// Sends reads and effects to logical database `db`.
+    pub fn select(&mut self, db: u8) {
+        self.state.select(db);
+        self.out.select(db);
+    }
+
+    /// Whether the key's shard is locked by this context.
+    pub fn holds(&self, shard: ShardId) -> bool {
+        self.state.shard(shard).is_ok()
+    }
+
+    /// A point to go back to with [`Context::restore`]. What was emitted so far is settled.
+    pub fn savepoint(&mut self) -> Savepoint {
+        settle(&mut self.state, &mut self.out);
+        Savepoint { batch: self.out.batch.mark(), undo: self.state.undo.len() }
+    }
+
+    /// Takes back everything since `to`.
+    pub fn restore(&mut self, to: Savepoint) {
+        undo_to(&mut self.state, to.undo);
+        self.out.batch.rewind(to.batch);
+        self.out.settled = to.batch;
+    }
+
+    /// Gives up: nothing that was emitted remains.
+    pub fn abort(mut self, recycled: &mut Recycled) {
+        undo_to(&mut self.state, 0);
+        self.recycle(recycled);
+    }
+
+    /// Lets `ticket` wait for `key`, before anybody else can touch it.
+    pub fn wait_for(&mut self, key: &[u8], ticket: Ticket) -> Result<DbKey, Stop> {
+        let db = self.state.physical();
+        let shard = self.state.shard_of_mut(key)?;
+        shard.add_waiter(db, key, ticket);
+        self.shared.count_listener();
+        Ok((db, key.into()))
+    }
+
+    /// Lets `flag` be set when `key` changes from now on.
+    pub fn watch(&mut self, key: &[u8], flag: &WatchFlag) -> Result<DbKey, Stop> {
+        let db = self.state.physical();
+        let shard = self.state.shard_of_mut(key)?;
+        shard.add_watch(db, key, flag);
+        self.shared.count_listener();
+        Ok((db, key.into()))
+    }
+
+    /// Logs and applies everything that was emitted: all of it, or (on an error) none.
+    #[inline]
+    pub fn commit(mut self, recycled: &mut Recycled) -> Result<Committed, Refusal> {
+        if self.out.is_empty() {
+            let position = self.state.applied();
+            self.recycle(recycled);
+            return Ok(Committed { position, ready: Vec::new() });
+        }
+        match self.log() {
+            Ok(position) => {
+                let committed = self.make_visible(position);
+                self.recycle(recycled);
+                Ok(committed)
+            }
+            Err(refusal) => {
+                self.abort(recycled);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn recycle(self, recycled: &mut Recycled) {
+        let (batch, memory) = self.out.into_memory();
+        recycled.batch = Some(batch);
+        recycled.memory = memory;
+    }
+
+    /// Gives the batch its dots, timestamps and place in the log: one critical section.
+    #[inline]
+    fn log(&mut self) -> Result<Position, Refusal> {
+        let (size, limit) = (self.out.batch.size(), self.shared.limits.batch_bytes());
+        if size > limit {
+            return Err(Refusal::BatchTooLarge { size, limit });
+        }
+        loop {
+            let mut log = self.shared.log.lock();
+            let sequencer = log.state();
+            match sequencer.clock.take(self.state.now_ms, self.out.batch.len()) {
+                Tick::At(hlc) => {
+                    let seq = sequencer.next_seq;
+                    self.out.batch.stamp(seq, hlc);
+                    let position = self.out.batch.parts(|parts| log.append(RECORD_BATCH, parts))?;
+                    log.state().next_seq = seq + self.out.batch.len();
+                    return Ok(position);
+                }
+                Tick::NeedsCeiling(hlc) => {
+                    drop(log);
+                    self.shared.raise_ceiling(hlc)?;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn make_visible(&mut self, position: Position) -> Committed {
+        let mut ready = Vec::new();
+        for effect in self.out.batch.effects_since(self.out.settled) {
+            let effect = effect.expect("the context encoded its own batch");
+            apply(&mut self.state.guards, self.shared, &effect, None);
+        }
+        self.state.undo.clear();
+        self.state.set_applied(position);
+        if self.shared.has_listeners() {
+            self.tell_listeners(&mut ready);
+        }
+        Committed { position, ready }
+    }
+
+    #[cold]
+    fn tell_listeners(&mut self, ready: &mut Vec<DbKey>) {
+        let whole = self.out.batch.effects_since(BatchMark::START);
+        for effect in whole {
+            let effect = effect.expect("the context encoded its own batch");
+            self.state.tell_listeners(&effect, ready);
+        }
+    }
+}
+
+impl Drop for State<'_> {
+    fn drop(&mut self) {
+        undo_to(self, 0);
+    }
+}
+
+/// Applies what was emitted since the last time, so that the same context's later reads see it.
+pub fn settle(state: &mut State<'_>, out: &mut Emitter<'_>) {
+    let shared = state.shared;
+    let State { guards, undo, .. } = state;
+    for effect in out.batch.effects_since(out.settled) {
+        let effect: Effect<'_> = effect.expect("the context encoded its own batch");
+        apply(guards, shared, &effect, Some(undo));
+    }
+    out.settled = out.batch.mark();
+}
+
+impl State<'_> {
+    fn shard_of_mut(&mut self, key: &[u8]) -> Result<&mut crate::shard::Shard, Stop> {
+        let place = Place::from(effect::KeyHash::of(&self.shared.seed, key));
+        self.guards.get_mut(place.shard).ok_or(Stop::Unlocked(place.shard))
+    }
+}

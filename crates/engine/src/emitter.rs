@@ -1,0 +1,97 @@
+//! What a command changes: effects, collected into one batch.
+
+use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
+use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, Merge, Op, Origin, Seq, SeqBuf};
+
+use crate::engine::Shared;
+
+/// Collects the effects of one command, EXEC or script.
+///
+/// Nothing that is emitted is visible before it is settled (to the same context) or committed (to all).
+pub struct Emitter<'e> {
+    shared: &'e Shared,
+    db: u8,
+    pub(crate) batch: BatchBuf,
+    /// Up to here the batch has been applied to the state already.
+    pub(crate) settled: BatchMark,
+    memory: Vec<Vec<u8>>,
+}
+
+impl<'e> Emitter<'e> {
+    pub(crate) fn new(shared: &'e Shared, mut batch: BatchBuf, memory: Vec<Vec<u8>>, db: u8) -> Self {
+        batch.clear();
+        let settled = batch.mark();
+        Self { shared, db, batch, settled, memory }
+    }
+
+    pub(crate) fn into_memory(self) -> (BatchBuf, Vec<Vec<u8>>) {
+        (self.batch, self.memory)
+    }
+
+    /// The origin under which this node writes: the owner of the list positions that it opens.
+    pub fn origin(&self) -> Origin {
+        self.batch.origin()
+    }
+
+    /// The logical database that effects go to.
+    pub fn db(&self) -> u8 {
+        self.db
+    }
+
+    /// Sends the following effects to logical database `db`; returns the one before.
+    pub fn select(&mut self, db: u8) -> u8 {
+        std::mem::replace(&mut self.db, db)
+    }
+
+    /// Says that `op` happens to `key`. `fresh`: the command found the key absent or expired.
+    #[inline]
+    pub fn emit(&mut self, key: &[u8], fresh: bool, op: Op<'_>) {
+        let db = self.shared.physical(self.db);
+        let deps = Seq::empty(effect::codec::DotShape);
+        self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db, key, fresh, deps, op });
+    }
+
+    /// Says that the key, which exists, goes.
+    pub fn remove(&mut self, key: &[u8]) {
+        self.emit(key, false, Op::Remove);
+    }
+
+    /// Says that the value at `key` in the current database moves to `to` in logical database `db`.
+    pub fn rename(&mut self, key: &[u8], db: u8, to: &[u8]) {
+        let db = self.shared.physical(db);
+        self.emit(key, false, Op::Rename { keyspace: KeyspaceId::DEFAULT, db, key: to });
+    }
+
+    /// Whether nothing has been emitted.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// A list of identities (or list values) to build; hand it back to [`Emitter::recycle`].
+    pub fn ids(&mut self) -> SeqBuf<BytesShape> {
+        SeqBuf::reuse(BytesShape, self.memory.pop().unwrap_or_default())
+    }
+
+    /// Elements with values to build; hand it back to [`Emitter::recycle`].
+    pub fn items(&mut self, kind: Kind, merge: Merge) -> SeqBuf<ItemShape> {
+        SeqBuf::reuse(ItemShape { kind, merge }, self.memory.pop().unwrap_or_default())
+    }
+
+    /// Fields with deadlines to build; hand it back to [`Emitter::recycle`].
+    pub fn fields(&mut self) -> SeqBuf<FieldShape> {
+        SeqBuf::reuse(FieldShape, self.memory.pop().unwrap_or_default())
+    }
+
+    /// Runs of list positions to build; hand it back to [`Emitter::recycle`].
+    pub fn runs(&mut self) -> SeqBuf<RunShape> {
+        SeqBuf::reuse(RunShape { home: self.origin().0 }, self.memory.pop().unwrap_or_default())
+    }
+
+    /// Takes memory back for the next sequence.
+    pub fn recycle<S: effect::items::Shape>(&mut self, seq: SeqBuf<S>) {
+        let memory = seq.into_memory();
+        if self.memory.len() < 4 && memory.capacity() <= 16 << 10 {
+            self.memory.push(memory);
+        }
+    }
+}

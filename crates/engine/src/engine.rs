@@ -1,0 +1,315 @@
+//! The engine: all shards of a node, their log, and how they are opened, kept and closed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin};
+use parking_lot::Mutex;
+use wal::Log;
+
+use crate::context::{Context, Recycled};
+use crate::error::{OpenError, Refusal};
+use crate::guards::Guards;
+use crate::identity::Identity;
+use crate::keeper::Keeper;
+use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, DATABASES_MAX, SHARDS};
+use crate::reaper::Reaper;
+use crate::recover;
+use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
+use crate::state::State;
+use crate::stop::{Place, Probe};
+use crate::value::Limits;
+
+/// The kind of log record that holds a batch.
+pub(crate) const RECORD_BATCH: wal::Kind = wal::Kind::new(1).expect("1 is a kind of an owner");
+
+/// Answers unix ms.
+pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// How an engine is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// How the log is written.
+    pub log: wal::Options,
+    /// Unix ms, handed in so that tests and simulation own the time.
+    pub clock: WallClock,
+    /// Entropy for a database that is created.
+    pub entropy: [u8; 22],
+    /// Sizes at which small collections become large ones.
+    pub limits: Limits,
+    /// Largest batch in bytes.
+    pub batch_bytes: usize,
+    /// Has state accesses miss at random, by this seed: for tests of commands.
+    pub miss_at_random: Option<u64>,
+}
+
+impl Options {
+    /// The defaults, with a clock and entropy.
+    pub fn new(clock: WallClock, entropy: [u8; 22]) -> Self {
+        let limits = Limits::default();
+        Self {
+            log: wal::Options::default(),
+            clock,
+            entropy,
+            limits,
+            batch_bytes: BATCH_BYTES_MAX,
+            miss_at_random: None,
+        }
+    }
+}
+
+/// What the append lock of the log also protects.
+#[derive(Debug)]
+pub struct Sequencer {
+    pub(crate) next_seq: u64,
+    pub(crate) clock: HlcClock,
+}
+
+/// Bounds that can be changed while commands run.
+#[derive(Debug)]
+pub(crate) struct LiveLimits {
+    batch_bytes: AtomicUsize,
+}
+
+impl LiveLimits {
+    pub(crate) fn batch_bytes(&self) -> usize {
+        self.batch_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// What contexts share.
+pub(crate) struct Shared {
+    pub(crate) dir: PathBuf,
+    pub(crate) group: GroupId,
+    pub(crate) origin: Origin,
+    pub(crate) seed: HashSeed,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
+    /// By shard: when its wheels have work next, unix ms.
+    pub(crate) due: Box<[AtomicI64]>,
+    /// Physical number by logical number.
+    dbs: Box<[AtomicU8]>,
+    pub(crate) log: Log<Sequencer>,
+    pub(crate) limits: LiveLimits,
+    pub(crate) reaper: Reaper,
+    pub(crate) clock: WallClock,
+    identity: Mutex<Identity>,
+    /// Waiters and watches that exist; nobody is told of changes while there is none.
+    listeners: AtomicUsize,
+    miss_seed: Option<AtomicU64>,
+}
+
+impl Shared {
+    /// The physical number of a logical database. Stable while any shard is locked.
+    #[inline]
+    pub(crate) fn physical(&self, db: u8) -> u8 {
+        self.dbs[usize::from(db)].load(Ordering::Relaxed)
+    }
+
+    /// Exchanges two logical databases; every shard is locked.
+    pub(crate) fn swap_dbs(&self, a: u8, b: u8) {
+        let (x, y) = (self.physical(a), self.physical(b));
+        self.dbs[usize::from(a)].store(y, Ordering::Relaxed);
+        self.dbs[usize::from(b)].store(x, Ordering::Relaxed);
+    }
+
+    /// The ordering hash of a key.
+    #[inline]
+    pub(crate) fn order_of(&self, key: &[u8]) -> u64 {
+        Place::from(KeyHash::of(&self.seed, key)).order
+    }
+
+    #[inline]
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.listeners.load(Ordering::Relaxed) != 0
+    }
+
+    pub(crate) fn count_listener(&self) {
+        self.listeners.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn uncount_listener(&self) {
+        self.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Makes a ceiling durable that allows `wanted` and some time beyond it.
+    pub(crate) fn raise_ceiling(&self, wanted: Hlc) -> Result<(), Refusal> {
+        let mut identity = self.identity.lock();
+        let ahead = Hlc::at_ms((self.clock)().max(wanted.ms()) + CEILING_AHEAD_MS);
+        if identity.ceiling < ahead {
+            identity.ceiling = ahead;
+            identity.save(&self.dir).map_err(Refusal::Ceiling)?;
+        }
+        self.log.lock().state().clock.raise_ceiling(identity.ceiling);
+        Ok(())
+    }
+
+    fn probe(&self) -> Probe {
+        match &self.miss_seed {
+            None => Probe::default(),
+            Some(seed) => {
+                // Weyl sequence, finished by the mixer of splitmix64.
+                let z = seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+                let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                Probe::missing_once(z ^ z >> 27)
+            }
+        }
+    }
+}
+
+/// Which shards a command locks.
+#[derive(Debug, Clone, Copy)]
+pub enum Lock<'a> {
+    /// These, ascending and without repetition.
+    Some(&'a [ShardId]),
+    /// All of them.
+    All,
+}
+
+/// All keys of a node, and the log of their changes.
+pub struct Engine {
+    shared: Arc<Shared>,
+    keeper: Option<Keeper>,
+}
+
+impl Engine {
+    /// Opens the database in `dir`, or creates one there.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
+        let found = Identity::load(dir)?;
+        let known = found.is_some();
+        let mut identity = found.unwrap_or_else(|| Identity::mint(options.entropy));
+        let sequencer = Sequencer { next_seq: 1, clock: HlcClock::above(identity.ceiling) };
+        let (log, _) = Log::open(dir.join("log"), options.log.clone(), sequencer)?;
+        let clean = identity.clean == Some(log.end().get());
+        if known && !clean {
+            identity.origin = Origin::new(identity.origin.node(), identity.origin.incarnation().wrapping_add(1).max(1));
+        }
+        identity.clean = None;
+        identity.ceiling = identity.ceiling.max(Hlc::at_ms((options.clock)() + CEILING_AHEAD_MS));
+        let io = |source| OpenError::Io { path: Identity::path(dir), source };
+        identity.save(dir).map_err(io)?;
+        log.lock().state().clock.raise_ceiling(identity.ceiling);
+        let reaper = Reaper::start().map_err(io)?;
+        let limits = Limits { seed: identity.seed, ..options.limits };
+        let shard = || Mutex::new(Shard { limits, ..Shard::default() });
+        let shared = Arc::new(Shared {
+            dir: dir.into(),
+            group: GroupId(0),
+            origin: identity.origin,
+            seed: identity.seed,
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            due: (0..SHARDS).map(|_| AtomicI64::new(i64::MAX)).collect(),
+            dbs: (0..DATABASES_MAX).map(|db| AtomicU8::new(db as u8)).collect(),
+            log,
+            limits: LiveLimits { batch_bytes: AtomicUsize::new(options.batch_bytes) },
+            reaper,
+            clock: options.clock,
+            identity: Mutex::new(identity),
+            listeners: AtomicUsize::new(0),
+            miss_seed: options.miss_at_random.map(AtomicU64::new),
+        });
+        recover::replay(&shared)?;
+        let keeper = Some(Keeper::start(Arc::clone(&shared)).map_err(io)?);
+        Ok(Self { shared, keeper })
+    }
+
+    /// Locks shards and begins a context that reads as of `now_ms` (unix ms) in logical database `db`.
+    #[inline]
+    pub fn context(&self, lock: Lock<'_>, db: u8, now_ms: i64, recycled: &mut Recycled) -> Context<'_> {
+        let shared = &*self.shared;
+        let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());
+        let guards = match lock {
+            Lock::Some(ids) => Guards::new(ids.iter().map(|id| guard(*id))),
+            Lock::All => Guards::new((0..SHARDS).map(|id| guard(ShardId(id as u8)))),
+        };
+        Context::new(shared, State::new(shared, guards, shared.probe(), now_ms, db), recycled)
+    }
+
+    /// The shard of a key.
+    #[inline]
+    pub fn shard_of(&self, key: &[u8]) -> ShardId {
+        Place::from(KeyHash::of(&self.shared.seed, key)).shard
+    }
+
+    /// The log, to commit and to ask for its health and figures.
+    pub fn log(&self) -> &Log<Sequencer> {
+        &self.shared.log
+    }
+
+    /// The origin under which this node writes.
+    pub fn origin(&self) -> Origin {
+        self.shared.origin
+    }
+
+    /// Unix ms by the clock that the engine was given.
+    pub fn now_ms(&self) -> i64 {
+        (self.shared.clock)()
+    }
+
+    /// Those who wait for `key`, in the order in which they came.
+    pub fn waiters(&self, key: &DbKey) -> Vec<Ticket> {
+        let shard = self.shard_of(&key.1);
+        let shard = self.shared.shards[usize::from(shard.0)].lock();
+        shard.waiters.get(key).map(|queue| queue.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Ends the wait of `ticket` for `keys` (logical database and key, as they were registered).
+    pub fn stop_waiting(&self, keys: &[DbKey], ticket: Ticket) {
+        for (db, key) in keys {
+            let shard = self.shard_of(key);
+            if self.shared.shards[usize::from(shard.0)].lock().drop_waiter(*db, key, ticket) {
+                self.shared.uncount_listener();
+            }
+        }
+    }
+
+    /// Ends the watch of `keys` with `flag`.
+    pub fn stop_watching(&self, keys: &[DbKey], flag: &WatchFlag) {
+        for (db, key) in keys {
+            let shard = self.shard_of(key);
+            if self.shared.shards[usize::from(shard.0)].lock().drop_watch(*db, key, flag) {
+                self.shared.uncount_listener();
+            }
+        }
+    }
+
+    /// Changes the sizes at which small collections become large ones.
+    pub fn set_limits(&self, limits: Limits) {
+        let limits = Limits { seed: self.shared.seed, ..limits };
+        for shard in &self.shared.shards {
+            shard.lock().limits = limits;
+        }
+    }
+
+    /// TEMP
+    pub fn request_snapshot(&self) -> bool {
+        false
+    }
+
+    /// Changes the bound on batches, in bytes.
+    pub fn set_batch_bytes(&self, bytes: usize) {
+        self.shared.limits.batch_bytes.store(bytes.min(BATCH_BYTES_MAX), Ordering::Relaxed);
+    }
+
+    /// Keys that have been reclaimed after their deadline, since the start.
+    pub fn expired_keys(&self) -> u64 {
+        self.shared.shards.iter().map(|shard| shard.lock().expired).sum()
+    }
+
+    /// Makes everything durable, proves the stop clean and ends.
+    pub fn close(mut self) -> Result<(), Refusal> {
+        self.keeper.take();
+        let end = self.shared.log.sync()?;
+        let mut identity = self.shared.identity.lock();
+        identity.clean = Some(end.get());
+        identity.ceiling = self.shared.log.lock().state().clock.last();
+        identity.save(&self.shared.dir).map_err(Refusal::Ceiling)
+    }
+}
+
+impl From<Refusal> for crate::stop::Stop {
+    fn from(refusal: Refusal) -> Self {
+        refusal.to_string().into()
+    }
+}

@@ -1,0 +1,70 @@
+//! What can go wrong in the engine, outside of a command's own errors.
+
+use std::path::PathBuf;
+
+use effect::WireError;
+use thiserror::Error;
+
+/// Why a batch was not accepted. Nothing of it was applied.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// The batch is larger than `max-batch-bytes`.
+    #[error("ERR the command's changes take {size} bytes, more than max-batch-bytes ({limit}); split it")]
+    BatchTooLarge {
+        /// Encoded size in bytes.
+        size: usize,
+        /// The bound in bytes.
+        limit: usize,
+    },
+    /// The log does not take writes.
+    #[error(
+        "MISCONF Errors writing to the log: {0}. Commands that may modify the data set are disabled. \
+         Free the disk or repair it, then restart the server. Reads go on."
+    )]
+    Log(#[from] wal::LogError),
+    /// The durable ceiling of the clock could not be raised.
+    #[error("MISCONF the clock's ceiling could not be made durable: {0}. Writes are disabled, reads go on.")]
+    Ceiling(std::io::Error),
+}
+
+/// Why a data directory could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The log is damaged, in use, or cannot be read.
+    #[error(transparent)]
+    Log(#[from] wal::LogError),
+    /// A file of the directory cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what this version writes.
+    #[error("{path} is damaged or was written by another version: {reason}. `anabranch check` says what can be saved")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A log record is intact but its batch cannot be read.
+    #[error("the log record at position {position} holds a batch that cannot be read: {source}")]
+    Batch {
+        /// Logical position of the record.
+        position: u64,
+        /// What is wrong.
+        source: WireError,
+    },
+    /// An origin's effects have a gap.
+    #[error("the log goes on at sequence number {found} of origin {origin:#x} where {expected} was due")]
+    Gap {
+        /// The origin.
+        origin: u64,
+        /// The next number.
+        expected: u64,
+        /// The number found.
+        found: u64,
+    },
+}

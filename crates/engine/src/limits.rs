@@ -1,0 +1,38 @@
+//! The bounds of this crate, with unit and reason.
+
+/// Parts of a node's RAM state. A format constant: cursors and the order of keys depend on it.
+pub const SHARDS: usize = 256;
+
+/// Bits of the ordering hash that a SCAN cursor names: 6 of the slot and the 32 of `h32`. Keys equal in these are
+/// returned in one page.
+pub const CURSOR_BITS: u8 = 38;
+
+/// Largest encoded batch in bytes: above it a command is refused before anything is applied. It must hold the
+/// largest bulk argument (512 MiB) with its key.
+pub const BATCH_BYTES_MAX: usize = 768 << 20;
+
+/// How far ahead, in ms, the durable ceiling of the clock is set.
+pub const CEILING_AHEAD_MS: i64 = 10_000;
+
+/// The ceiling is renewed in the background when less than this many ms are left.
+pub const CEILING_RENEW_MS: i64 = 5_000;
+
+/// Databases that SELECT can be given at most.
+pub const DATABASES_MAX: usize = 256;
+
+/// Values with at least this many elements are freed by the reaper thread.
+pub const FREE_ASIDE_ELEMENTS: usize = 256;
+
+/// Values of at least this many bytes are freed by the reaper thread.
+pub const FREE_ASIDE_BYTES: usize = 64 << 10;
+
+/// Wheel entries looked at while a shard is locked once.
+pub const EXPIRE_BUDGET: usize = 64;
+
+const _: () = assert!(CEILING_RENEW_MS < CEILING_AHEAD_MS);
+
+/// Large values that may wait to be freed; whoever makes more frees them itself.
+pub const REAPER_QUEUE: usize = 1024;
+
+/// How often the keeper looks for work, in ms: the lag of reclaiming what has expired.
+pub const KEEPER_PERIOD_MS: u64 = 10;

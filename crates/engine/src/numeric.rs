@@ -1,0 +1,160 @@
+//! The arithmetic of effects on text: integers, exact decimals, scores, bits.
+//!
+//! It is total: text that is no number counts as zero, as the general reduction has it. Commands refuse such text
+//! before they emit anything.
+
+use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::BigInt;
+
+/// Digits behind the point that a float string keeps, as Redis prints long doubles.
+const FRACTION_DIGITS: i64 = 17;
+/// Exponents beyond this are no numbers: no command makes them, and they would ask for unbounded memory.
+const EXPONENT_MAX: i64 = 5_000;
+
+/// The integer that canonical text stands for.
+pub fn parse_int(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    match digits {
+        [] => return None,
+        [b'0', ..] if text.len() > 1 => return None,
+        _ if digits.len() > 19 => return None,
+        _ => {}
+    }
+    let mut value: i64 = 0;
+    for &byte in digits {
+        let digit = i64::from(byte.wrapping_sub(b'0'));
+        if !(0..=9).contains(&digit) {
+            return None;
+        }
+        value = value.checked_mul(10)?;
+        value = if negative { value.checked_sub(digit)? } else { value.checked_add(digit)? };
+    }
+    Some(value)
+}
+
+/// The text of the sum; wraps around where it overflows, which no command lets happen.
+pub(crate) fn add_int(old: &[u8], delta: i64) -> Vec<u8> {
+    let sum = parse_int(old).unwrap_or(0).wrapping_add(delta);
+    itoa::Buffer::new().format(sum).as_bytes().to_vec()
+}
+
+/// The decimal that text stands for: digits with an optional point and exponent.
+pub fn parse_decimal(text: &[u8]) -> Option<BigDecimal> {
+    let text = std::str::from_utf8(text).ok()?;
+    let exponent = text.find(['e', 'E']).map_or(Some(0), |at| text[at + 1..].parse::<i64>().ok())?;
+    if exponent.abs() > EXPONENT_MAX {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// A decimal as Redis prints it: at most 17 digits behind the point, no exponent, no zeros at the end.
+pub fn print_decimal(value: &BigDecimal) -> String {
+    let rounded = value.with_scale_round(FRACTION_DIGITS, bigdecimal::RoundingMode::HalfEven);
+    let (digits, _) = rounded.normalized().into_bigint_and_scale();
+    if digits == BigInt::from(0) {
+        return "0".to_owned();
+    }
+    rounded.normalized().to_plain_string()
+}
+
+/// The text of the exact sum.
+pub(crate) fn add_decimal(old: &[u8], delta: &[u8]) -> Vec<u8> {
+    let old = parse_decimal(old).unwrap_or_default();
+    let delta = parse_decimal(delta).unwrap_or_default();
+    print_decimal(&(old + delta)).into_bytes()
+}
+
+/// The score after an increment that turned `from` into `to`: exactly `to` where it still is `from`, else the exact
+/// difference is added.
+pub(crate) fn add_score(old: f64, from: f64, to: f64) -> f64 {
+    if old == from {
+        return to;
+    }
+    match (BigDecimal::try_from(old), BigDecimal::try_from(from), BigDecimal::try_from(to)) {
+        (Ok(old), Ok(from), Ok(to)) => (old + (to - from)).to_string().parse().unwrap_or(0.0),
+        _ => to,
+    }
+}
+
+/// The bytewise maximum, as long as the longer one.
+pub(crate) fn max_bytes(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let len = old.len().max(new.len());
+    (0..len).map(|i| old.get(i).max(new.get(i)).copied().unwrap_or(0)).collect()
+}
+
+/// Writes the bytes of `whole` that an integer of `width` bits at bit `offset` touches, with the integer in them,
+/// to `out`; answers how many they are. The first of them is byte `offset / 8`.
+pub(crate) fn spliced_bits(whole: &[u8], offset: u64, width: u8, value: u64, out: &mut [u8; 9]) -> usize {
+    let first = (offset / 8) as usize;
+    let lead = (offset % 8) as u32;
+    let used = (lead as usize + usize::from(width)).div_ceil(8);
+    for (i, byte) in out.iter_mut().enumerate().take(used) {
+        *byte = whole.get(first + i).copied().unwrap_or(0);
+    }
+    for bit in 0..u32::from(width) {
+        let at = lead + bit;
+        let mask = 0x80 >> (at % 8);
+        let byte = &mut out[(at / 8) as usize];
+        *byte = if value >> (u32::from(width) - 1 - bit) & 1 == 1 { *byte | mask } else { *byte & !mask };
+    }
+    used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn decimals_add_exactly_and_print_like_redis() {
+        for (a, b, sum) in [
+            ("0.1", "0.2", "0.3"),
+            ("10.50", "0.1", "10.6"),
+            ("5.0e3", "200", "5200"),
+            ("1", "-1", "0"),
+            ("-0.5", "0", "-0.5"),
+            ("", "3", "3"),
+            ("1e17", "0.5", "100000000000000000.5"),
+        ] {
+            assert_eq!(add_decimal(a.as_bytes(), b.as_bytes()), sum.as_bytes(), "{a} + {b}");
+        }
+        assert!(parse_decimal(b"1e999999999").is_none());
+    }
+
+    #[test]
+    fn only_canonical_integers_are_integers() {
+        for text in ["", "-", "01", "-0", "+1", " 1", "1 ", "9223372036854775808", "1.0", "0x1"] {
+            assert_eq!(parse_int(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(parse_int(b"-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(parse_int(b"0"), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn integers_round_trip(n: i64) {
+            prop_assert_eq!(parse_int(n.to_string().as_bytes()), Some(n));
+        }
+
+        #[test]
+        fn spliced_bits_change_only_their_bits(whole in proptest::collection::vec(any::<u8>(), 0..16),
+            offset in 0u64..100, width in 1u8..=64, value: u64) {
+            let mut out = [0; 9];
+            let used = spliced_bits(&whole, offset, width, value, &mut out);
+            let bit = |bytes: &[u8], at: u64| bytes.get((at / 8) as usize).is_some_and(|b| b >> (7 - at % 8) & 1 == 1);
+            let first = offset / 8 * 8;
+            for at in first..first + used as u64 * 8 {
+                let expected = if (offset..offset + u64::from(width)).contains(&at) {
+                    value >> (u64::from(width) - 1 - (at - offset)) & 1 == 1
+                } else {
+                    bit(&whole, at)
+                };
+                prop_assert_eq!(bit(&out, at - first), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! A part of the node's RAM state under one lock: tables by database, waiters, watches, the expiry wheel.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use effect::Kind;
+use wal::Position;
+
+use crate::engine::Shared;
+use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
+use crate::stop::Place;
+use crate::value::{Entry, Limits, Table};
+use crate::wheel::Wheel;
+
+/// The number of a shard: the upper 8 bits of the slot's 14.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u8);
+
+const _: () = assert!(SHARDS == 1 << 8, "a shard id is the upper 8 bits of a slot");
+
+/// Names a client that waits for data; given by whoever keeps the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Set when a watched key changes.
+#[derive(Debug, Clone, Default)]
+pub struct WatchFlag(Arc<AtomicBool>);
+
+impl WatchFlag {
+    /// Whether one of the keys watched with it has changed.
+    pub fn is_dirty(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Says that one of the keys has changed.
+    pub fn set_dirty(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// A key of a physical database.
+pub type DbKey = (u8, Box<[u8]>);
+
+/// The keys of one database that belong to a shard.
+pub struct Db {
+    pub(crate) table: Table<Entry>,
+    /// Keys with a deadline, or hashes with fields that have one.
+    pub(crate) volatile: usize,
+    /// Deadlines with the ordering hash of their key. A deadline that was put off keeps its place: when it comes, the key
+    /// says when it is really due.
+    pub(crate) wheel: Wheel,
+}
+
+impl Db {
+    fn new() -> Self {
+        Self { table: Table::with_max_depth(CURSOR_BITS), volatile: 0, wheel: Wheel::new(0) }
+    }
+
+    /// Builds the wheel anew when most of what it holds is out of date.
+    pub(crate) fn compact_wheel(&mut self, shared: &Shared) {
+        if self.wheel.len() <= 2 * self.volatile + 64 {
+            return;
+        }
+        self.wheel = Wheel::new(0);
+        for entry in self.table.iter() {
+            if let Some(due) = next_due(entry) {
+                self.wheel.insert(due, shared.order_of(entry.key()));
+            }
+        }
+    }
+}
+
+/// What one lock protects.
+#[derive(Default)]
+pub struct Shard {
+    /// By physical number.
+    pub(crate) dbs: Vec<Option<Box<Db>>>,
+    /// The end of the last batch that changed this shard.
+    pub(crate) applied: Position,
+    pub(crate) limits: Limits,
+    pub(crate) waiters: HashMap<DbKey, VecDeque<Ticket>>,
+    pub(crate) watches: HashMap<DbKey, Vec<WatchFlag>>,
+    pub(crate) expired: u64,
+}
+
+impl Shard {
+    /// The database with this physical number, if any of its keys is here.
+    #[inline]
+    pub(crate) fn db(&self, db: u8) -> Option<&Db> {
+        self.dbs.get(usize::from(db))?.as_deref()
+    }
+
+    /// The database with this physical number.
+    #[inline]
+    pub(crate) fn db_mut(&mut self, db: u8) -> &mut Db {
+        let at = usize::from(db);
+        if self.dbs.len() <= at {
+            self.dbs.resize_with(at + 1, || None);
+        }
+        self.dbs[at].get_or_insert_with(|| Box::new(Db::new()))
+    }
+
+    /// The entry of a key, also if its deadline has passed.
+    #[inline]
+    pub(crate) fn find(&self, db: u8, order: u64, key: &[u8]) -> Option<&Entry> {
+        self.db(db)?.table.find(order, |entry| entry.key() == key)
+    }
+
+    /// Puts `ticket` behind those that wait for the key already.
+    pub(crate) fn add_waiter(&mut self, db: u8, key: &[u8], ticket: Ticket) {
+        self.waiters.entry((db, key.into())).or_default().push_back(ticket);
+    }
+
+    /// Takes `ticket` out of the key's queue.
+    pub(crate) fn drop_waiter(&mut self, db: u8, key: &[u8], ticket: Ticket) -> bool {
+        let name = (db, key.into());
+        let Some(queue) = self.waiters.get_mut(&name) else { return false };
+        let before = queue.len();
+        queue.retain(|t| *t != ticket);
+        let found = queue.len() < before;
+        if queue.is_empty() {
+            self.waiters.remove(&name);
+        }
+        found
+    }
+
+    /// Lets `flag` be set when the key changes.
+    pub(crate) fn add_watch(&mut self, db: u8, key: &[u8], flag: &WatchFlag) {
+        self.watches.entry((db, key.into())).or_default().push(flag.clone());
+    }
+
+    /// Ends what [`Shard::add_watch`] began.
+    pub(crate) fn drop_watch(&mut self, db: u8, key: &[u8], flag: &WatchFlag) -> bool {
+        let name = (db, key.into());
+        let Some(flags) = self.watches.get_mut(&name) else { return false };
+        let before = flags.len();
+        flags.retain(|f| !f.same(flag));
+        let found = flags.len() < before;
+        if flags.is_empty() {
+            self.watches.remove(&name);
+        }
+        found
+    }
+
+    /// Tells those who watch the key that it changed.
+    pub(crate) fn touch_watches(&self, db: u8, key: &[u8]) {
+        if self.watches.is_empty() {
+            return;
+        }
+        for flag in self.watches.get(&(db, key.into())).into_iter().flatten() {
+            flag.set_dirty();
+        }
+    }
+
+    /// Tells everybody who watches anything here.
+    pub(crate) fn touch_all_watches(&self) {
+        for flag in self.watches.values().flatten() {
+            flag.set_dirty();
+        }
+    }
+
+    /// Takes the key's entry out.
+    pub(crate) fn take(&mut self, db: u8, place: Place, key: &[u8], shared: &Shared) -> Option<Entry> {
+        let db = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
+        let entry = db.table.remove(place.order, |e| e.key() == key, |e| shared.order_of(e.key()))?;
+        db.volatile -= usize::from(next_due(&entry).is_some());
+        Some(entry)
+    }
+
+    /// Puts an entry in whose key is absent.
+    pub(crate) fn put(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
+        let due = next_due(&entry);
+        let tables = self.db_mut(db);
+        tables.volatile += usize::from(due.is_some());
+        tables.table.insert_unique(place.order, entry, |e| shared.order_of(e.key()));
+        if let Some(deadline) = due {
+            self.schedule(db, place, deadline, shared);
+        }
+    }
+
+    /// Changes the key's entry in place; the wheel learns of an earlier deadline.
+    #[inline]
+    pub(crate) fn update<R>(
+        &mut self,
+        db: u8,
+        place: Place,
+        key: &[u8],
+        shared: &Shared,
+        change: impl FnOnce(&mut Entry, &Limits) -> R,
+    ) -> Option<R> {
+        let tables = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
+        let entry = tables.table.find_mut(place.order, |e| e.key() == key)?;
+        let before = next_due(entry);
+        let result = change(entry, &self.limits);
+        let after = next_due(entry);
+        if before != after {
+            tables.volatile = tables.volatile + usize::from(after.is_some()) - usize::from(before.is_some());
+            if let Some(deadline) = after.filter(|a| before.is_none_or(|b| *a < b)) {
+                self.schedule(db, place, deadline, shared);
+            }
+        }
+        Some(result)
+    }
+
+    /// Exchanges the tables of a physical database.
+    pub(crate) fn set_db(&mut self, db: u8, tables: Option<Box<Db>>) -> Option<Box<Db>> {
+        let at = usize::from(db);
+        if self.dbs.len() <= at {
+            tables.as_ref()?;
+            self.dbs.resize_with(at + 1, || None);
+        }
+        std::mem::replace(&mut self.dbs[at], tables)
+    }
+
+    /// Reclaims the keys with this ordering hash that have expired, and expired fields; no effect is made of it.
+    pub(crate) fn reclaim_key(&mut self, db: u8, place: Place, now_ms: i64, shared: &Shared) {
+        let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|db| db.as_deref_mut()) else { return };
+        let of_place = |e: &Entry| shared.order_of(e.key()) == place.order;
+        let Some(entry) =
+            tables.table.find_mut(place.order, |e| of_place(e) && next_due(e).is_some_and(|d| d <= now_ms))
+        else {
+            // Put off, or gone: a key that is due later is noted for then.
+            let later = tables.table.find(place.order, of_place).and_then(next_due);
+            if let Some(due) = later {
+                tables.wheel.insert(due, place.order);
+            }
+            return;
+        };
+        let dead = entry.deadline().is_some_and(|d| d <= now_ms);
+        if !dead {
+            reclaim_fields(entry, &self.limits, now_ms);
+        }
+        if dead || is_empty_collection(entry) {
+            let key = entry.key().to_vec();
+            self.expired += 1;
+            if let Some(entry) = self.take(db, place, &key, shared) {
+                shared.reaper.free_entry(entry);
+            }
+            return;
+        }
+        match next_due(entry) {
+            Some(due) => tables.wheel.insert(due, place.order),
+            None => tables.volatile -= 1,
+        }
+    }
+
+    /// Has the wheel look at the key when `deadline` (unix ms) comes.
+    fn schedule(&mut self, db: u8, place: Place, deadline: i64, shared: &Shared) {
+        self.db_mut(db).wheel.insert(deadline, place.order);
+        shared.due[usize::from(place.shard.0)].fetch_min(deadline, Ordering::Relaxed);
+    }
+}
+
+/// When the entry needs to be looked at: its deadline, or the earliest of its fields'.
+pub(crate) fn next_due(entry: &Entry) -> Option<i64> {
+    let fields = entry.hash().and_then(|hash| hash.min_deadline());
+    match (entry.deadline(), fields) {
+        (Some(key), Some(field)) => Some(key.min(field)),
+        (key, field) => key.or(field),
+    }
+}
+
+/// Whether the entry is a collection without elements, which no key may hold.
+pub(crate) fn is_empty_collection(entry: &Entry) -> bool {
+    match entry.kind() {
+        Kind::String => false,
+        _ => weight(entry) == 0,
+    }
+}
+
+/// How many elements; 1 for a string.
+pub(crate) fn weight(entry: &Entry) -> usize {
+    let len = match entry.kind() {
+        Kind::String => Some(1),
+        Kind::List => entry.list().map(|list| list.len()),
+        Kind::Hash => entry.hash().map(|hash| hash.len()),
+        Kind::Set => entry.set().map(|set| set.len()),
+        Kind::ZSet => entry.zset().map(|zset| zset.len()),
+    };
+    len.unwrap_or(0)
+}
+
+/// Removes some of the fields that have expired; the wheel comes again for the others.
+fn reclaim_fields(entry: &mut Entry, limits: &Limits, now_ms: i64) {
+    let mut gone: Vec<Vec<u8>> = Vec::new();
+    if let Some(hash) = entry.hash() {
+        hash.expired(now_ms, EXPIRE_BUDGET, |field| gone.push(field.field.to_vec()));
+    }
+    if let Some(mut hash) = entry.hash_mut(limits) {
+        for field in gone {
+            hash.remove(&field);
+        }
+    }
+}

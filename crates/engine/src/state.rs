@@ -1,0 +1,219 @@
+//! What a command may read: the locked shards, seen at one moment, with what has expired hidden.
+
+use std::cell::Cell;
+
+use effect::{Effect, KeyHash, Kind, Op};
+use wal::Position;
+
+use crate::engine::Shared;
+use crate::guards::Guards;
+use crate::shard::{DbKey, Shard, ShardId};
+use crate::stop::{Place, Probe, Stop};
+use crate::undo::Undo;
+use crate::value::Entry;
+use crate::view::{HashView, ListView, SetView, ZSetView};
+
+/// Read access to the locked shards. It cannot change anything.
+///
+/// *Invariant:* every access says `Miss`, `Unlocked` or the truth at `now_ms`; a key or field whose deadline has
+/// passed is never shown.
+pub struct State<'e> {
+    pub(crate) shared: &'e Shared,
+    pub(crate) guards: Guards<'e>,
+    pub(crate) probe: Probe,
+    pub(crate) now_ms: i64,
+    /// What takes back the effects that were settled.
+    pub(crate) undo: Vec<Undo>,
+    db: Cell<u8>,
+    touch: Cell<bool>,
+    hits: Cell<u32>,
+    misses: Cell<u32>,
+}
+
+impl<'e> State<'e> {
+    pub(crate) fn new(shared: &'e Shared, guards: Guards<'e>, probe: Probe, now_ms: i64, db: u8) -> Self {
+        Self {
+            shared,
+            guards,
+            probe,
+            now_ms,
+            undo: Vec::new(),
+            db: Cell::new(db),
+            touch: Cell::new(true),
+            hits: Cell::new(0),
+            misses: Cell::new(0),
+        }
+    }
+
+    /// The moment at which the command runs, unix ms.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// The logical database that look-ups go to.
+    pub fn db(&self) -> u8 {
+        self.db.get()
+    }
+
+    /// Sends the following look-ups to logical database `db`; returns the one before.
+    pub fn select(&self, db: u8) -> u8 {
+        self.db.replace(db)
+    }
+
+    /// Whether look-ups renew the access clock of what they find (OBJECT and CLIENT NO-TOUCH do not).
+    pub fn set_touch(&self, touch: bool) {
+        self.touch.set(touch);
+    }
+
+    /// Look-ups that found a key, and that found none, since this was last asked.
+    pub fn take_hits_and_misses(&self) -> (u32, u32) {
+        (self.hits.take(), self.misses.take())
+    }
+
+    pub(crate) fn physical(&self) -> u8 {
+        self.shared.physical(self.db.get())
+    }
+
+    pub(crate) fn shard(&self, id: ShardId) -> Result<&Shard, Stop> {
+        self.guards.get(id).ok_or(Stop::Unlocked(id))
+    }
+
+    /// The highest position that any of the locked shards has applied.
+    pub(crate) fn applied(&self) -> Position {
+        self.guards.iter().map(|shard| shard.applied).max().unwrap_or_default()
+    }
+
+    pub(crate) fn set_applied(&mut self, position: Position) {
+        for shard in self.guards.iter_mut() {
+            shard.applied = position;
+        }
+    }
+
+    /// Tells those who watch the keys of `effect`; notes the keys that clients wait for.
+    pub(crate) fn tell_listeners(&self, effect: &Effect<'_>, ready: &mut Vec<DbKey>) {
+        match &effect.op {
+            Op::FlushAll | Op::FlushDb | Op::SwapDb(_) => {
+                for shard in self.guards.iter() {
+                    shard.touch_all_watches();
+                    ready.extend(shard.waiters.keys().cloned());
+                }
+            }
+            Op::Rename { db, key, .. } => {
+                self.tell_of_key(effect.db, effect.key, ready);
+                self.tell_of_key(*db, key, ready);
+            }
+            _ => self.tell_of_key(effect.db, effect.key, ready),
+        }
+    }
+
+    fn tell_of_key(&self, db: u8, key: &[u8], ready: &mut Vec<DbKey>) {
+        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        let Some(shard) = self.guards.get(place.shard) else { return };
+        shard.touch_watches(db, key);
+        if shard.waiters.is_empty() {
+            return;
+        }
+        let name = (db, key.into());
+        if shard.waiters.contains_key(&name) && !ready.contains(&name) {
+            ready.push(name);
+        }
+    }
+
+    /// The entry of `key`, whatever its type; `None` if it does not exist or has expired.
+    #[inline]
+    pub fn entry(&self, key: &[u8]) -> Result<Option<&Entry>, Stop> {
+        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        let shard = self.shard(place.shard)?;
+        let db = self.physical();
+        self.probe.check(db, key, false)?;
+        let found = shard.find(db, place.order, key).filter(|e| e.deadline().is_none_or(|d| d > self.now_ms));
+        // A hash all of whose fields have expired is gone, whoever asks.
+        let found = found.filter(|e| !is_dead_hash(e, self.now_ms));
+        match found {
+            Some(entry) => {
+                self.hits.set(self.hits.get() + 1);
+                if self.touch.get() {
+                    entry.atime().set((self.now_ms / 1000) as u32);
+                }
+            }
+            None => self.misses.set(self.misses.get() + 1),
+        }
+        Ok(found)
+    }
+
+    /// Whether the key exists.
+    pub fn exists(&self, key: &[u8]) -> Result<bool, Stop> {
+        Ok(self.entry(key)?.is_some())
+    }
+
+    /// The type of the key's value.
+    pub fn kind(&self, key: &[u8]) -> Result<Option<Kind>, Stop> {
+        Ok(self.entry(key)?.map(Entry::kind))
+    }
+
+    /// The key's deadline in unix ms: `None` if there is no such key, `Some(None)` if it has none.
+    pub fn deadline(&self, key: &[u8]) -> Result<Option<Option<i64>>, Stop> {
+        Ok(self.entry(key)?.map(Entry::deadline))
+    }
+
+    /// What `open` finds in the entry at `key`; nothing found means that it is of another type.
+    #[inline]
+    fn of_type<'s, T>(&'s self, key: &[u8], open: impl FnOnce(&'s Entry) -> Option<T>) -> Result<Option<T>, Stop> {
+        match self.entry(key)? {
+            None => Ok(None),
+            Some(entry) => open(entry).ok_or(Stop::WrongType).map(Some),
+        }
+    }
+
+    /// The string at `key`.
+    #[inline]
+    pub fn string(&self, key: &[u8]) -> Result<Option<&[u8]>, Stop> {
+        self.of_type(key, Entry::bytes)
+    }
+
+    /// The hash at `key`.
+    pub fn hash<'s>(&'s self, key: &'s [u8]) -> Result<Option<HashView<'s>>, Stop> {
+        self.of_type(key, |e| e.hash().map(|hash| HashView::new(hash, self.site(key))))
+    }
+
+    /// The set at `key`.
+    pub fn set<'s>(&'s self, key: &'s [u8]) -> Result<Option<SetView<'s>>, Stop> {
+        self.of_type(key, |e| e.set().map(|set| SetView::new(set, self.site(key))))
+    }
+
+    /// The sorted set at `key`.
+    pub fn zset<'s>(&'s self, key: &'s [u8]) -> Result<Option<ZSetView<'s>>, Stop> {
+        self.of_type(key, |e| e.zset().map(|zset| ZSetView::new(zset, self.site(key))))
+    }
+
+    /// The list at `key`.
+    pub fn list<'s>(&'s self, key: &'s [u8]) -> Result<Option<ListView<'s>>, Stop> {
+        self.of_type(key, |e| e.list().map(|list| ListView::new(list, self.site(key))))
+    }
+
+    fn site<'s>(&'s self, key: &'s [u8]) -> Site<'s> {
+        Site { probe: &self.probe, db: self.physical(), key, now_ms: self.now_ms }
+    }
+}
+
+/// Whether it is a hash all of whose fields have expired.
+pub(crate) fn is_dead_hash(entry: &Entry, now_ms: i64) -> bool {
+    entry.hash().is_some_and(|hash| !hash.is_empty() && hash.count_live(now_ms) == 0)
+}
+
+/// Where a view's elements belong: what a miss names, and the moment at which they are looked at.
+#[derive(Clone, Copy)]
+pub struct Site<'s> {
+    probe: &'s Probe,
+    db: u8,
+    key: &'s [u8],
+    pub(crate) now_ms: i64,
+}
+
+impl Site<'_> {
+    /// Whether elements that are about to be read are resident.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        self.probe.check(self.db, self.key, true)
+    }
+}

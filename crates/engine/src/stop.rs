@@ -1,0 +1,116 @@
+//! Why a command did not run to its end.
+
+use std::borrow::Cow;
+
+use effect::KeyHash;
+
+use crate::shard::ShardId;
+
+/// What must be loaded before the command can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Miss {
+    /// A key of a physical database that may stand at rest.
+    Key {
+        /// Physical database.
+        db: u8,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// A part of a collection.
+    Elements {
+        /// Physical database.
+        db: u8,
+        /// The key.
+        key: Vec<u8>,
+    },
+}
+
+/// Why a command stopped. Nothing that it did remains, unless it is run again to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// State that is not resident is needed: load it without locks, then run the command again.
+    Miss(Miss),
+    /// A key of a shard that is not locked was touched: lock that one too, then run the command again.
+    Unlocked(ShardId),
+    /// Every shard must be locked: do that, then run the command again.
+    NeedsAll,
+    /// The key holds another type.
+    WrongType,
+    /// The command cannot go on before one of its keys has data.
+    Block {
+        /// Unix ms after which the client gets its empty reply; `None` waits for ever.
+        until_ms: Option<i64>,
+        /// What the client gets then is a null array, else a null.
+        empty_array: bool,
+    },
+    /// The command is refused; the text is the RESP error without its leading minus.
+    Error(Cow<'static, str>),
+}
+
+impl Stop {
+    /// A refusal with a fixed text.
+    pub const fn error(text: &'static str) -> Self {
+        Self::Error(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Stop {
+    fn from(text: String) -> Self {
+        Self::Error(Cow::Owned(text))
+    }
+}
+
+/// Makes state accesses miss: the test of every command's promise that it can be run again.
+///
+/// In production nothing is armed and a check is one predictable branch.
+#[derive(Debug, Default)]
+pub struct Probe {
+    /// Accesses that still succeed.
+    armed: Option<std::cell::Cell<u64>>,
+}
+
+impl Probe {
+    /// A probe for one run that lets it miss once, at an access that `random` determines (early ones are likelier), or
+    /// in one run of four not at all. So a command ends after about four runs, whatever it reads.
+    pub fn missing_once(random: u64) -> Self {
+        let spread = 1u64 << (random >> 2 & 15);
+        let at = if random & 3 == 0 { u64::MAX } else { (random >> 8) % spread };
+        Self { armed: Some(std::cell::Cell::new(at)) }
+    }
+
+    /// Whether an access to a part of `key` finds it resident.
+    #[inline]
+    pub(crate) fn check(&self, db: u8, key: &[u8], elements: bool) -> Result<(), Stop> {
+        match &self.armed {
+            None => Ok(()),
+            Some(left) => Self::draw(left, db, key, elements),
+        }
+    }
+
+    #[cold]
+    fn draw(left: &std::cell::Cell<u64>, db: u8, key: &[u8], elements: bool) -> Result<(), Stop> {
+        if let Some(less) = left.get().checked_sub(1) {
+            left.set(less);
+            return Ok(());
+        }
+        let key = key.to_vec();
+        Err(Stop::Miss(if elements { Miss::Elements { db, key } } else { Miss::Key { db, key } }))
+    }
+}
+
+/// The place of a key: its shard and its ordering hash within the shard's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Which shard.
+    pub shard: ShardId,
+    /// `slot & 63` in the top 6 bits, then the upper 58 bits of the key's hash: first the 32 that a cursor names.
+    pub order: u64,
+}
+
+impl From<KeyHash> for Place {
+    #[inline]
+    fn from(hash: KeyHash) -> Self {
+        let slot = u64::from(hash.slot.0);
+        Self { shard: ShardId((slot >> 6) as u8), order: slot << 58 | hash.hash >> 6 }
+    }
+}

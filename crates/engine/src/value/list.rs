@@ -1,0 +1,378 @@
+//! Lists: elements with identities, strictly ascending by position.
+//!
+//! Packed payload: `count u16 ‖ runs ‖ elements`, an element being `varint ‖ bytes`. Big: a tree of chunks, so that an
+//! index in the middle costs a descent and a walk over at most one chunk.
+
+mod chunk;
+
+use super::Limits;
+use super::entry::{Entry, Value};
+use super::packed::{self, Varint};
+use super::runs::Runs;
+use super::tree::{Leaf, Leaves, Tree};
+pub(super) use chunk::Chunk;
+use effect::{ListPos, wire::Reader};
+use std::ops::Range;
+
+/// The payload of a list without elements.
+pub(super) const EMPTY: &[u8] = &[0, 0, 0];
+
+/// The elements of a packed list.
+#[derive(Clone, Copy)]
+pub struct PackedList<'a> {
+    payload: &'a [u8],
+}
+
+impl<'a> PackedList<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { payload: packed::payload(bytes) }
+    }
+
+    fn len(self) -> usize {
+        packed::count(self.payload, 0)
+    }
+
+    /// The runs, and where the elements begin.
+    fn runs(self) -> (Runs, usize) {
+        let mut reader = Reader::new(&self.payload[2..]);
+        let runs = Runs::decode(self.len(), &mut reader).expect("a packed list is written by this module only");
+        (runs, 2 + reader.offset())
+    }
+
+    /// The places of the elements in the payload.
+    fn places(self) -> impl Iterator<Item = (Range<usize>, &'a [u8])> {
+        let mut at = self.runs().1;
+        std::iter::from_fn(move || {
+            let start = at;
+            (at < self.payload.len()).then(|| {
+                let value = packed::string(self.payload, &mut at);
+                (start..at, value)
+            })
+        })
+    }
+
+    fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        self.places().map(|(_, value)| value)
+    }
+}
+
+/// A list beyond the packed limits.
+pub struct BigList {
+    tree: Tree<Chunk>,
+}
+
+impl BigList {
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.tree.memory_bytes()
+    }
+
+    /// The chunks, to be freed in slices.
+    pub(super) fn into_leaves(self) -> Leaves<Chunk> {
+        self.tree.into_leaves()
+    }
+
+    /// How many elements stand before the position. The ends, where most work is, are tried without a search.
+    fn rank(&self, pos: &ListPos) -> usize {
+        if self.get_pos(0).is_none_or(|first| *pos <= first) {
+            return 0;
+        }
+        let last = self.tree.len() - 1;
+        match self.get_pos(last).map(|end| end.cmp(pos)) {
+            Some(std::cmp::Ordering::Less) => last + 1,
+            Some(std::cmp::Ordering::Equal) => last,
+            _ => self.tree.partition_point(|other| other < pos),
+        }
+    }
+
+    fn get_pos(&self, index: usize) -> Option<ListPos> {
+        self.tree.leaf_at(index).map(|(chunk, start)| chunk.runs().get(index - start))
+    }
+}
+
+/// A list to read.
+#[derive(Clone, Copy)]
+pub enum ListRef<'a> {
+    /// Within the limits of the packed form.
+    Packed(PackedList<'a>),
+    /// Beyond.
+    Big(&'a BigList),
+}
+
+impl<'a> ListRef<'a> {
+    #[inline]
+    pub(super) fn packed(bytes: &'a [u8]) -> Self {
+        Self::Packed(PackedList::new(bytes))
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Packed(list) => list.len(),
+            Self::Big(list) => list.tree.len(),
+        }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The element at an index from the head.
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        match *self {
+            Self::Packed(list) => list.iter().nth(index),
+            Self::Big(list) => list.tree.leaf_at(index).map(|(chunk, start)| chunk.get(index - start)),
+        }
+    }
+
+    /// The position of the element at an index from the head.
+    pub fn position_of(&self, index: usize) -> Option<ListPos> {
+        match self {
+            Self::Packed(list) => (index < list.len()).then(|| list.runs().0.get(index)),
+            Self::Big(list) => list.get_pos(index),
+        }
+    }
+
+    /// The position of the head.
+    pub fn first(&self) -> Option<ListPos> {
+        self.position_of(0)
+    }
+
+    /// The position of the tail.
+    pub fn last(&self) -> Option<ListPos> {
+        self.position_of(self.len().checked_sub(1)?)
+    }
+
+    /// How many elements stand before a position.
+    pub fn rank(&self, pos: &ListPos) -> usize {
+        match self {
+            Self::Packed(list) => list.runs().0.rank(pos),
+            Self::Big(list) => list.rank(pos),
+        }
+    }
+
+    /// The index of the element with exactly this position.
+    pub fn index_of(&self, pos: &ListPos) -> Option<usize> {
+        let index = self.rank(pos);
+        (self.position_of(index)? == *pos).then_some(index)
+    }
+
+    /// The elements of these indexes, from either end; indexes beyond the end are ignored.
+    pub fn range(&self, indexes: Range<usize>) -> ListRange<'a> {
+        let end = indexes.end.min(self.len());
+        let indexes = indexes.start.min(end)..end;
+        let none = Default::default;
+        match *self {
+            Self::Packed(list) => {
+                let front = list.iter().skip(indexes.start).take(indexes.len()).collect::<Vec<_>>();
+                ListRange { list: None, indexes: 0..front.len(), front: (0, front), back: none() }
+            }
+            Self::Big(list) => ListRange { list: Some(list), indexes, front: none(), back: none() },
+        }
+    }
+
+    /// All elements from the head.
+    pub fn iter(&self) -> ListRange<'a> {
+        self.range(0..self.len())
+    }
+
+    pub(super) fn validate(&self) {
+        match self {
+            Self::Packed(list) => {
+                assert_eq!(list.iter().count(), list.len());
+                list.runs().0.validate();
+            }
+            Self::Big(list) => {
+                list.tree.validate(&|one, other| one == other);
+                let mut rank = 0;
+                let mut before: Option<ListPos> = None;
+                while let Some((chunk, start)) = list.tree.leaf_at(rank) {
+                    assert_eq!(start, rank);
+                    chunk.runs().validate();
+                    assert!(before.is_none_or(|before| before < chunk.first()), "chunks are out of order");
+                    let (mut at, mut count) = (0, 0);
+                    while at < chunk.body().len() {
+                        packed::string(chunk.body(), &mut at);
+                        count += 1;
+                    }
+                    assert_eq!(count, chunk.len());
+                    before = Some(chunk.runs().get(count - 1));
+                    rank += count;
+                }
+            }
+        }
+    }
+}
+
+/// Elements of consecutive indexes.
+pub struct ListRange<'a> {
+    list: Option<&'a BigList>,
+    indexes: Range<usize>,
+    /// The index of the first element of a chunk, and the elements of that chunk.
+    front: (usize, Vec<&'a [u8]>),
+    back: (usize, Vec<&'a [u8]>),
+}
+
+fn load<'a>(list: Option<&'a BigList>, index: usize, spot: &mut (usize, Vec<&'a [u8]>)) -> Option<&'a [u8]> {
+    if let Some(value) = index.checked_sub(spot.0).and_then(|at| spot.1.get(at)) {
+        return Some(value);
+    }
+    let (chunk, start) = list?.tree.leaf_at(index)?;
+    spot.0 = start;
+    spot.1.clear();
+    let (body, mut at) = (chunk.body(), 0);
+    while at < body.len() {
+        spot.1.push(packed::string(body, &mut at));
+    }
+    spot.1.get(index - start).copied()
+}
+
+impl<'a> Iterator for ListRange<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        load(self.list, self.indexes.next()?, &mut self.front)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indexes.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for ListRange<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let spot = if self.list.is_some() { &mut self.back } else { &mut self.front };
+        load(self.list, self.indexes.next_back()?, spot)
+    }
+}
+
+impl ExactSizeIterator for ListRange<'_> {}
+
+/// A list to change; it becomes big when it passes the limits.
+pub struct ListMut<'a> {
+    entry: &'a mut Entry,
+    limits: &'a Limits,
+}
+
+enum Form<'a> {
+    Packed(&'a mut Box<[u8]>),
+    Big(&'a mut BigList),
+}
+
+impl<'a> ListMut<'a> {
+    pub(super) fn new(entry: &'a mut Entry, limits: &'a Limits) -> Self {
+        Self { entry, limits }
+    }
+
+    /// The list to read.
+    pub fn view(&self) -> ListRef<'_> {
+        self.entry.list().expect("made of a list only")
+    }
+
+    fn form(&mut self) -> Form<'_> {
+        match self.entry {
+            Entry::Packed(_, bytes) => Form::Packed(bytes),
+            Entry::Big(_, big) => match &mut big.value {
+                Value::List(list) => Form::Big(list),
+                _ => unreachable!("made of a list only"),
+            },
+        }
+    }
+
+    /// Becomes big unless `count` elements and `more` bytes still fit.
+    fn make_room(&mut self, count: usize, more: usize) {
+        let (most, bytes_most) = self.limits.list();
+        let Entry::Packed(_, bytes) = &*self.entry else { return };
+        let payload = packed::payload(bytes).len();
+        if count > most.min(packed::MAX_COUNT) || payload + more > bytes_most.min(packed::MAX_BYTES) {
+            let list = PackedList::new(bytes);
+            let runs = list.runs().0;
+            let mut tree = Tree::new();
+            for (index, value) in list.iter().enumerate() {
+                tree.insert(index, (&runs.get(index), value));
+            }
+            self.entry.grow(Value::List(BigList { tree }));
+        }
+    }
+
+    /// Adds an element where its position belongs. When there is one with that position already nothing is done and
+    /// the answer is no.
+    pub fn insert(&mut self, pos: &ListPos, value: &[u8]) -> bool {
+        let index = self.view().rank(pos);
+        if self.view().position_of(index).is_some_and(|other| other == *pos) {
+            return false;
+        }
+        self.make_room(self.view().len() + 1, value.len());
+        match self.form() {
+            Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
+            Form::Big(list) => list.tree.insert(index, (pos, value)),
+        }
+        true
+    }
+
+    /// Removes the element of a position and returns whether it was there.
+    pub fn remove(&mut self, pos: &ListPos) -> bool {
+        let Some(index) = self.view().index_of(pos) else { return false };
+        match self.form() {
+            Form::Packed(bytes) => edit(bytes, index, index + 1, None),
+            Form::Big(list) => list.tree.remove(index),
+        }
+        true
+    }
+
+    /// Replaces the value of the element of a position and returns whether it was there.
+    pub fn set(&mut self, pos: &ListPos, value: &[u8]) -> bool {
+        let Some(index) = self.view().index_of(pos) else { return false };
+        self.make_room(self.view().len(), value.len());
+        match self.form() {
+            Form::Packed(bytes) => edit(bytes, index, index + 1, Some((pos, value))),
+            Form::Big(list) => {
+                let set = |chunk: &mut Chunk, at| {
+                    let takes = chunk.takes(value);
+                    if takes {
+                        chunk.set(at, value);
+                    }
+                    takes
+                };
+                if list.tree.alter(index, set) == Some(false) {
+                    list.tree.remove(index);
+                    list.tree.insert(index, (pos, value));
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Puts at most one element in the place of those in `from..to` (none or one) of a packed list.
+fn edit(bytes: &mut Box<[u8]>, from: usize, to: usize, with: Option<(&ListPos, &[u8])>) {
+    let base = packed::payload_at(bytes);
+    let list = PackedList::new(bytes);
+    let (mut runs, head) = list.runs();
+    let place = if from == list.len() {
+        bytes.len()..bytes.len()
+    } else if from == 0 && to == 0 {
+        base + head..base + head
+    } else {
+        let (place, _) = list.places().nth(from).expect("the index was found in this list");
+        base + place.start..base + if to > from { place.end } else { place.start }
+    };
+    if to > from {
+        runs.remove(from);
+    }
+    match with {
+        Some((pos, value)) => {
+            runs.insert(from, pos.clone());
+            packed::splice(bytes, place, &[Varint::new(value.len()).as_slice(), value]);
+        }
+        None => packed::splice(bytes, place, &[]),
+    }
+    let mut front = Vec::with_capacity(head + 8);
+    front.extend_from_slice(&(runs.len() as u16).to_le_bytes());
+    runs.encode(&mut front);
+    if front.len() == head {
+        bytes[base..base + head].copy_from_slice(&front);
+    } else {
+        packed::splice(bytes, base..base + head, &[&front]);
+    }
+}

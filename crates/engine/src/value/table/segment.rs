@@ -1,0 +1,188 @@
+//! One segment of a table: up to [`MAX_ITEMS`] items that share a hash prefix, with a byte of fingerprint each.
+//!
+//! The header is one cache line: a lookup reads it, compares all fingerprints with a few word operations, and
+//! touches an item only when its fingerprint matches.
+
+use crate::value::size_class;
+
+/// Items a segment holds before it splits: what leaves the header, with prefix and vector, within 64 bytes.
+pub(super) const MAX_ITEMS: usize = 28;
+
+/// A run of the hash space `[prefix, prefix + 2^(64 - depth))` and the items whose hashes lie in it.
+#[repr(align(64))]
+pub(super) struct Segment<T> {
+    items: Vec<T>,
+    prefix: u64,
+    fingerprints: [u8; MAX_ITEMS],
+    depth: u8,
+}
+
+const LOW_SEVEN: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// A word with the top bit of each byte set where `word` has the byte `needle`.
+#[inline]
+fn matching_bytes(word: u64, needle: u8) -> u64 {
+    let x = word ^ (ONES * u64::from(needle));
+    !(((x & LOW_SEVEN) + LOW_SEVEN) | x | LOW_SEVEN)
+}
+
+/// The fingerprint of a hash: its low byte, as the directory uses the high bits.
+#[inline]
+fn fingerprint(hash: u64) -> u8 {
+    hash as u8
+}
+
+/// The items that fit the allocator's size class for at least `wanted` of them (jemalloc: four classes per doubling).
+fn class_capacity<T>(wanted: usize) -> usize {
+    let size = size_of::<T>().max(1);
+    (size_class(wanted * size) / size).max(wanted)
+}
+
+impl<T> Segment<T> {
+    pub(super) fn new(prefix: u64, depth: u8) -> Self {
+        Self { items: Vec::new(), prefix, fingerprints: [0; MAX_ITEMS], depth }
+    }
+
+    #[inline]
+    pub(super) fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    #[inline]
+    pub(super) fn item_mut(&mut self, at: usize) -> &mut T {
+        &mut self.items[at]
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.items.capacity()
+    }
+
+    pub(super) fn prefix(&self) -> u64 {
+        self.prefix
+    }
+
+    pub(super) fn depth(&self) -> u8 {
+        self.depth
+    }
+
+    /// The first hash after this segment; `None` at the end of the hash space.
+    pub(super) fn end(&self) -> Option<u64> {
+        if self.depth == 0 {
+            return None;
+        }
+        self.prefix.checked_add(1 << (64 - self.depth))
+    }
+
+    pub(super) fn into_items(self) -> Vec<T> {
+        self.items
+    }
+
+    /// Where the item is that has the hash's fingerprint and satisfies `eq`. Items beyond the fingerprints (only
+    /// there when many share a hash) are compared one by one.
+    #[inline]
+    pub(super) fn position(&self, hash: u64, mut eq: impl FnMut(&T) -> bool) -> Option<usize> {
+        let needle = fingerprint(hash);
+        let (words, rest) = self.fingerprints.as_chunks::<8>();
+        let tail = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        for (at, word) in words.iter().map(|w| u64::from_le_bytes(*w)).chain([tail]).enumerate() {
+            let mut hits = matching_bytes(word, needle);
+            while hits != 0 {
+                let index = at * 8 + (hits.trailing_zeros() / 8) as usize;
+                // The tail word has more bytes than fingerprints, and places beyond the length are stale.
+                if index < MAX_ITEMS && self.items.get(index).is_some_and(&mut eq) {
+                    return Some(index);
+                }
+                hits &= hits - 1;
+            }
+        }
+        let overflow = self.items.get(MAX_ITEMS..)?;
+        overflow.iter().position(eq).map(|at| at + MAX_ITEMS)
+    }
+
+    pub(super) fn push(&mut self, hash: u64, item: T) -> usize {
+        let at = self.items.len();
+        if let Some(place) = self.fingerprints.get_mut(at) {
+            *place = fingerprint(hash);
+        }
+        if at == self.items.capacity() {
+            self.items.reserve_exact(class_capacity::<T>((at + 1).max(4)) - at);
+        }
+        self.items.push(item);
+        at
+    }
+
+    /// Takes the item at `at` out; the last one moves into its place.
+    pub(super) fn swap_remove(&mut self, at: usize, rehash: &impl Fn(&T) -> u64) -> T {
+        let last = self.items.len() - 1;
+        let item = self.items.swap_remove(at);
+        if at < last && at < MAX_ITEMS {
+            self.fingerprints[at] =
+                if last < MAX_ITEMS { self.fingerprints[last] } else { fingerprint(rehash(&self.items[at])) };
+        }
+        if self.items.capacity() >= 2 * last + 8 {
+            self.items.shrink_to(if last == 0 { 0 } else { class_capacity::<T>(last + 1) });
+        }
+        item
+    }
+
+    /// Halves the range: keeps the lower half and returns the upper.
+    pub(super) fn split(&mut self, rehash: &impl Fn(&T) -> u64) -> Self {
+        let bit = 1_u64 << (63 - self.depth);
+        self.depth += 1;
+        let mut upper = Self::new(self.prefix | bit, self.depth);
+        let all = std::mem::take(&mut self.items);
+        // Hashing is the dear part: do it once, then both vectors are allocated at their size.
+        let hashes: Vec<u64> = all.iter().map(rehash).collect();
+        let ups = hashes.iter().filter(|hash| **hash & bit != 0).count();
+        let downs = hashes.len() - ups;
+        upper.reserve_for(ups);
+        self.reserve_for(downs);
+        for (item, hash) in all.into_iter().zip(hashes) {
+            let side = if hash & bit == 0 { &mut *self } else { &mut upper };
+            side.push(hash, item);
+        }
+        upper
+    }
+
+    fn reserve_for(&mut self, count: usize) {
+        if count > 0 {
+            self.items.reserve_exact(class_capacity::<T>(count.max(4)));
+        }
+    }
+
+    /// Takes in the upper neighbour of the same depth: the range doubles.
+    pub(super) fn absorb(&mut self, upper: Self) {
+        debug_assert_eq!(self.depth, upper.depth, "only neighbours of one depth merge");
+        let total = self.len() + upper.len();
+        debug_assert!(total <= MAX_ITEMS, "a merge must not overflow the fingerprints");
+        if self.items.capacity() < total {
+            self.items.reserve_exact(class_capacity::<T>(total) - self.len());
+        }
+        for (item, print) in upper.items.into_iter().zip(upper.fingerprints) {
+            self.push(u64::from(print), item);
+        }
+        self.depth -= 1;
+    }
+
+    /// Asserts that every item belongs here and that its fingerprint is right.
+    pub(super) fn validate(&self, rehash: &impl Fn(&T) -> u64) {
+        assert!(self.depth <= 64);
+        let mask = if self.depth == 0 { 0 } else { u64::MAX << (64 - self.depth) };
+        assert_eq!(self.prefix & !mask, 0, "the prefix has bits below its depth");
+        for (at, item) in self.items.iter().enumerate() {
+            let hash = rehash(item);
+            assert_eq!(hash & mask, self.prefix, "an item lies outside its segment's range");
+            if let Some(print) = self.fingerprints.get(at) {
+                assert_eq!(*print, fingerprint(hash), "a fingerprint is stale");
+            }
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Segment<[u64; 3]>>() == 64, "a segment header is one cache line");

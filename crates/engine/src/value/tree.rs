@@ -1,0 +1,389 @@
+//! A B+tree addressed by rank: sequences whose leaves are dense blocks of elements.
+//!
+//! Inner nodes hold, per child, how many elements are below it and its first key. An ordered collection finds a rank
+//! by a predicate over keys and then works at that rank; the tree itself compares nothing.
+
+/// Children of an inner node before it splits.
+const FANOUT: usize = 32;
+
+/// A block of consecutive elements.
+pub(super) trait Leaf: Sized {
+    /// What tells where an element stands.
+    type Key: Clone;
+    /// What is inserted.
+    type Item<'i>;
+
+    fn len(&self) -> usize;
+    /// The key of the first element; the leaf is not empty.
+    fn first(&self) -> Self::Key;
+    /// How many leading elements satisfy the predicate.
+    fn partition_point(&self, below: &mut dyn FnMut(&Self::Key) -> bool) -> usize;
+    fn single(item: Self::Item<'_>) -> Self;
+    /// Inserts before the element at `at`; when that needs a split, returns the right part.
+    fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self>;
+    fn remove(&mut self, at: usize);
+    /// Whether the leaf is so empty that it should look for a neighbour to merge with.
+    fn is_sparse(&self) -> bool;
+    /// Moves all elements of the right neighbour here, or does nothing if they do not fit.
+    fn absorb(&mut self, right: &mut Self) -> bool;
+    /// Bytes of the leaf's own allocations.
+    fn heap(&self) -> usize;
+}
+
+enum Node<L: Leaf> {
+    Leaf(L),
+    Inner(Box<Inner<L>>),
+}
+
+struct Inner<L: Leaf> {
+    counts: Vec<usize>,
+    keys: Vec<L::Key>,
+    children: Vec<Node<L>>,
+}
+
+/// A sequence of elements in leaves.
+pub(super) struct Tree<L: Leaf> {
+    root: Option<Node<L>>,
+    len: usize,
+    leaves: usize,
+    heap: usize,
+}
+
+/// What an operation below changed in the totals.
+#[derive(Default)]
+struct Change {
+    heap: isize,
+    leaves: isize,
+}
+
+impl<L: Leaf> Node<L> {
+    fn count(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.len(),
+            Self::Inner(inner) => inner.counts.iter().sum(),
+        }
+    }
+
+    fn first(&self) -> L::Key {
+        match self {
+            Self::Leaf(leaf) => leaf.first(),
+            Self::Inner(inner) => inner.keys[0].clone(),
+        }
+    }
+
+    fn insert(&mut self, at: usize, item: L::Item<'_>, change: &mut Change) -> Option<Self> {
+        match self {
+            Self::Leaf(leaf) => {
+                let before = leaf.heap();
+                let right = leaf.insert(at, item);
+                change.heap += leaf.heap() as isize - before as isize;
+                let right = right?;
+                change.heap += right.heap() as isize;
+                change.leaves += 1;
+                Some(Self::Leaf(right))
+            }
+            Self::Inner(inner) => inner.insert(at, item, change).map(|right| Self::Inner(Box::new(right))),
+        }
+    }
+
+    fn remove(&mut self, at: usize, change: &mut Change) {
+        match self {
+            Self::Leaf(leaf) => {
+                let before = leaf.heap();
+                leaf.remove(at);
+                change.heap += leaf.heap() as isize - before as isize;
+            }
+            Self::Inner(inner) => inner.remove(at, change),
+        }
+    }
+
+    /// The result of `change`, and the leaf's heap before and after it.
+    fn alter<R>(&mut self, at: usize, change: impl FnOnce(&mut L, usize) -> R) -> (R, usize, usize) {
+        match self {
+            Self::Leaf(leaf) => {
+                let before = leaf.heap();
+                let result = change(leaf, at);
+                (result, before, leaf.heap())
+            }
+            Self::Inner(inner) => {
+                let (child, place) = inner.child(at, false);
+                let result = inner.children[child].alter(place, change);
+                if place == 0 {
+                    inner.keys[child] = inner.children[child].first();
+                }
+                result
+            }
+        }
+    }
+
+    fn is_sparse(&self) -> bool {
+        match self {
+            Self::Leaf(leaf) => leaf.is_sparse(),
+            Self::Inner(inner) => inner.children.len() < FANOUT / 4,
+        }
+    }
+
+    /// Moves all of the right neighbour here if it fits.
+    fn absorb(&mut self, right: &mut Self, change: &mut Change) -> bool {
+        match (self, right) {
+            (Self::Leaf(left), Self::Leaf(right)) => {
+                let before = left.heap() + right.heap();
+                let done = left.absorb(right);
+                if done {
+                    change.heap += left.heap() as isize - before as isize;
+                    change.leaves -= 1;
+                }
+                done
+            }
+            (Self::Inner(left), Self::Inner(right)) if left.children.len() + right.children.len() <= FANOUT => {
+                left.counts.append(&mut right.counts);
+                left.keys.append(&mut right.keys);
+                left.children.append(&mut right.children);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl<L: Leaf> Inner<L> {
+    fn pair(left: Node<L>, right: Node<L>) -> Self {
+        Self {
+            counts: vec![left.count(), right.count()],
+            keys: vec![left.first(), right.first()],
+            children: vec![left, right],
+        }
+    }
+
+    /// The child that holds the element at `at`, and the place within; `behind` prefers the end of one child to the
+    /// start of the next.
+    fn child(&self, mut at: usize, behind: bool) -> (usize, usize) {
+        let last = self.counts.len() - 1;
+        for (child, count) in self.counts[..last].iter().enumerate() {
+            if at < *count || (behind && at == *count) {
+                return (child, at);
+            }
+            at -= count;
+        }
+        (last, at)
+    }
+
+    fn insert(&mut self, at: usize, item: L::Item<'_>, change: &mut Change) -> Option<Self> {
+        let (child, place) = self.child(at, true);
+        let right = self.children[child].insert(place, item, change);
+        self.counts[child] += 1;
+        if place == 0 {
+            self.keys[child] = self.children[child].first();
+        }
+        let right = right?;
+        let moved = right.count();
+        self.counts[child] -= moved;
+        self.counts.insert(child + 1, moved);
+        self.keys[child] = self.children[child].first();
+        self.keys.insert(child + 1, right.first());
+        self.children.insert(child + 1, right);
+        if self.children.len() <= FANOUT {
+            return None;
+        }
+        // Ends that grow leave full nodes behind; elsewhere both halves keep room.
+        let cut = match child + 2 {
+            end if end == self.children.len() => FANOUT - 2,
+            2 => 3,
+            _ => FANOUT / 2,
+        };
+        Some(Self {
+            counts: self.counts.split_off(cut),
+            keys: self.keys.split_off(cut),
+            children: self.children.split_off(cut),
+        })
+    }
+
+    fn remove(&mut self, at: usize, change: &mut Change) {
+        let (child, place) = self.child(at, false);
+        self.children[child].remove(place, change);
+        self.counts[child] -= 1;
+        if self.counts[child] == 0 {
+            if let Node::Leaf(leaf) = &self.children[child] {
+                change.heap -= leaf.heap() as isize;
+                change.leaves -= 1;
+            }
+            return self.drop_child(child);
+        }
+        if place == 0 {
+            self.keys[child] = self.children[child].first();
+        }
+        if !self.children[child].is_sparse() {
+            return;
+        }
+        for left in [Some(child), child.checked_sub(1)].into_iter().flatten() {
+            if let Some((here, rest)) = self.children[left..].split_first_mut()
+                && let Some(right) = rest.first_mut()
+                && here.absorb(right, change)
+            {
+                self.counts[left] += self.counts[left + 1];
+                return self.drop_child(left + 1);
+            }
+        }
+    }
+
+    fn drop_child(&mut self, child: usize) {
+        self.counts.remove(child);
+        self.keys.remove(child);
+        self.children.remove(child);
+    }
+}
+
+impl<L: Leaf> Tree<L> {
+    pub(super) fn new() -> Self {
+        Self { root: None, len: 0, leaves: 0, heap: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn note(&mut self, change: &Change) {
+        self.heap = self.heap.strict_add_signed(change.heap);
+        self.leaves = self.leaves.strict_add_signed(change.leaves);
+    }
+
+    /// Inserts before the element of rank `at`, which is at most the length.
+    pub(super) fn insert(&mut self, at: usize, item: L::Item<'_>) {
+        debug_assert!(at <= self.len, "an insertion lies within the sequence");
+        self.len += 1;
+        let Some(root) = &mut self.root else {
+            let leaf = L::single(item);
+            self.heap += leaf.heap();
+            self.leaves = 1;
+            self.root = Some(Node::Leaf(leaf));
+            return;
+        };
+        let mut change = Change::default();
+        let right = root.insert(at, item, &mut change);
+        self.note(&change);
+        if let Some(right) = right
+            && let Some(left) = self.root.take()
+        {
+            self.root = Some(Node::Inner(Box::new(Inner::pair(left, right))));
+        }
+    }
+
+    /// Removes the element of rank `at`, which is below the length.
+    pub(super) fn remove(&mut self, at: usize) {
+        debug_assert!(at < self.len, "a removal lies within the sequence");
+        let Some(root) = &mut self.root else { return };
+        let mut change = Change::default();
+        root.remove(at, &mut change);
+        self.note(&change);
+        self.len -= 1;
+        if self.len == 0 {
+            *self = Self::new();
+            return;
+        }
+        while let Some(Node::Inner(inner)) = &mut self.root
+            && inner.children.len() == 1
+        {
+            self.root = inner.children.pop();
+        }
+    }
+
+    /// How many leading elements satisfy the predicate, which holds for a prefix of the sequence.
+    pub(super) fn partition_point(&self, mut below: impl FnMut(&L::Key) -> bool) -> usize {
+        let mut rank = 0;
+        let Some(mut node) = self.root.as_ref() else { return 0 };
+        loop {
+            match node {
+                Node::Leaf(leaf) => return rank + leaf.partition_point(&mut below),
+                Node::Inner(inner) => {
+                    let Some(child) = inner.keys.partition_point(&mut below).checked_sub(1) else { return rank };
+                    rank += inner.counts[..child].iter().sum::<usize>();
+                    node = &inner.children[child];
+                }
+            }
+        }
+    }
+
+    /// The leaf that holds the element of this rank, and the rank of its first element.
+    pub(super) fn leaf_at(&self, rank: usize) -> Option<(&L, usize)> {
+        if rank >= self.len {
+            return None;
+        }
+        let mut node = self.root.as_ref()?;
+        let mut place = rank;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return Some((leaf, rank - place)),
+                Node::Inner(inner) => {
+                    let (child, within) = inner.child(place, false);
+                    place = within;
+                    node = &inner.children[child];
+                }
+            }
+        }
+    }
+
+    /// Lets `change` alter the leaf of the element in ways that keep its length.
+    pub(super) fn alter<R>(&mut self, rank: usize, change: impl FnOnce(&mut L, usize) -> R) -> Option<R> {
+        if rank >= self.len {
+            return None;
+        }
+        let (result, before, after) = self.root.as_mut()?.alter(rank, change);
+        self.heap = self.heap + after - before;
+        Some(result)
+    }
+
+    /// The tree taken apart, to be freed in slices.
+    pub(super) fn into_leaves(self) -> Leaves<L> {
+        Leaves(self.root.into_iter().collect())
+    }
+
+    /// Bytes of the leaves, and about those of the inner nodes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let per_leaf = size_of::<usize>() + size_of::<L::Key>() + size_of::<Node<L>>();
+        self.heap + self.leaves * per_leaf * 3 / 2
+    }
+
+    /// Asserts that counts, keys and totals are those of the leaves, and all leaves equally deep.
+    pub(super) fn validate(&self, same: &impl Fn(&L::Key, &L::Key) -> bool) {
+        fn walk<L: Leaf>(node: &Node<L>, same: &impl Fn(&L::Key, &L::Key) -> bool) -> (usize, usize, usize, usize) {
+            match node {
+                Node::Leaf(leaf) => {
+                    assert!(leaf.len() > 0, "a leaf is empty");
+                    (leaf.len(), 1, leaf.heap(), 0)
+                }
+                Node::Inner(inner) => {
+                    assert!((1..=FANOUT).contains(&inner.children.len()));
+                    assert_eq!(inner.counts.len(), inner.children.len());
+                    assert_eq!(inner.keys.len(), inner.children.len());
+                    let (mut len, mut leaves, mut heap, mut depth) = (0, 0, 0, None);
+                    for (at, child) in inner.children.iter().enumerate() {
+                        let below = walk(child, same);
+                        assert_eq!(below.0, inner.counts[at], "a count is wrong");
+                        assert!(same(&child.first(), &inner.keys[at]), "a first key is stale");
+                        assert_eq!(*depth.get_or_insert(below.3), below.3, "leaves differ in depth");
+                        (len, leaves, heap) = (len + below.0, leaves + below.1, heap + below.2);
+                    }
+                    (len, leaves, heap, depth.map_or(0, |below| below + 1))
+                }
+            }
+        }
+        let found = self.root.as_ref().map_or((0, 0, 0, 0), |root| walk(root, same));
+        assert_eq!((found.0, found.1, found.2), (self.len, self.leaves, self.heap), "totals are wrong");
+    }
+}
+
+/// What is left of a tree that is being freed.
+pub(super) struct Leaves<L: Leaf>(Vec<Node<L>>);
+
+impl<L: Leaf> Iterator for Leaves<L> {
+    type Item = L;
+
+    fn next(&mut self) -> Option<L> {
+        loop {
+            match self.0.pop()? {
+                Node::Leaf(leaf) => return Some(leaf),
+                Node::Inner(inner) => self.0.extend(inner.children),
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Sorted sets: members ordered by (score, bytes). Every range is one of ranks.
+
+mod big;
+mod packed_form;
+
+use super::entry::{Entry, Value};
+use super::{Limits, below, packed};
+pub(super) use big::{Slot, ZLeaf};
+use std::ops::Range;
+
+pub use big::BigZSet;
+pub(super) use packed_form::EMPTY;
+pub use packed_form::PackedZSet;
+
+/// One end of a range of scores; the open ends are the infinities, inclusive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ScoreBound {
+    /// The score itself belongs to the range.
+    Inclusive(f64),
+    /// `(score`: it does not.
+    Exclusive(f64),
+}
+
+/// One end of a range of members in a set whose scores are all equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LexBound<'a> {
+    /// `-`: before every member.
+    Min,
+    /// `+`: behind every member.
+    Max,
+    /// `[member`.
+    Inclusive(&'a [u8]),
+    /// `(member`.
+    Exclusive(&'a [u8]),
+}
+
+/// A sorted set to read.
+#[derive(Clone, Copy)]
+pub enum ZSetRef<'a> {
+    /// Within the limits of the packed form.
+    Packed(PackedZSet<'a>),
+    /// Beyond.
+    Big(&'a BigZSet),
+}
+
+impl<'a> ZSetRef<'a> {
+    #[inline]
+    pub(super) fn packed(bytes: &'a [u8]) -> Self {
+        Self::Packed(PackedZSet::new(bytes))
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Packed(zset) => zset.len(),
+            Self::Big(zset) => zset.len(),
+        }
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The score of a member.
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        match self {
+            Self::Packed(zset) => zset.score(member),
+            Self::Big(zset) => zset.score(member),
+        }
+    }
+
+    /// How many members come before this one. From the other end it is `len - 1 - rank`.
+    pub fn rank(&self, member: &[u8]) -> Option<usize> {
+        match self {
+            Self::Packed(zset) => zset.iter().position(|(other, _)| other == member),
+            Self::Big(zset) => zset.rank(member),
+        }
+    }
+
+    /// The member of a rank, with its score.
+    pub fn by_rank(&self, rank: usize) -> Option<(&'a [u8], f64)> {
+        match *self {
+            Self::Packed(zset) => zset.iter().nth(rank),
+            Self::Big(zset) => zset.by_rank(rank),
+        }
+    }
+
+    /// How many leading members satisfy the predicate over score and member.
+    fn partition_point(&self, mut below: impl FnMut(f64, &[u8]) -> bool) -> usize {
+        match self {
+            Self::Packed(zset) => zset.partition_point(below),
+            Self::Big(zset) => zset.tree().partition_point(|(score, id)| below(*score, zset.member(*id))),
+        }
+    }
+
+    /// The ranks of the members between two scores; their number is the range's length.
+    pub fn score_range(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
+        let start = match min {
+            ScoreBound::Inclusive(least) => self.partition_point(|score, _| score < least),
+            ScoreBound::Exclusive(least) => self.partition_point(|score, _| score <= least),
+        };
+        let end = match max {
+            ScoreBound::Inclusive(most) => self.partition_point(|score, _| score <= most),
+            ScoreBound::Exclusive(most) => self.partition_point(|score, _| score < most),
+        };
+        start..end.max(start)
+    }
+
+    /// The ranks of the members between two byte strings, in a set whose scores are all equal.
+    pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
+        let start = match min {
+            LexBound::Min => 0,
+            LexBound::Max => self.len(),
+            LexBound::Inclusive(least) => self.partition_point(|_, member| member < least),
+            LexBound::Exclusive(least) => self.partition_point(|_, member| member <= least),
+        };
+        let end = match max {
+            LexBound::Min => 0,
+            LexBound::Max => self.len(),
+            LexBound::Inclusive(most) => self.partition_point(|_, member| member <= most),
+            LexBound::Exclusive(most) => self.partition_point(|_, member| member < most),
+        };
+        start..end.max(start)
+    }
+
+    /// The members of these ranks, from either end; ranks beyond the end are ignored.
+    pub fn range(&self, ranks: Range<usize>) -> ZRange<'a> {
+        let end = ranks.end.min(self.len());
+        let ranks = ranks.start.min(end)..end;
+        match *self {
+            Self::Packed(zset) => {
+                let mut members = Vec::with_capacity(ranks.len());
+                members.extend(zset.iter().skip(ranks.start).take(ranks.len()));
+                ZRange(Walk::Packed(members.into_iter()))
+            }
+            Self::Big(zset) => ZRange(Walk::Big { zset, ranks, front: None, back: None }),
+        }
+    }
+
+    /// All members in order.
+    pub fn iter(&self) -> ZRange<'a> {
+        self.range(0..self.len())
+    }
+
+    /// Visits some members from a position on and returns the next position, as [`Table::scan`](super::Table::scan)
+    /// does. A packed set is one page.
+    pub fn scan(&self, from: u64, mut visit: impl FnMut(&[u8], f64)) -> Option<u64> {
+        match self {
+            Self::Packed(zset) => {
+                zset.iter().for_each(|(member, score)| visit(member, score));
+                None
+            }
+            Self::Big(zset) => zset.scan(from, visit),
+        }
+    }
+
+    /// A member chosen by the random number.
+    pub fn pick(&self, rand: u64) -> Option<(&'a [u8], f64)> {
+        match *self {
+            Self::Packed(zset) => zset.iter().nth(below(rand, zset.len())?),
+            Self::Big(zset) => zset.pick(rand),
+        }
+    }
+
+    pub(super) fn validate(&self) {
+        match self {
+            Self::Packed(zset) => {
+                assert_eq!(zset.iter().count(), zset.len());
+                let order = |(member, score): (_, f64)| (score, member);
+                assert!(zset.iter().map(order).is_sorted_by(|one, other| one < other));
+            }
+            Self::Big(zset) => zset.validate(),
+        }
+    }
+}
+
+/// Members of consecutive ranks with their scores.
+pub struct ZRange<'a>(Walk<'a>);
+
+enum Walk<'a> {
+    Packed(std::vec::IntoIter<(&'a [u8], f64)>),
+    Big { zset: &'a BigZSet, ranks: Range<usize>, front: Spot<'a>, back: Spot<'a> },
+}
+
+/// A leaf and the rank of its first member.
+type Spot<'a> = Option<(&'a ZLeaf, usize)>;
+
+/// The member of a rank, searched in the leaf seen last before the tree is asked.
+fn step<'a>(zset: &'a BigZSet, rank: usize, spot: &mut Spot<'a>) -> Option<(&'a [u8], f64)> {
+    use super::tree::Leaf;
+    let (leaf, start) = match *spot {
+        Some((leaf, start)) if (start..start + leaf.len()).contains(&rank) => (leaf, start),
+        _ => zset.tree().leaf_at(rank)?,
+    };
+    *spot = Some((leaf, start));
+    let (score, id) = leaf.get(rank - start);
+    Some((zset.member(id), score))
+}
+
+impl<'a> Iterator for ZRange<'a> {
+    type Item = (&'a [u8], f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Walk::Packed(members) => members.next(),
+            Walk::Big { zset, ranks, front, .. } => step(zset, ranks.next()?, front),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            Walk::Packed(members) => members.size_hint(),
+            Walk::Big { ranks, .. } => ranks.size_hint(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for ZRange<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Walk::Packed(members) => members.next_back(),
+            Walk::Big { zset, ranks, back, .. } => step(zset, ranks.next_back()?, back),
+        }
+    }
+}
+
+impl ExactSizeIterator for ZRange<'_> {}
+
+/// A sorted set to change; it becomes big when it passes the limits.
+pub struct ZSetMut<'a> {
+    entry: &'a mut Entry,
+    limits: &'a Limits,
+}
+
+enum Form<'a> {
+    Packed(&'a mut Box<[u8]>),
+    Big(&'a mut BigZSet),
+}
+
+impl<'a> ZSetMut<'a> {
+    pub(super) fn new(entry: &'a mut Entry, limits: &'a Limits) -> Self {
+        Self { entry, limits }
+    }
+
+    /// The sorted set to read.
+    pub fn view(&self) -> ZSetRef<'_> {
+        self.entry.zset().expect("made of a sorted set only")
+    }
+
+    fn form(&mut self) -> Form<'_> {
+        match self.entry {
+            Entry::Packed(_, bytes) => Form::Packed(bytes),
+            Entry::Big(_, big) => match &mut big.value {
+                Value::ZSet(zset) => Form::Big(zset),
+                _ => unreachable!("made of a sorted set only"),
+            },
+        }
+    }
+
+    /// Sets the score of a member and returns the one it had. The score is a number: NaN is for the caller to refuse,
+    /// and counts as 0 here.
+    pub fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
+        let score = if score.is_nan() { 0.0 } else { score };
+        if let Entry::Packed(_, bytes) = &*self.entry {
+            let zset = PackedZSet::new(bytes);
+            let full = zset.len() >= self.limits.zset_max_listpack_entries.min(packed::MAX_COUNT);
+            let large =
+                member.len() > self.limits.zset_max_listpack_value || bytes.len() + member.len() > packed::MAX_BYTES;
+            if (full || large) && zset.score(member).is_none() {
+                self.make_big();
+            }
+        }
+        match self.form() {
+            Form::Packed(bytes) => packed_form::insert(bytes, member, score),
+            Form::Big(zset) => zset.insert(member, score),
+        }
+    }
+
+    /// Removes a member and returns its score.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        match self.form() {
+            Form::Packed(bytes) => packed_form::remove(bytes, member),
+            Form::Big(zset) => zset.remove(member),
+        }
+    }
+
+    /// Removes the member of a rank and returns it: rank 0 pops the least, `len - 1` the greatest.
+    pub fn pop(&mut self, rank: usize) -> Option<(Box<[u8]>, f64)> {
+        let (member, score) = self.view().by_rank(rank)?;
+        let member: Box<[u8]> = member.into();
+        self.remove(&member);
+        Some((member, score))
+    }
+
+    fn make_big(&mut self) {
+        let mut big = BigZSet::new(self.limits.seed);
+        for (member, score) in self.view().iter() {
+            big.insert(member, score);
+        }
+        self.entry.grow(Value::ZSet(big));
+    }
+}

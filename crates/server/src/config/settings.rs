@@ -1,0 +1,454 @@
+//! The settings as the rest of the server reads them: plain fields, one immutable snapshot.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use super::load::Values;
+use super::special::{EventMask, OutputLimits};
+use super::table::table;
+use super::value::Value;
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindAddress {
+    /// Host or address; `*` and `::*` stand for all addresses of IPv4 and IPv6.
+    pub host: String,
+    /// Whether the server starts without it if this machine does not have it.
+    pub optional: bool,
+}
+
+/// Who may use something dangerous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Nobody.
+    No,
+    /// Everybody.
+    Yes,
+    /// Clients of this machine.
+    Local,
+}
+
+impl Allowed {
+    /// Whether a client may, given whether it is of this machine.
+    #[must_use]
+    pub fn permits(self, local: bool) -> bool {
+        self == Self::Yes || (self == Self::Local && local)
+    }
+}
+
+/// Whether TLS clients show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not asked.
+    No,
+    /// They must.
+    Required,
+    /// They may; one that is shown is checked.
+    Optional,
+}
+
+/// When the log is forced to disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before each reply leaves.
+    Always,
+    /// Once a second.
+    EverySecond,
+    /// When the system likes.
+    No,
+}
+
+/// What gives way when `maxmemory` is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are Redis' words and explained in its manual")]
+pub enum Eviction {
+    VolatileLru,
+    VolatileLfu,
+    VolatileRandom,
+    VolatileTtl,
+    AllkeysLru,
+    AllkeysLfu,
+    AllkeysRandom,
+    NoEviction,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are Redis' words and order themselves")]
+pub enum LogLevel {
+    Debug,
+    Verbose,
+    Notice,
+    Warning,
+}
+
+/// Who started the server and wants to hear when it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supervisor {
+    /// Nobody.
+    None,
+    /// Upstart: the process stops itself once.
+    Upstart,
+    /// systemd: a message to its socket.
+    Systemd,
+    /// Whichever the environment names.
+    Auto,
+}
+
+/// Addresses and ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// 0: none.
+    pub port: u16,
+    /// Empty: none.
+    pub bind: Vec<BindAddress>,
+    /// A unix socket.
+    pub unixsocket: Option<PathBuf>,
+    /// Its mode; 0 leaves it to the umask.
+    pub unixsocketperm: u32,
+    /// The kernel's queue.
+    pub tcp_backlog: i32,
+    /// 0: no probes.
+    pub tcp_keepalive_s: u32,
+    /// 0: clients may be idle for ever.
+    pub timeout_s: u32,
+    /// Without a password, only clients of this machine.
+    pub protected_mode: bool,
+}
+
+/// TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// 0: none.
+    pub port: u16,
+    /// Certificate chain, PEM.
+    pub cert_file: Option<PathBuf>,
+    /// Private key, PEM.
+    pub key_file: Option<PathBuf>,
+    /// Authorities of clients' certificates, PEM.
+    pub ca_cert_file: Option<PathBuf>,
+    /// Directory of such files.
+    pub ca_cert_dir: Option<PathBuf>,
+    /// Whether clients show certificates.
+    pub auth_clients: ClientCertificates,
+    /// TLS 1.2 is offered.
+    pub v1_2: bool,
+    /// TLS 1.3 is offered.
+    pub v1_3: bool,
+    /// Sessions can be resumed.
+    pub session_caching: bool,
+    /// How many are kept; 0: no bound.
+    pub session_cache_size: usize,
+}
+
+/// What clients may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clients {
+    /// Connections.
+    pub max: u32,
+    /// Longest argument.
+    pub proto_max_bulk_len: usize,
+    /// Longest unfinished command.
+    pub query_buffer_limit: usize,
+    /// Replies not read.
+    pub output_limits: OutputLimits,
+}
+
+/// Passwords and what is forbidden.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Security {
+    /// The password.
+    pub requirepass: Option<Vec<u8>>,
+    /// Commands with another name: the old one in lower case, and the new one, empty if the command is taken away.
+    pub renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
+    /// DEBUG.
+    pub debug_command: Allowed,
+    /// CONFIG SET of protected directives.
+    pub protected_configs: Allowed,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Runs in the background.
+    pub daemonize: bool,
+    /// File of the process id.
+    pub pidfile: Option<PathBuf>,
+    /// Who waits for readiness.
+    pub supervised: Supervisor,
+    /// How much is logged.
+    pub loglevel: LogLevel,
+    /// Where; `None`: standard output.
+    pub logfile: Option<PathBuf>,
+    /// Threads.
+    pub io_threads: usize,
+    /// For SELECT.
+    pub databases: u32,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// Data directory, absolute.
+    pub dir: PathBuf,
+    /// When replies may leave.
+    pub appendfsync: Fsync,
+    /// Largest batch.
+    pub max_batch_bytes: u64,
+    /// Size of a full segment.
+    pub segment_bytes: u64,
+    /// Growth in percent since the last rewrite that starts another; 0: never.
+    pub rewrite_percentage: u32,
+    /// No rewrite below this size.
+    pub rewrite_min_bytes: u64,
+}
+
+/// Compact forms of collections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are the directives of the same names")]
+pub struct Compact {
+    pub hash_max_entries: u64,
+    pub hash_max_value: u64,
+    pub list_max_size: i32,
+    pub set_max_intset_entries: u64,
+    pub set_max_entries: u64,
+    pub set_max_value: u64,
+    pub zset_max_entries: u64,
+    pub zset_max_value: u64,
+}
+
+/// Slow log, latency, notifications.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observability {
+    /// `None`: no slow log.
+    pub slowlog_slower_than_us: Option<u64>,
+    /// Entries.
+    pub slowlog_max_len: u64,
+    /// 0: off.
+    pub latency_threshold_ms: u64,
+    /// Histograms for each command.
+    pub latency_tracking: bool,
+    /// What INFO prints of them.
+    pub latency_percentiles: Vec<f64>,
+    /// Keyspace notifications.
+    pub events: EventMask,
+}
+
+/// Everything that has an effect.
+#[derive(Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is documented at its type")]
+pub struct Settings {
+    pub network: Network,
+    pub tls: Tls,
+    pub clients: Clients,
+    pub security: Security,
+    pub process: Process,
+    /// 0: no bound.
+    pub maxmemory: u64,
+    pub maxmemory_policy: Eviction,
+    pub persistence: Persistence,
+    pub compact: Compact,
+    pub observability: Observability,
+}
+
+impl Settings {
+    pub(super) fn from_values(values: &Values) -> Self {
+        let view = View(values);
+        Self {
+            network: view.network(),
+            tls: view.tls(),
+            clients: view.clients(),
+            security: view.security(),
+            process: view.process(),
+            maxmemory: view.number("maxmemory"),
+            maxmemory_policy: view.eviction(),
+            persistence: view.persistence(),
+            compact: view.compact(),
+            observability: view.observability(),
+        }
+    }
+}
+
+/// Reads values by name and by the type that the table gives them.
+struct View<'a>(&'a Values);
+
+impl View<'_> {
+    fn value(&self, name: &str) -> &Value {
+        &self.0[table().find(name.as_bytes()).expect("settings name rows of the table")]
+    }
+
+    fn number<T: TryFrom<i128>>(&self, name: &str) -> T {
+        let Value::Number(number) = self.value(name) else { unreachable!("{name} is a number") };
+        T::try_from(*number).ok().expect("the table bounds it by the type of the field")
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        *self.value(name) == Value::Bool(true)
+    }
+
+    fn word(&self, name: &str) -> &'static str {
+        let Value::Choice(word) = self.value(name) else { unreachable!("{name} is a choice") };
+        word
+    }
+
+    fn text(&self, name: &str) -> Option<Vec<u8>> {
+        let Value::Text(text) = self.value(name) else { unreachable!("{name} is a text") };
+        (!text.is_empty()).then(|| text.clone())
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(|text| PathBuf::from(OsString::from_vec(text)))
+    }
+
+    fn allowed(&self, name: &str) -> Allowed {
+        match self.word(name) {
+            "yes" => Allowed::Yes,
+            "local" => Allowed::Local,
+            _ => Allowed::No,
+        }
+    }
+
+    fn network(&self) -> Network {
+        let Value::Words(bind) = self.value("bind") else { unreachable!("bind is a list") };
+        let address = |word: &Vec<u8>| {
+            let word = String::from_utf8_lossy(word);
+            let (optional, host) = word.strip_prefix('-').map_or((false, &*word), |host| (true, host));
+            BindAddress { host: host.to_owned(), optional }
+        };
+        Network {
+            port: self.number("port"),
+            bind: bind.iter().map(address).collect(),
+            unixsocket: self.path("unixsocket"),
+            unixsocketperm: self.number("unixsocketperm"),
+            tcp_backlog: self.number("tcp-backlog"),
+            tcp_keepalive_s: self.number("tcp-keepalive"),
+            timeout_s: self.number("timeout"),
+            protected_mode: self.flag("protected-mode"),
+        }
+    }
+
+    fn tls(&self) -> Tls {
+        let protocols = self.text("tls-protocols").map(|p| String::from_utf8_lossy(&p).to_ascii_lowercase());
+        let offers = |version: &str| protocols.as_ref().is_none_or(|p| p.split(' ').any(|word| word == version));
+        Tls {
+            port: self.number("tls-port"),
+            cert_file: self.path("tls-cert-file"),
+            key_file: self.path("tls-key-file"),
+            ca_cert_file: self.path("tls-ca-cert-file"),
+            ca_cert_dir: self.path("tls-ca-cert-dir"),
+            auth_clients: match self.word("tls-auth-clients") {
+                "no" => ClientCertificates::No,
+                "optional" => ClientCertificates::Optional,
+                _ => ClientCertificates::Required,
+            },
+            v1_2: offers("tlsv1.2"),
+            v1_3: offers("tlsv1.3"),
+            session_caching: self.flag("tls-session-caching"),
+            session_cache_size: self.number("tls-session-cache-size"),
+        }
+    }
+
+    fn clients(&self) -> Clients {
+        let Value::OutputLimits(output_limits) = self.value("client-output-buffer-limit") else {
+            unreachable!("client-output-buffer-limit holds limits")
+        };
+        Clients {
+            max: self.number("maxclients"),
+            proto_max_bulk_len: self.number("proto-max-bulk-len"),
+            query_buffer_limit: self.number("client-query-buffer-limit"),
+            output_limits: *output_limits,
+        }
+    }
+
+    fn security(&self) -> Security {
+        let Value::Renames(renamed) = self.value("rename-command") else { unreachable!("rename-command holds pairs") };
+        Security {
+            requirepass: self.text("requirepass"),
+            renamed_commands: renamed.clone(),
+            debug_command: self.allowed("enable-debug-command"),
+            protected_configs: self.allowed("enable-protected-configs"),
+        }
+    }
+
+    fn process(&self) -> Process {
+        Process {
+            daemonize: self.flag("daemonize"),
+            pidfile: self.path("pidfile"),
+            supervised: match self.word("supervised") {
+                "upstart" => Supervisor::Upstart,
+                "systemd" => Supervisor::Systemd,
+                "auto" => Supervisor::Auto,
+                _ => Supervisor::None,
+            },
+            loglevel: match self.word("loglevel") {
+                "debug" => LogLevel::Debug,
+                "verbose" => LogLevel::Verbose,
+                "warning" => LogLevel::Warning,
+                _ => LogLevel::Notice,
+            },
+            logfile: self.path("logfile"),
+            io_threads: self.number("io-threads"),
+            databases: self.number("databases"),
+        }
+    }
+
+    fn eviction(&self) -> Eviction {
+        match self.word("maxmemory-policy") {
+            "volatile-lru" => Eviction::VolatileLru,
+            "volatile-lfu" => Eviction::VolatileLfu,
+            "volatile-random" => Eviction::VolatileRandom,
+            "volatile-ttl" => Eviction::VolatileTtl,
+            "allkeys-lru" => Eviction::AllkeysLru,
+            "allkeys-lfu" => Eviction::AllkeysLfu,
+            "allkeys-random" => Eviction::AllkeysRandom,
+            _ => Eviction::NoEviction,
+        }
+    }
+
+    fn persistence(&self) -> Persistence {
+        Persistence {
+            dir: self.path("dir").unwrap_or_default(),
+            appendfsync: match self.word("appendfsync") {
+                "always" => Fsync::Always,
+                "no" => Fsync::No,
+                _ => Fsync::EverySecond,
+            },
+            max_batch_bytes: self.number("max-batch-bytes"),
+            segment_bytes: self.number("log-segment-bytes"),
+            rewrite_percentage: self.number("auto-aof-rewrite-percentage"),
+            rewrite_min_bytes: self.number("auto-aof-rewrite-min-size"),
+        }
+    }
+
+    fn compact(&self) -> Compact {
+        Compact {
+            hash_max_entries: self.number("hash-max-listpack-entries"),
+            hash_max_value: self.number("hash-max-listpack-value"),
+            list_max_size: self.number("list-max-listpack-size"),
+            set_max_intset_entries: self.number("set-max-intset-entries"),
+            set_max_entries: self.number("set-max-listpack-entries"),
+            set_max_value: self.number("set-max-listpack-value"),
+            zset_max_entries: self.number("zset-max-listpack-entries"),
+            zset_max_value: self.number("zset-max-listpack-value"),
+        }
+    }
+
+    fn observability(&self) -> Observability {
+        let Value::Percentiles(percentiles) = self.value("latency-tracking-info-percentiles") else {
+            unreachable!("latency-tracking-info-percentiles holds percentiles")
+        };
+        let Value::Events(events) = self.value("notify-keyspace-events") else {
+            unreachable!("notify-keyspace-events holds classes")
+        };
+        let slower_than: i64 = self.number("slowlog-log-slower-than");
+        Observability {
+            slowlog_slower_than_us: u64::try_from(slower_than).ok(),
+            slowlog_max_len: self.number("slowlog-max-len"),
+            latency_threshold_ms: self.number("latency-monitor-threshold"),
+            latency_tracking: self.flag("latency-tracking"),
+            latency_percentiles: percentiles.clone(),
+            events: *events,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The data directory, the log, and Redis' snapshots, which have no counterpart here.
+
+use super::super::directive::{Directive, Kind, Origin};
+use super::super::number::MAX_I32;
+use super::{ANY_INT, BYTES, COUNT, NO_FORK, TEXT, byte_range, range};
+use Kind::{Bool, Choice, Directory, Save};
+
+const FSYNC: Kind = Choice(&[("everysec", "everysec"), ("always", "always"), ("no", "no")]);
+/// A batch is one record of the log.
+const MAX_BATCH_BYTES: i128 = wal::MAX_PAYLOAD_BYTES as i128;
+const _: () = assert!(MAX_BATCH_BYTES >= 1 << 30, "the default of max-batch-bytes must be allowed");
+
+const LOG_ALWAYS_ON: &str = "the log is always on: appendfsync says how durable it is";
+const NAMES_FIXED: &str = "the log has names of its own below dir";
+const NEVER_WEAKER: &str = "rewriting the log never makes it less durable";
+const DUMP_ONLY: &str = "RDB is only the format of DUMP and RESTORE";
+
+pub(super) static PERSISTENCE: &[Directive] = &[
+    // DIFFERENCE: Redis can change its directory while it runs, if protected directives may be set.
+    Directive::new("dir", Directory, "./data", "Directory of the data; made if it does not exist.").at_start(),
+    Directive::new(
+        "appendfsync",
+        FSYNC,
+        "everysec",
+        "When the log is forced to disk: before each reply, once a second, or when the system likes.",
+    ),
+    Directive::new(
+        "max-batch-bytes",
+        byte_range(1 << 20, MAX_BATCH_BYTES),
+        "1gb",
+        "Largest batch of changes that one command or transaction may make; a larger one is refused.",
+    )
+    .from(Origin::Anabranch),
+    Directive::new("log-segment-bytes", byte_range(1 << 20, 4 << 30), "64mb", "Size at which a log file is full.")
+        .from(Origin::Anabranch)
+        .at_start(),
+    Directive::new(
+        "auto-aof-rewrite-percentage",
+        COUNT,
+        "100",
+        "Rewrites the log when it has grown by this percentage since the last time; 0 never.",
+    )
+    .alias(&["log-rewrite-percentage"]),
+    Directive::new("auto-aof-rewrite-min-size", BYTES, "64mb", "Leaves the log alone below this size.")
+        .alias(&["log-rewrite-min-size"]),
+    Directive::new("appendonly", Bool, "yes", "Whether there is a log.").inert(LOG_ALWAYS_ON),
+    Directive::new("appendfilename", TEXT, "appendonly.aof", "Name of the log.").at_start().inert(NAMES_FIXED),
+    Directive::new("appenddirname", TEXT, "appendonlydir", "Directory of the log.").at_start().inert(NAMES_FIXED),
+    Directive::new("no-appendfsync-on-rewrite", Bool, "no", "No fsync while the log is rewritten.").inert(NEVER_WEAKER),
+    Directive::new("aof-rewrite-incremental-fsync", Bool, "yes", "Fsync in steps while rewriting.")
+        .inert("it always does"),
+    Directive::new("aof-load-truncated", Bool, "yes", "Starts with a log whose last record is cut off.")
+        .inert("a torn tail is always cut, damage in the middle always refused"),
+    Directive::new("aof-use-rdb-preamble", Bool, "yes", "A rewritten log begins with a snapshot.")
+        .inert("a rewritten log always begins with the state"),
+    Directive::new("aof-timestamp-enabled", Bool, "no", "Times in the log.").inert("every record has its time"),
+    Directive::new("aof-disable-auto-gc", Bool, "no", "Keeps old logs.")
+        .inert("segments go as soon as nothing needs them"),
+    Directive::new("aof-load-corrupt-tail-max-size", BYTES, "0", "Damage at the end that is cut off.")
+        .from(Origin::Redis8)
+        .refused(&["0"], "damage is never dropped in silence: `anabranch check DIR` says what can be saved"),
+    Directive::new("save", Save, "3600 1 300 100 60 10000", "When to write a snapshot.").inert(NO_FORK),
+    Directive::new("dbfilename", TEXT, "dump.rdb", "Name of the snapshot.").protected().inert(NO_FORK),
+    Directive::new("stop-writes-on-bgsave-error", Bool, "yes", "Refuses writes after a failed snapshot.")
+        .inert("writes are refused whenever the log cannot be written"),
+    Directive::new("rdbcompression", Bool, "yes", "Compresses snapshots.").inert(NO_FORK),
+    Directive::new("rdbchecksum", Bool, "yes", "Checksum of snapshots.").at_start().inert(DUMP_ONLY),
+    Directive::new("rdb-save-incremental-fsync", Bool, "yes", "Fsync in steps.").inert(NO_FORK),
+    Directive::new("rdb-del-sync-files", Bool, "no", "Removes files of full synchronisations.").inert(NO_FORK),
+    Directive::new(
+        "rdb-version-check",
+        Choice(&[("strict", "strict"), ("relaxed", "relaxed")]),
+        "strict",
+        "Whether newer formats are loaded.",
+    )
+    .from(Origin::Valkey)
+    .inert(DUMP_ONLY),
+    Directive::new("import-mode", Bool, "no", "Takes writes of a synchronisation tool.")
+        .from(Origin::Valkey)
+        .inert("keys that expired are hidden, and restored keys keep their deadlines"),
+    Directive::new("rdb-key-save-delay", ANY_INT, "0", "Slows snapshots down, for tests.").hidden().inert(NO_FORK),
+    Directive::new("key-load-delay", ANY_INT, "0", "Slows loading down, for tests.").hidden().inert(NO_FORK),
+    Directive::new("loading-process-events-interval-bytes", range(1024, MAX_I32), "2097152", "Answers while loading.")
+        .hidden()
+        .inert(NO_FORK),
+];

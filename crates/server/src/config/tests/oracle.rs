@@ -1,0 +1,114 @@
+//! A real redis-server on a unix socket of its own, and the few lines of RESP that it takes to talk to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// A reply.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Reply {
+    Simple(String),
+    Error(String),
+    Integer(i64),
+    Bulk(Vec<u8>),
+    Nil,
+    Array(Vec<Reply>),
+}
+
+/// A running redis-server; it ends with this value.
+pub(super) struct Oracle {
+    child: Child,
+    directory: tempfile::TempDir,
+    /// Kept open, so that the server's log lines have somewhere to go.
+    _log: BufReader<ChildStdout>,
+}
+
+impl Oracle {
+    /// Starts one and waits until it says that it is ready. `None`, with a word on why, if there is none installed;
+    /// where skipping is forbidden that is a failure.
+    pub(super) fn start() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let spawned = Command::new("redis-server")
+            .args(["--port", "0", "--unixsocket", "s", "--daemonize", "no"])
+            .current_dir(directory.path())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                assert!(std::env::var_os("FORBID_SKIPS").is_none(), "redis-server does not start: {error}");
+                eprintln!("SKIPPED: redis-server does not start: {error}");
+                return None;
+            }
+        };
+        let mut log = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("eady to accept connections") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "redis-server ended before it was ready");
+        }
+        Some(Self { child, directory, _log: log })
+    }
+
+    pub(super) fn connect(&self) -> Client {
+        let stream = UnixStream::connect(self.directory.path().join("s")).unwrap();
+        Client(BufReader::new(stream))
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// One connection.
+pub(super) struct Client(BufReader<UnixStream>);
+
+impl Client {
+    pub(super) fn call(&mut self, args: &[&[u8]]) -> Reply {
+        let mut frame = format!("*{}\r\n", args.len()).into_bytes();
+        for arg in args {
+            frame.extend(format!("${}\r\n", arg.len()).as_bytes());
+            frame.extend(*arg);
+            frame.extend(b"\r\n");
+        }
+        self.raw(&frame)
+    }
+
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Reply {
+        self.0.get_mut().write_all(bytes).unwrap();
+        self.reply()
+    }
+
+    fn reply(&mut self) -> Reply {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        let rest = line[1..].trim_end().to_owned();
+        match line.as_bytes()[0] {
+            b'+' => Reply::Simple(rest),
+            b'-' => Reply::Error(rest),
+            b':' => Reply::Integer(rest.parse().unwrap()),
+            b'$' if rest == "-1" => Reply::Nil,
+            b'$' => {
+                let mut bytes = vec![0; rest.parse::<usize>().unwrap() + 2];
+                self.0.read_exact(&mut bytes).unwrap();
+                bytes.truncate(bytes.len() - 2);
+                Reply::Bulk(bytes)
+            }
+            b'*' => Reply::Array((0..rest.parse::<usize>().unwrap()).map(|_| self.reply()).collect()),
+            other => panic!("unknown reply type {other}"),
+        }
+    }
+
+    /// An array of bulk strings.
+    pub(super) fn strings(&mut self, args: &[&[u8]]) -> Vec<Vec<u8>> {
+        let Reply::Array(items) = self.call(args) else { panic!("not an array: {args:?}") };
+        let bulk = |item| match item {
+            Reply::Bulk(bytes) => bytes,
+            other => panic!("not a string: {other:?}"),
+        };
+        items.into_iter().map(bulk).collect()
+    }
+}

@@ -1,0 +1,218 @@
+//! Looks at a log at rest and says what is wrong with it; copies what is good.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::{Disk, DiskFile, RealDisk, read_full, write_all};
+use crate::error::{Action, LogError, Reason};
+use crate::format::FRAME_HEADER_BYTES;
+use crate::frames::Next;
+use crate::limits::READ_BYTES;
+use crate::log::take_lock;
+use crate::position::Position;
+use crate::recover::{Tail, judge_tail, verify_sealed};
+use crate::scan::{Segment, list_segments};
+use crate::writer::{UNFINISHED, file_offset};
+
+/// The state of a log at rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Segment files.
+    pub segments: usize,
+    /// Where the log begins.
+    pub first: Position,
+    /// Where its good prefix ends: what `salvage` keeps.
+    pub good_end: Position,
+    /// Records in the good prefix.
+    pub good_records: u64,
+    /// How the good prefix ends, if nothing is corrupt: a cut here would be made by `open`.
+    pub tail: Tail,
+    /// The first thing that is wrong.
+    pub fault: Option<Fault>,
+    /// What is still readable after it.
+    pub after: After,
+}
+
+/// The first thing that is wrong with a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file.
+    pub file: String,
+    /// Byte offset in it.
+    pub offset: u64,
+    /// What is wrong there.
+    pub reason: Reason,
+}
+
+/// What is still readable after a fault. A lower bound: reading begins again behind the bad record if its length is
+/// intact, else at the next mark of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct After {
+    /// Records.
+    pub records: u64,
+    /// Bytes of their frames, and of marks among them.
+    pub bytes: u64,
+}
+
+/// Verifies the log in the directory at `path` without changing it.
+///
+/// # Errors
+/// `Locked` if it is in use, `Io`. Damage is no error but in the report.
+pub fn check(path: impl AsRef<Path>) -> Result<Report, LogError> {
+    check_disk(&existing(path.as_ref())?)
+}
+
+/// Verifies the log on `disk` without changing it.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_disk(disk: &dyn Disk) -> Result<Report, LogError> {
+    let _lock = take_lock(disk)?;
+    examine(disk)
+}
+
+/// Copies the good prefix of the log in the directory at `path` to a new one at `to`, which can then be opened.
+///
+/// # Errors
+/// `NotEmpty` if `to` holds a log, else as [`check`].
+pub fn salvage(path: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Report, LogError> {
+    let from = existing(path.as_ref())?;
+    let to = to.as_ref();
+    let to = RealDisk::create(to).map_err(|e| LogError::io(Action::Create, to.display().to_string(), e))?;
+    salvage_disk(&from, &to)
+}
+
+/// Copies the good prefix of the log on `from` to `to`.
+///
+/// # Errors
+/// As [`salvage`].
+pub fn salvage_disk(from: &dyn Disk, to: &dyn Disk) -> Result<Report, LogError> {
+    let _from_lock = take_lock(from)?;
+    let _to_lock = take_lock(to)?;
+    if !list_segments(to)?.is_empty() {
+        return Err(LogError::NotEmpty { dir: to.describe("") });
+    }
+    let report = examine(from)?;
+    for base in list_segments(from)? {
+        if base > report.good_end || (base == report.good_end && base > report.first) {
+            break;
+        }
+        // A header that is bad ends the good prefix before it, so this one can only fail if it is the first.
+        let Ok(segment) = Segment::open(from, base, None) else { break };
+        copy_segment(&segment, to, report.good_end)?;
+    }
+    to.sync_dir().map_err(|e| LogError::io(Action::Sync, to.describe(""), e))?;
+    Ok(report)
+}
+
+fn existing(path: &Path) -> Result<RealDisk, LogError> {
+    RealDisk::existing(path).map_err(|e| LogError::io(Action::Open, path.display().to_string(), e))
+}
+
+fn examine(disk: &dyn Disk) -> Result<Report, LogError> {
+    let bases = list_segments(disk)?;
+    let first = bases.first().copied().unwrap_or_default();
+    let mut report = Report {
+        segments: bases.len(),
+        first,
+        good_end: first,
+        good_records: 0,
+        tail: Tail::Clean,
+        fault: None,
+        after: After::default(),
+    };
+    let mut log_id = None;
+    for (i, base) in bases.iter().enumerate() {
+        let verdict = match Segment::open(disk, *base, log_id) {
+            Ok(segment) => {
+                log_id = Some(segment.log_id);
+                examine_segment(&segment, bases.get(i + 1).copied(), &mut report)
+            }
+            Err(error) => Err(error),
+        };
+        match verdict {
+            Ok(()) => {}
+            Err(LogError::Corrupt { file, offset, reason }) => {
+                report.fault.get_or_insert(Fault { file, offset, reason });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+/// Adds one segment to the report.
+fn examine_segment(segment: &Segment, next: Option<Position>, report: &mut Report) -> Result<(), LogError> {
+    let scan = segment.scan(segment.base)?;
+    let verdict = match next {
+        Some(next) => verify_sealed(segment, next).map(|_| Tail::Clean),
+        None => judge_tail(segment, &scan),
+    };
+    if report.fault.is_none() {
+        report.good_end = scan.end;
+        report.good_records += scan.records;
+    } else {
+        report.after.records += scan.records;
+        report.after.bytes += scan.end.0 - segment.base.0;
+    }
+    match verdict {
+        Ok(tail) => report.tail = tail,
+        Err(error) => {
+            count_after(segment, scan.end, &mut report.after)?;
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Counts what is readable behind the bad frame at `bad`.
+fn count_after(segment: &Segment, mut bad: Position, after: &mut After) -> Result<(), LogError> {
+    while let Some(from) = resume_after(segment, bad)? {
+        let scan = segment.scan(from)?;
+        after.records += scan.records;
+        after.bytes += scan.end.0 - from.0;
+        bad = scan.end;
+    }
+    Ok(())
+}
+
+/// Where the first frame behind the bad one at `bad` begins, as far as it can be known.
+fn resume_after(segment: &Segment, bad: Position) -> Result<Option<Position>, LogError> {
+    let mut length = [0; 4];
+    let got =
+        read_full(&*segment.file, file_offset(segment.base, bad), &mut length).map_err(|e| segment.read_error(e))?;
+    if got < length.len() {
+        return Ok(None);
+    }
+    let behind = Position(bad.0 + FRAME_HEADER_BYTES as u64 + u64::from(u32::from_le_bytes(length)));
+    if behind < segment.limit {
+        let next = segment.frames(behind).next().map_err(|e| segment.read_error(e))?;
+        if matches!(next, Next::Frame(_)) {
+            return Ok(Some(behind));
+        }
+    }
+    segment.find_mark(Position(bad.0 + 1))
+}
+
+/// Copies a segment up to `end`.
+fn copy_segment(segment: &Segment, to: &dyn Disk, end: Position) -> Result<(), LogError> {
+    let failed = |action| {
+        let file = to.describe(&segment.name);
+        move |error| LogError::io(action, file, error)
+    };
+    let file: Arc<dyn DiskFile> = to.create(UNFINISHED).map_err(failed(Action::Create))?;
+    let total = file_offset(segment.base, end.min(segment.limit));
+    let mut buffer = vec![0; READ_BYTES];
+    let mut offset = 0;
+    while offset < total {
+        let want = ((total - offset) as usize).min(buffer.len());
+        let got = read_full(&*segment.file, offset, &mut buffer[..want]).map_err(|e| segment.read_error(e))?;
+        if got == 0 {
+            break;
+        }
+        write_all(&*file, offset, &buffer[..got]).map_err(failed(Action::Write))?;
+        offset += got as u64;
+    }
+    file.sync_all().map_err(failed(Action::Sync))?;
+    to.rename(UNFINISHED, &segment.name).map_err(failed(Action::Create))
+}

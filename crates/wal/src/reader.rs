@@ -1,0 +1,160 @@
+//! Reads records in order, from a log that is being written or from a directory at rest.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::error::{Action, LogError};
+use crate::format::{Kind, segment_name};
+use crate::frames::{Frames, Next};
+use crate::position::Position;
+use crate::progress::Progress;
+use crate::recover::judge_tail;
+use crate::scan::{Segment, list_segments};
+use crate::segments::{Segments, Span};
+use crate::writer::file_offset;
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Where it begins.
+    pub start: Position,
+    /// Position after it: what `append` said.
+    pub end: Position,
+    /// What it is to its owner.
+    pub kind: Kind,
+    /// What was appended.
+    pub payload: &'a [u8],
+}
+
+/// Where reading stops.
+enum Limit {
+    Written(Arc<Progress>),
+    At(Position),
+}
+
+impl Limit {
+    fn get(&self) -> Position {
+        match self {
+            Self::Written(progress) => progress.written(),
+            Self::At(position) => *position,
+        }
+    }
+}
+
+/// Reads records in order, with memory for one buffer or the largest record.
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+    segments: Segments,
+    limit: Limit,
+    log_id: u64,
+    position: Position,
+    open: Option<(Span, Frames)>,
+}
+
+impl Reader {
+    pub(crate) fn live(
+        disk: Arc<dyn Disk>,
+        segments: Segments,
+        progress: Arc<Progress>,
+        log_id: u64,
+        from: Position,
+    ) -> Self {
+        Self { disk, segments, limit: Limit::Written(progress), log_id, position: from, open: None }
+    }
+
+    /// Reads a log at rest, without changing it, from `from` (or from its beginning) to the end of what is good. Nobody
+    /// may write to it meanwhile; no lock is taken. None if there is no log.
+    ///
+    /// # Errors
+    /// `Removed`, `Beyond`, `Corrupt` and `Io`.
+    pub fn at_rest(disk: Arc<dyn Disk>, from: Option<Position>) -> Result<Option<Self>, LogError> {
+        let bases = list_segments(&*disk)?;
+        let (Some(first), Some(last)) = (bases.first().copied(), bases.last().copied()) else { return Ok(None) };
+        let segment = Segment::open(&*disk, last, None)?;
+        let scan = segment.scan(last)?;
+        judge_tail(&segment, &scan)?;
+        let from = from.unwrap_or(first);
+        if from > scan.end {
+            return Err(LogError::Beyond { wanted: from, end: scan.end });
+        }
+        let segments = Segments::new(bases);
+        segments.find(from)?;
+        let limit = Limit::At(scan.end);
+        Ok(Some(Self { disk, segments, limit, log_id: segment.log_id, position: from, open: None }))
+    }
+
+    /// Where the next record will be looked for: what to begin a later reader with.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The next record. None at the end of what is written: ask again when there is more.
+    ///
+    /// # Errors
+    /// `Corrupt` if the next record is not what was written, `Removed` if it is gone, `Io`. Asking again tries again.
+    #[expect(clippy::should_implement_trait, reason = "the record borrows from the reader")]
+    pub fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
+        let (start, kind) = loop {
+            let Some((span, frames)) = self.advance()? else { return Ok(None) };
+            let start = frames.position();
+            match frames.next() {
+                Ok(Next::End) => {}
+                Ok(Next::Frame(kind)) => {
+                    self.position = frames.position();
+                    if !kind.is_own() {
+                        break (start, kind);
+                    }
+                }
+                Ok(Next::Bad(defect)) => {
+                    let (file, offset) = (self.disk.describe(&segment_name(span.base)), file_offset(span.base, start));
+                    self.open = None;
+                    return Err(LogError::Corrupt { file, offset, reason: defect.reason });
+                }
+                Err(error) => {
+                    let file = self.disk.describe(&segment_name(span.base));
+                    self.open = None;
+                    return Err(LogError::io(Action::Read, file, error));
+                }
+            }
+        };
+        let (_, frames) = self.open.as_ref().expect("the record was read from the open segment");
+        Ok(Some(Record { start, end: self.position, kind, payload: frames.payload() }))
+    }
+
+    /// The frames at the present position, if there are any below the limit.
+    fn advance(&mut self) -> Result<Option<(Span, &mut Frames)>, LogError> {
+        let stale = match &self.open {
+            None => true,
+            Some((_, frames)) => frames.is_at_limit(),
+        };
+        if stale {
+            // The limit first: if the segment has no end after that, everything below this limit lies in it.
+            let limit = self.limit.get();
+            if self.position >= limit {
+                return Ok(None);
+            }
+            let span = self.segments.find(self.position)?;
+            let stop = span.end.map_or(limit, |end| end.min(limit));
+            match &mut self.open {
+                Some((open, frames)) if open.base == span.base => {
+                    frames.set_limit(stop);
+                    *open = span;
+                }
+                _ => self.open = Some((span, self.open_segment(span, stop)?)),
+            }
+        }
+        Ok(self.open.as_mut().map(|(span, frames)| (*span, frames)))
+    }
+
+    fn open_segment(&self, span: Span, stop: Position) -> Result<Frames, LogError> {
+        match Segment::open(&*self.disk, span.base, Some(self.log_id)) {
+            Ok(segment) => Ok(Frames::new(segment.file, self.log_id, span.base, self.position, stop)),
+            Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(LogError::Removed { wanted: self.position, first: self.segments.first() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
