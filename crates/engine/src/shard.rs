@@ -17,6 +17,14 @@ use crate::wheel::Wheel;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u8);
 
+impl ShardId {
+    /// The shard of a key: its slot alone decides.
+    #[inline]
+    pub fn of(key: &[u8]) -> Self {
+        Self((effect::Slot::of(key).0 >> 6) as u8)
+    }
+}
+
 const _: () = assert!(SHARDS == 1 << 8, "a shard id is the upper 8 bits of a slot");
 
 /// Names a client that waits for data; given by whoever keeps the client.
