@@ -112,8 +112,48 @@ pub const TIMEOUT_OUT_OF_RANGE: Stop = Stop::error("ERR timeout is out of range"
 pub const TIMEOUT_NEGATIVE: Stop = Stop::error("ERR timeout is negative");
 /// A database number is out of range.
 pub const DB_OUT_OF_RANGE: Stop = Stop::error("ERR DB index is out of range");
+/// A database number does not fit 32 bits.
+pub const OUT_OF_INT: Stop = Stop::error("ERR value is out of range, value must between -2147483648 and 2147483647");
+/// SWAPDB: the first database is no number.
+pub const INVALID_FIRST_DB: Stop = Stop::error("ERR invalid first DB index");
+/// SWAPDB: the second database is no number.
+pub const INVALID_SECOND_DB: Stop = Stop::error("ERR invalid second DB index");
 /// Source and destination are the same.
 pub const SAME_OBJECT: Stop = Stop::error("ERR source and destination objects are the same");
+
+/// EXPIRE: conditions that exclude each other.
+pub const NX_WITH_OTHERS: Stop = Stop::error("ERR NX and XX, GT or LT options at the same time are not compatible");
+/// EXPIRE: conditions that exclude each other.
+pub const GT_WITH_LT: Stop = Stop::error("ERR GT and LT options at the same time are not compatible");
+/// SORT: an element or what BY finds for it is no number.
+pub const SCORES_NOT_FLOATS: Stop = Stop::error("ERR One or more scores can't be converted into double");
+/// OBJECT FREQ: access times are kept, not frequencies.
+pub const NO_FREQUENCY: Stop = Stop::error(
+    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
+     between policies at runtime LRU and LFU data will take some time to adjust.",
+);
+/// OBJECT IDLETIME: access frequencies are kept, not times.
+pub const NO_IDLE_TIME: Stop = Stop::error(
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies \
+     at runtime LRU and LFU data will take some time to adjust.",
+);
+/// RESTORE: the key exists.
+pub const BUSY_KEY: Stop = Stop::error("BUSYKEY Target key name already exists.");
+/// RESTORE: the payload is cut, changed or too new.
+pub const DUMP_CHECKSUM: Stop = Stop::error("ERR DUMP payload version or checksum are wrong");
+/// RESTORE: the payload is whole and no value.
+pub const BAD_DUMP: Stop = Stop::error("ERR Bad data format");
+/// RESTORE: the time to live is negative.
+pub const INVALID_TTL: Stop = Stop::error("ERR Invalid TTL value, must be >= 0");
+/// RESTORE: the idle time is negative.
+pub const INVALID_IDLETIME: Stop = Stop::error("ERR Invalid IDLETIME value, must be >= 0");
+/// RESTORE: the frequency does not fit a byte.
+pub const INVALID_FREQ: Stop = Stop::error("ERR Invalid FREQ value, must be >= 0 and <= 255");
+
+/// EXPIRE: there is no such condition.
+pub fn unsupported_option(option: &[u8]) -> Stop {
+    format!("ERR Unsupported option {}", String::from_utf8_lossy(option)).into()
+}
 
 /// The number of arguments is wrong; `name` is in lower case, a subcommand's with its container's before it and `|`.
 pub fn wrong_arity(name: &str) -> String {

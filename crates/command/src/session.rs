@@ -996,6 +996,7 @@ const LATENCY: &[Spec] = &[
 ];
 
 const MEMORY: &[Spec] = &[
+    crate::keys::look::MEMORY_USAGE,
     Spec {
         name: "doctor",
         arity: 2,

@@ -7,7 +7,13 @@ use crate::spec::Spec;
 
 /// The families, in the order of the docs.
 const FAMILIES: &[&[Spec]] = &[
-    crate::keys::SPECS,
+    crate::keys::names::SPECS,
+    crate::keys::places::SPECS,
+    crate::keys::expire::SPECS,
+    crate::keys::whole::SPECS,
+    crate::keys::look::SPECS,
+    crate::keys::sort::SPECS,
+    crate::keys::dump::SPECS,
     crate::string::SPECS,
     crate::bitmap::SPECS,
     crate::hash::SPECS,

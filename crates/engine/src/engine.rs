@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin};
 use parking_lot::Mutex;
@@ -112,9 +112,26 @@ pub(crate) struct Shared {
     /// Size of the last snapshot.
     pub(crate) snapshot_bytes: AtomicU64,
     pub(crate) rewrite: Mutex<RewritePolicy>,
+    /// Unix seconds of the command that began last: the access clock of keys that are made.
+    seconds: AtomicU32,
 }
 
 impl Shared {
+    /// Unix seconds, for access clocks; no state depends on it.
+    #[inline]
+    pub(crate) fn seconds(&self) -> u32 {
+        self.seconds.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn note_time(&self, now_ms: i64) {
+        let seconds = (now_ms / 1000) as u32;
+        // Written once a second, so that threads do not take the line from each other.
+        if self.seconds() != seconds {
+            self.seconds.store(seconds, Ordering::Relaxed);
+        }
+    }
+
     /// The physical number of a logical database. Stable while any shard is locked.
     #[inline]
     pub(crate) fn physical(&self, db: u8) -> u8 {
@@ -227,6 +244,7 @@ impl Engine {
             log,
             limits: LiveLimits { batch_bytes: AtomicUsize::new(options.batch_bytes) },
             reaper,
+            seconds: AtomicU32::new(((options.clock)() / 1000) as u32),
             clock: options.clock,
             identity: Mutex::new(identity),
             listeners: AtomicUsize::new(0),
@@ -246,6 +264,7 @@ impl Engine {
     #[inline]
     pub fn context(&self, lock: Lock<'_>, db: u8, now_ms: i64, recycled: &mut Recycled) -> Context<'_> {
         let shared = &*self.shared;
+        shared.note_time(now_ms);
         let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());
         let guards = match lock {
             Lock::Some(ids) => Guards::new(ids.iter().map(|id| guard(*id))),

@@ -183,6 +183,10 @@ impl Shard {
     /// Puts an entry in whose key is absent.
     pub(crate) fn put(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
         let due = next_due(&entry);
+        // One that moves keeps its access clock; a new one is used now.
+        if entry.atime().get() == 0 {
+            entry.atime().set(shared.seconds());
+        }
         let tables = self.db_mut(db);
         tables.volatile += usize::from(due.is_some());
         tables.table.insert_unique(place.order, entry, |e| shared.order_of(e.key()));
