@@ -251,9 +251,12 @@ mod tests {
                 let signal = Arc::clone(&done);
                 let snapshots = std::thread::spawn(move || {
                     let mut taken = 0;
-                    while !signal.load(Ordering::Relaxed) {
+                    loop {
                         engine.snapshot().expect("a snapshot can be taken");
                         taken += 1;
+                        if signal.load(Ordering::Relaxed) {
+                            break;
+                        }
                     }
                     taken
                 });
