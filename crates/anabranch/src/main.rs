@@ -1,2 +1,87 @@
-//! The anabranch binary.
-fn main() {}
+//! The anabranch binary: `serve`, `check`, `version`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use server::config::{Config, Invocation, Request, parse_args, render_help};
+use server::serve;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const USAGE: &str = "usage: anabranch serve [redis.conf] [--directive value ...]
+       anabranch check DIR [--salvage NEWDIR]
+       anabranch version
+`anabranch serve --help` lists all directives.";
+
+fn main() -> ExitCode {
+    match run(std::env::args_os().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "help and version go where the user reads them")]
+fn run(args: Vec<OsString>) -> anyhow::Result<()> {
+    let mut args = args.into_iter();
+    match args.next().as_ref().and_then(|word| word.to_str()) {
+        Some("serve") => match parse_args(args) {
+            Request::Help => println!("{}", render_help()),
+            Request::Version => println!("{}", version()),
+            Request::Serve(invocation) => return serve_until_stopped(&invocation),
+        },
+        Some("check") => return check(args.collect()),
+        Some("version" | "--version" | "-v") => println!("{}", version()),
+        Some("help" | "--help" | "-h") => println!("{USAGE}"),
+        _ => bail!("{USAGE}"),
+    }
+    Ok(())
+}
+
+fn version() -> String {
+    format!("anabranch {}", env!("CARGO_PKG_VERSION"))
+}
+
+fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
+    let config = Config::load(invocation).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let settings = config.settings();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let running = serve::start(config).context("the server could not start")?;
+    let stop = running.stopper();
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
+        .context("signals cannot be handled")?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            stop();
+        }
+    })?;
+    for address in running.addresses() {
+        tracing::info!("Ready to accept connections on {address}, data in {}", settings.persistence.dir.display());
+    }
+    running.run().context("the server did not stop well")
+}
+
+#[expect(clippy::print_stdout, reason = "the report is what the user asked for")]
+fn check(args: Vec<OsString>) -> anyhow::Result<()> {
+    let (dir, salvage) = match &args[..] {
+        [dir] => (dir, None),
+        [dir, flag, to] if flag == "--salvage" => (dir, Some(to)),
+        _ => bail!("{USAGE}"),
+    };
+    let log = Path::new(dir).join("log");
+    let report = wal::check(&log).with_context(|| format!("{} cannot be checked", log.display()))?;
+    println!("{report:#?}");
+    if let Some(to) = salvage {
+        let saved = wal::salvage(&log, Path::new(to).join("log")).context("nothing could be saved")?;
+        println!("{saved:#?}");
+    }
+    Ok(())
+}

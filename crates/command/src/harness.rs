@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use engine::{Engine, Options, Ticket};
-use resp::{OwnedArgs, Protocol, ReplyDecoder, Value};
+use resp::{Args, OwnedArgs, Protocol, ReplyDecoder, Value};
 
 use crate::cx::Env;
 use crate::executor::{Call, Executor, Ran, Wait};
-use crate::spec::Run;
+use crate::spec::{Run, Spec};
 use crate::table;
 
 /// See the module.
@@ -111,16 +111,38 @@ impl Harness {
         if !spec.takes(args.len()) {
             return Value::Error(crate::errors::wrong_arity(&full_name).into_bytes());
         }
-        let now_ms = self.clock.load(Ordering::Relaxed);
-        let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
         let mut out = Vec::new();
-        match self.executor.run(&call, Wait::Queue(Ticket(1)), &mut out) {
+        match self.attempt(spec, args, Wait::Queue(Ticket(1)), &mut out) {
             Ran::Done(_) => decode(&out),
             Ran::Blocked { keys, .. } => {
                 self.executor.engine().stop_waiting(&keys, Ticket(1));
                 Value::Simple("BLOCKED".into())
             }
         }
+    }
+
+    fn attempt(&mut self, spec: &'static Spec, args: Args<'_>, wait: Wait, out: &mut Vec<u8>) -> Ran {
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
+        self.executor.run(&call, wait, out)
+    }
+
+    /// Runs a command that may wait, as `wait` has it. What became of it, and its reply if it did not block. It stays
+    /// queued where it blocked.
+    pub(crate) fn try_line(&mut self, line: &str, wait: Wait) -> (Ran, Option<Value>) {
+        let args = resp::split_line(line.as_bytes()).expect("the line can be split");
+        self.try_words(&args.as_args().iter().map(<[u8]>::to_vec).collect::<Vec<_>>(), wait)
+    }
+
+    /// As [`Harness::try_line`], for a command given as words.
+    pub(crate) fn try_words(&mut self, words: &[Vec<u8>], wait: Wait) -> (Ran, Option<Value>) {
+        let args: OwnedArgs = words.iter().collect();
+        let spec = table::find(&words[0]).expect("a known command");
+        assert!(spec.takes(words.len()), "wrong number of arguments for {}", spec.name);
+        let mut out = Vec::new();
+        let ran = self.attempt(spec, args.as_args(), wait, &mut out);
+        let reply = matches!(ran, Ran::Done(_)).then(|| decode(&out));
+        (ran, reply)
     }
 
     /// Asserts that a command's reply, printed as redis-cli's raw form with nested arrays in brackets, is this.

@@ -16,20 +16,27 @@
 //! *Invariant:* a command changes nothing but its context: any access to state may stop it, and it is run again from
 //! its beginning without a trace of the first run.
 
+mod bitmap;
 pub mod cx;
 pub mod errors;
 mod executor;
+mod expiry;
 #[cfg(test)]
 #[allow(dead_code, reason = "a tool box: not every family needs all of it")]
 mod harness;
+mod hash;
 mod keys;
+mod long_double;
+mod list;
 #[cfg(test)]
 #[allow(dead_code, unused_imports, reason = "a tool box: not every family needs all of it")]
 mod oracle;
 pub mod parse;
 mod random;
 mod rdb;
+mod scan;
 mod session;
+mod set;
 pub mod spec;
 mod string;
 pub mod table;

@@ -418,6 +418,34 @@ mod tests {
         assert!(!same(&Value::Error(b"a".to_vec()), &Value::Error(b"b".to_vec()), How::Shape));
     }
 
+    /// Arity, flags and keys of what both know; flags and categories that came after 7.0 would be listed here by name.
+    #[test]
+    fn declarations_are_those_of_redis() {
+        let Some(mut oracle) = Oracle::start() else { return };
+        for spec in crate::table::all().filter(|spec| matches!(spec.run, crate::spec::Run::Data(_))) {
+            let info = oracle.run(&[b"COMMAND", b"INFO", spec.name.as_bytes()]);
+            let Some(Value::Array(info)) = info.as_slice().and_then(|infos| infos.first()) else { continue };
+            let texts = |value: &Value| {
+                let words = value.as_slice().unwrap_or_default().iter().filter_map(Value::as_bytes);
+                let mut words: Vec<String> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+                words.sort_unstable();
+                words
+            };
+            assert_eq!(info[1].as_int(), Some(i64::from(spec.arity)), "arity of {}", spec.name);
+            let mut flags: Vec<String> = spec.flags.names().into_iter().map(str::to_owned).collect();
+            flags.sort_unstable();
+            assert_eq!(flags, texts(&info[2]), "flags of {}", spec.name);
+            if let crate::spec::Keys::Range { first, last, step } = spec.keys {
+                let keys = [first as i64, last as i64, step as i64];
+                let theirs = [&info[3], &info[4], &info[5]].map(|value| value.as_int().expect("a number"));
+                assert_eq!(keys, theirs, "keys of {}", spec.name);
+            }
+            let mut categories: Vec<String> = spec.categories().into_iter().map(str::to_owned).collect();
+            categories.sort_unstable();
+            assert_eq!(categories, texts(&info[6]), "categories of {}", spec.name);
+        }
+    }
+
     #[test]
     fn a_difference_is_found() {
         let Some(mut oracle) = Oracle::start() else { return };

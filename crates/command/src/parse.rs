@@ -59,17 +59,42 @@ fn hex_float(text: &str) -> Option<f64> {
     Some(value * 2f64.powi(exponent.saturating_sub(4 * fraction.len() as i32)))
 }
 
-/// A timeout of a blocking command: seconds, possibly with a fraction; answers ms.
+/// Longest timeout, in ms: behind it the clock still fits for centuries.
+const TIMEOUT_MAX_MS: f64 = (i64::MAX - (1 << 43)) as f64;
+
+/// A timeout of a blocking command: seconds, possibly with a fraction; answers ms. What rounds up to nothing waits for
+/// ever, also from below.
 pub fn timeout_ms(text: &[u8]) -> Result<i64, Stop> {
     let seconds = float_opt(text).ok_or(errors::TIMEOUT_NOT_A_FLOAT)?;
-    if seconds < 0.0 {
-        return Err(errors::TIMEOUT_NEGATIVE);
-    }
     let ms = (seconds * 1000.0).ceil();
-    if ms > i64::MAX as f64 / 2.0 {
+    if ms > TIMEOUT_MAX_MS {
         return Err(errors::TIMEOUT_OUT_OF_RANGE);
     }
+    if ms < 0.0 {
+        return Err(errors::TIMEOUT_NEGATIVE);
+    }
     Ok(ms as i64)
+}
+
+/// An integer that is not negative; anything else is `refused`.
+pub fn not_negative(text: &[u8], refused: Stop) -> Result<usize, Stop> {
+    resp::parse_i64(text).and_then(|n| usize::try_from(n).ok()).ok_or(refused)
+}
+
+/// An integer from 1 on; anything else is `refused`.
+pub fn positive(text: &[u8], refused: Stop) -> Result<usize, Stop> {
+    match not_negative(text, refused.clone())? {
+        0 => Err(refused),
+        n => Ok(n),
+    }
+}
+
+/// An integer whose negative is one too.
+pub fn negatable(text: &[u8]) -> Result<i64, Stop> {
+    match int(text)? {
+        i64::MIN => Err(errors::NOT_NEGATABLE),
+        n => Ok(n),
+    }
 }
 
 /// Turns an index that may count from the end into one from the start, of `len` elements.
@@ -107,6 +132,29 @@ mod tests {
         }
         for text in ["", " 1", "1 ", "nan", "abc", "1e", "--1", "0x", "+-1"] {
             assert_eq!(float_opt(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn timeouts_are_rounded_up_and_bounded() {
+        for (text, ms) in [
+            ("0", 0),
+            ("1", 1000),
+            ("0.0001", 1),
+            ("-0.0001", 0),
+            ("0x10", 16_000),
+            ("9e15", 9_000_000_000_000_000_000),
+        ] {
+            assert_eq!(timeout_ms(text.as_bytes()), Ok(ms), "{text}");
+        }
+        for text in ["-1", "-0.001", "-inf", "-1e30"] {
+            assert_eq!(timeout_ms(text.as_bytes()), Err(errors::TIMEOUT_NEGATIVE), "{text}");
+        }
+        for text in ["inf", "1e17", "9223372036854775"] {
+            assert_eq!(timeout_ms(text.as_bytes()), Err(errors::TIMEOUT_OUT_OF_RANGE), "{text}");
+        }
+        for text in ["", "1 ", "nan", "abc"] {
+            assert_eq!(timeout_ms(text.as_bytes()), Err(errors::TIMEOUT_NOT_A_FLOAT), "{text}");
         }
     }
 

@@ -301,6 +301,11 @@ impl Engine {
         }
     }
 
+    /// TEMP
+    pub fn request_snapshot(&self) -> bool {
+        false
+    }
+
     /// Changes the bound on batches, in bytes.
     pub fn set_batch_bytes(&self, bytes: usize) {
         self.shared.limits.batch_bytes.store(bytes.min(BATCH_BYTES_MAX), Ordering::Relaxed);
@@ -319,11 +324,6 @@ impl Engine {
         identity.clean = Some(end.get());
         identity.ceiling = self.shared.log.lock().state().clock.last();
         identity.save(&self.shared.dir).map_err(Refusal::Ceiling)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
     }
 }
 

@@ -62,13 +62,13 @@ fn reclaim_some(shared: &Shared, id: ShardId, shard: &mut Shard, now_ms: i64) {
     for db in 0..shard.dbs.len() {
         let Some(tables) = shard.dbs[db].as_deref_mut() else { continue };
         due.clear();
-        let more = tables.wheel.advance(now_ms, EXPIRE_BUDGET, |_, order| due.push(order));
+        let done = tables.wheel.advance(now_ms, EXPIRE_BUDGET, |_, order| due.push(order));
         for order in &due {
             shard.reclaim_key(db as u8, Place { shard: id, order: *order }, now_ms, shared);
         }
         let Some(tables) = shard.dbs[db].as_deref_mut() else { continue };
         tables.compact_wheel(shared);
-        next_due = next_due.min(if more { now_ms } else { tables.wheel.next_deadline().unwrap_or(i64::MAX) });
+        next_due = next_due.min(if done { tables.wheel.next_deadline().unwrap_or(i64::MAX) } else { now_ms });
     }
     shared.due[usize::from(id.0)].store(next_due, Ordering::Relaxed);
 }

@@ -50,5 +50,5 @@ pub use scan::Cursor;
 pub use shard::{DbKey, ShardId, Ticket, WatchFlag};
 pub use state::State;
 pub use stop::{Miss, Place, Stop};
-pub use value::{Encoding, Entry, FieldRef, LexBound, Limits, ListRange, Member, ScoreBound, ZRange};
+pub use value::{Encoding, Entry, FieldRef, LexBound, Limits, ListPositions, ListRange, Member, ScoreBound, ZRange};
 pub use view::{HashView, ListView, SetView, ZSetView};

@@ -76,7 +76,7 @@ impl ArgRanges {
 }
 
 /// A command and its arguments, borrowed: a buffer and the ranges in it. Cheap to copy.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Args<'a> {
     buf: &'a [u8],
     spans: &'a [Span],

@@ -9,8 +9,8 @@ use super::Limits;
 use super::entry::{Entry, Value};
 use super::packed::{self, Varint};
 use super::runs::Runs;
-use super::tree::{Leaf, Tree};
-use chunk::Chunk;
+use super::tree::{Leaf, Leaves, Tree};
+pub(super) use chunk::Chunk;
 use effect::{ListPos, wire::Reader};
 use std::ops::Range;
 
@@ -64,6 +64,11 @@ pub struct BigList {
 impl BigList {
     pub(super) fn memory_bytes(&self) -> usize {
         self.tree.memory_bytes()
+    }
+
+    /// The chunks, to be freed in slices.
+    pub(super) fn into_leaves(self) -> Leaves<Chunk> {
+        self.tree.into_leaves()
     }
 
     /// How many elements stand before the position. The ends, where most work is, are tried without a search.
@@ -166,6 +171,16 @@ impl<'a> ListRef<'a> {
         }
     }
 
+    /// The positions of these indexes; indexes beyond the end are ignored.
+    pub fn positions(&self, indexes: Range<usize>) -> ListPositions<'a> {
+        let end = indexes.end.min(self.len());
+        let part = match *self {
+            Self::Packed(list) => Part::Packed(list.runs().0),
+            Self::Big(list) => Part::Big { list, chunk: None },
+        };
+        ListPositions { indexes: indexes.start.min(end)..end, part }
+    }
+
     /// All elements from the head.
     pub fn iter(&self) -> ListRange<'a> {
         self.range(0..self.len())
@@ -243,6 +258,47 @@ impl DoubleEndedIterator for ListRange<'_> {
 
 impl ExactSizeIterator for ListRange<'_> {}
 
+/// Positions of consecutive indexes.
+pub struct ListPositions<'a> {
+    indexes: Range<usize>,
+    part: Part<'a>,
+}
+
+/// Where the positions of neighbours are looked up without a search for each.
+enum Part<'a> {
+    Packed(Runs),
+    Big { list: &'a BigList, chunk: Option<(&'a Chunk, usize)> },
+}
+
+impl Iterator for ListPositions<'_> {
+    type Item = ListPos;
+
+    fn next(&mut self) -> Option<ListPos> {
+        let index = self.indexes.next()?;
+        match &mut self.part {
+            Part::Packed(runs) => Some(runs.get(index)),
+            Part::Big { list, chunk } => {
+                let here = chunk.filter(|(chunk, start)| index - start < chunk.len());
+                let (here, start) = here.or_else(|| list.tree.leaf_at(index))?;
+                *chunk = Some((here, start));
+                Some(here.runs().get(index - start))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indexes.size_hint()
+    }
+
+    /// Skips without looking at what is skipped.
+    fn nth(&mut self, n: usize) -> Option<ListPos> {
+        self.indexes.start = self.indexes.start.saturating_add(n).min(self.indexes.end);
+        self.next()
+    }
+}
+
+impl ExactSizeIterator for ListPositions<'_> {}
+
 /// A list to change; it becomes big when it passes the limits.
 pub struct ListMut<'a> {
     entry: &'a mut Entry,
@@ -284,7 +340,7 @@ impl<'a> ListMut<'a> {
             let runs = list.runs().0;
             let mut tree = Tree::new();
             for (index, value) in list.iter().enumerate() {
-                tree.insert(index, (runs.get(index), value.to_vec()));
+                tree.insert(index, (&runs.get(index), value));
             }
             self.entry.grow(Value::List(BigList { tree }));
         }
@@ -300,7 +356,7 @@ impl<'a> ListMut<'a> {
         self.make_room(self.view().len() + 1, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
-            Form::Big(list) => list.tree.insert(index, (pos.clone(), value.to_vec())),
+            Form::Big(list) => list.tree.insert(index, (pos, value)),
         }
         true
     }
@@ -331,7 +387,7 @@ impl<'a> ListMut<'a> {
                 };
                 if list.tree.alter(index, set) == Some(false) {
                     list.tree.remove(index);
-                    list.tree.insert(index, (pos.clone(), value.to_vec()));
+                    list.tree.insert(index, (pos, value));
                 }
             }
         }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -33,8 +33,18 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 pub struct MemDisk {
     state: Arc<Mutex<State>>,
+    before_sync: Arc<OnceLock<Hook>>,
     /// Of which boot this handle is.
     boot: u64,
+}
+
+/// What to do while somebody waits for a sync.
+struct Hook(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 #[derive(Debug)]
@@ -97,7 +107,7 @@ impl MemDisk {
             fault_at: None,
             random: seed ^ 0x5851_f42d_4c95_7f2d,
         };
-        Self { state: Arc::new(Mutex::new(state)), boot: 0 }
+        Self { state: Arc::new(Mutex::new(state)), before_sync: Arc::default(), boot: 0 }
     }
 
     /// How many operations that change something were asked for.
@@ -110,6 +120,12 @@ impl MemDisk {
     pub fn fail_after(&self, count: u64, fault: Fault) {
         let mut state = self.state.lock();
         state.fault_at = Some((state.operations + count, fault));
+    }
+
+    /// Calls `hook` in every sync of a file's data before it takes effect: what other threads may do while one waits for
+    /// the disk. Only the first hook counts.
+    pub fn before_sync(&self, hook: impl Fn() + Send + Sync + 'static) {
+        let _ = self.before_sync.set(Hook(Box::new(hook)));
     }
 
     /// Whether a `Crash` has struck.
@@ -144,7 +160,7 @@ impl MemDisk {
         state.locked = false;
         state.crashed = false;
         state.fault_at = None;
-        Self { state: Arc::clone(&self.state), boot: state.boot }
+        Self { state: Arc::clone(&self.state), before_sync: Arc::clone(&self.before_sync), boot: state.boot }
     }
 
     /// A copy of the disk as it is seen now, with nothing pending.
@@ -479,6 +495,9 @@ impl DiskFile for MemFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if let Some(Hook(hook)) = self.disk.before_sync.get() {
+            hook();
+        }
         self.sync()
     }
 

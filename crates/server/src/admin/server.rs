@@ -1,0 +1,195 @@
+//! TIME, SAVE, SHUTDOWN and the like; CONFIG.
+
+use std::sync::atomic::Ordering;
+
+use command::{errors, parse};
+use resp::Args;
+
+use super::Handlers;
+use crate::front::Room;
+use crate::net::{Flow, Turn};
+use crate::session::{Session, ok, refuse};
+
+/// The handlers of this family.
+pub const HANDLERS: Handlers = &[
+    ("time", time),
+    ("lastsave", lastsave),
+    ("save", save),
+    ("bgsave", bgsave),
+    ("bgrewriteaof", bgrewriteaof),
+    ("shutdown", shutdown),
+    ("role", role),
+    ("replicaof", replicaof),
+    ("wait", wait),
+    ("waitaof", waitaof),
+    ("monitor", monitor),
+    ("config|get", config_get),
+    ("config|set", config_set),
+    ("config|rewrite", config_rewrite),
+    ("config|resetstat", config_resetstat),
+    ("config|help", |room, session, _, turn| room.help(session, turn, "config")),
+];
+
+fn time(_: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    let now = turn.now;
+    // The round began at `unix_ms`; how long it has gone on since gives the rest.
+    let us = now.unix_ms * 1000 + now.mono.elapsed().as_micros() as u64;
+    let mut reply = session.reply(turn);
+    reply.array(2);
+    reply.bulk_int((us / 1_000_000) as i64);
+    reply.bulk_int((us % 1_000_000) as i64);
+    Flow::Continue
+}
+
+fn lastsave(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    session.reply(turn).int(room.node.last_save_s.load(Ordering::Relaxed));
+    Flow::Continue
+}
+
+/// Makes everything durable that has been logged.
+fn make_durable(room: &Room) -> Result<(), String> {
+    let log = room.node.engine.log();
+    log.sync().map_err(|error| format!("ERR the log could not be made durable: {error}"))?;
+    room.node.last_save_s.store(room.node.engine.now_ms() / 1000, Ordering::Relaxed);
+    Ok(())
+}
+
+fn save(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    match make_durable(room) {
+        Ok(()) => ok(session, turn),
+        Err(text) => refuse(session, turn, text),
+    }
+}
+
+fn bgsave(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    if args.len() > 2 || args.get(1).is_some_and(|option| !parse::is(option, "SCHEDULE")) {
+        return refuse(session, turn, errors::SYNTAX_TEXT);
+    }
+    if let Err(text) = make_durable(room) {
+        return refuse(session, turn, text);
+    }
+    session.reply(turn).simple("Background saving started");
+    Flow::Continue
+}
+
+fn bgrewriteaof(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    match room.node.engine.request_snapshot() {
+        true => session.reply(turn).simple("Background append only file rewriting started"),
+        false => session.reply(turn).error("ERR Background append only file rewriting already in progress"),
+    }
+    Flow::Continue
+}
+
+fn shutdown(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    for option in args.iter().skip(1) {
+        if parse::is(option, "ABORT") {
+            return refuse(session, turn, "ERR No shutdown in progress.");
+        }
+        if !["SAVE", "NOSAVE", "NOW", "FORCE"].iter().any(|known| parse::is(option, known)) {
+            return refuse(session, turn, errors::SYNTAX_TEXT);
+        }
+    }
+    room.node.shut_down();
+    Flow::CloseNow
+}
+
+fn role(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    let offset = room.node.engine.log().end().get() as i64;
+    let mut reply = session.reply(turn);
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.int(offset);
+    reply.array(0);
+    Flow::Continue
+}
+
+fn replicaof(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    if parse::is(&args[1], "NO") && parse::is(&args[2], "ONE") {
+        return ok(session, turn);
+    }
+    refuse(session, turn, "ERR this version cannot follow another server; only REPLICAOF NO ONE is accepted")
+}
+
+/// There are no replicas in this version: the answer is known at once.
+fn wait(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    let (replicas, timeout) = (resp::parse_i64(&args[1]), resp::parse_i64(&args[2]));
+    match (replicas, timeout) {
+        (None, _) => refuse(session, turn, "ERR value is not an integer or out of range"),
+        (_, None) => refuse(session, turn, "ERR timeout is not an integer or out of range"),
+        (_, Some(..0)) => refuse(session, turn, "ERR timeout is negative"),
+        (Some(_), Some(_)) => {
+            session.reply(turn).int(0);
+            Flow::Continue
+        }
+    }
+}
+
+fn waitaof(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    let number = |at: usize| resp::parse_i64(&args[at]);
+    let (Some(local), Some(_), Some(timeout)) = (number(1), number(2), number(3)) else {
+        return refuse(session, turn, "ERR value is not an integer or out of range");
+    };
+    if !(0..=1).contains(&local) {
+        return refuse(session, turn, "ERR value is out of range, must be between 0 and 1");
+    }
+    if timeout < 0 {
+        return refuse(session, turn, "ERR timeout is negative");
+    }
+    // Asking for durability makes it so; the promise of WAITAOF holds under every policy.
+    if local == 1
+        && session.last_write > room.node.engine.log().durable()
+        && let Err(error) = room.node.engine.log().commit(session.last_write)
+    {
+        return refuse(session, turn, format!("MISCONF the log could not be made durable: {error}"));
+    }
+    let durable = session.last_write <= room.node.engine.log().durable();
+    let mut reply = session.reply(turn);
+    reply.array(2);
+    reply.int(i64::from(durable));
+    reply.int(0);
+    Flow::Continue
+}
+
+fn monitor(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    session.monitor = true;
+    session.info.monitor.store(true, Ordering::Relaxed);
+    turn.settings.class = crate::net::OutputClass::Replica;
+    room.node.add_monitor(turn.addr);
+    ok(session, turn)
+}
+
+fn config_get(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    let patterns: Vec<&[u8]> = args.iter().skip(2).collect();
+    let pairs = room.node.config.get(&patterns);
+    let mut reply = session.reply(turn);
+    reply.map(pairs.len());
+    for (name, value) in &pairs {
+        reply.bulk(name);
+        reply.bulk(value);
+    }
+    Flow::Continue
+}
+
+fn config_set(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    if args.len() % 2 != 0 {
+        return refuse(session, turn, errors::SYNTAX_TEXT);
+    }
+    let words: Vec<&[u8]> = args.iter().skip(2).collect();
+    let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    match room.node.config.set(&pairs, session.info.is_local()) {
+        Ok(_) => ok(session, turn),
+        Err(error) => refuse(session, turn, error.to_string()),
+    }
+}
+
+fn config_rewrite(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    match room.node.config.rewrite() {
+        Ok(()) => ok(session, turn),
+        Err(error) => refuse(session, turn, error.to_string()),
+    }
+}
+
+fn config_resetstat(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    room.node.stats.reset();
+    ok(session, turn)
+}

@@ -1,0 +1,35 @@
+//! What CONFIG SET changes while the server runs.
+
+use std::sync::{Arc, Weak};
+
+use crate::config::{Changes, Veto};
+use crate::node::Node;
+use crate::serve::{net_settings, tls_files};
+use crate::settings::{env_of, fsync_of};
+
+/// Brings the node in line with its configuration, now and whenever that changes.
+pub fn follow_config(node: &Arc<Node>) {
+    let settings = node.config.settings();
+    node.stats.set_slow_us(settings.observability.slowlog_slower_than_us);
+    let weak: Weak<Node> = Arc::downgrade(node);
+    node.config.subscribe(move |changes| match weak.upgrade() {
+        Some(node) => apply(&node, changes),
+        None => Ok(()),
+    });
+}
+
+fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
+    let settings = &changes.after;
+    if settings.tls.port != 0 && changes.names.iter().any(|name| name.starts_with("tls-")) {
+        match tls_files(settings).load() {
+            Ok(config) => node.control.set_tls(config),
+            Err(error) => return Err(Veto { name: "tls-cert-file", reason: error.to_string() }),
+        }
+    }
+    node.engine.log().set_policy(fsync_of(settings.persistence.appendfsync));
+    node.engine.set_batch_bytes(usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX));
+    node.set_env(env_of(settings));
+    node.control.change_settings(|net| *net = net_settings(settings));
+    node.stats.set_slow_us(settings.observability.slowlog_slower_than_us);
+    Ok(())
+}

@@ -1,0 +1,536 @@
+//! One I/O thread's application: from arguments to a reply.
+//!
+//! ```text
+//! execute ─▶ find ─▶ arity, password, transaction, subscription ─▶ data: Executor ─▶ serve those who waited
+//!                                                               └▶ session: handler
+//! end_of_round ─▶ always: one commit of the log for all commands of the round
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use command::table::{self, CommandId};
+use command::{Call, Done, Executor, Flags, Queued, Ran, Run, Spec, Wait as Waits, errors};
+use engine::{DbKey, Stop};
+use resp::{Args, Protocol, Reply};
+use wal::Position;
+
+use crate::client::ClientInfo;
+use crate::limits::SERVE_ROUNDS_MAX;
+use crate::message::Message;
+use crate::net::{App, ClientAddr, ClientSettings, Flow, Now, Outbox, OutputClass, Peer, Turn, Verdict};
+use crate::node::Node;
+use crate::session::{self, Handler, ReplyMode, Session, Watch, refuse};
+use crate::stats::CommandStats;
+use crate::waiting::Wait;
+
+/// What session commands use.
+pub struct Room {
+    /// What all threads share.
+    pub node: Arc<Node>,
+    handlers: Vec<Option<Handler>>,
+}
+
+impl Room {
+    /// Runs a session command.
+    pub fn session_command(
+        &mut self,
+        session: &mut Session,
+        spec: &'static Spec,
+        args: Args<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        match self.handlers.get(table::id_of(spec).index()).copied().flatten() {
+            Some(handler) => handler(self, session, args, turn),
+            None => refuse(session, turn, errors::NOT_IN_TRANSACTION),
+        }
+    }
+
+    /// Writes the help of a container: its subcommands with their summaries.
+    pub fn help(&self, session: &Session, turn: &mut Turn<'_>, container: &str) -> Flow {
+        let lines = crate::admin::help_lines(container);
+        let mut reply = session.reply(turn);
+        reply.array(lines.len());
+        lines.iter().for_each(|line| reply.simple(line));
+        Flow::Continue
+    }
+}
+
+/// See the module.
+pub struct Front {
+    room: Room,
+    executor: Executor,
+    env_version: u64,
+    stats: Arc<CommandStats>,
+    /// The highest log position that a reply of this round waits for.
+    owed: Position,
+    /// When the last command ended: where the next one began.
+    mark: Instant,
+    scratch: Vec<u8>,
+}
+
+impl Front {
+    /// The application of one thread; `seed` determines its random numbers.
+    pub fn new(node: Arc<Node>, seed: u64) -> Self {
+        let (env, env_version) = node.env();
+        let mut handlers = vec![None; table::count()];
+        for (name, handler) in session::handlers() {
+            if let Some(id) = table::find_full(name) {
+                handlers[id.index()] = Some(*handler);
+            }
+        }
+        let executor = Executor::new(Arc::clone(&node.engine), env, seed);
+        let stats = node.stats.add_thread(table::count());
+        let owed = Position::START;
+        let room = Room { node, handlers };
+        Self { room, executor, env_version, stats, owed, mark: Instant::now(), scratch: Vec::new() }
+    }
+
+    fn dispatch(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+        let name = args.get(0).unwrap_or_default();
+        let Some((mut spec, mut id)) = table::find_with_id(name) else {
+            break_transaction(session);
+            return refuse(session, turn, errors::unknown_command(&args));
+        };
+        if let Run::Container(_) = spec.run {
+            match table::resolve_sub(spec, &args) {
+                Ok((sub, sub_id)) => (spec, id) = (sub, sub_id),
+                Err(text) => {
+                    break_transaction(session);
+                    return refuse(session, turn, text);
+                }
+            }
+        }
+        if !spec.takes(args.len()) {
+            break_transaction(session);
+            return refuse(session, turn, errors::wrong_arity(&table::full_name(id)));
+        }
+        if let Some(text) = self.forbidden(session, spec) {
+            break_transaction(session);
+            self.stats.reject(id);
+            return refuse(session, turn, text);
+        }
+        if let Some(pause) = self.room.node.pause(turn.now.unix_ms as i64)
+            && holds_back(pause, session, spec)
+        {
+            return self.hold(session, args, turn, pause.until_ms);
+        }
+        if self.room.node.has_monitors() && !spec.flags.has(Flags::ADMIN) && spec.name != "auth" {
+            self.show_monitors(session, &args, turn);
+        }
+        self.run(session, spec, id, args, turn)
+    }
+
+    /// Why a command may not run now, apart from its arguments.
+    fn forbidden(&self, session: &Session, spec: &Spec) -> Option<String> {
+        if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
+            return Some("NOAUTH Authentication required.".into());
+        }
+        if session.subscriptions() > 0 && session.protocol == Protocol::Resp2 && !spec.flags.has(Flags::SUBSCRIBED) {
+            return Some(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                 this context",
+                spec.name
+            ));
+        }
+        if spec.flags.has(Flags::DENYOOM) && self.room.node.stats.over_memory.load(Ordering::Relaxed) {
+            return Some("OOM command not allowed when used memory > 'maxmemory'.".into());
+        }
+        None
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        session: &mut Session,
+        spec: &'static Spec,
+        id: CommandId,
+        args: Args<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        if session.multi.is_some() && !matches!(spec.name, "exec" | "discard" | "multi" | "quit" | "reset" | "watch") {
+            return session::transaction::queue(session, spec, args, turn);
+        }
+        let start = self.mark.max(turn.now.mono);
+        let errors_before = turn.out.len();
+        let flow = match spec.run {
+            Run::Data(_) => self.data(session, spec, args, turn),
+            _ if spec.name == "exec" => self.exec(session, turn),
+            _ if spec.name == "watch" => self.watch(session, args, turn),
+            _ => self.room.session_command(session, spec, args, turn),
+        };
+        self.mark = Instant::now();
+        let took = self.mark - start;
+        let failed = turn.out.get(errors_before) == Some(&b'-');
+        self.stats.count(id, took, failed);
+        if took.as_micros() as i64 >= self.room.node.stats.slow_us() {
+            self.slow(session, spec, &args, took, turn);
+        }
+        flow
+    }
+
+    #[cold]
+    fn slow(&self, session: &Session, spec: &Spec, args: &Args<'_>, took: Duration, turn: &Turn<'_>) {
+        if !spec.flags.has(Flags::SKIP_MONITOR) && spec.name != "auth" && spec.name != "hello" {
+            let unix_ms = turn.now.unix_ms as i64;
+            self.room.node.stats.slowlog.lock().add(&self.room.node, session, args, took, unix_ms);
+        }
+    }
+
+    #[inline]
+    fn data(&mut self, session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+        let now_ms = turn.now.unix_ms as i64;
+        let call = Call { spec, args, db: session.db, protocol: session.protocol, now_ms };
+        if spec.flags.has(Flags::BLOCKING) {
+            return self.blocking(session, &call, turn);
+        }
+        match self.executor.run(&call, Waits::No, turn.out) {
+            Ran::Done(done) => self.settle(session, done),
+            Ran::Blocked { .. } => {}
+        }
+        Flow::Continue
+    }
+
+    fn blocking(&mut self, session: &mut Session, call: &Call<'_>, turn: &mut Turn<'_>) -> Flow {
+        let node = Arc::clone(&self.room.node);
+        let ticket = node.ticket();
+        let wait = Wait {
+            spec: call.spec,
+            args: call.args.to_owned_args(),
+            db: call.db,
+            protocol: call.protocol,
+            addr: turn.addr.clone(),
+            keys: Vec::new(),
+            empty_array: true,
+        };
+        let cell = node.waiting.begin(ticket, wait);
+        // Held while the command queues itself, so that whoever serves it sees where it is queued.
+        let mut held = cell.lock();
+        match self.executor.run(call, Waits::Queue(ticket), turn.out) {
+            Ran::Done(done) => {
+                *held = None;
+                drop(held);
+                node.waiting.forget(ticket);
+                self.settle(session, done);
+                Flow::Continue
+            }
+            Ran::Blocked { keys, until_ms, empty_array } => {
+                if let Some(wait) = held.as_mut() {
+                    wait.keys = keys;
+                    wait.empty_array = empty_array;
+                }
+                drop(held);
+                session.info.blocked.store(true, Ordering::Relaxed);
+                session.info.ticket.store(ticket.0, Ordering::Relaxed);
+                session.wait = Some((ticket, cell));
+                node.stats.blocked.fetch_add(1, Ordering::Relaxed);
+                let left = until_ms.map(|until| Duration::from_millis((until - call.now_ms).max(1) as u64));
+                Flow::Block { deadline: left.map(|left| turn.now.mono + left) }
+            }
+        }
+    }
+
+    /// After a command: notes what its reply waits for and serves those who waited for its keys.
+    #[inline]
+    fn settle(&mut self, session: &mut Session, done: Done) {
+        self.owed = self.owed.max(done.position);
+        if done.wrote {
+            session.last_write = done.position;
+        }
+        if !done.ready.is_empty() {
+            self.serve(done.ready);
+        }
+    }
+
+    /// Runs the commands of clients that wait for `ready`, oldest first, and of those whom they feed in turn.
+    #[cold]
+    fn serve(&mut self, mut ready: Vec<DbKey>) {
+        let node = Arc::clone(&self.room.node);
+        let mut rounds = 0;
+        let mut next = 0;
+        while next < ready.len() && rounds < SERVE_ROUNDS_MAX {
+            let key = ready[next].clone();
+            next += 1;
+            for ticket in node.engine.waiters(&key) {
+                rounds += 1;
+                let Some(cell) = node.waiting.find(ticket) else { continue };
+                // Our own client's cell may be locked by `blocking` further up; nobody else holds one for long.
+                let Some(mut held) = cell.try_lock_for(Duration::from_secs(1)) else { continue };
+                let Some(wait) = held.as_ref() else { continue };
+                if let Some(more) = self.serve_one(wait) {
+                    let wait = held.take();
+                    drop(held);
+                    node.waiting.forget(ticket);
+                    if let Some(wait) = wait {
+                        node.engine.stop_waiting(&wait.keys, ticket);
+                    }
+                    ready.extend(more);
+                }
+            }
+        }
+    }
+
+    /// Runs one waiting command; `None` if it still finds nothing.
+    fn serve_one(&mut self, wait: &Wait) -> Option<Vec<DbKey>> {
+        let node = &self.room.node;
+        let now_ms = node.engine.now_ms();
+        let call = Call { spec: wait.spec, args: wait.args.as_args(), db: wait.db, protocol: wait.protocol, now_ms };
+        let mut reply = Vec::new();
+        match self.executor.run(&call, Waits::Queued, &mut reply) {
+            Ran::Blocked { .. } => None,
+            Ran::Done(done) => {
+                let bytes = reply.len();
+                let message = Message::Served { reply, position: done.position };
+                // A client that is gone by now has lost what it was given, as if its connection had broken a moment later.
+                let _ = node.control.post().send(&wait.addr, message, bytes);
+                Some(done.ready)
+            }
+        }
+    }
+
+    fn exec(&mut self, session: &mut Session, turn: &mut Turn<'_>) -> Flow {
+        let Some(multi) = session.multi.take() else {
+            return refuse(session, turn, "ERR EXEC without MULTI");
+        };
+        if multi.broken {
+            session::transaction::end(&self.room, session);
+            return refuse(session, turn, "EXECABORT Transaction discarded because of previous errors.");
+        }
+        let queue: Vec<Queued<'_>> =
+            multi.queue.iter().map(|(spec, args)| Queued { spec, args: args.as_args() }).collect();
+        let Some((spec, _)) = table::find_with_id(b"exec") else { return Flow::Continue };
+        let now_ms = turn.now.unix_ms as i64;
+        let call = Call { spec, args: Args::default(), db: session.db, protocol: session.protocol, now_ms };
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        let mut host = session::transaction::Transaction { room: &mut self.room, session, turn, flow: Flow::Continue };
+        let done = self.executor.exec(&queue, &call, &mut host, &mut out);
+        let flow = host.flow;
+        turn.out.extend_from_slice(&out);
+        self.scratch = if out.capacity() > 1 << 20 { Vec::new() } else { out };
+        session::transaction::end(&self.room, session);
+        self.settle(session, done);
+        flow
+    }
+
+    fn watch(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+        if session.multi.is_some() {
+            return refuse(session, turn, "ERR WATCH inside MULTI is not allowed");
+        }
+        let keys: Vec<&[u8]> = args.iter().skip(1).collect();
+        let (db, now_ms) = (session.db, turn.now.unix_ms as i64);
+        let Watch { flag, keys: registered, existed } = &mut session.watch;
+        // A look-up that misses is made again; registering twice is harmless.
+        let watched: Result<(), Stop> = self.executor.with_keys(&keys, db, now_ms, |context| {
+            for key in &keys {
+                if context.state.exists(key)? && !existed.iter().any(|(d, k)| *d == db && **k == **key) {
+                    existed.push((db, (*key).into()));
+                }
+                registered.push(context.watch(key, flag)?);
+            }
+            Ok(())
+        });
+        session.info.watched.store(session.watch.keys.len(), Ordering::Relaxed);
+        match watched {
+            Ok(()) => session::ok(session, turn),
+            Err(stop) => refuse(session, turn, format!("ERR WATCH could not look at its keys: {stop:?}")),
+        }
+    }
+
+    /// Keeps a command until a pause ends.
+    fn hold(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>, until_ms: i64) -> Flow {
+        session.held = Some(args.to_owned_args());
+        let left = Duration::from_millis((until_ms - turn.now.unix_ms as i64).max(1) as u64);
+        Flow::Block { deadline: Some(turn.now.mono + left) }
+    }
+
+    fn show_monitors(&self, session: &Session, args: &Args<'_>, turn: &Turn<'_>) {
+        let line = crate::admin::monitor_line(&self.room.node, session, args, turn.now.unix_ms);
+        self.room.node.tell_monitors(&line);
+    }
+
+    /// Runs a command that was held back, if nothing holds it back any more.
+    fn release(&mut self, session: &mut Session, turn: &mut Turn<'_>) -> Flow {
+        let Some(args) = session.held.take() else { return Flow::Resume };
+        match self.execute(session, args.as_args(), turn) {
+            Flow::Continue => Flow::Resume,
+            flow => flow,
+        }
+    }
+
+    /// Ends the client's wait without data.
+    fn give_up(&mut self, session: &mut Session) -> Option<Wait> {
+        let (ticket, cell) = session.wait.take()?;
+        session.info.blocked.store(false, Ordering::Relaxed);
+        session.info.ticket.store(0, Ordering::Relaxed);
+        let node = &self.room.node;
+        node.stats.blocked.fetch_sub(1, Ordering::Relaxed);
+        let wait = cell.lock().take();
+        node.waiting.forget(ticket);
+        if let Some(wait) = &wait {
+            node.engine.stop_waiting(&wait.keys, ticket);
+        }
+        wait
+    }
+}
+
+/// A refused command breaks the transaction that it would have belonged to.
+fn break_transaction(session: &mut Session) {
+    if let Some(multi) = session.multi.as_mut() {
+        multi.broken = true;
+    }
+}
+
+/// Whether a pause concerns this command.
+fn holds_back(pause: crate::node::Pause, session: &Session, spec: &Spec) -> bool {
+    let write = spec.flags.has(Flags::WRITE) || matches!(spec.name, "publish");
+    let write = write
+        || spec.name == "exec"
+            && session.multi.as_ref().is_some_and(|m| m.queue.iter().any(|(s, _)| s.flags.has(Flags::WRITE)));
+    let exempt = matches!(spec.name, "unpause" | "pause" | "kill" | "reply" | "info") || session.held.is_some();
+    !exempt && (pause.all || write)
+}
+
+impl App for Front {
+    type Session = Session;
+    type Message = Message;
+
+    fn connected(&mut self, addr: &ClientAddr, peer: &Peer, settings: &mut ClientSettings) -> Result<Session, Vec<u8>> {
+        let node = &self.room.node;
+        let config = node.config.settings();
+        let info = Arc::new(ClientInfo::new(peer.clone(), node.engine.now_ms()));
+        let open = config.security.requirepass.is_none();
+        if open && config.network.protected_mode && !info.is_local() {
+            return Err(crate::admin::PROTECTED.as_bytes().to_vec());
+        }
+        settings.authenticated = open;
+        settings.class = OutputClass::Normal;
+        node.add_client(addr, Arc::clone(&info));
+        Ok(Session::new(info, open))
+    }
+
+    #[inline]
+    fn execute(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+        let start = turn.out.len();
+        session.info.active_ms.store(turn.now.unix_ms as i64, Ordering::Relaxed);
+        let flow = self.dispatch(session, args, turn);
+        match session.reply_mode {
+            ReplyMode::On => {}
+            ReplyMode::Off => turn.out.truncate(start),
+            ReplyMode::SkipNext => session.reply_mode = ReplyMode::SkipThis,
+            ReplyMode::SkipThis => {
+                turn.out.truncate(start);
+                session.reply_mode = ReplyMode::On;
+            }
+        }
+        flow
+    }
+
+    fn message(&mut self, session: &mut Session, message: Message, turn: &mut Turn<'_>) -> Flow {
+        match message {
+            Message::Push { resp2, resp3 } => {
+                let bytes = if session.protocol == Protocol::Resp3 { resp3 } else { resp2 };
+                turn.out.extend_from_slice(&bytes);
+                Flow::Continue
+            }
+            Message::Served { reply, position } => {
+                if session.reply_mode == ReplyMode::On {
+                    turn.out.extend_from_slice(&reply);
+                }
+                self.owed = self.owed.max(position);
+                session.last_write = session.last_write.max(position);
+                self.give_up(session);
+                Flow::Resume
+            }
+            Message::Unblock { error } => {
+                let Some(wait) = self.give_up(session) else { return Flow::Continue };
+                let mut reply = session.reply(turn);
+                match (error, wait.empty_array) {
+                    (true, _) => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+                    (false, true) => reply.null_array(),
+                    (false, false) => reply.null(),
+                }
+                Flow::Resume
+            }
+            Message::Unpaused => self.release(session, turn),
+            Message::Kill => Flow::CloseNow,
+        }
+    }
+
+    fn thread_message(&mut self, _: Message, _: &mut Outbox<'_, Session>) {}
+
+    fn expired(&mut self, session: &mut Session, turn: &mut Turn<'_>) -> Flow {
+        if session.held.is_some() {
+            return self.release(session, turn);
+        }
+        match self.give_up(session) {
+            // Served at the last moment: the reply is in the mail.
+            None => Flow::Continue,
+            Some(wait) => {
+                let mut reply = Reply::new(turn.out, session.protocol);
+                if wait.empty_array {
+                    reply.null_array()
+                } else {
+                    reply.null()
+                }
+                Flow::Resume
+            }
+        }
+    }
+
+    fn end_of_round(&mut self, _: Now) -> Verdict {
+        let node = &self.room.node;
+        let log = node.engine.log();
+        if log.policy() == wal::Fsync::Always {
+            let owed = std::mem::replace(&mut self.owed, Position::START);
+            if owed > log.durable()
+                && let Err(error) = log.commit(owed)
+            {
+                tracing::error!(%error, "the log could not be made durable");
+                return Verdict::Revise;
+            }
+        } else if log.wants_relief()
+            && let Err(error) = log.relieve()
+        {
+            tracing::error!(%error, "the log could not be written");
+        }
+        if node.env_version() != self.env_version {
+            let (env, version) = node.env();
+            self.executor.set_env(env);
+            self.env_version = version;
+        }
+        let (hits, misses) = self.executor.take_hits_and_misses();
+        self.stats.add_lookups(hits, misses);
+        Verdict::Deliver
+    }
+
+    fn revise(&mut self, _: &mut Session, _: &ClientAddr, replies: &mut Vec<u8>) {
+        // What was promised may not have been kept: every reply of the round becomes the same error.
+        let mut count = 0;
+        let mut decoder = resp::ReplyDecoder::new();
+        decoder.feed(replies);
+        while let Ok(Some(_)) = decoder.next_value() {
+            count += 1;
+        }
+        replies.clear();
+        for _ in 0..count {
+            Reply::new(replies, Protocol::Resp2).error(
+                "MISCONF Errors writing to the log: whether this command will survive a restart is unknown. \
+                 Repair the disk and restart the server. Reads go on.",
+            );
+        }
+    }
+
+    fn disconnected(&mut self, mut session: Session, addr: &ClientAddr) {
+        self.give_up(&mut session);
+        session::transaction::forget_watches(&self.room, &mut session);
+        session::pubsub::unsubscribe_all(&self.room, &mut session, addr.id());
+        self.room.node.remove_client(addr.id());
+        if session.monitor {
+            self.room.node.remove_monitor(addr.id());
+        }
+    }
+
+    fn tick(&mut self, _: Now) {}
+}

@@ -1,0 +1,33 @@
+//! What threads send each other's clients.
+
+use std::sync::Arc;
+
+use wal::Position;
+
+/// A message for a client.
+#[derive(Debug)]
+pub enum Message {
+    /// Something that was not asked for: a message of a channel, a line of MONITOR.
+    Push {
+        /// As a RESP2 client reads it.
+        resp2: Arc<[u8]>,
+        /// As a RESP3 client reads it.
+        resp3: Arc<[u8]>,
+    },
+    /// The reply that a blocked client has waited for.
+    Served {
+        /// The reply.
+        reply: Vec<u8>,
+        /// The log position that it waits for.
+        position: Position,
+    },
+    /// CLIENT UNBLOCK.
+    Unblock {
+        /// The client gets an error, else what it would get at the end of its patience.
+        error: bool,
+    },
+    /// The connection is to be closed.
+    Kill,
+    /// The time of a client that was held back by CLIENT PAUSE has come.
+    Unpaused,
+}

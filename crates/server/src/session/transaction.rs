@@ -1,0 +1,140 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+use std::sync::atomic::Ordering;
+
+use command::{Flags, Host, Queued, Spec, errors};
+use engine::{Context, Stop};
+use resp::{Args, OwnedArgs, Reply};
+
+use super::{Handler, Session, Watch, ok, refuse};
+use crate::front::Room;
+use crate::net::{Flow, Turn};
+
+/// The handlers of this family; EXEC and WATCH need the executor and are run by the front.
+pub const HANDLERS: &[(&str, Handler)] =
+    &[("multi", multi), ("discard", discard), ("unwatch", unwatch), ("exec", outside), ("watch", outside)];
+
+/// A transaction that is being put together.
+#[derive(Default)]
+pub struct Multi {
+    /// Its commands.
+    pub queue: Vec<(&'static Spec, OwnedArgs)>,
+    /// A command was refused: EXEC will be too.
+    pub broken: bool,
+    /// Bytes of its commands.
+    pub bytes: usize,
+}
+
+fn multi(_: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    if session.multi.is_some() {
+        return refuse(session, turn, "ERR MULTI calls can not be nested");
+    }
+    session.multi = Some(Multi::default());
+    session.info.multi.store(0, Ordering::Relaxed);
+    ok(session, turn)
+}
+
+fn discard(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    if session.multi.is_none() {
+        return refuse(session, turn, "ERR DISCARD without MULTI");
+    }
+    end(room, session);
+    ok(session, turn)
+}
+
+fn unwatch(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    // Within a transaction it has no effect: EXEC has decided already, and forgets the keys anyway.
+    if session.multi.is_none() {
+        forget_watches(room, session);
+    }
+    ok(session, turn)
+}
+
+/// EXEC and WATCH come here only where they may not stand: inside a transaction's queue.
+fn outside(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    let name = String::from_utf8_lossy(args.get(0).unwrap_or_default()).to_ascii_uppercase();
+    refuse(session, turn, format!("ERR {name} inside MULTI is not allowed"))
+}
+
+/// Ends the transaction and the watches.
+pub fn end(room: &Room, session: &mut Session) {
+    session.multi = None;
+    session.info.multi.store(-1, Ordering::Relaxed);
+    forget_watches(room, session);
+}
+
+/// Ends the watches.
+pub fn forget_watches(room: &Room, session: &mut Session) {
+    if !session.watch.keys.is_empty() {
+        room.node.engine.stop_watching(&session.watch.keys, &session.watch.flag);
+    }
+    session.watch = Watch::default();
+    session.info.watched.store(0, Ordering::Relaxed);
+}
+
+/// Takes a command into the transaction, or says why it cannot be.
+pub fn queue(session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    let Some(multi) = session.multi.as_mut() else { return Flow::Continue };
+    if spec.flags.has(Flags::NO_MULTI) {
+        multi.broken = true;
+        return refuse(session, turn, "ERR Command not allowed inside a transaction");
+    }
+    let size = args.total_len() + args.len() * 8;
+    if multi.bytes + size > crate::limits::TRANSACTION_BYTES_MAX {
+        multi.broken = true;
+        return refuse(session, turn, "ERR the transaction is too large; split it");
+    }
+    multi.bytes += size;
+    multi.queue.push((spec, args.to_owned_args()));
+    session.info.multi.store(multi.queue.len() as i64, Ordering::Relaxed);
+    session.reply(turn).simple("QUEUED");
+    Flow::Continue
+}
+
+/// What EXEC's executor asks of the session.
+pub struct Transaction<'a, 't> {
+    /// What session commands use.
+    pub room: &'a mut Room,
+    /// The client.
+    pub session: &'a mut Session,
+    /// Its turn.
+    pub turn: &'a mut Turn<'t>,
+    /// The strongest of what its commands ask for.
+    pub flow: Flow,
+}
+
+impl Host for Transaction<'_, '_> {
+    fn session(&mut self, command: &Queued<'_>, db: &mut u8, reply: &mut Reply<'_>) {
+        // SELECT within the transaction counts for what follows in it, and stays afterwards.
+        self.session.db = *db;
+        let mut out = Vec::new();
+        let (now, addr) = (self.turn.now, self.turn.addr);
+        let mut turn = Turn { out: &mut out, now, addr, settings: self.turn.settings };
+        let flow = self.room.session_command(self.session, command.spec, command.args, &mut turn);
+        if flow != Flow::Continue {
+            self.flow = flow;
+        }
+        if out.is_empty() {
+            reply.error(errors::NOT_IN_TRANSACTION);
+        } else {
+            reply.raw(&out);
+        }
+        *db = self.session.db;
+    }
+
+    fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop> {
+        if self.session.watch.flag.is_dirty() {
+            return Ok(false);
+        }
+        let before = context.state.db();
+        for (db, key) in &self.session.watch.existed {
+            context.state.select(*db);
+            let exists = context.state.exists(key);
+            context.state.select(before);
+            if !exists? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
