@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin};
 use parking_lot::Mutex;
 use wal::Log;
 
 use crate::context::{Context, Recycled};
+use crate::counts::{Counts, KeyCounts};
 use crate::error::{OpenError, Refusal};
 use crate::guards::Guards;
 use crate::identity::Identity;
@@ -92,6 +93,12 @@ pub(crate) struct Shared {
     pub(crate) log: Log<Sequencer>,
     pub(crate) limits: LiveLimits,
     pub(crate) reaper: Reaper,
+    /// Keys of each database, kept by whoever holds a shard's lock.
+    pub(crate) counts: Counts,
+    /// Keys reclaimed after their deadline.
+    pub(crate) expired: AtomicU64,
+    /// Whether the keeper reclaims what has expired; readers hide it in any case.
+    pub(crate) reclaims: AtomicBool,
     pub(crate) clock: WallClock,
     identity: Mutex<Identity>,
     /// Waiters and watches that exist; nobody is told of changes while there is none.
@@ -204,6 +211,9 @@ impl Engine {
             log,
             limits: LiveLimits { batch_bytes: AtomicUsize::new(options.batch_bytes) },
             reaper,
+            counts: Counts::new((options.clock)()),
+            expired: AtomicU64::new(0),
+            reclaims: AtomicBool::new(true),
             clock: options.clock,
             identity: Mutex::new(identity),
             listeners: AtomicUsize::new(0),
@@ -294,7 +304,17 @@ impl Engine {
 
     /// Keys that have been reclaimed after their deadline, since the start.
     pub fn expired_keys(&self) -> u64 {
-        self.shared.shards.iter().map(|shard| shard.lock().expired).sum()
+        self.shared.expired.load(Ordering::Relaxed)
+    }
+
+    /// How many keys a logical database has; takes no lock.
+    pub fn key_counts(&self, db: u8) -> KeyCounts {
+        self.shared.counts.get(self.shared.physical(db), self.now_ms())
+    }
+
+    /// Stops and starts the reclaiming of what has expired, for tests that want to see it kept; it stays hidden.
+    pub fn set_reclaiming(&self, on: bool) {
+        self.shared.reclaims.store(on, Ordering::Relaxed);
     }
 
     /// Makes everything durable, proves the stop clean and ends.

@@ -1,7 +1,7 @@
 //! What all I/O threads share: the engine, the configuration, clients, subscriptions, waiting clients, figures.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -12,10 +12,14 @@ use parking_lot::{Mutex, RwLock};
 use crate::broker::Broker;
 use crate::client::ClientInfo;
 use crate::config::Config;
+use crate::memory::{Allocator, AllocatorFigures, Unknown};
 use crate::message::Message;
-use crate::net::{ClientAddr, ClientId, Control};
+use crate::net::{ClientAddr, ClientId, Control, Now};
 use crate::stats::Stats;
 use crate::waiting::Waiting;
+
+/// Time between looks at memory and rates, in ms: a tick of the I/O threads, less what a tick may come early.
+const LOOK_MS: u64 = 90;
 
 /// One server process.
 pub struct Node {
@@ -47,6 +51,8 @@ pub struct Node {
     paused: AtomicBool,
     next_ticket: AtomicU64,
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    allocator: OnceLock<Box<dyn Allocator>>,
+    next_look: AtomicU64,
 }
 
 /// A CLIENT PAUSE in force.
@@ -88,6 +94,8 @@ impl Node {
             paused: AtomicBool::new(false),
             next_ticket: AtomicU64::new(1),
             stop: Mutex::new(Some(stop)),
+            allocator: OnceLock::new(),
+            next_look: AtomicU64::new(0),
         }
     }
 
@@ -190,6 +198,50 @@ impl Node {
     pub fn set_pause(&self, pause: Option<Pause>) {
         *self.pause.lock() = pause;
         self.paused.store(pause.is_some(), Ordering::Relaxed);
+    }
+
+    /// Wakes clients that a pause holds back.
+    pub fn release_held(&self) {
+        for (addr, _) in self.clients() {
+            // A client that is gone has nothing left to do.
+            let _ = self.control.post().send(&addr, Message::Unpaused, 0);
+        }
+    }
+
+    /// Says which allocator the program uses; only the first call counts.
+    pub fn set_allocator(&self, allocator: Box<dyn Allocator>) {
+        // A second one has nothing to add: a program has one allocator.
+        let _ = self.allocator.set(allocator);
+        self.look_at_memory();
+    }
+
+    /// The allocator of the program.
+    pub fn allocator(&self) -> &dyn Allocator {
+        self.allocator.get().map_or(&Unknown, |allocator| &**allocator)
+    }
+
+    /// What the allocator says now; notes the peak and whether `maxmemory` is passed.
+    pub fn look_at_memory(&self) -> AllocatorFigures {
+        let figures = self.allocator().figures();
+        let limit = self.config.settings().maxmemory;
+        self.stats.over_memory.store(limit > 0 && figures.allocated > limit, Ordering::Relaxed);
+        self.stats.peak_memory.fetch_max(figures.allocated, Ordering::Relaxed);
+        self.stats.last_memory.store(figures.allocated, Ordering::Relaxed);
+        figures
+    }
+
+    /// What is due by time alone, at most once each [`LOOK_MS`]: whichever thread comes first does it for all.
+    pub fn look_around(&self, now: Now) {
+        let due = self.next_look.load(Ordering::Relaxed);
+        // The time at which the next look is due doubles as the right to take this one.
+        let next = now.unix_ms + LOOK_MS;
+        let mine = now.unix_ms >= due || due > next;
+        if !mine || self.next_look.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        self.look_at_memory();
+        let totals = self.control.totals();
+        self.stats.rates.lock().look(now.mono, [totals.commands, totals.input_bytes, totals.output_bytes]);
     }
 
     /// Begins the shutdown of the process; only the first call does.

@@ -64,6 +64,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// The wait that it is in.
     pub wait: Option<(Ticket, WaitCell)>,
+    /// It sleeps for DEBUG SLEEP, and gets its reply when it wakes.
+    pub sleeping: bool,
     /// A command that CLIENT PAUSE holds back.
     pub held: Option<OwnedArgs>,
     /// It sees every command.
@@ -97,6 +99,7 @@ impl Session {
             patterns: HashSet::new(),
             reply_mode: ReplyMode::On,
             wait: None,
+            sleeping: false,
             held: None,
             monitor: false,
             last_write: wal::Position::START,
