@@ -97,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Keys reclaimed after their deadline.
     pub(crate) expired: AtomicU64,
+    /// Fields of hashes reclaimed after their deadline.
+    pub(crate) expired_fields: AtomicU64,
     /// Whether the keeper reclaims what has expired; readers hide it in any case.
     pub(crate) reclaims: AtomicBool,
     pub(crate) clock: WallClock,
@@ -213,6 +215,7 @@ impl Engine {
             reaper,
             counts: Counts::new((options.clock)()),
             expired: AtomicU64::new(0),
+            expired_fields: AtomicU64::new(0),
             reclaims: AtomicBool::new(true),
             clock: options.clock,
             identity: Mutex::new(identity),
@@ -305,6 +308,11 @@ impl Engine {
     /// Keys that have been reclaimed after their deadline, since the start.
     pub fn expired_keys(&self) -> u64 {
         self.shared.expired.load(Ordering::Relaxed)
+    }
+
+    /// Fields of hashes that have been reclaimed after their deadline, since the start.
+    pub fn expired_fields(&self) -> u64 {
+        self.shared.expired_fields.load(Ordering::Relaxed)
     }
 
     /// How many keys a logical database has; takes no lock.

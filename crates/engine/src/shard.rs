@@ -267,7 +267,8 @@ impl Shard {
         let before = next_due(entry);
         let dead = entry.deadline().is_some_and(|d| d <= now_ms);
         if !dead {
-            reclaim_fields(entry, &self.limits, now_ms);
+            let fields = reclaim_fields(entry, &self.limits, now_ms);
+            shared.expired_fields.fetch_add(fields as u64, Ordering::Relaxed);
         }
         // What follows, `take` included, counts the deadline that is left.
         let after = next_due(entry);
@@ -324,15 +325,16 @@ pub(crate) fn weight(entry: &Entry) -> usize {
     len.unwrap_or(0)
 }
 
-/// Removes some of the fields that have expired; the wheel comes again for the others.
-fn reclaim_fields(entry: &mut Entry, limits: &Limits, now_ms: i64) {
+/// Removes some of the fields that have expired and answers how many; the wheel comes again for the others.
+fn reclaim_fields(entry: &mut Entry, limits: &Limits, now_ms: i64) -> usize {
     let mut gone: Vec<Vec<u8>> = Vec::new();
     if let Some(hash) = entry.hash() {
         hash.expired(now_ms, EXPIRE_BUDGET, |field| gone.push(field.field.to_vec()));
     }
     if let Some(mut hash) = entry.hash_mut(limits) {
-        for field in gone {
-            hash.remove(&field);
+        for field in &gone {
+            hash.remove(field);
         }
     }
+    gone.len()
 }

@@ -44,6 +44,7 @@ impl Room {
     ) -> Flow {
         match self.handlers.get(table::id_of(spec).index()).copied().flatten() {
             Some(handler) => handler(self, session, args, turn),
+            None if spec.name == "command" => crate::admin::commands::all(session, turn),
             None => refuse(session, turn, errors::NOT_IN_TRANSACTION),
         }
     }
@@ -187,7 +188,8 @@ impl Front {
             let event = if spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
             stats.latency.lock().add(event, turn.now.unix_ms as i64 / 1000, us as u64 / 1000);
         }
-        if us >= stats.slow_us() && !spec.flags.has(Flags::SKIP_MONITOR) && spec.name != "auth" && spec.name != "hello" {
+        if us >= stats.slow_us() && !spec.flags.has(Flags::SKIP_MONITOR) && spec.name != "auth" && spec.name != "hello"
+        {
             let unix_ms = turn.now.unix_ms as i64;
             stats.slowlog.lock().add(&self.room.node, session, args, took, unix_ms);
         }

@@ -1,8 +1,8 @@
 //! What all I/O threads share: the engine, the configuration, clients, subscriptions, waiting clients, figures.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use command::Env;
@@ -43,6 +43,8 @@ pub struct Node {
     pub started_ms: i64,
     /// When everything was last made durable as a whole, unix seconds.
     pub last_save_s: AtomicI64,
+    /// Records that the log had then.
+    pub saved_records: AtomicU64,
     clients: RwLock<BTreeMap<ClientId, (ClientAddr, Arc<ClientInfo>)>>,
     env: RwLock<Arc<Env>>,
     env_version: AtomicU64,
@@ -52,6 +54,7 @@ pub struct Node {
     next_ticket: AtomicU64,
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     allocator: OnceLock<Box<dyn Allocator>>,
+    startup_memory: AtomicU64,
     next_look: AtomicU64,
 }
 
@@ -86,6 +89,7 @@ impl Node {
             started: Instant::now(),
             started_ms,
             last_save_s: AtomicI64::new(started_ms / 1000),
+            saved_records: AtomicU64::new(0),
             clients: RwLock::default(),
             env: RwLock::new(env),
             env_version: AtomicU64::new(0),
@@ -95,6 +99,7 @@ impl Node {
             next_ticket: AtomicU64::new(1),
             stop: Mutex::new(Some(stop)),
             allocator: OnceLock::new(),
+            startup_memory: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
         }
     }
@@ -212,7 +217,8 @@ impl Node {
     pub fn set_allocator(&self, allocator: Box<dyn Allocator>) {
         // A second one has nothing to add: a program has one allocator.
         let _ = self.allocator.set(allocator);
-        self.look_at_memory();
+        let figures = self.look_at_memory();
+        self.startup_memory.store(figures.allocated, Ordering::Relaxed);
     }
 
     /// The allocator of the program.
@@ -228,6 +234,11 @@ impl Node {
         self.stats.peak_memory.fetch_max(figures.allocated, Ordering::Relaxed);
         self.stats.last_memory.store(figures.allocated, Ordering::Relaxed);
         figures
+    }
+
+    /// Bytes that were allocated when the data had been loaded; 0 if nobody has said which allocator there is.
+    pub fn startup_memory(&self) -> u64 {
+        self.startup_memory.load(Ordering::Relaxed)
     }
 
     /// What is due by time alone, at most once each [`LOOK_MS`]: whichever thread comes first does it for all.

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use command::table::{self, CommandId};
 use command::Spec;
+use command::table::{self, CommandId};
 
 /// Names that differ from the table's.
 #[derive(Debug, Default)]

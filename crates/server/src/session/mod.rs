@@ -26,7 +26,8 @@ pub type Handler = fn(&mut Room, &mut Session, Args<'_>, &mut Turn<'_>) -> Flow;
 
 /// Every handler by the full name of its command.
 pub fn handlers() -> impl Iterator<Item = &'static (&'static str, Handler)> {
-    [connection::HANDLERS, pubsub::HANDLERS, transaction::HANDLERS, crate::admin::HANDLERS].into_iter().flatten()
+    let own: [crate::admin::Handlers; 3] = [connection::HANDLERS, pubsub::HANDLERS, transaction::HANDLERS];
+    own.into_iter().chain(crate::admin::FAMILIES.iter().copied()).flatten()
 }
 
 /// Whether replies are sent: CLIENT REPLY.
