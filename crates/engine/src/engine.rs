@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use wal::Log;
 
 use crate::context::{Context, Recycled};
+use crate::counts::{Counts, KeyCounts};
 use crate::error::{OpenError, Refusal, SnapshotError};
 use crate::guards::Guards;
 use crate::identity::Identity;
@@ -98,6 +99,14 @@ pub(crate) struct Shared {
     pub(crate) log: Log<Sequencer>,
     pub(crate) limits: LiveLimits,
     pub(crate) reaper: Reaper,
+    /// Keys of each database, kept by whoever holds a shard's lock.
+    pub(crate) counts: Counts,
+    /// Keys reclaimed after their deadline.
+    pub(crate) expired: AtomicU64,
+    /// Fields of hashes reclaimed after their deadline.
+    pub(crate) expired_fields: AtomicU64,
+    /// Whether the keeper reclaims what has expired; readers hide it in any case.
+    pub(crate) reclaims: AtomicBool,
     pub(crate) clock: WallClock,
     identity: Mutex<Identity>,
     /// Waiters and watches that exist; nobody is told of changes while there is none.
@@ -245,6 +254,10 @@ impl Engine {
             limits: LiveLimits { batch_bytes: AtomicUsize::new(options.batch_bytes) },
             reaper,
             seconds: AtomicU32::new(((options.clock)() / 1000) as u32),
+            counts: Counts::new((options.clock)()),
+            expired: AtomicU64::new(0),
+            expired_fields: AtomicU64::new(0),
+            reclaims: AtomicBool::new(true),
             clock: options.clock,
             identity: Mutex::new(identity),
             listeners: AtomicUsize::new(0),
@@ -356,7 +369,22 @@ impl Engine {
 
     /// Keys that have been reclaimed after their deadline, since the start.
     pub fn expired_keys(&self) -> u64 {
-        self.shared.shards.iter().map(|shard| shard.lock().expired).sum()
+        self.shared.expired.load(Ordering::Relaxed)
+    }
+
+    /// Fields of hashes that have been reclaimed after their deadline, since the start.
+    pub fn expired_fields(&self) -> u64 {
+        self.shared.expired_fields.load(Ordering::Relaxed)
+    }
+
+    /// How many keys a logical database has; takes no lock.
+    pub fn key_counts(&self, db: u8) -> KeyCounts {
+        self.shared.counts.get(self.shared.physical(db), self.now_ms())
+    }
+
+    /// Stops and starts the reclaiming of what has expired, for tests that want to see it kept; it stays hidden.
+    pub fn set_reclaiming(&self, on: bool) {
+        self.shared.reclaims.store(on, Ordering::Relaxed);
     }
 
     /// Makes everything durable, proves the stop clean and ends.

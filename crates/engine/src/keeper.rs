@@ -27,7 +27,9 @@ impl Keeper {
             let period = Duration::from_millis(KEEPER_PERIOD_MS);
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
                 let now_ms = (shared.clock)();
-                reclaim(&shared, now_ms);
+                if shared.reclaims.load(Ordering::Relaxed) {
+                    reclaim(&shared, now_ms);
+                }
                 renew_ceiling(&shared, now_ms);
                 rewrite_if_due(&shared);
             }

@@ -19,6 +19,7 @@
 
 mod apply;
 mod context;
+mod counts;
 mod digest;
 mod emitter;
 mod engine;
@@ -42,6 +43,7 @@ mod view;
 pub mod wheel;
 
 pub use context::{Committed, Context, Recycled, Savepoint, settle};
+pub use counts::KeyCounts;
 pub use digest::{Digest, digest_value, fold, unfold};
 pub use emitter::Emitter;
 pub use engine::{Engine, Lock, Options, Sequencer, WallClock};

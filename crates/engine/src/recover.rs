@@ -97,12 +97,7 @@ impl Recovery {
         Ok(())
     }
 
-    fn load_chunk(
-        &mut self,
-        shared: &Shared,
-        guards: &mut Guards<'_>,
-        bytes: &[u8],
-    ) -> Result<u64, effect::WireError> {
+    fn load_chunk(&mut self, shared: &Shared, guards: &mut Guards<'_>, bytes: &[u8]) -> Result<u64, effect::WireError> {
         let mut from = wire::Reader::new(bytes);
         let (shard, db) = (ShardId(from.u8()?), from.u8()?);
         let (start, applied) = (from.u64()?, Position(from.u64()?));

@@ -144,15 +144,19 @@ fn take_chunk(shared: &Shared, shard: usize, db: u8, from: u64, out: &mut Vec<u8
         if count as usize >= SNAPSHOT_CHUNK_KEYS || out.len() >= SNAPSHOT_CHUNK_BYTES {
             break;
         }
-        next = tables.table.scan(at, |e| shared.order_of(e.key()), |entry| {
-            let lives = entry.deadline().is_none_or(|d| d > now_ms);
-            if lives && !(entry.kind() == Kind::Hash && crate::state::is_dead_hash(entry, now_ms)) {
-                wire::put_bytes(out, entry.key());
-                wire::put_zigzag(out, entry.deadline().unwrap_or(i64::MAX));
-                fold(entry, 0, now_ms, out);
-                count += 1;
-            }
-        });
+        next = tables.table.scan(
+            at,
+            |e| shared.order_of(e.key()),
+            |entry| {
+                let lives = entry.deadline().is_none_or(|d| d > now_ms);
+                if lives && !(entry.kind() == Kind::Hash && crate::state::is_dead_hash(entry, now_ms)) {
+                    wire::put_bytes(out, entry.key());
+                    wire::put_zigzag(out, entry.deadline().unwrap_or(i64::MAX));
+                    fold(entry, 0, now_ms, out);
+                    count += 1;
+                }
+            },
+        );
     }
     if guard.db(db).is_none() {
         next = None;
