@@ -12,6 +12,7 @@ use server::serve;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const USAGE: &str = "usage: anabranch serve [redis.conf] [--directive value ...]
+       anabranch commands-doc
        anabranch check DIR [--salvage NEWDIR]
        anabranch version
 `anabranch serve --help` lists all directives.";
@@ -36,6 +37,7 @@ fn run(args: Vec<OsString>) -> anyhow::Result<()> {
             Request::Serve(invocation) => return serve_until_stopped(&invocation),
         },
         Some("check") => return check(args.collect()),
+        Some("commands-doc") => print!("{}", server::admin::render_markdown()),
         Some("version" | "--version" | "-v") => println!("{}", version()),
         Some("help" | "--help" | "-h") => println!("{USAGE}"),
         _ => bail!("{USAGE}"),
