@@ -26,8 +26,8 @@ mod expiry;
 mod harness;
 mod hash;
 mod keys;
-mod long_double;
 mod list;
+mod long_double;
 #[cfg(test)]
 #[allow(dead_code, unused_imports, reason = "a tool box: not every family needs all of it")]
 mod oracle;
