@@ -205,3 +205,70 @@ pub(crate) fn print(value: &Value) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::random::Random;
+
+    /// Commands of all kinds on few keys: creations, changes in part, removals, renames, deadlines, whole databases.
+    fn command(random: &mut Random, step: u64) -> String {
+        let key = |random: &mut Random| format!("k{}", random.below(40));
+        let (a, b) = (key(random), key(random));
+        let n = random.below(50);
+        match random.below(24) {
+            0..=2 => format!("SET {a} v{step}"),
+            3 => format!("SET {a} v{step} PX {}", 50 + n * 20),
+            4 | 5 => format!("APPEND s{n} x{step}"),
+            6 | 7 => format!("INCR n{n}"),
+            8 | 9 => format!("HSET h{n} f{step} {step} f{} {step}", random.below(9)),
+            10 => format!("HINCRBY h{n} count 3"),
+            11 | 12 => format!("SADD set{n} m{step} m{}", random.below(9)),
+            13 => format!("SPOP set{n}"),
+            14..=16 => format!("RPUSH l{} e{step}", n % 9),
+            17 => format!("LPOP l{}", n % 9),
+            18 => format!("LPUSH l{} e{step}", n % 9),
+            19 => format!("DEL {a} h{n} set{n}"),
+            20 => format!("MSET {a} {step} {b} {step}"),
+            21 => format!("RENAME l{} l{}", n % 9, random.below(9)),
+            22 => format!("RENAME h{n} h{}", random.below(50)),
+            _ if random.below(400) == 0 => "FLUSHALL".into(),
+            _ => format!("DEL s{n}"),
+        }
+    }
+
+    #[test]
+    fn snapshots_taken_while_commands_run_lose_and_repeat_nothing() {
+        for seed in 0..4 {
+            let mut h = Harness::new();
+            let mut random = Random::new(seed);
+            for round in 0..6 {
+                let engine = Arc::clone(h.executor.engine());
+                let done = Arc::new(AtomicBool::new(false));
+                let signal = Arc::clone(&done);
+                let snapshots = std::thread::spawn(move || {
+                    let mut taken = 0;
+                    loop {
+                        engine.snapshot().expect("a snapshot can be taken");
+                        taken += 1;
+                        if signal.load(Ordering::Relaxed) {
+                            break;
+                        }
+                    }
+                    taken
+                });
+                for step in 0..1500 {
+                    // A key that is renamed may not exist: the error is as good as any other reply.
+                    h.run(&command(&mut random, round * 10_000 + step));
+                }
+                done.store(true, Ordering::Relaxed);
+                assert!(snapshots.join().expect("the thread ends") > 0);
+                h.pass(100);
+                h.reopen();
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@
 use std::cmp::Ordering;
 
 use bigdecimal::num_bigint::{BigInt, BigUint};
+use engine::numeric;
 
 /// The exponent of the lowest bit of subnormal numbers.
 const EXPONENT_MIN: i64 = -16_445;
@@ -258,6 +259,17 @@ fn shifted_right(value: &BigUint, bits: u64, sticky: bool) -> BigUint {
     let half = value.bit(bits - 1);
     let below = sticky || value.trailing_zeros().is_some_and(|zeros| zeros < bits - 1);
     if half && (below || whole.bit(0)) { whole + 1u8 } else { whole }
+}
+
+/// The exact decimal that turns the text `old` into the text `new` when it is added; `None` if the string is `new`
+/// already.
+pub(crate) fn decimal_delta(old: Option<&[u8]>, new: &str) -> Option<String> {
+    if old == Some(new.as_bytes()) {
+        return None;
+    }
+    let before = old.and_then(numeric::parse_decimal).unwrap_or_default();
+    let after = numeric::parse_decimal(new.as_bytes()).unwrap_or_default();
+    Some((after - before).normalized().to_plain_string())
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::random::Random;
 
 /// Where Debian installs it.
 const REDIS_SERVER: &str = "/usr/bin/redis-server";
+/// Ends the server with the thread that started it (util-linux).
+const SETPRIV: &str = "/usr/bin/setpriv";
 /// Commands that are sent to the oracle at once.
 const BATCH: usize = 64;
 /// Replies that do not come within this are a failure of the test.
@@ -38,13 +40,15 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// Starts one; `None`, with a note, where none is installed.
     pub(crate) fn start() -> Option<Self> {
-        if !std::path::Path::new(REDIS_SERVER).exists() {
-            println!("SKIPPED: {REDIS_SERVER} is not installed, replies are not compared");
+        if [REDIS_SERVER, SETPRIV].iter().any(|path| !std::path::Path::new(path).exists()) {
+            println!("SKIPPED: {REDIS_SERVER} or {SETPRIV} is not installed, replies are not compared");
             return None;
         }
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let socket = dir.path().join("redis.sock");
-        let mut child = Command::new(REDIS_SERVER)
+        // A test that is killed must not leave its server behind.
+        let mut child = Command::new(SETPRIV)
+            .args(["--pdeathsig", "KILL", REDIS_SERVER])
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes"])
             .arg("--unixsocket")
             .arg(&socket)

@@ -12,6 +12,8 @@ use crate::server::{Fsync, Program, Server};
 mod machine;
 mod memory;
 
+pub use machine::resident;
+
 /// What redis-benchmark is asked for, with how many requests at `-P 1`.
 const COMMANDS: &[(&str, u64)] = &[
     ("set", 100_000),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use proof::server::{Fsync, Program, Server};
-use proof::{bench, crash, crowd, diff, golden, selftest};
+use proof::{bench, crash, crowd, diff, fuzz, golden, selftest};
 
 #[derive(Parser)]
 #[command(about = "Proofs from outside, against a running server")]
@@ -82,6 +82,18 @@ enum What {
         #[arg(long, default_value_t = 40)]
         commands: usize,
     },
+    /// Mutated bytes into every decoder.
+    Fuzz {
+        /// How long, for each target.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Where the random stream starts.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Only targets whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Show that the harnesses catch planted bugs, on the oracle alone.
     Selftest,
     /// Start the server under test, run a program with its port in $PORT, stop it.
@@ -128,6 +140,7 @@ fn run() -> Result<bool> {
             golden::run(&folder, server.port(), only.as_deref())
         }
         What::Crowd { idle, active, commands } => crowd::run(&sut, &crowd::Options { idle, active, commands }),
+        What::Fuzz { seconds, seed, only } => fuzz::run(&sut, &fuzz::Options { seconds, seed, only }),
         What::Selftest => selftest::run(&oracle),
         What::With { program } => with_server(&sut, &program),
         What::Bench(options) => bench::run(&sut, &oracle, &options),

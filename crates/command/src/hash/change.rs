@@ -5,10 +5,9 @@ use effect::{Deadline, Item, ItemValue, Kind, Merge, Op};
 use super::fields;
 use crate::cx::Cx;
 use crate::errors;
-use crate::long_double::LongDouble;
+use crate::long_double::{LongDouble, decimal_delta};
 use crate::parse;
 use crate::spec::Outcome;
-use crate::string::decimal_delta;
 
 pub(super) fn hset(cx: &mut Cx<'_, '_>) -> Outcome {
     let added = set(cx, "hset")?;

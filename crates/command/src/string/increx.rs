@@ -8,10 +8,10 @@ use engine::Stop;
 use crate::cx::Cx;
 use crate::errors;
 use crate::expiry::Unit;
-use crate::long_double::LongDouble;
+use crate::long_double::{LongDouble, decimal_delta};
 use crate::parse;
 use crate::spec::Outcome;
-use crate::string::number::{decimal_delta, float};
+use crate::string::number::float;
 
 /// The options as they stand; numbers are read when it is known which kind they are.
 #[derive(Default)]

@@ -10,7 +10,6 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use number::decimal_delta;
 pub(crate) use read::byte_range;
 
 use crate::spec::{Flags, Group, Keys, Run, Spec};

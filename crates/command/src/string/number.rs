@@ -1,11 +1,11 @@
 //! Strings as numbers: INCR and its kin.
 
 use effect::Op;
-use engine::{Stop, numeric};
+use engine::Stop;
 
 use crate::cx::Cx;
 use crate::errors;
-use crate::long_double::LongDouble;
+use crate::long_double::{LongDouble, decimal_delta};
 use crate::parse;
 use crate::spec::Outcome;
 
@@ -52,17 +52,6 @@ pub(super) fn incrbyfloat(cx: &mut Cx<'_, '_>) -> Outcome {
     }
     cx.reply.bulk(printed.as_bytes());
     Ok(())
-}
-
-/// The exact decimal that turns the text `old` into the text `new` when it is added; `None` if the string is `new`
-/// already.
-pub(crate) fn decimal_delta(old: Option<&[u8]>, new: &str) -> Option<String> {
-    if old == Some(new.as_bytes()) {
-        return None;
-    }
-    let before = old.and_then(numeric::parse_decimal).unwrap_or_default();
-    let after = numeric::parse_decimal(new.as_bytes()).unwrap_or_default();
-    Some((after - before).normalized().to_plain_string())
 }
 
 /// A float of an option; `refusal` if it is none.

@@ -56,7 +56,7 @@ fn set(g: &mut Gen, key: Vec<u8>) -> Words {
             1 => words.push(g.option("XX")),
             2 => words.push(g.option("GET")),
             3 => words.push(g.option("KEEPTTL")),
-            4 if g.one_in(4) => words.push(g.word(&["EX", "FOO", "", "PERSIST", "NX\0"])),
+            4 if g.one_in(4) => words.push(g.word(&["EX", "FOO", "", "PERSIST"])),
             _ => words.extend(expiry(g)),
         }
     }

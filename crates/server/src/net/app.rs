@@ -61,6 +61,8 @@ pub struct Peer {
     pub addr: PeerAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// Our end's file descriptor, for people to compare with what the system says.
+    pub fd: i32,
 }
 
 /// Addresses of a connection.

@@ -1,6 +1,7 @@
 //! Listening sockets, and the sockets that come out of them.
 
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,12 +89,14 @@ impl Listener {
             Self::Tcp { socket, tls } => {
                 let (stream, remote) = socket.accept()?;
                 stream.set_nodelay(true)?;
+                let fd = stream.as_raw_fd();
                 let addr = PeerAddr::Tcp { remote, local: stream.local_addr()? };
-                Ok((Socket::Tcp(stream), Peer { addr, tls: *tls }))
+                Ok((Socket::Tcp(stream), Peer { addr, tls: *tls, fd }))
             }
             Self::Unix { socket, .. } => {
                 let (stream, _) = socket.accept()?;
-                Ok((Socket::Unix(stream), Peer { addr: PeerAddr::Unix, tls: false }))
+                let fd = stream.as_raw_fd();
+                Ok((Socket::Unix(stream), Peer { addr: PeerAddr::Unix, tls: false, fd }))
             }
         }
     }
