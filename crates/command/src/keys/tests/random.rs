@@ -51,10 +51,9 @@ fn restore(g: &mut Gen, dumps: &[Vec<u8>]) -> Words {
         1 => g.integer(),
         _ => b"0".to_vec(),
     };
-    // A time to live that soon ends would end at different times here and there.
-    let soon =
-        std::str::from_utf8(&ttl).ok().and_then(|t| t.parse::<i64>().ok()).is_some_and(|t| (1..100_000).contains(&t));
-    let ttl = if soon { b"0".to_vec() } else { ttl };
+    // One that soon ends would end at different times here and there; one beyond all time overflows in Redis.
+    let number = std::str::from_utf8(&ttl).ok().and_then(|text| text.parse::<i64>().ok());
+    let ttl = if number.is_some_and(|n| (1..100_000).contains(&n) || n > i64::MAX / 2) { b"0".to_vec() } else { ttl };
     let mut command = words!["RESTORE", g.key(), ttl, payload];
     for (name, odds) in [("REPLACE", 2), ("ABSTTL", 12), ("FOO", 60)] {
         if g.one_in(odds) == (odds > 2) {
@@ -62,7 +61,8 @@ fn restore(g: &mut Gen, dumps: &[Vec<u8>]) -> Words {
         }
     }
     if g.one_in(10) {
-        command.extend(words![g.option("IDLETIME"), g.integer()]);
+        // Redis' access clock has 24 bits.
+        command.extend(words![g.option("IDLETIME"), g.pick(&["0", "100", "1000000", "-1", "x", ""])]);
     }
     if g.one_in(20) {
         command.extend(words![g.option("FREQ"), g.pick(&["0", "255", "256", "-1", "x"])]);
@@ -111,6 +111,8 @@ fn expire(g: &mut Gen) -> Words {
         2 => ("EXPIREAT", g.unix_seconds()),
         _ => ("PEXPIREAT", g.unix_millis()),
     };
+    // Redis rounds EXPIRETIME by an addition that would overflow.
+    let when = if when.len() == 19 && when[0] == b'9' && name == "PEXPIREAT" { b"1".to_vec() } else { when };
     let mut command = words![name, g.key(), when];
     while g.one_in(3) {
         command.push(match g.below(12) {
