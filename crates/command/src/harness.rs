@@ -45,6 +45,42 @@ impl Harness {
         self.clock.fetch_add(ms, Ordering::Relaxed);
     }
 
+    /// Sets the clock.
+    pub(crate) fn set_clock(&self, now_ms: i64) {
+        self.clock.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Puts a value of another type (a set of one member) at `key`, for tests of WRONGTYPE.
+    pub(crate) fn plant_set(&mut self, key: &[u8]) {
+        self.emit(key, |out, key| {
+            let mut ids = out.items(effect::Kind::Set, effect::Merge::LastWriter);
+            ids.push(effect::items::Item { id: b"member", value: effect::items::ItemValue::Member });
+            let (kind, merge) = (effect::Kind::Set, effect::Merge::LastWriter);
+            out.emit(key, true, effect::Op::Put { kind, merge, deadline: effect::Deadline::Keep, items: ids.seq() });
+        });
+    }
+
+    /// Commits effects on `key` that no command under test makes.
+    pub(crate) fn emit(&mut self, key: &[u8], emit: impl FnOnce(&mut engine::Emitter<'_>, &[u8])) {
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let mut recycled = engine::Recycled::new();
+        let mut context = self.executor.engine().context(engine::Lock::All, self.db, now_ms, &mut recycled);
+        emit(&mut context.out, key);
+        context.commit(&mut recycled).expect("a planted value is logged");
+    }
+
+    /// The deadline of `key`: `None` if there is no such key, `Some(None)` if it has none.
+    pub(crate) fn deadline(&mut self, key: &[u8]) -> Option<Option<i64>> {
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let mut recycled = engine::Recycled::new();
+        loop {
+            let context = self.executor.engine().context(engine::Lock::All, self.db, now_ms, &mut recycled);
+            if let Ok(deadline) = context.state.deadline(key) {
+                return deadline;
+            }
+        }
+    }
+
     /// Runs a command given as words; words may be quoted as in redis-cli.
     pub(crate) fn run(&mut self, line: &str) -> Value {
         let args = resp::split_line(line.as_bytes()).expect("the line can be split");
@@ -58,14 +94,23 @@ impl Harness {
         self.run_args(&args)
     }
 
+    /// As [`Harness::run_bytes`], for words that are owned.
+    pub(crate) fn run_words(&mut self, words: &[Vec<u8>]) -> Value {
+        self.run_args(&words.iter().collect::<OwnedArgs>())
+    }
+
     fn run_args(&mut self, args: &OwnedArgs) -> Value {
         let args = args.as_args();
         let name = args.get(0).expect("a command has a name");
         let mut spec = table::find(name).unwrap_or_else(|| panic!("unknown command {}", name.escape_ascii()));
-        if let Run::Container(_) = spec.run {
+        let mut full_name = spec.name.to_owned();
+        if let (Run::Container(_), true) = (spec.run, args.len() > 1) {
             spec = table::find_sub(spec, &args[1]).expect("a known subcommand");
+            full_name = format!("{full_name}|{}", spec.name);
         }
-        assert!(spec.takes(args.len()), "wrong number of arguments for {}", spec.name);
+        if !spec.takes(args.len()) {
+            return Value::Error(crate::errors::wrong_arity(&full_name).into_bytes());
+        }
         let now_ms = self.clock.load(Ordering::Relaxed);
         let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
         let mut out = Vec::new();

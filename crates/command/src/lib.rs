@@ -20,8 +20,12 @@ pub mod cx;
 pub mod errors;
 mod executor;
 #[cfg(test)]
+#[allow(dead_code, reason = "a tool box: not every family needs all of it")]
 mod harness;
 mod keys;
+#[cfg(test)]
+#[allow(dead_code, unused_imports, reason = "a tool box: not every family needs all of it")]
+mod oracle;
 pub mod parse;
 mod random;
 mod session;
