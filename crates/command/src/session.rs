@@ -68,7 +68,12 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "quit",
         arity: -1,
-        flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::SUBSCRIBED),
+        flags: Flags::NOSCRIPT
+            .and(Flags::LOADING)
+            .and(Flags::STALE)
+            .and(Flags::FAST)
+            .and(Flags::NO_AUTH)
+            .and(Flags::SUBSCRIBED),
         keys: Keys::None,
         group: Group::Connection,
         since: "1.0.0",
@@ -80,7 +85,12 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "reset",
         arity: 1,
-        flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::SUBSCRIBED),
+        flags: Flags::NOSCRIPT
+            .and(Flags::LOADING)
+            .and(Flags::STALE)
+            .and(Flags::FAST)
+            .and(Flags::NO_AUTH)
+            .and(Flags::SUBSCRIBED),
         keys: Keys::None,
         group: Group::Connection,
         since: "6.2.0",

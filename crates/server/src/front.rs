@@ -396,12 +396,7 @@ impl App for Front {
     type Session = Session;
     type Message = Message;
 
-    fn connected(
-        &mut self,
-        addr: &ClientAddr,
-        peer: &Peer,
-        settings: &mut ClientSettings,
-    ) -> Result<Session, Vec<u8>> {
+    fn connected(&mut self, addr: &ClientAddr, peer: &Peer, settings: &mut ClientSettings) -> Result<Session, Vec<u8>> {
         let node = &self.room.node;
         let config = node.config.settings();
         let info = Arc::new(ClientInfo::new(peer.clone(), node.engine.now_ms()));
@@ -474,7 +469,11 @@ impl App for Front {
             None => Flow::Continue,
             Some(wait) => {
                 let mut reply = Reply::new(turn.out, session.protocol);
-                if wait.empty_array { reply.null_array() } else { reply.null() }
+                if wait.empty_array {
+                    reply.null_array()
+                } else {
+                    reply.null()
+                }
                 Flow::Resume
             }
         }

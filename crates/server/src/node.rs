@@ -167,7 +167,8 @@ impl Node {
         for addr in self.monitors.read().iter() {
             let bytes: Arc<[u8]> = line.into();
             // A monitor that is gone or too slow misses the line; the I/O loop closes the slow.
-            let _ = self.control.post().send(addr, Message::Push { resp2: Arc::clone(&bytes), resp3: bytes }, line.len());
+            let _ =
+                self.control.post().send(addr, Message::Push { resp2: Arc::clone(&bytes), resp3: bytes }, line.len());
         }
     }
 

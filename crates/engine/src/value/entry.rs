@@ -71,6 +71,10 @@ pub enum Entry {
 
 const _: () = assert!(size_of::<Entry>() == 24, "an entry is three words");
 
+/// A shard, with all its entries, moves between threads.
+const fn sent<T: Send>() {}
+const _: () = sent::<Entry>();
+
 impl Entry {
     /// A string.
     pub fn string(key: &[u8], bytes: &[u8], deadline: Option<i64>) -> Self {

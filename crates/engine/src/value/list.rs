@@ -9,8 +9,8 @@ use super::Limits;
 use super::entry::{Entry, Value};
 use super::packed::{self, Varint};
 use super::runs::Runs;
-use super::tree::{Leaf, Tree};
-use chunk::Chunk;
+use super::tree::{Leaf, Leaves, Tree};
+pub(super) use chunk::Chunk;
 use effect::{ListPos, wire::Reader};
 use std::ops::Range;
 
@@ -64,6 +64,11 @@ pub struct BigList {
 impl BigList {
     pub(super) fn memory_bytes(&self) -> usize {
         self.tree.memory_bytes()
+    }
+
+    /// The chunks, to be freed in slices.
+    pub(super) fn into_leaves(self) -> Leaves<Chunk> {
+        self.tree.into_leaves()
     }
 
     /// How many elements stand before the position. The ends, where most work is, are tried without a search.
@@ -284,7 +289,7 @@ impl<'a> ListMut<'a> {
             let runs = list.runs().0;
             let mut tree = Tree::new();
             for (index, value) in list.iter().enumerate() {
-                tree.insert(index, (runs.get(index), value.to_vec()));
+                tree.insert(index, (&runs.get(index), value));
             }
             self.entry.grow(Value::List(BigList { tree }));
         }
@@ -300,7 +305,7 @@ impl<'a> ListMut<'a> {
         self.make_room(self.view().len() + 1, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
-            Form::Big(list) => list.tree.insert(index, (pos.clone(), value.to_vec())),
+            Form::Big(list) => list.tree.insert(index, (pos, value)),
         }
         true
     }
@@ -331,7 +336,7 @@ impl<'a> ListMut<'a> {
                 };
                 if list.tree.alter(index, set) == Some(false) {
                     list.tree.remove(index);
-                    list.tree.insert(index, (pos.clone(), value.to_vec()));
+                    list.tree.insert(index, (pos, value));
                 }
             }
         }

@@ -6,7 +6,7 @@
 use super::entry::{Entry, Value};
 use super::packed::{self, FORM_A, Varint};
 use super::text::canonical_integer;
-use super::{HashSeed, Limits, Table, below, size_class};
+use super::{Batches, HashSeed, Limits, Table, below, size_class};
 use std::ops::{Deref, Range};
 
 /// Flag: members are byte strings, not integers.
@@ -160,6 +160,11 @@ impl BigSet {
         self.table.find(self.seed.hash(member), |other| **other == *member).is_some()
     }
 
+    /// The members in batches, to be freed in slices.
+    pub(super) fn into_batches(self) -> Batches<Box<[u8]>> {
+        self.table.into_batches()
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.heap + self.table.memory_bytes()
     }
@@ -232,7 +237,7 @@ impl<'a> SetRef<'a> {
 
     pub(super) fn validate(&self) {
         match self {
-            Self::Packed(set) if set.is_text() => assert_eq!(set.iter().map(|m| m.len() + 1).count(), set.len()),
+            Self::Packed(set) if set.is_text() => assert_eq!(set.iter().count(), set.len()),
             Self::Packed(set) => assert!((1..set.len()).all(|at| set.integer(at - 1) < set.integer(at))),
             Self::Big(set) => {
                 set.table.validate(|member| set.seed.hash(member));

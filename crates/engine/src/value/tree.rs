@@ -11,16 +11,16 @@ pub(super) trait Leaf: Sized {
     /// What tells where an element stands.
     type Key: Clone;
     /// What is inserted.
-    type Item;
+    type Item<'i>;
 
     fn len(&self) -> usize;
     /// The key of the first element; the leaf is not empty.
     fn first(&self) -> Self::Key;
     /// How many leading elements satisfy the predicate.
     fn partition_point(&self, below: &mut dyn FnMut(&Self::Key) -> bool) -> usize;
-    fn single(item: Self::Item) -> Self;
+    fn single(item: Self::Item<'_>) -> Self;
     /// Inserts before the element at `at`; when that needs a split, returns the right part.
-    fn insert(&mut self, at: usize, item: Self::Item) -> Option<Self>;
+    fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self>;
     fn remove(&mut self, at: usize);
     /// Whether the leaf is so empty that it should look for a neighbour to merge with.
     fn is_sparse(&self) -> bool;
@@ -71,7 +71,7 @@ impl<L: Leaf> Node<L> {
         }
     }
 
-    fn insert(&mut self, at: usize, item: L::Item, change: &mut Change) -> Option<Self> {
+    fn insert(&mut self, at: usize, item: L::Item<'_>, change: &mut Change) -> Option<Self> {
         match self {
             Self::Leaf(leaf) => {
                 let before = leaf.heap();
@@ -168,7 +168,7 @@ impl<L: Leaf> Inner<L> {
         (last, at)
     }
 
-    fn insert(&mut self, at: usize, item: L::Item, change: &mut Change) -> Option<Self> {
+    fn insert(&mut self, at: usize, item: L::Item<'_>, change: &mut Change) -> Option<Self> {
         let (child, place) = self.child(at, true);
         let right = self.children[child].insert(place, item, change);
         self.counts[child] += 1;
@@ -248,7 +248,7 @@ impl<L: Leaf> Tree<L> {
     }
 
     /// Inserts before the element of rank `at`, which is at most the length.
-    pub(super) fn insert(&mut self, at: usize, item: L::Item) {
+    pub(super) fn insert(&mut self, at: usize, item: L::Item<'_>) {
         debug_assert!(at <= self.len, "an insertion lies within the sequence");
         self.len += 1;
         let Some(root) = &mut self.root else {
@@ -332,6 +332,11 @@ impl<L: Leaf> Tree<L> {
         Some(result)
     }
 
+    /// The tree taken apart, to be freed in slices.
+    pub(super) fn into_leaves(self) -> Leaves<L> {
+        Leaves(self.root.into_iter().collect())
+    }
+
     /// Bytes of the leaves, and about those of the inner nodes.
     pub(super) fn memory_bytes(&self) -> usize {
         let per_leaf = size_of::<usize>() + size_of::<L::Key>() + size_of::<Node<L>>();
@@ -364,5 +369,21 @@ impl<L: Leaf> Tree<L> {
         }
         let found = self.root.as_ref().map_or((0, 0, 0, 0), |root| walk(root, same));
         assert_eq!((found.0, found.1, found.2), (self.len, self.leaves, self.heap), "totals are wrong");
+    }
+}
+
+/// What is left of a tree that is being freed.
+pub(super) struct Leaves<L: Leaf>(Vec<Node<L>>);
+
+impl<L: Leaf> Iterator for Leaves<L> {
+    type Item = L;
+
+    fn next(&mut self) -> Option<L> {
+        loop {
+            match self.0.pop()? {
+                Node::Leaf(leaf) => return Some(leaf),
+                Node::Inner(inner) => self.0.extend(inner.children),
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ mod packed_form;
 
 use super::entry::{Entry, Value};
 use super::{Limits, below, packed};
-use big::ZLeaf;
+pub(super) use big::{Slot, ZLeaf};
 use std::ops::Range;
 
 pub use big::BigZSet;

@@ -11,13 +11,8 @@ use crate::front::Room;
 use crate::net::{Flow, Turn};
 
 /// The handlers of this family; EXEC and WATCH need the executor and are run by the front.
-pub const HANDLERS: &[(&str, Handler)] = &[
-    ("multi", multi),
-    ("discard", discard),
-    ("unwatch", unwatch),
-    ("exec", outside),
-    ("watch", outside),
-];
+pub const HANDLERS: &[(&str, Handler)] =
+    &[("multi", multi), ("discard", discard), ("unwatch", unwatch), ("exec", outside), ("watch", outside)];
 
 /// A transaction that is being put together.
 #[derive(Default)]

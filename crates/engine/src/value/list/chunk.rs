@@ -12,7 +12,7 @@ const ELEMENTS: usize = 128;
 const BYTES: usize = 8 * 1024;
 
 /// Elements as `varint ‖ bytes` each, and where they stand.
-pub(super) struct Chunk {
+pub(in crate::value) struct Chunk {
     buffer: Vec<u8>,
     /// Bytes at the front that removed elements left.
     start: usize,
@@ -102,7 +102,7 @@ impl Chunk {
 
 impl Leaf for Chunk {
     type Key = ListPos;
-    type Item = (ListPos, Vec<u8>);
+    type Item<'i> = (&'i ListPos, &'i [u8]);
 
     fn len(&self) -> usize {
         self.runs.len()
@@ -116,19 +116,19 @@ impl Leaf for Chunk {
         self.runs.partition_point(below)
     }
 
-    fn single((pos, value): Self::Item) -> Self {
+    fn single((pos, value): Self::Item<'_>) -> Self {
         let mut chunk = Self { buffer: Vec::new(), start: 0, runs: Runs::default() };
-        chunk.put(0..0, &value);
-        chunk.runs.insert(0, pos);
+        chunk.put(0..0, value);
+        chunk.runs.insert(0, pos.clone());
         chunk
     }
 
-    fn insert(&mut self, at: usize, item: Self::Item) -> Option<Self> {
+    fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self> {
         let len = self.len();
         if len < ELEMENTS && self.body().len() + item.1.len() <= BYTES {
             let place = self.offset(at);
-            self.put(place..place, &item.1);
-            self.runs.insert(at, item.0);
+            self.put(place..place, item.1);
+            self.runs.insert(at, item.0.clone());
             return None;
         }
         if at == len {
@@ -140,8 +140,8 @@ impl Leaf for Chunk {
         let mut right = self.split_off(at);
         let (side, place) = if self.len() <= right.len() { (&mut *self, at) } else { (&mut right, 0) };
         let offset = side.offset(place);
-        side.put(offset..offset, &item.1);
-        side.runs.insert(place, item.0);
+        side.put(offset..offset, item.1);
+        side.runs.insert(place, item.0.clone());
         Some(right)
     }
 

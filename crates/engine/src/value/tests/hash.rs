@@ -1,6 +1,6 @@
 //! Hashes against a `BTreeMap`.
 
-use super::{check, name, small_limits};
+use super::{check, histories, small_limits};
 use crate::value::{Encoding, Entry, Kind};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,14 +15,15 @@ enum Op {
     Thin,
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op(name: BoxedStrategy<Vec<u8>>) -> BoxedStrategy<Op> {
     let deadline = || prop_oneof![3 => Just(None), 1 => (-5_i64..50).prop_map(Some)];
     prop_oneof![
-        20 => (name(), name(), deadline()).prop_map(|(f, v, d)| Op::Insert(f, v, d)),
-        5 => (name(), deadline()).prop_map(|(f, d)| Op::Deadline(f, d)),
-        12 => name().prop_map(Op::Remove),
+        20 => (name.clone(), super::name(), deadline()).prop_map(|(f, v, d)| Op::Insert(f, v, d)),
+        5 => (name.clone(), deadline()).prop_map(|(f, d)| Op::Deadline(f, d)),
+        12 => name.prop_map(Op::Remove),
         1 => Just(Op::Thin),
     ]
+    .boxed()
 }
 
 fn compare(entry: &Entry, model: &Model) {
@@ -60,7 +61,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_hash_behaves_like_a_map(ops in prop::collection::vec(op(), 0..250)) {
+    fn a_hash_behaves_like_a_map(ops in histories(op, 250)) {
         let limits = small_limits();
         let mut entry = Entry::empty(Kind::Hash, b"key", Some(3));
         let mut model = Model::new();

@@ -1,4 +1,6 @@
 //! What a million of each costs, printed (`--nocapture`) and held against the targets.
+//!
+//! The figures of Redis are the growth of `used_memory` over a million of the same, measured with 7.0.15.
 
 use crate::value::{Entry, HashSeed, Kind, Limits, Table};
 use effect::ListPos;
@@ -7,7 +9,7 @@ const COUNT: usize = 1_000_000;
 
 fn report(what: &str, bytes: usize, redis: &str, most: f64) {
     let each = bytes as f64 / COUNT as f64;
-    eprintln!("{what}: {each:.1} bytes each (Redis 7: {redis})");
+    eprintln!("{what}: {each:.1} bytes each (Redis 7.0.15: {redis})");
     assert!(each < most, "{what}: {each:.1} bytes each, {most} allowed");
 }
 
@@ -27,7 +29,7 @@ fn keyspace(make: impl Fn(usize) -> Entry) -> usize {
 #[test]
 fn a_million_short_strings() {
     let bytes = keyspace(|n| Entry::string(format!("key:{n:012}").as_bytes(), &[b'v'; 64], None));
-    report("key of 16 bytes with 64 bytes", bytes, "about 160", 140.0);
+    report("key of 16 bytes with 64 bytes", bytes, "168.5", 140.0);
 }
 
 #[test]
@@ -41,7 +43,7 @@ fn a_million_small_hashes() {
         }
         entry
     });
-    report("hash of five fields", bytes, "about 170", 170.0);
+    report("hash of five fields", bytes, "168.4", 170.0);
 }
 
 #[test]
@@ -55,17 +57,17 @@ fn one_collection_of_a_million() {
         let score = super::super::mix(&mut state) as f64;
         zset.zset_mut(&limits).expect("a sorted set").insert(&name(n), score);
     }
-    report("sorted set, members of 8 bytes", zset.memory_bytes(), "about 95", 100.0);
+    report("sorted set, members of 8 bytes", zset.memory_bytes(), "109.8", 100.0);
     drop(zset);
 
     let mut set = Entry::empty(Kind::Set, b"key", None);
     (0..COUNT).for_each(|n| assert!(set.set_mut(&limits).expect("a set").insert(&name(n))));
-    report("set, members of 8 bytes", set.memory_bytes(), "about 48", 50.0);
+    report("set, members of 8 bytes", set.memory_bytes(), "56.4", 50.0);
     drop(set);
 
     let mut hash = Entry::empty(Kind::Hash, b"key", None);
     (0..COUNT).for_each(|n| assert!(hash.hash_mut(&limits).expect("a hash").insert(&name(n), &[b'v'; 8], None)));
-    report("hash, fields and values of 8 bytes", hash.memory_bytes(), "about 64", 64.0);
+    report("hash, fields and values of 8 bytes", hash.memory_bytes(), "72.4", 64.0);
     drop(hash);
 
     let mut list = Entry::empty(Kind::List, b"key", None);
@@ -73,5 +75,5 @@ fn one_collection_of_a_million() {
         let pos = ListPos::new(0, 1, n as i64);
         assert!(list.list_mut(&limits).expect("a list").insert(&pos, &[b'v'; 8]));
     });
-    report("list, elements of 8 bytes", list.memory_bytes(), "about 11", 14.0);
+    report("list, elements of 8 bytes", list.memory_bytes(), "10.1", 14.0);
 }

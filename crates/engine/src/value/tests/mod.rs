@@ -25,7 +25,16 @@ fn small_limits() -> Limits {
     }
 }
 
-/// Short names from a small set, rarely one beyond the packed limits.
+/// Histories over so many names that the value becomes big, and over so few that it mostly stays packed.
+fn histories<T: std::fmt::Debug + 'static>(
+    op: impl Fn(BoxedStrategy<Vec<u8>>) -> BoxedStrategy<T>,
+    steps: usize,
+) -> impl Strategy<Value = Vec<T>> {
+    let few = (0_u32..11).prop_map(|n| format!("{}{n}", "f".repeat(n as usize % 3)).into_bytes()).boxed();
+    prop_oneof![prop::collection::vec(op(name().boxed()), 0..steps), prop::collection::vec(op(few), 0..steps)]
+}
+
+/// Short names, rarely one beyond the packed limits.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         20 => (0_u32..300).prop_map(|n| format!("name:{n}").into_bytes()),

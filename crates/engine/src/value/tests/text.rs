@@ -101,3 +101,33 @@ fn a_value_of_another_kind_gives_no_view() {
         assert_eq!((entry.kind(), entry.deadline()), (Kind::String, Some(5)));
     }
 }
+
+#[test]
+fn a_huge_value_is_freed_in_many_small_steps() {
+    let limits = Limits::default();
+    for kind in [Kind::List, Kind::Hash, Kind::Set, Kind::ZSet] {
+        let mut entry = Entry::empty(kind, b"key", None);
+        for n in 0..20_000_u32 {
+            let name = n.to_be_bytes();
+            match kind {
+                Kind::String => {}
+                Kind::List => {
+                    let pos = effect::ListPos::new(0, 1, i64::from(n));
+                    assert!(entry.list_mut(&limits).expect("a list").insert(&pos, &name));
+                }
+                Kind::Hash => assert!(entry.hash_mut(&limits).expect("a hash").insert(&name, b"value", None)),
+                Kind::Set => assert!(entry.set_mut(&limits).expect("a set").insert(&name)),
+                Kind::ZSet => {
+                    assert_eq!(entry.zset_mut(&limits).expect("a sorted set").insert(&name, f64::from(n)), None);
+                }
+            }
+        }
+        let mut remains = entry.dismantle().expect("it is big");
+        let mut steps = 0;
+        while remains.free_some() {
+            steps += 1;
+        }
+        assert!(steps > 100, "{kind:?} was freed in {steps} steps");
+    }
+    assert!(Entry::string(b"key", b"value", None).dismantle().is_none());
+}

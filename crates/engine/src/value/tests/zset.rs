@@ -1,6 +1,6 @@
 //! Sorted sets against a sorted vector.
 
-use super::{check, name, small_limits};
+use super::{check, histories, name, small_limits};
 use crate::value::{Encoding, Entry, HashSeed, Kind, LexBound, Limits, ScoreBound, ZSetRef};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,14 +23,15 @@ fn score() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op(name: BoxedStrategy<Vec<u8>>) -> BoxedStrategy<Op> {
     prop_oneof![
-        60 => (name(), score()).prop_map(|(m, s)| Op::Insert(m, s)),
-        20 => name().prop_map(Op::Remove),
+        60 => (name.clone(), score()).prop_map(|(m, s)| Op::Insert(m, s)),
+        20 => name.prop_map(Op::Remove),
         4 => any::<bool>().prop_map(Op::Pop),
         1 => (1_u16..400, any::<u8>()).prop_map(|(n, way)| Op::Fill(n, way)),
         1 => (1_u16..300).prop_map(Op::Drain),
     ]
+    .boxed()
 }
 
 type Row = (Vec<u8>, f64);
@@ -110,7 +111,7 @@ fn apply(entry: &mut Entry, limits: &Limits, model: &mut BTreeMap<Vec<u8>, f64>,
             }
         }
         Op::Drain(count) => {
-            for member in model.keys().cloned().take(usize::from(count)).collect::<Vec<_>>() {
+            for member in model.keys().take(usize::from(count)).cloned().collect::<Vec<_>>() {
                 assert_eq!(zset.remove(&member), model.remove(&member));
             }
         }
@@ -122,7 +123,7 @@ proptest! {
 
     #[test]
     fn a_sorted_set_behaves_like_sorted_rows(
-        ops in prop::collection::vec(op(), 0..200), ends in (score(), score()),
+        ops in histories(op, 200), ends in (score(), score()),
     ) {
         let limits = small_limits();
         let mut entry = Entry::empty(Kind::ZSet, b"key", None);

@@ -3,8 +3,8 @@
 //! Table and tree both name a member by its 32-bit number in the pool, so it is stored once, with its score; leaves
 //! repeat the score, for searches that stay within the leaf.
 
-use crate::value::tree::{Leaf, Tree};
-use crate::value::{HashSeed, Table, size_class};
+use crate::value::tree::{Leaf, Leaves, Tree};
+use crate::value::{Batches, HashSeed, Table, size_class};
 
 /// Members of a leaf: with length and scores it fills an allocation class of 896 bytes.
 const LEAF: usize = 74;
@@ -12,7 +12,7 @@ const LEAF: usize = 74;
 const CHUNK: usize = 512;
 
 /// Scores and numbers of neighbouring members.
-pub(super) struct ZLeaf(Box<Block>);
+pub(in crate::value) struct ZLeaf(Box<Block>);
 
 struct Block {
     scores: [f64; LEAF],
@@ -59,7 +59,7 @@ impl ZLeaf {
 
 impl Leaf for ZLeaf {
     type Key = (f64, u32);
-    type Item = (f64, u32);
+    type Item<'i> = (f64, u32);
 
     fn len(&self) -> usize {
         self.0.len as usize
@@ -82,13 +82,13 @@ impl Leaf for ZLeaf {
         low
     }
 
-    fn single(item: Self::Item) -> Self {
+    fn single(item: Self::Item<'_>) -> Self {
         let mut leaf = Self::empty();
         leaf.put(0, item);
         leaf
     }
 
-    fn insert(&mut self, at: usize, item: Self::Item) -> Option<Self> {
+    fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self> {
         let len = self.len();
         if len < LEAF {
             self.put(at, item);
@@ -132,7 +132,7 @@ impl Leaf for ZLeaf {
     }
 }
 
-struct Slot {
+pub(in crate::value) struct Slot {
     member: Box<[u8]>,
     score: f64,
 }
@@ -274,6 +274,11 @@ impl BigZSet {
             + self.table.memory_bytes()
             + self.tree.memory_bytes()
             + self.pool.len() * CHUNK.min(self.len()) * size_of::<Slot>()
+    }
+
+    /// The parts, to be freed in slices.
+    pub(in crate::value) fn into_parts(self) -> (Batches<u32>, Leaves<ZLeaf>, Vec<Vec<Slot>>) {
+        (self.table.into_batches(), self.tree.into_leaves(), self.pool)
     }
 
     pub(super) fn validate(&self) {

@@ -1,0 +1,194 @@
+//! Hashes beyond the packed limits: a table of one allocation per field, and an index of the deadlines.
+
+use super::{FieldRef, NEVER};
+use crate::value::packed::{self, Varint};
+use crate::value::{Batches, HashSeed, Table, size_class};
+use std::collections::BTreeMap;
+
+/// A field of a big hash in one allocation: `varint(length * 2 + has deadline) ‖ field ‖ [deadline] ‖ value`.
+pub(in crate::value) struct FieldCell(Box<[u8]>);
+
+impl FieldCell {
+    fn new(field: &[u8], value: &[u8], deadline: Option<i64>) -> Self {
+        let head = Varint::new(field.len() << 1 | usize::from(deadline.is_some()));
+        let stamp = deadline.unwrap_or(NEVER).to_le_bytes();
+        let stamp = if deadline.is_some() { &stamp[..] } else { &[] };
+        Self([head.as_slice(), field, stamp, value].concat().into_boxed_slice())
+    }
+
+    #[inline]
+    fn field(&self) -> &[u8] {
+        let mut at = 0;
+        let len = packed::varint(&self.0, &mut at) >> 1;
+        &self.0[at..at + len]
+    }
+
+    #[inline]
+    fn get(&self) -> FieldRef<'_> {
+        let mut at = 0;
+        let head = packed::varint(&self.0, &mut at);
+        let (field, rest) = self.0[at..].split_at(head >> 1);
+        if head & 1 == 0 {
+            return FieldRef { field, value: rest, deadline: None };
+        }
+        let (stamp, value) = rest.split_at(8);
+        FieldRef { field, value, deadline: Some(i64::from_le_bytes(packed::word(stamp, 0))) }
+    }
+
+    /// Overwrites the value if old and new take the same space.
+    fn set_in_place(&mut self, value: &[u8]) -> bool {
+        let old = self.get();
+        let fits = old.deadline.is_none() && old.value.len() == value.len();
+        if fits {
+            let at = self.0.len() - value.len();
+            self.0[at..].copy_from_slice(value);
+        }
+        fits
+    }
+
+    fn heap(&self) -> usize {
+        size_class(self.0.len())
+    }
+}
+
+/// A hash beyond the packed limits.
+pub struct BigHash {
+    table: Table<FieldCell>,
+    seed: HashSeed,
+    /// How many fields there are for each deadline and hash of the field.
+    deadlines: BTreeMap<(i64, u64), u32>,
+    /// Fields with a deadline.
+    with_deadline: usize,
+    heap: usize,
+}
+
+/// About what one element costs in a B-tree map of 20-byte items at its usual fill.
+const INDEX_BYTES: usize = 32;
+
+impl BigHash {
+    pub(super) fn new(seed: HashSeed) -> Self {
+        Self { table: Table::new(), seed, deadlines: BTreeMap::new(), with_deadline: 0, heap: 0 }
+    }
+
+    fn index(&mut self, deadline: Option<i64>, hash: u64) {
+        if let Some(at) = deadline {
+            *self.deadlines.entry((at, hash)).or_insert(0) += 1;
+            self.with_deadline += 1;
+        }
+    }
+
+    fn unindex(&mut self, deadline: Option<i64>, hash: u64) {
+        let Some(at) = deadline else { return };
+        self.with_deadline -= 1;
+        let count = self.deadlines.get_mut(&(at, hash)).expect("each deadline of a field is in the index");
+        *count -= 1;
+        if *count == 0 {
+            self.deadlines.remove(&(at, hash));
+        }
+    }
+
+    pub(super) fn insert(&mut self, field: &[u8], value: &[u8], deadline: Option<i64>) -> bool {
+        let (seed, hash) = (self.seed, self.seed.hash(field));
+        let rehash = |cell: &FieldCell| seed.hash(cell.field());
+        if let Some(cell) = self.table.find_mut(hash, |cell| cell.field() == field) {
+            if deadline.is_none() && cell.set_in_place(value) {
+                return false;
+            }
+            let before = cell.get().deadline;
+            self.heap -= cell.heap();
+            *cell = FieldCell::new(field, value, deadline);
+            self.heap += cell.heap();
+            self.unindex(before, hash);
+            self.index(deadline, hash);
+            return false;
+        }
+        let cell = FieldCell::new(field, value, deadline);
+        self.heap += cell.heap();
+        self.table.insert_unique(hash, cell, rehash);
+        self.index(deadline, hash);
+        true
+    }
+
+    pub(super) fn remove(&mut self, field: &[u8]) -> bool {
+        let (seed, hash) = (self.seed, self.seed.hash(field));
+        let gone = self.table.remove(hash, |cell| cell.field() == field, |cell| seed.hash(cell.field()));
+        if let Some(cell) = &gone {
+            self.heap -= cell.heap();
+            self.unindex(cell.get().deadline, hash);
+        }
+        gone.is_some()
+    }
+
+    pub(super) fn get(&self, field: &[u8]) -> Option<FieldRef<'_>> {
+        self.table.find(self.seed.hash(field), |cell| cell.field() == field).map(FieldCell::get)
+    }
+
+    pub(super) fn expired(&self, now: i64, limit: usize, mut visit: impl FnMut(FieldRef<'_>)) {
+        let mut left = limit;
+        for ((at, hash), count) in self.deadlines.range(..=(now, u64::MAX)) {
+            let mut matching = 0;
+            // The table has no search for several of one hash, so the predicate collects and never matches.
+            self.table.find(*hash, |cell| {
+                let field = cell.get();
+                if matching < *count && field.deadline == Some(*at) && self.seed.hash(field.field) == *hash && left > 0
+                {
+                    matching += 1;
+                    left -= 1;
+                    visit(field);
+                }
+                false
+            });
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    pub(in crate::value) fn memory_bytes(&self) -> usize {
+        self.heap + self.table.memory_bytes() + self.deadlines.len() * INDEX_BYTES
+    }
+
+    pub(super) fn scan<'a>(&'a self, from: u64, visit: &mut impl FnMut(FieldRef<'a>)) -> Option<u64> {
+        self.table.scan(from, |cell| self.seed.hash(cell.field()), |cell| visit(cell.get()))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> {
+        self.table.iter().map(FieldCell::get)
+    }
+
+    pub(super) fn pick(&self, rand: u64) -> Option<FieldRef<'_>> {
+        self.table.pick(rand).map(FieldCell::get)
+    }
+
+    /// The earliest deadline of a field.
+    pub(super) fn min_deadline(&self) -> Option<i64> {
+        self.deadlines.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// How many fields have a deadline at or before `now`.
+    pub(super) fn count_expired(&self, now: i64) -> usize {
+        self.deadlines.range(..=(now, u64::MAX)).map(|(_, count)| *count as usize).sum()
+    }
+
+    /// The fields in batches, to be freed in slices.
+    pub(in crate::value) fn into_batches(self) -> Batches<FieldCell> {
+        self.table.into_batches()
+    }
+
+    pub(super) fn validate(&self) {
+        self.table.validate(|cell| self.seed.hash(cell.field()));
+        assert_eq!(self.heap, self.table.iter().map(FieldCell::heap).sum::<usize>());
+        let mut index = BTreeMap::new();
+        for field in self.table.iter().map(FieldCell::get) {
+            if let Some(at) = field.deadline {
+                *index.entry((at, self.seed.hash(field.field))).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(self.deadlines, index, "the index of deadlines differs from the fields");
+        assert_eq!(self.with_deadline, index.values().sum::<u32>() as usize);
+    }
+}
