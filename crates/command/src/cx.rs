@@ -46,6 +46,8 @@ pub struct Cx<'c, 'e> {
     pub random: &'c mut Random,
     /// Whether the command may wait for data: not within MULTI.
     pub may_block: bool,
+    /// The client waits at the command's keys already: this is another try.
+    pub waiting: bool,
 }
 
 impl<'c> Cx<'c, '_> {

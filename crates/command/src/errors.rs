@@ -18,12 +18,45 @@ pub const SYNTAX_TEXT: &str = "ERR syntax error";
 pub const NO_SUCH_KEY: Stop = Stop::error("ERR no such key");
 /// An index lies outside of the list.
 pub const INDEX_OUT_OF_RANGE: Stop = Stop::error("ERR index out of range");
+/// A count is no number, or negative.
+pub const NOT_POSITIVE: Stop = Stop::error("ERR value is out of range, must be positive");
+/// A count or rank is the one integer whose negative is none.
+pub const NOT_NEGATABLE: Stop =
+    Stop::error("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+/// LMPOP and its kin: the count of keys is no number, or not positive.
+pub const NUMKEYS_NOT_POSITIVE: Stop = Stop::error("ERR numkeys should be greater than 0");
+/// LMPOP and its kin: COUNT is no number, or not positive.
+pub const COUNT_NOT_POSITIVE: Stop = Stop::error("ERR count should be greater than 0");
 /// The result of an addition does not fit.
 pub const OVERFLOW: Stop = Stop::error("ERR increment or decrement would overflow");
 /// The sum is no number.
 pub const NAN_OR_INFINITY: Stop = Stop::error("ERR increment would produce NaN or Infinity");
 /// A string would grow beyond `proto-max-bulk-len`.
 pub const STRING_TOO_LONG: Stop = Stop::error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+/// ZADD: conditions that exclude each other.
+pub const XX_WITH_NX: Stop = Stop::error("ERR XX and NX options at the same time are not compatible");
+/// ZADD: conditions that exclude each other.
+pub const GT_LT_NX: Stop = Stop::error("ERR GT, LT, and/or NX options at the same time are not compatible");
+/// ZADD INCR with several members.
+pub const INCR_ONE_PAIR: Stop = Stop::error("ERR INCR option supports a single increment-element pair");
+/// An increment of one infinity by the other.
+pub const SCORE_NOT_A_NUMBER: Stop = Stop::error("ERR resulting score is not a number (NaN)");
+/// An end of a range of members is neither `-`, `+`, `[member` nor `(member`.
+pub const NOT_A_LEX_RANGE: Stop = Stop::error("ERR min or max not valid string range item");
+/// ZRANGE: LIMIT with ranks.
+pub const LIMIT_NEEDS_BYSCORE_OR_BYLEX: Stop =
+    Stop::error("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
+/// ZRANGE: WITHSCORES with BYLEX.
+pub const WITHSCORES_WITH_BYLEX: Stop =
+    Stop::error("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
+/// ZUNION and its kin: a weight is no float.
+pub const WEIGHT_NOT_A_FLOAT: Stop = Stop::error("ERR weight value is not a float");
+/// ZINTERCARD: the limit is no number, or negative.
+pub const LIMIT_NEGATIVE: Stop = Stop::error("ERR LIMIT can't be negative");
+/// ZRANDMEMBER: more is asked for than a reply may hold.
+pub const COUNT_OUT_OF_RANGE: Stop = Stop::error("ERR value is out of range");
+/// NOVALUES outside of HSCAN.
+pub const NOVALUES_NEEDS_HSCAN: Stop = Stop::error("ERR NOVALUES option can only be used in HSCAN");
 /// A cursor is no number.
 pub const INVALID_CURSOR: Stop = Stop::error("ERR invalid cursor");
 /// A timeout is no number.
@@ -40,6 +73,11 @@ pub const SAME_OBJECT: Stop = Stop::error("ERR source and destination objects ar
 /// The number of arguments is wrong; `name` is in lower case, a subcommand's with its container's before it and `|`.
 pub fn wrong_arity(name: &str) -> String {
     format!("ERR wrong number of arguments for '{name}' command")
+}
+
+/// ZUNION and its kin: no input is named.
+pub fn needs_one_key(name: &str) -> Stop {
+    format!("ERR at least 1 input key is needed for '{name}' command").into()
 }
 
 /// An expiry time is out of range.

@@ -204,7 +204,7 @@ impl Executor {
         let mark = reply.mark();
         for _ in 0..RUNS_MAX {
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, &mut tools.recycled);
-            let stop = match tools.once(&mut context, call, wait != Wait::No, &mut reply) {
+            let stop = match tools.once(&mut context, call, wait, &mut reply) {
                 Ok(()) => {
                     tools.count(&context, call.spec);
                     return Ran::Done(tools.commit(context, mark, &mut reply));
@@ -307,7 +307,7 @@ impl Tools {
         context.select(call.db);
         let savepoint = context.savepoint();
         let mark = reply.mark();
-        match self.once(context, call, false, reply) {
+        match self.once(context, call, Wait::No, reply) {
             Ok(()) => Ok(()),
             Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
                 context.restore(savepoint);
@@ -324,13 +324,14 @@ impl Tools {
         &mut self,
         context: &mut Context<'_>,
         call: &Call<'_>,
-        may_block: bool,
+        wait: Wait,
         reply: &mut Reply<'_>,
     ) -> Result<(), Stop> {
         let Run::Data(function) = call.spec.run else { return Err(errors::NOT_DATA) };
         let Context { state, out, .. } = context;
         let (env, random) = (&*self.env, &mut self.random);
-        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block })
+        let (may_block, waiting) = (wait != Wait::No, wait == Wait::Queued);
+        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block, waiting })
     }
 
     #[inline]

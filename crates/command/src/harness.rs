@@ -21,6 +21,8 @@ pub(crate) struct Harness {
     pub(crate) db: u8,
     /// The protocol of the replies.
     pub(crate) protocol: Protocol,
+    /// Whether the last command wrote to the log.
+    pub(crate) wrote: bool,
 }
 
 impl Harness {
@@ -29,7 +31,7 @@ impl Harness {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
         let executor = Self::open(&dir, &clock);
-        Self { executor, dir, clock, db: 0, protocol: Protocol::Resp2 }
+        Self { executor, dir, clock, db: 0, protocol: Protocol::Resp2, wrote: false }
     }
 
     fn open(dir: &tempfile::TempDir, clock: &Arc<AtomicI64>) -> Executor {
@@ -84,22 +86,28 @@ impl Harness {
     /// Runs a command given as words; words may be quoted as in redis-cli.
     pub(crate) fn run(&mut self, line: &str) -> Value {
         let args = resp::split_line(line.as_bytes()).expect("the line can be split");
-        self.run_args(&args)
+        self.run_args(&args, Wait::Queue(Ticket(1)))
+    }
+
+    /// As [`Harness::run`], for a client that waits already.
+    pub(crate) fn run_again(&mut self, line: &str) -> Value {
+        let args = resp::split_line(line.as_bytes()).expect("the line can be split");
+        self.run_args(&args, Wait::Queued)
     }
 
     /// Runs a command given as bytes.
     pub(crate) fn run_bytes(&mut self, words: &[&[u8]]) -> Value {
         let mut args = OwnedArgs::new();
         words.iter().for_each(|word| args.push(word));
-        self.run_args(&args)
+        self.run_args(&args, Wait::Queue(Ticket(1)))
     }
 
     /// As [`Harness::run_bytes`], for words that are owned.
     pub(crate) fn run_words(&mut self, words: &[Vec<u8>]) -> Value {
-        self.run_args(&words.iter().collect::<OwnedArgs>())
+        self.run_args(&words.iter().collect::<OwnedArgs>(), Wait::Queue(Ticket(1)))
     }
 
-    fn run_args(&mut self, args: &OwnedArgs) -> Value {
+    fn run_args(&mut self, args: &OwnedArgs, wait: Wait) -> Value {
         let args = args.as_args();
         let name = args.get(0).expect("a command has a name");
         let mut spec = table::find(name).unwrap_or_else(|| panic!("unknown command {}", name.escape_ascii()));
@@ -114,8 +122,11 @@ impl Harness {
         let now_ms = self.clock.load(Ordering::Relaxed);
         let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
         let mut out = Vec::new();
-        match self.executor.run(&call, Wait::Queue(Ticket(1)), &mut out) {
-            Ran::Done(_) => decode(&out),
+        match self.executor.run(&call, wait, &mut out) {
+            Ran::Done(done) => {
+                self.wrote = done.wrote;
+                decode(&out)
+            }
             Ran::Blocked { keys, .. } => {
                 self.executor.engine().stop_waiting(&keys, Ticket(1));
                 Value::Simple("BLOCKED".into())

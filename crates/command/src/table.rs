@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::spec::Spec;
 
 /// The families, in the order of the docs.
-const FAMILIES: &[&[Spec]] = &[crate::keys::SPECS, crate::string::SPECS, crate::session::SPECS];
+const FAMILIES: &[&[Spec]] = &[crate::keys::SPECS, crate::string::SPECS, crate::zset::SPECS, crate::session::SPECS];
 
 /// Longest name of a command in bytes; longer ones are unknown without looking.
 const NAME_MAX: usize = 32;
