@@ -50,7 +50,7 @@ fn lex_bound(g: &mut Gen) -> Vec<u8> {
         0 => b"-".to_vec(),
         1 => b"+".to_vec(),
         2 => g.word(&["", "a", "+a", "-1", "[", "("]),
-        n => [if n < 6 { &b"["[..] } else { b"(" }, &g.member()].concat(),
+        n => [if n < 6 { &b"["[..] } else { &b"("[..] }, &g.member()[..]].concat(),
     }
 }
 
@@ -205,12 +205,14 @@ fn command(g: &mut Gen) -> Words {
             _ => words!["ZRANDMEMBER", key(g), g.between(-20, 20).to_string(), g.word(&["WITHSCORES", "nonsense"])],
         },
         33 => {
-            let mut out = words!["ZSCAN", key(g), g.word(&["0", "0", "0", "-", "x", "", " 1"]), "COUNT", "100000"];
-            if maybe(g, 3, "MATCH", &mut out) {
-                out.push(g.word(&["*", "[a-f]*", "?", "1*", "nothing"]));
-            }
+            let mut out = words!["ZSCAN", key(g), g.word(&["0", "0", "0", "-", "x", "", " 1"])];
             if g.one_in(10) {
                 out.extend(words![g.option("COUNT"), g.count()]);
+            }
+            // All of it is one page, so that pages need not be alike.
+            out.extend(words!["COUNT", "100000"]);
+            if maybe(g, 3, "MATCH", &mut out) {
+                out.push(g.word(&["*", "[a-f]*", "?", "1*", "nothing"]));
             }
             out
         }
