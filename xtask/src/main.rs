@@ -1,2 +1,129 @@
-//! The repository's chores.
-fn main() {}
+//! The repository's chores, behind one door: `cargo xtask <what>`.
+#![allow(clippy::print_stdout, reason = "chores tell what they do")]
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod deps;
+mod docs;
+mod shell;
+mod test;
+mod tidy;
+mod tools;
+
+use shell::Shell;
+
+#[derive(Parser)]
+#[command(about = "The repository's chores")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Set up what the tests need and run all of them.
+    Test {
+        /// A check that cannot run is a failure (also with CI=true).
+        #[arg(long)]
+        no_skips: bool,
+    },
+    /// Formatting and clippy; warnings are errors.
+    Lint,
+    /// Forbidden dependencies and calls of the pure crates.
+    Deps,
+    /// Write docs/commands.md from the command table.
+    Docs {
+        /// Only say whether it is current.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Files: their first lines, their length, the rooms of ARCHITECTURE.md.
+    Tidy,
+    /// The same random commands to ours and to redis-server; further flags as `proof diff` has them.
+    Diff {
+        /// How many.
+        #[arg(long, default_value_t = 1_000_000)]
+        commands: usize,
+        /// Where the stream starts.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// kill -9 in a loop, under `always` and under `everysec`.
+    Crash {
+        /// Kills under each policy.
+        #[arg(long, default_value_t = 200)]
+        cycles: usize,
+        /// Where the random choices start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Mutated bytes into every decoder, and into a running server.
+    Fuzz {
+        /// How long, for each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Benchmarks.
+    Bench {
+        /// `peers`: beside redis-server.
+        #[arg(value_parser = ["peers"])]
+        which: String,
+        /// Passed on to `proof bench`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            println!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    let shell = Shell::at_root()?;
+    match Cli::parse().what {
+        What::Test { no_skips } => test::run(&shell, no_skips || std::env::var("CI").is_ok_and(|v| v == "true")),
+        What::Lint => lint(&shell),
+        What::Deps => deps::run(&shell),
+        What::Docs { check } => docs::run(&shell, check),
+        What::Tidy => tidy::run(&shell),
+        What::Diff { commands, seed, rest } => {
+            let (commands, seed) = (commands.to_string(), seed.to_string());
+            let mut words = vec!["diff", "--commands", &commands, "--seed", &seed];
+            words.extend(rest.iter().map(String::as_str));
+            shell.proof(&words)
+        }
+        What::Crash { cycles, seed } => {
+            let (cycles, seed) = (cycles.to_string(), seed.to_string());
+            let always = ["crash", "--cycles", &cycles, "--seed", &seed, "--appendfsync", "always"];
+            let everysec = ["crash", "--cycles", &cycles, "--seed", &seed, "--appendfsync", "everysec"];
+            Ok(shell.proof(&always)? && shell.proof(&everysec)?)
+        }
+        What::Fuzz { seconds } => shell.proof(&["fuzz", "--seconds", &seconds.to_string()]),
+        What::Bench { rest, .. } => shell.bench(&rest),
+    }
+}
+
+fn lint(shell: &Shell) -> Result<bool> {
+    let formatted = shell.cargo(&["fmt", "--all", "--check"])?;
+    let clean = shell.cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    let tidy = tidy::run(shell)?;
+    println!("lint: formatting {}, clippy {}, tidy {}", word(formatted), word(clean), word(tidy));
+    Ok(formatted && clean && tidy)
+}
+
+fn word(ok: bool) -> &'static str {
+    if ok { "ok" } else { "FAILED" }
+}

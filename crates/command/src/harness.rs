@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use engine::{Engine, Options, Ticket};
-use resp::{OwnedArgs, Protocol, ReplyDecoder, Value};
+use resp::{Args, OwnedArgs, Protocol, ReplyDecoder, Value};
 
 use crate::cx::Env;
 use crate::executor::{Call, Executor, Ran, Wait};
-use crate::spec::Run;
+use crate::spec::{Run, Spec};
 use crate::table;
 
 /// See the module.
@@ -21,8 +21,6 @@ pub(crate) struct Harness {
     pub(crate) db: u8,
     /// The protocol of the replies.
     pub(crate) protocol: Protocol,
-    /// Whether the last command wrote to the log.
-    pub(crate) wrote: bool,
 }
 
 impl Harness {
@@ -31,7 +29,7 @@ impl Harness {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
         let executor = Self::open(&dir, &clock);
-        Self { executor, dir, clock, db: 0, protocol: Protocol::Resp2, wrote: false }
+        Self { executor, dir, clock, db: 0, protocol: Protocol::Resp2 }
     }
 
     fn open(dir: &tempfile::TempDir, clock: &Arc<AtomicI64>) -> Executor {
@@ -86,28 +84,22 @@ impl Harness {
     /// Runs a command given as words; words may be quoted as in redis-cli.
     pub(crate) fn run(&mut self, line: &str) -> Value {
         let args = resp::split_line(line.as_bytes()).expect("the line can be split");
-        self.run_args(&args, Wait::Queue(Ticket(1)))
-    }
-
-    /// As [`Harness::run`], for a client that waits already.
-    pub(crate) fn run_again(&mut self, line: &str) -> Value {
-        let args = resp::split_line(line.as_bytes()).expect("the line can be split");
-        self.run_args(&args, Wait::Queued)
+        self.run_args(&args)
     }
 
     /// Runs a command given as bytes.
     pub(crate) fn run_bytes(&mut self, words: &[&[u8]]) -> Value {
         let mut args = OwnedArgs::new();
         words.iter().for_each(|word| args.push(word));
-        self.run_args(&args, Wait::Queue(Ticket(1)))
+        self.run_args(&args)
     }
 
     /// As [`Harness::run_bytes`], for words that are owned.
     pub(crate) fn run_words(&mut self, words: &[Vec<u8>]) -> Value {
-        self.run_args(&words.iter().collect::<OwnedArgs>(), Wait::Queue(Ticket(1)))
+        self.run_args(&words.iter().collect::<OwnedArgs>())
     }
 
-    fn run_args(&mut self, args: &OwnedArgs, wait: Wait) -> Value {
+    fn run_args(&mut self, args: &OwnedArgs) -> Value {
         let args = args.as_args();
         let name = args.get(0).expect("a command has a name");
         let mut spec = table::find(name).unwrap_or_else(|| panic!("unknown command {}", name.escape_ascii()));
@@ -119,19 +111,38 @@ impl Harness {
         if !spec.takes(args.len()) {
             return Value::Error(crate::errors::wrong_arity(&full_name).into_bytes());
         }
-        let now_ms = self.clock.load(Ordering::Relaxed);
-        let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
         let mut out = Vec::new();
-        match self.executor.run(&call, wait, &mut out) {
-            Ran::Done(done) => {
-                self.wrote = done.wrote;
-                decode(&out)
-            }
+        match self.attempt(spec, args, Wait::Queue(Ticket(1)), &mut out) {
+            Ran::Done(_) => decode(&out),
             Ran::Blocked { keys, .. } => {
                 self.executor.engine().stop_waiting(&keys, Ticket(1));
                 Value::Simple("BLOCKED".into())
             }
         }
+    }
+
+    fn attempt(&mut self, spec: &'static Spec, args: Args<'_>, wait: Wait, out: &mut Vec<u8>) -> Ran {
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
+        self.executor.run(&call, wait, out)
+    }
+
+    /// Runs a command that may wait, as `wait` has it. What became of it, and its reply if it did not block. It stays
+    /// queued where it blocked.
+    pub(crate) fn try_line(&mut self, line: &str, wait: Wait) -> (Ran, Option<Value>) {
+        let args = resp::split_line(line.as_bytes()).expect("the line can be split");
+        self.try_words(&args.as_args().iter().map(<[u8]>::to_vec).collect::<Vec<_>>(), wait)
+    }
+
+    /// As [`Harness::try_line`], for a command given as words.
+    pub(crate) fn try_words(&mut self, words: &[Vec<u8>], wait: Wait) -> (Ran, Option<Value>) {
+        let args: OwnedArgs = words.iter().collect();
+        let spec = table::find(&words[0]).expect("a known command");
+        assert!(spec.takes(words.len()), "wrong number of arguments for {}", spec.name);
+        let mut out = Vec::new();
+        let ran = self.attempt(spec, args.as_args(), wait, &mut out);
+        let reply = matches!(ran, Ran::Done(_)).then(|| decode(&out));
+        (ran, reply)
     }
 
     /// Asserts that a command's reply, printed as redis-cli's raw form with nested arrays in brackets, is this.
@@ -191,6 +202,73 @@ pub(crate) fn print(value: &Value) -> String {
                 text.remove(0);
             }
             text.trim_end().to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::random::Random;
+
+    /// Commands of all kinds on few keys: creations, changes in part, removals, renames, deadlines, whole databases.
+    fn command(random: &mut Random, step: u64) -> String {
+        let key = |random: &mut Random| format!("k{}", random.below(40));
+        let (a, b) = (key(random), key(random));
+        let n = random.below(50);
+        match random.below(24) {
+            0..=2 => format!("SET {a} v{step}"),
+            3 => format!("SET {a} v{step} PX {}", 50 + n * 20),
+            4 | 5 => format!("APPEND s{n} x{step}"),
+            6 | 7 => format!("INCR n{n}"),
+            8 | 9 => format!("HSET h{n} f{step} {step} f{} {step}", random.below(9)),
+            10 => format!("HINCRBY h{n} count 3"),
+            11 | 12 => format!("SADD set{n} m{step} m{}", random.below(9)),
+            13 => format!("SPOP set{n}"),
+            14..=16 => format!("RPUSH l{} e{step}", n % 9),
+            17 => format!("LPOP l{}", n % 9),
+            18 => format!("LPUSH l{} e{step}", n % 9),
+            19 => format!("DEL {a} h{n} set{n}"),
+            20 => format!("MSET {a} {step} {b} {step}"),
+            21 => format!("RENAME l{} l{}", n % 9, random.below(9)),
+            22 => format!("RENAME h{n} h{}", random.below(50)),
+            _ if random.below(400) == 0 => "FLUSHALL".into(),
+            _ => format!("DEL s{n}"),
+        }
+    }
+
+    #[test]
+    fn snapshots_taken_while_commands_run_lose_and_repeat_nothing() {
+        for seed in 0..4 {
+            let mut h = Harness::new();
+            let mut random = Random::new(seed);
+            for round in 0..6 {
+                let engine = Arc::clone(h.executor.engine());
+                let done = Arc::new(AtomicBool::new(false));
+                let signal = Arc::clone(&done);
+                let snapshots = std::thread::spawn(move || {
+                    let mut taken = 0;
+                    loop {
+                        engine.snapshot().expect("a snapshot can be taken");
+                        taken += 1;
+                        if signal.load(Ordering::Relaxed) {
+                            break;
+                        }
+                    }
+                    taken
+                });
+                for step in 0..1500 {
+                    // A key that is renamed may not exist: the error is as good as any other reply.
+                    h.run(&command(&mut random, round * 10_000 + step));
+                }
+                done.store(true, Ordering::Relaxed);
+                assert!(snapshots.join().expect("the thread ends") > 0);
+                h.pass(100);
+                h.reopen();
+            }
         }
     }
 }

@@ -16,19 +16,27 @@
 //! *Invariant:* a command changes nothing but its context: any access to state may stop it, and it is run again from
 //! its beginning without a trace of the first run.
 
+mod bitmap;
 pub mod cx;
 pub mod errors;
 mod executor;
+mod expiry;
 #[cfg(test)]
 #[allow(dead_code, reason = "a tool box: not every family needs all of it")]
 mod harness;
+mod hash;
 mod keys;
+mod list;
+mod long_double;
 #[cfg(test)]
 #[allow(dead_code, unused_imports, reason = "a tool box: not every family needs all of it")]
 mod oracle;
 pub mod parse;
 mod random;
+mod rdb;
+mod scan;
 mod session;
+mod set;
 pub mod spec;
 mod string;
 pub mod table;
@@ -37,4 +45,5 @@ mod zset;
 pub use cx::{Cx, Empty, Env};
 pub use executor::{Call, Done, Executor, Host, Queued, Ran, Wait};
 pub use random::Random;
+pub use rdb::fuzz_restore;
 pub use spec::{Flags, Group, Keys, Outcome, Run, Spec};

@@ -54,22 +54,6 @@ pub fn strtod(text: &[u8]) -> Option<f64> {
     Some(if negative { -value } else { value })
 }
 
-/// A cursor as Redis reads it: nothing is 0, a sign is allowed, and a negative number counts from 2^64.
-pub fn cursor(text: &[u8]) -> Result<u64, Stop> {
-    let (negative, digits) = match text {
-        [] => return Ok(0),
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    let number = digits.iter().try_fold(0u64, |number, digit| {
-        let digit = Some(digit.wrapping_sub(b'0')).filter(|d| *d <= 9)?;
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    });
-    let number = number.filter(|_| !digits.is_empty()).ok_or(errors::INVALID_CURSOR)?;
-    Ok(if negative { number.wrapping_neg() } else { number })
-}
-
 /// Hexadecimal floats as strtod reads them: digits with an optional point and an optional power of two.
 fn hex_float(text: &str) -> Option<f64> {
     let (digits, exponent) = match text.split_once('p') {
@@ -177,16 +161,6 @@ mod tests {
         for text in ["inf", "-Infinity", "0", "-0.0", "0e5", "0x0p9", "5e-324", "0xE", "INF"] {
             assert_eq!(float_opt(text.as_bytes()), strtod(text.as_bytes()), "{text}");
             assert!(float_opt(text.as_bytes()).is_some(), "{text}");
-        }
-    }
-
-    #[test]
-    fn cursors_are_read_like_strtoul() {
-        for (text, value) in [("", 0), ("0", 0), ("+7", 7), ("-1", u64::MAX), ("18446744073709551615", u64::MAX)] {
-            assert_eq!(cursor(text.as_bytes()), Ok(value), "{text}");
-        }
-        for text in ["-", "+", " 1", "1 ", "x", "1x", "18446744073709551616"] {
-            assert_eq!(cursor(text.as_bytes()), Err(errors::INVALID_CURSOR), "{text}");
         }
     }
 

@@ -354,7 +354,8 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "debug",
         arity: -2,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+        // DIFFERENCE: not inside MULTI. It locks shards, and a transaction holds locks of its own.
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::NO_MULTI),
         keys: Keys::None,
         group: Group::Server,
         since: "1.0.0",
@@ -723,7 +724,8 @@ const CONFIG: &[Spec] = &[
     Spec {
         name: "set",
         arity: -4,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+        // DIFFERENCE: not inside MULTI. New limits are handed to every shard, and a transaction holds locks of shards.
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::NO_MULTI),
         keys: Keys::None,
         group: Group::Server,
         since: "2.0.0",
@@ -996,6 +998,7 @@ const LATENCY: &[Spec] = &[
 ];
 
 const MEMORY: &[Spec] = &[
+    crate::keys::look::MEMORY_USAGE,
     Spec {
         name: "doctor",
         arity: 2,

@@ -6,7 +6,22 @@ use std::sync::LazyLock;
 use crate::spec::Spec;
 
 /// The families, in the order of the docs.
-const FAMILIES: &[&[Spec]] = &[crate::keys::SPECS, crate::string::SPECS, crate::zset::SPECS, crate::session::SPECS];
+const FAMILIES: &[&[Spec]] = &[
+    crate::keys::names::SPECS,
+    crate::keys::places::SPECS,
+    crate::keys::expire::SPECS,
+    crate::keys::whole::SPECS,
+    crate::keys::look::SPECS,
+    crate::keys::sort::SPECS,
+    crate::keys::dump::SPECS,
+    crate::string::SPECS,
+    crate::bitmap::SPECS,
+    crate::hash::SPECS,
+    crate::list::SPECS,
+    crate::set::SPECS,
+    crate::zset::SPECS,
+    crate::session::SPECS,
+];
 
 /// Longest name of a command in bytes; longer ones are unknown without looking.
 const NAME_MAX: usize = 32;

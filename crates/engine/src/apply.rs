@@ -5,6 +5,8 @@
 //!
 //! *Invariant:* applying the same effects in the same order to the same state gives the same state.
 
+use std::sync::atomic::Ordering;
+
 use effect::{
     Deadline, Effect, Folded, Item, ItemValue, KeyHash, Kind, ListPos, Op, Part, Patch, Side,
     items::{Ids, Items, Runs, Values},
@@ -13,7 +15,7 @@ use effect::{
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::numeric;
-use crate::shard::{DbKey, Shard, is_empty_collection};
+use crate::shard::{DbKey, Shard, ShardId, is_empty_collection};
 use crate::stop::Place;
 use crate::typed::{hash_mut, list_mut, set_mut, string, zset_mut};
 use crate::undo::Undo;
@@ -420,7 +422,9 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
 
 fn flush_db(guards: &mut Guards<'_>, shared: &Shared, db: u8, undo: UndoLog<'_>) {
     debug_assert!(guards.is_all(), "a whole database changes only with every shard locked");
-    let tables: Vec<_> = guards.iter_mut().map(|shard| shard.set_db(db, None)).collect();
+    shared.generation.fetch_add(1, Ordering::AcqRel);
+    let shards = (0..=u8::MAX).map(ShardId).zip(guards.iter_mut());
+    let tables: Vec<_> = shards.map(|(id, shard)| shard.set_db(db, None, id, shared)).collect();
     match undo {
         Some(undo) => undo.push(Undo::Flush(db, tables)),
         None => shared.reaper.free_dbs(tables),

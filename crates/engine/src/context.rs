@@ -4,7 +4,9 @@
 //! them to the locked state, keeping what is needed to undo them, so that later reads of the same context see them;
 //! `commit` logs the batch and applies what was not settled; dropping the context undoes everything.
 
-use effect::{BatchBuf, BatchMark, Effect, Tick};
+use std::sync::atomic::Ordering;
+
+use effect::{BatchBuf, BatchMark, Effect, Op, Tick};
 use wal::Position;
 
 use crate::apply::apply;
@@ -125,7 +127,10 @@ impl<'e> Context<'e> {
         }
         match self.log() {
             Ok(position) => {
-                let committed = self.make_visible(position);
+                let mut committed = self.make_visible(position);
+                if self.shared.snapshotting.load(Ordering::Acquire) {
+                    committed.position = self.bring_renamed(position);
+                }
                 self.recycle(recycled);
                 Ok(committed)
             }
@@ -181,6 +186,47 @@ impl<'e> Context<'e> {
             self.tell_listeners(&mut ready);
         }
         Committed { position, ready }
+    }
+
+    /// While a snapshot is taken it may hold the state of one name of a rename before and of the other after it; then
+    /// the value could be nowhere. So it is logged again under its new name, before anybody else can change it.
+    #[cold]
+    fn bring_renamed(&mut self, position: Position) -> Position {
+        let mut targets: Vec<DbKey> = Vec::new();
+        for effect in self.out.batch.effects_since(BatchMark::START) {
+            if let Op::Rename { db, key, .. } = effect.expect("the context encoded its own batch").op {
+                targets.push((db, key.into()));
+            }
+        }
+        if targets.is_empty() {
+            return position;
+        }
+        self.out.batch.clear();
+        let now_ms = self.state.now_ms;
+        for (db, key) in targets {
+            let place = Place::from(effect::KeyHash::of(&self.shared.seed, &key));
+            let Some(entry) = self.state.guards.get(place.shard).and_then(|s| s.find(db, place.order, &key)) else {
+                continue;
+            };
+            let mut folded = Vec::new();
+            crate::digest::fold(entry, self.shared.origin.0, now_ms, &mut folded);
+            let deadline = entry.deadline().map_or(effect::Deadline::Clear, effect::Deadline::At);
+            let op = Op::Replace { value: crate::digest::unfold(self.shared.origin.0, &folded), deadline };
+            let (keyspace, deps) = (effect::KeyspaceId::DEFAULT, effect::Seq::empty(effect::codec::DotShape));
+            self.out.batch.push(&Effect { keyspace, db, key: &key, fresh: false, deps, op });
+        }
+        if self.out.batch.is_empty() {
+            return position;
+        }
+        // If the log refuses now, it is poisoned: the snapshot cannot be published either, and the rename stands in
+        // what was logged before.
+        match self.log() {
+            Ok(position) => {
+                self.state.set_applied(position);
+                position
+            }
+            Err(_) => position,
+        }
     }
 
     #[cold]

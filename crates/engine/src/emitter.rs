@@ -62,6 +62,13 @@ impl<'e> Emitter<'e> {
         self.emit(key, false, Op::Rename { keyspace: KeyspaceId::DEFAULT, db, key: to });
     }
 
+    /// Says that logical databases `a` and `b` change places. Every shard must be locked.
+    pub fn swap_dbs(&mut self, a: u8, b: u8) {
+        let deps = Seq::empty(effect::codec::DotShape);
+        let op = Op::SwapDb(b);
+        self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db: a, key: b"", fresh: false, deps, op });
+    }
+
     /// Whether nothing has been emitted.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin};
 use parking_lot::Mutex;
 use wal::Log;
 
 use crate::context::{Context, Recycled};
-use crate::error::{OpenError, Refusal};
+use crate::counts::{Counts, KeyCounts};
+use crate::error::{OpenError, Refusal, SnapshotError};
 use crate::guards::Guards;
 use crate::identity::Identity;
 use crate::keeper::Keeper;
@@ -17,6 +18,7 @@ use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, DATABASES_MAX, SHARDS};
 use crate::reaper::Reaper;
 use crate::recover;
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
+use crate::snapshot::{self, RewritePolicy, SnapshotReport};
 use crate::state::State;
 use crate::stop::{Place, Probe};
 use crate::value::Limits;
@@ -40,6 +42,8 @@ pub struct Options {
     pub limits: Limits,
     /// Largest batch in bytes.
     pub batch_bytes: usize,
+    /// When the log is rewritten by itself.
+    pub rewrite: RewritePolicy,
     /// Has state accesses miss at random, by this seed: for tests of commands.
     pub miss_at_random: Option<u64>,
 }
@@ -55,6 +59,7 @@ impl Options {
             limits,
             batch_bytes: BATCH_BYTES_MAX,
             miss_at_random: None,
+            rewrite: RewritePolicy::default(),
         }
     }
 }
@@ -64,6 +69,8 @@ impl Options {
 pub struct Sequencer {
     pub(crate) next_seq: u64,
     pub(crate) clock: HlcClock,
+    /// The next numbers of origins under which this node wrote before.
+    pub(crate) earlier: Vec<(Origin, u64)>,
 }
 
 /// Bounds that can be changed while commands run.
@@ -92,22 +99,64 @@ pub(crate) struct Shared {
     pub(crate) log: Log<Sequencer>,
     pub(crate) limits: LiveLimits,
     pub(crate) reaper: Reaper,
+    /// Keys of each database, kept by whoever holds a shard's lock.
+    pub(crate) counts: Counts,
+    /// Keys reclaimed after their deadline.
+    pub(crate) expired: AtomicU64,
+    /// Fields of hashes reclaimed after their deadline.
+    pub(crate) expired_fields: AtomicU64,
+    /// Whether the keeper reclaims what has expired; readers hide it in any case.
+    pub(crate) reclaims: AtomicBool,
     pub(crate) clock: WallClock,
     identity: Mutex<Identity>,
     /// Waiters and watches that exist; nobody is told of changes while there is none.
     listeners: AtomicUsize,
     miss_seed: Option<AtomicU64>,
+    /// Changes whenever a whole database is emptied or exchanged.
+    pub(crate) generation: AtomicU64,
+    /// A snapshot is being taken: renames must bring the value with them.
+    pub(crate) snapshotting: AtomicBool,
+    /// A snapshot has been asked for and is not done.
+    pub(crate) snapshot_running: AtomicBool,
+    /// Size of the last snapshot.
+    pub(crate) snapshot_bytes: AtomicU64,
+    pub(crate) rewrite: Mutex<RewritePolicy>,
+    /// Unix seconds of the command that began last: the access clock of keys that are made.
+    seconds: AtomicU32,
 }
 
 impl Shared {
+    /// Unix seconds, for access clocks; no state depends on it.
+    #[inline]
+    pub(crate) fn seconds(&self) -> u32 {
+        self.seconds.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn note_time(&self, now_ms: i64) {
+        let seconds = (now_ms / 1000) as u32;
+        // Written once a second, so that threads do not take the line from each other.
+        if self.seconds() != seconds {
+            self.seconds.store(seconds, Ordering::Relaxed);
+        }
+    }
+
     /// The physical number of a logical database. Stable while any shard is locked.
     #[inline]
     pub(crate) fn physical(&self, db: u8) -> u8 {
         self.dbs[usize::from(db)].load(Ordering::Relaxed)
     }
 
+    /// Sets the physical numbers of all logical databases: as a snapshot has them.
+    pub(crate) fn set_physical(&self, numbers: &[u8]) {
+        for (db, number) in self.dbs.iter().zip(numbers) {
+            db.store(*number, Ordering::Relaxed);
+        }
+    }
+
     /// Exchanges two logical databases; every shard is locked.
     pub(crate) fn swap_dbs(&self, a: u8, b: u8) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
         let (x, y) = (self.physical(a), self.physical(b));
         self.dbs[usize::from(a)].store(y, Ordering::Relaxed);
         self.dbs[usize::from(b)].store(x, Ordering::Relaxed);
@@ -179,7 +228,7 @@ impl Engine {
         let found = Identity::load(dir)?;
         let known = found.is_some();
         let mut identity = found.unwrap_or_else(|| Identity::mint(options.entropy));
-        let sequencer = Sequencer { next_seq: 1, clock: HlcClock::above(identity.ceiling) };
+        let sequencer = Sequencer { next_seq: 1, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
         let (log, _) = Log::open(dir.join("log"), options.log.clone(), sequencer)?;
         let clean = identity.clean == Some(log.end().get());
         if known && !clean {
@@ -204,12 +253,22 @@ impl Engine {
             log,
             limits: LiveLimits { batch_bytes: AtomicUsize::new(options.batch_bytes) },
             reaper,
+            seconds: AtomicU32::new(((options.clock)() / 1000) as u32),
+            counts: Counts::new((options.clock)()),
+            expired: AtomicU64::new(0),
+            expired_fields: AtomicU64::new(0),
+            reclaims: AtomicBool::new(true),
             clock: options.clock,
             identity: Mutex::new(identity),
             listeners: AtomicUsize::new(0),
             miss_seed: options.miss_at_random.map(AtomicU64::new),
+            generation: AtomicU64::new(0),
+            snapshotting: AtomicBool::new(false),
+            snapshot_running: AtomicBool::new(false),
+            snapshot_bytes: AtomicU64::new(0),
+            rewrite: Mutex::new(options.rewrite),
         });
-        recover::replay(&shared)?;
+        recover::recover(&shared)?;
         let keeper = Some(Keeper::start(Arc::clone(&shared)).map_err(io)?);
         Ok(Self { shared, keeper })
     }
@@ -218,6 +277,7 @@ impl Engine {
     #[inline]
     pub fn context(&self, lock: Lock<'_>, db: u8, now_ms: i64, recycled: &mut Recycled) -> Context<'_> {
         let shared = &*self.shared;
+        shared.note_time(now_ms);
         let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());
         let guards = match lock {
             Lock::Some(ids) => Guards::new(ids.iter().map(|id| guard(*id))),
@@ -229,7 +289,7 @@ impl Engine {
     /// The shard of a key.
     #[inline]
     pub fn shard_of(&self, key: &[u8]) -> ShardId {
-        Place::from(KeyHash::of(&self.shared.seed, key)).shard
+        ShardId::of(key)
     }
 
     /// The log, to commit and to ask for its health and figures.
@@ -282,9 +342,24 @@ impl Engine {
         }
     }
 
-    /// TEMP
+    /// Has the log rewritten in the background; false if that is going on already.
     pub fn request_snapshot(&self) -> bool {
-        false
+        request_snapshot(&self.shared)
+    }
+
+    /// Rewrites the log and waits for it.
+    pub fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
+        snapshot::write(&self.shared)
+    }
+
+    /// Whether the log is being rewritten.
+    pub fn is_snapshotting(&self) -> bool {
+        self.shared.snapshot_running.load(Ordering::Acquire)
+    }
+
+    /// Changes when the log is rewritten by itself.
+    pub fn set_rewrite_policy(&self, policy: RewritePolicy) {
+        *self.shared.rewrite.lock() = policy;
     }
 
     /// Changes the bound on batches, in bytes.
@@ -294,7 +369,22 @@ impl Engine {
 
     /// Keys that have been reclaimed after their deadline, since the start.
     pub fn expired_keys(&self) -> u64 {
-        self.shared.shards.iter().map(|shard| shard.lock().expired).sum()
+        self.shared.expired.load(Ordering::Relaxed)
+    }
+
+    /// Fields of hashes that have been reclaimed after their deadline, since the start.
+    pub fn expired_fields(&self) -> u64 {
+        self.shared.expired_fields.load(Ordering::Relaxed)
+    }
+
+    /// How many keys a logical database has; takes no lock.
+    pub fn key_counts(&self, db: u8) -> KeyCounts {
+        self.shared.counts.get(self.shared.physical(db), self.now_ms())
+    }
+
+    /// Stops and starts the reclaiming of what has expired, for tests that want to see it kept; it stays hidden.
+    pub fn set_reclaiming(&self, on: bool) {
+        self.shared.reclaims.store(on, Ordering::Relaxed);
     }
 
     /// Makes everything durable, proves the stop clean and ends.
@@ -306,11 +396,19 @@ impl Engine {
         identity.ceiling = self.shared.log.lock().state().clock.last();
         identity.save(&self.shared.dir).map_err(Refusal::Ceiling)
     }
+}
 
-    #[cfg(test)]
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
+/// Starts a snapshot, unless one is being taken.
+pub(crate) fn request_snapshot(shared: &Arc<Shared>) -> bool {
+    if shared.snapshot_running.swap(true, Ordering::AcqRel) {
+        return false;
     }
+    if let Err(error) = snapshot::start(Arc::clone(shared)) {
+        tracing::warn!(%error, "the thread that rewrites the log could not be started");
+        shared.snapshot_running.store(false, Ordering::Release);
+        return false;
+    }
+    true
 }
 
 impl From<Refusal> for crate::stop::Stop {

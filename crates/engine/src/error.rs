@@ -49,6 +49,12 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The log begins behind its start, but no snapshot holds what came before.
+    #[error("the log begins at position {position} and the snapshot of what came before is missing")]
+    NoSnapshot {
+        /// Where the log begins.
+        position: u64,
+    },
     /// A log record is intact but its batch cannot be read.
     #[error("the log record at position {position} holds a batch that cannot be read: {source}")]
     Batch {
@@ -67,4 +73,26 @@ pub enum OpenError {
         /// The number found.
         found: u64,
     },
+}
+
+/// Why a snapshot was not written. The log is as before.
+#[derive(Debug, Error)]
+pub enum SnapshotError {
+    /// The log, or the snapshot's own, could not be written.
+    #[error(transparent)]
+    Log(#[from] wal::LogError),
+    /// A directory could not be read or changed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl SnapshotError {
+    pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use effect::Hlc;
 
-use crate::engine::Shared;
+use crate::engine::{Shared, request_snapshot};
 use crate::limits::{CEILING_RENEW_MS, EXPIRE_BUDGET, KEEPER_PERIOD_MS, SHARDS};
 use crate::shard::Shard;
 use crate::shard::ShardId;
@@ -27,8 +27,11 @@ impl Keeper {
             let period = Duration::from_millis(KEEPER_PERIOD_MS);
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
                 let now_ms = (shared.clock)();
-                reclaim(&shared, now_ms);
+                if shared.reclaims.load(Ordering::Relaxed) {
+                    reclaim(&shared, now_ms);
+                }
                 renew_ceiling(&shared, now_ms);
+                rewrite_if_due(&shared);
             }
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
@@ -86,5 +89,14 @@ fn renew_ceiling(shared: &Shared, now_ms: i64) {
         && let Err(refusal) = shared.raise_ceiling(last)
     {
         tracing::warn!("{refusal}");
+    }
+}
+
+/// Has the log rewritten when it has grown enough.
+fn rewrite_if_due(shared: &Arc<Shared>) {
+    let log = shared.log.written().get().saturating_sub(shared.log.first().get());
+    let base = shared.snapshot_bytes.load(Ordering::Relaxed);
+    if shared.rewrite.lock().is_due(log, base) {
+        request_snapshot(shared);
     }
 }

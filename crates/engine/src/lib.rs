@@ -19,6 +19,7 @@
 
 mod apply;
 mod context;
+mod counts;
 mod digest;
 mod emitter;
 mod engine;
@@ -32,6 +33,7 @@ mod reaper;
 mod recover;
 mod scan;
 mod shard;
+mod snapshot;
 mod state;
 mod stop;
 mod typed;
@@ -41,14 +43,16 @@ mod view;
 pub mod wheel;
 
 pub use context::{Committed, Context, Recycled, Savepoint, settle};
+pub use counts::KeyCounts;
 pub use digest::{Digest, digest_value, fold, unfold};
 pub use emitter::Emitter;
 pub use engine::{Engine, Lock, Options, Sequencer, WallClock};
-pub use error::{OpenError, Refusal};
+pub use error::{OpenError, Refusal, SnapshotError};
 pub use identity::Identity;
 pub use scan::Cursor;
 pub use shard::{DbKey, ShardId, Ticket, WatchFlag};
+pub use snapshot::{RewritePolicy, SnapshotReport};
 pub use state::State;
 pub use stop::{Miss, Place, Stop};
-pub use value::{Encoding, Entry, FieldRef, LexBound, Limits, ListRange, Member, ScoreBound, ZRange};
+pub use value::{Encoding, Entry, FieldRef, LexBound, Limits, ListPositions, ListRange, Member, ScoreBound, ZRange};
 pub use view::{HashView, ListView, SetView, ZSetView};

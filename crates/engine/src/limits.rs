@@ -36,3 +36,9 @@ pub const REAPER_QUEUE: usize = 1024;
 
 /// How often the keeper looks for work, in ms: the lag of reclaiming what has expired.
 pub const KEEPER_PERIOD_MS: u64 = 10;
+
+/// Keys of a snapshot's chunk: taken under one hold of a shard's lock.
+pub const SNAPSHOT_CHUNK_KEYS: usize = 512;
+
+/// Bytes of a snapshot's chunk after which it ends; one larger value makes a larger chunk.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 512 << 10;

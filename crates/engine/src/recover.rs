@@ -1,8 +1,10 @@
-//! Recovery: the log's batches, applied in order, through the same `apply` as everything else.
+//! Recovery: the newest snapshot, then the log's batches behind it, in order, through the same `apply` as everything
+//! else.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use effect::{Batch, Hlc, Origin};
+use effect::{Batch, Effect, Folded, Hlc, KeyHash, Op, Origin, wire};
 use wal::Position;
 
 use crate::apply::apply;
@@ -11,47 +13,163 @@ use crate::error::OpenError;
 use crate::guards::Guards;
 use crate::limits::SHARDS;
 use crate::shard::ShardId;
+use crate::snapshot::{self, CHUNK, END, HEAD};
+use crate::stop::Place;
 
-/// Applies everything from the beginning of the log on and sets the sequencer to go on behind it.
-pub(crate) fn replay(shared: &Shared) -> Result<(), OpenError> {
+/// What each chunk of a snapshot holds already: by shard and physical database, ascending starts in hash space with the
+/// position that was applied.
+#[derive(Default)]
+struct Held(HashMap<(ShardId, u8), Vec<(u64, Position)>>);
+
+impl Held {
+    /// Whether the snapshot has the effects on this key up to `end`.
+    fn has(&self, db: u8, place: Place, end: Position) -> bool {
+        let Some(chunks) = self.0.get(&(place.shard, db)) else { return false };
+        let at = chunks.partition_point(|(from, _)| *from <= place.order);
+        at > 0 && chunks[at - 1].1 >= end
+    }
+}
+
+/// Where recovery stands.
+struct Recovery {
+    next: HashMap<Origin, u64>,
+    last: Hlc,
+    end: Position,
+    held: Held,
+    from: Position,
+}
+
+/// Restores the state and sets the sequencer to go on behind it.
+pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let lock = |id: usize| (ShardId(id as u8), shared.shards[id].lock());
     let mut guards = Guards::new((0..SHARDS).map(lock));
-    let mut reader = shared.log.reader(shared.log.first())?;
-    let mut next: HashMap<Origin, u64> = HashMap::new();
-    let mut last = Hlc(0);
-    let mut end = Position::START;
-    while let Some(record) = reader.next()? {
-        if record.kind != RECORD_BATCH {
-            continue;
-        }
-        let position = record.start;
-        let refused = |source| OpenError::Batch { position: position.get(), source };
-        let batch = Batch::decode(record.payload).map_err(refused)?;
-        follow(&mut next, &batch)?;
-        for effect in batch.effects() {
-            apply(&mut guards, shared, &effect.map_err(refused)?, None);
-        }
-        last = last.max(batch.hlc.plus(batch.len().saturating_sub(1)));
-        end = record.end;
+    let from = shared.log.first();
+    let mut recovery = Recovery { next: HashMap::new(), last: Hlc(0), end: from, held: Held::default(), from };
+    let io = |source| OpenError::Io { path: shared.dir.clone(), source };
+    match snapshot::newest(&shared.dir).map_err(io)? {
+        Some((_, dir)) => recovery.load_snapshot(shared, &mut guards, &dir)?,
+        None if from > Position::START => return Err(OpenError::NoSnapshot { position: from.get() }),
+        None => {}
     }
+    recovery.replay(shared, &mut guards)?;
     for shard in guards.iter_mut() {
-        shard.applied = end;
+        shard.applied = recovery.end;
     }
     drop(guards);
     let mut log = shared.log.lock();
     let sequencer = log.state();
-    sequencer.clock.observe(last);
-    sequencer.next_seq = next.get(&shared.origin).copied().unwrap_or(1);
+    sequencer.clock.observe(recovery.last);
+    sequencer.next_seq = recovery.next.get(&shared.origin).copied().unwrap_or(1);
+    sequencer.earlier = recovery.next.into_iter().collect();
     Ok(())
 }
 
-/// Checks that an origin's dots are gapless.
-fn follow(next: &mut HashMap<Origin, u64>, batch: &Batch<'_>) -> Result<(), OpenError> {
-    let due = next.entry(batch.first.origin).or_insert(batch.first.seq);
-    if *due != batch.first.seq {
-        let (origin, found) = (batch.first.origin.0, batch.first.seq);
-        return Err(OpenError::Gap { origin, expected: *due, found });
+impl Recovery {
+    fn load_snapshot(
+        &mut self,
+        shared: &Shared,
+        guards: &mut Guards<'_>,
+        dir: &std::path::Path,
+    ) -> Result<(), OpenError> {
+        let damaged = |reason: String| OpenError::Damaged { path: dir.into(), reason };
+        let disk = wal::disk::RealDisk::existing(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
+        let reader = wal::Reader::at_rest(Arc::new(disk), None)?;
+        let mut reader = reader.ok_or_else(|| damaged("it is empty".into()))?;
+        let (mut chunks, mut keys, mut ended) = (0u64, 0u64, None);
+        while let Some(record) = reader.next()? {
+            let unreadable = |e: effect::WireError| damaged(format!("position {}: {e}", record.start));
+            if record.kind == HEAD {
+                let (from, last, origins, dbs) = snapshot::read_head(record.payload).map_err(unreadable)?;
+                (self.from, self.end, self.last) = (from, from, last);
+                self.next = origins.into_iter().collect();
+                shared.set_physical(&dbs);
+            } else if record.kind == CHUNK {
+                chunks += 1;
+                keys += self.load_chunk(shared, guards, record.payload).map_err(unreadable)?;
+            } else if record.kind == END {
+                let mut from = wire::Reader::new(record.payload);
+                ended = Some((from.u64().map_err(unreadable)?, from.u64().map_err(unreadable)?));
+            }
+        }
+        if ended != Some((chunks, keys)) {
+            return Err(damaged(format!("it ends after {chunks} chunks and {keys} keys, but says {ended:?}")));
+        }
+        Ok(())
     }
-    *due += batch.len();
-    Ok(())
+
+    fn load_chunk(&mut self, shared: &Shared, guards: &mut Guards<'_>, bytes: &[u8]) -> Result<u64, effect::WireError> {
+        let mut from = wire::Reader::new(bytes);
+        let (shard, db) = (ShardId(from.u8()?), from.u8()?);
+        let (start, applied) = (from.u64()?, Position(from.u64()?));
+        self.held.0.entry((shard, db)).or_default().push((start, applied));
+        let count: [u8; 4] = from.take(4)?.try_into().expect("take returned four bytes");
+        let count = u32::from_le_bytes(count);
+        for _ in 0..count {
+            let key = from.bytes()?;
+            let deadline = Some(from.zigzag()?).filter(|d| *d != i64::MAX);
+            let value = Folded::decode(0, &mut from)?;
+            let deadline = deadline.map_or(effect::Deadline::Clear, effect::Deadline::At);
+            let op = Op::Replace { value, deadline };
+            let deps = effect::Seq::empty(effect::codec::DotShape);
+            let keyspace = effect::KeyspaceId::DEFAULT;
+            apply(guards, shared, &Effect { keyspace, db, key, fresh: false, deps, op }, None);
+        }
+        Ok(u64::from(count))
+    }
+
+    fn replay(&mut self, shared: &Shared, guards: &mut Guards<'_>) -> Result<(), OpenError> {
+        let mut reader = shared.log.reader(self.from)?;
+        while let Some(record) = reader.next()? {
+            if record.kind != RECORD_BATCH {
+                continue;
+            }
+            let position = record.start;
+            let refused = |source| OpenError::Batch { position: position.get(), source };
+            let batch = Batch::decode(record.payload).map_err(refused)?;
+            self.follow(&batch)?;
+            for effect in batch.effects() {
+                self.apply_missing(shared, guards, &effect.map_err(refused)?, record.end);
+            }
+            self.last = self.last.max(batch.hlc.plus(batch.len().saturating_sub(1)));
+            self.end = record.end;
+        }
+        Ok(())
+    }
+
+    /// Applies what the snapshot does not hold yet.
+    fn apply_missing(&self, shared: &Shared, guards: &mut Guards<'_>, effect: &Effect<'_>, end: Position) {
+        let has = |db: u8, key: &[u8]| self.held.has(db, Place::from(KeyHash::of(&shared.seed, key)), end);
+        match &effect.op {
+            Op::Rename { db, key, .. } => {
+                let (source, target) = (has(effect.db, effect.key), has(*db, key));
+                match (source, target) {
+                    (false, false) => apply(guards, shared, effect, None),
+                    // The batch behind this one brings the target's value: it was logged because of the snapshot.
+                    (false, true) => remove(shared, guards, effect.db, effect.key),
+                    (true, false) => remove(shared, guards, *db, key),
+                    (true, true) => {}
+                }
+            }
+            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) => apply(guards, shared, effect, None),
+            _ if has(effect.db, effect.key) => {}
+            _ => apply(guards, shared, effect, None),
+        }
+    }
+
+    /// Checks that an origin's dots are gapless.
+    fn follow(&mut self, batch: &Batch<'_>) -> Result<(), OpenError> {
+        let due = self.next.entry(batch.first.origin).or_insert(batch.first.seq);
+        if *due != batch.first.seq {
+            let (origin, found) = (batch.first.origin.0, batch.first.seq);
+            return Err(OpenError::Gap { origin, expected: *due, found });
+        }
+        *due += batch.len();
+        Ok(())
+    }
+}
+
+fn remove(shared: &Shared, guards: &mut Guards<'_>, db: u8, key: &[u8]) {
+    let deps = effect::Seq::empty(effect::codec::DotShape);
+    let keyspace = effect::KeyspaceId::DEFAULT;
+    apply(guards, shared, &Effect { keyspace, db, key, fresh: false, deps, op: Op::Remove }, None);
 }

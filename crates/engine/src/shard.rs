@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use effect::Kind;
 use wal::Position;
 
+use crate::counts::Counts;
 use crate::engine::Shared;
 use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
 use crate::stop::Place;
@@ -16,6 +17,14 @@ use crate::wheel::Wheel;
 /// The number of a shard: the upper 8 bits of the slot's 14.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u8);
+
+impl ShardId {
+    /// The shard of a key: its slot alone decides.
+    #[inline]
+    pub fn of(key: &[u8]) -> Self {
+        Self((effect::Slot::of(key).0 >> 6) as u8)
+    }
+}
 
 const _: () = assert!(SHARDS == 1 << 8, "a shard id is the upper 8 bits of a slot");
 
@@ -51,6 +60,8 @@ pub struct Db {
     pub(crate) table: Table<Entry>,
     /// Keys with a deadline, or hashes with fields that have one.
     pub(crate) volatile: usize,
+    /// The sum of what their deadlines count, for [`Counts`].
+    due: i64,
     /// Deadlines with the ordering hash of their key. A deadline that was put off keeps its place: when it comes, the key
     /// says when it is really due.
     pub(crate) wheel: Wheel,
@@ -58,7 +69,24 @@ pub struct Db {
 
 impl Db {
     fn new() -> Self {
-        Self { table: Table::with_max_depth(CURSOR_BITS), volatile: 0, wheel: Wheel::new(0) }
+        Self { table: Table::with_max_depth(CURSOR_BITS), volatile: 0, due: 0, wheel: Wheel::new(0) }
+    }
+
+    /// A key with this deadline came.
+    fn add_due(&mut self, due: Option<i64>, counts: &Counts) {
+        self.volatile += usize::from(due.is_some());
+        self.due += counts.part(due);
+    }
+
+    /// A key with this deadline went.
+    fn drop_due(&mut self, due: Option<i64>, counts: &Counts) {
+        self.volatile -= usize::from(due.is_some());
+        self.due -= counts.part(due);
+    }
+
+    /// Lets those who ask without the lock know.
+    fn publish(&self, db: u8, shard: ShardId, counts: &Counts) {
+        counts.set(db, usize::from(shard.0), self.table.len(), self.volatile, self.due);
     }
 
     /// Builds the wheel anew when most of what it holds is out of date.
@@ -85,7 +113,6 @@ pub struct Shard {
     pub(crate) limits: Limits,
     pub(crate) waiters: HashMap<DbKey, VecDeque<Ticket>>,
     pub(crate) watches: HashMap<DbKey, Vec<WatchFlag>>,
-    pub(crate) expired: u64,
 }
 
 impl Shard {
@@ -166,18 +193,24 @@ impl Shard {
 
     /// Takes the key's entry out.
     pub(crate) fn take(&mut self, db: u8, place: Place, key: &[u8], shared: &Shared) -> Option<Entry> {
-        let db = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
-        let entry = db.table.remove(place.order, |e| e.key() == key, |e| shared.order_of(e.key()))?;
-        db.volatile -= usize::from(next_due(&entry).is_some());
+        let tables = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
+        let entry = tables.table.remove(place.order, |e| e.key() == key, |e| shared.order_of(e.key()))?;
+        tables.drop_due(next_due(&entry), &shared.counts);
+        tables.publish(db, place.shard, &shared.counts);
         Some(entry)
     }
 
     /// Puts an entry in whose key is absent.
     pub(crate) fn put(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
         let due = next_due(&entry);
+        // One that moves keeps its access clock; a new one is used now.
+        if entry.atime().get() == 0 {
+            entry.atime().set(shared.seconds());
+        }
         let tables = self.db_mut(db);
-        tables.volatile += usize::from(due.is_some());
+        tables.add_due(due, &shared.counts);
         tables.table.insert_unique(place.order, entry, |e| shared.order_of(e.key()));
+        tables.publish(db, place.shard, &shared.counts);
         if let Some(deadline) = due {
             self.schedule(db, place, deadline, shared);
         }
@@ -199,7 +232,9 @@ impl Shard {
         let result = change(entry, &self.limits);
         let after = next_due(entry);
         if before != after {
-            tables.volatile = tables.volatile + usize::from(after.is_some()) - usize::from(before.is_some());
+            tables.add_due(after, &shared.counts);
+            tables.drop_due(before, &shared.counts);
+            tables.publish(db, place.shard, &shared.counts);
             if let Some(deadline) = after.filter(|a| before.is_none_or(|b| *a < b)) {
                 self.schedule(db, place, deadline, shared);
             }
@@ -207,8 +242,18 @@ impl Shard {
         Some(result)
     }
 
-    /// Exchanges the tables of a physical database.
-    pub(crate) fn set_db(&mut self, db: u8, tables: Option<Box<Db>>) -> Option<Box<Db>> {
+    /// Exchanges the tables of a physical database; `shard` is this shard's number.
+    pub(crate) fn set_db(
+        &mut self,
+        db: u8,
+        tables: Option<Box<Db>>,
+        shard: ShardId,
+        shared: &Shared,
+    ) -> Option<Box<Db>> {
+        match &tables {
+            Some(tables) => tables.publish(db, shard, &shared.counts),
+            None => shared.counts.set(db, usize::from(shard.0), 0, 0, 0),
+        }
         let at = usize::from(db);
         if self.dbs.len() <= at {
             tables.as_ref()?;
@@ -231,21 +276,28 @@ impl Shard {
             }
             return;
         };
+        let before = next_due(entry);
         let dead = entry.deadline().is_some_and(|d| d <= now_ms);
         if !dead {
-            reclaim_fields(entry, &self.limits, now_ms);
+            let fields = reclaim_fields(entry, &self.limits, now_ms);
+            shared.expired_fields.fetch_add(fields as u64, Ordering::Relaxed);
         }
-        if dead || is_empty_collection(entry) {
-            let key = entry.key().to_vec();
-            self.expired += 1;
+        // What follows, `take` included, counts the deadline that is left.
+        let after = next_due(entry);
+        let gone = dead || is_empty_collection(entry);
+        let key = if gone { entry.key().to_vec() } else { Vec::new() };
+        tables.add_due(after, &shared.counts);
+        tables.drop_due(before, &shared.counts);
+        if gone {
+            shared.expired.fetch_add(1, Ordering::Relaxed);
             if let Some(entry) = self.take(db, place, &key, shared) {
                 shared.reaper.free_entry(entry);
             }
             return;
         }
-        match next_due(entry) {
-            Some(due) => tables.wheel.insert(due, place.order),
-            None => tables.volatile -= 1,
+        tables.publish(db, place.shard, &shared.counts);
+        if let Some(due) = after {
+            tables.wheel.insert(due, place.order);
         }
     }
 
@@ -285,15 +337,16 @@ pub(crate) fn weight(entry: &Entry) -> usize {
     len.unwrap_or(0)
 }
 
-/// Removes some of the fields that have expired; the wheel comes again for the others.
-fn reclaim_fields(entry: &mut Entry, limits: &Limits, now_ms: i64) {
+/// Removes some of the fields that have expired and answers how many; the wheel comes again for the others.
+fn reclaim_fields(entry: &mut Entry, limits: &Limits, now_ms: i64) -> usize {
     let mut gone: Vec<Vec<u8>> = Vec::new();
     if let Some(hash) = entry.hash() {
         hash.expired(now_ms, EXPIRE_BUDGET, |field| gone.push(field.field.to_vec()));
     }
     if let Some(mut hash) = entry.hash_mut(limits) {
-        for field in gone {
-            hash.remove(&field);
+        for field in &gone {
+            hash.remove(field);
         }
     }
+    gone.len()
 }

@@ -60,9 +60,10 @@ impl<'e> State<'e> {
         self.db.replace(db)
     }
 
-    /// Whether look-ups renew the access clock of what they find (OBJECT and CLIENT NO-TOUCH do not).
-    pub fn set_touch(&self, touch: bool) {
-        self.touch.set(touch);
+    /// Says whether look-ups renew the access clock of what they find (OBJECT and CLIENT NO-TOUCH do not); returns
+    /// whether they did before.
+    pub fn set_touch(&self, touch: bool) -> bool {
+        self.touch.replace(touch)
     }
 
     /// Look-ups that found a key, and that found none, since this was last asked.

@@ -4,7 +4,7 @@ use effect::{KeyHash, ListPos};
 
 use crate::engine::Shared;
 use crate::guards::Guards;
-use crate::shard::{Db, DbKey};
+use crate::shard::{Db, DbKey, ShardId};
 use crate::state::State;
 use crate::stop::Place;
 use crate::typed::{hash_mut, list_mut, set_mut, zset_mut};
@@ -65,8 +65,8 @@ fn take_back(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
             );
         }
         Undo::Flush(db, tables) => {
-            for (shard, table) in guards.iter_mut().zip(tables) {
-                shard.set_db(db, table);
+            for (id, (shard, table)) in (0..=u8::MAX).map(ShardId).zip(guards.iter_mut().zip(tables)) {
+                shard.set_db(db, table, id, shared);
             }
         }
         Undo::Swap(a, b) => shared.swap_dbs(a, b),

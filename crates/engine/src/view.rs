@@ -9,7 +9,9 @@ use effect::ListPos;
 
 use crate::state::Site;
 use crate::stop::Stop;
-use crate::value::{FieldRef, HashRef, LexBound, ListRange, ListRef, Member, ScoreBound, SetRef, ZRange, ZSetRef};
+use crate::value::{
+    FieldRef, HashRef, LexBound, ListPositions, ListRange, ListRef, Member, ScoreBound, SetRef, ZRange, ZSetRef,
+};
 
 /// A hash. It has at least one field that has not expired.
 pub struct HashView<'s> {
@@ -238,7 +240,13 @@ impl<'s> ListView<'s> {
         Ok(self.list.range(indexes))
     }
 
-    /// The elements of these indexes as runs of consecutive positions, for a removal.
+    /// The positions of these indexes, in order.
+    pub fn positions(&self, indexes: Range<usize>) -> Result<ListPositions<'s>, Stop> {
+        self.site.check()?;
+        Ok(self.list.positions(indexes))
+    }
+
+    /// The elements of these indexes as runs of consecutive positions.
     pub fn runs(&self, indexes: Range<usize>) -> Result<Vec<(ListPos, u64)>, Stop> {
         self.site.check()?;
         Ok(runs_of(&self.list, indexes))
@@ -248,7 +256,7 @@ impl<'s> ListView<'s> {
 /// The positions of these indexes, consecutive ones of a run drawn together.
 pub(crate) fn runs_of(list: &ListRef<'_>, indexes: Range<usize>) -> Vec<(ListPos, u64)> {
     let mut runs: Vec<(ListPos, u64)> = Vec::new();
-    for position in indexes.map_while(|index| list.position_of(index)) {
+    for position in list.positions(indexes) {
         match runs.last_mut() {
             Some((first, len)) if first.step(*len as i64) == position => *len += 1,
             _ => runs.push((position, 1)),

@@ -1,8 +1,8 @@
 //! What others may know of a client: CLIENT LIST, CLIENT KILL.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use command::Spec;
+use command::table::{self, CommandId};
 use parking_lot::Mutex;
 
 use crate::net::{Peer, PeerAddr};
@@ -39,11 +39,13 @@ pub struct ClientInfo {
     pub commands: AtomicU64,
     /// The wait that it is in, 0 for none.
     pub ticket: AtomicU64,
-    /// Name, library, last command.
+    /// The number of the last command, plus one.
+    last: AtomicU32,
+    /// Name and library.
     pub names: Mutex<Names>,
 }
 
-/// What a client says of itself, and its last command.
+/// What a client says of itself.
 #[derive(Default, Clone)]
 pub struct Names {
     /// CLIENT SETNAME.
@@ -52,8 +54,6 @@ pub struct Names {
     pub lib_name: Vec<u8>,
     /// CLIENT SETINFO LIB-VER.
     pub lib_ver: Vec<u8>,
-    /// The last command.
-    pub last: Option<&'static Spec>,
 }
 
 impl ClientInfo {
@@ -75,8 +75,22 @@ impl ClientInfo {
             no_touch: AtomicBool::new(false),
             commands: AtomicU64::new(0),
             ticket: AtomicU64::new(0),
+            last: AtomicU32::new(0),
             names: Mutex::default(),
         }
+    }
+
+    /// The client runs a command; its own thread says so.
+    #[inline]
+    pub fn note_command(&self, id: CommandId) {
+        self.last.store(id.index() as u32 + 1, Ordering::Relaxed);
+        self.commands.store(self.commands.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The full name of the last command; `NULL` before the first, as Redis prints it.
+    pub fn last_command(&self) -> String {
+        let last = (self.last.load(Ordering::Relaxed) as usize).checked_sub(1);
+        last.and_then(|at| table::ids().nth(at)).map_or_else(|| "NULL".into(), table::full_name)
     }
 
     /// The client's address as Redis prints it.

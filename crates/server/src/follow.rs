@@ -2,20 +2,25 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::config::{Changes, Veto};
+use crate::config::{Changes, Observability, Veto};
 use crate::node::Node;
 use crate::serve::{net_settings, tls_files};
 use crate::settings::{env_of, fsync_of};
+use crate::stats::Stats;
 
 /// Brings the node in line with its configuration, now and whenever that changes.
 pub fn follow_config(node: &Arc<Node>) {
     let settings = node.config.settings();
-    node.stats.set_slow_us(settings.observability.slowlog_slower_than_us);
+    watch_times(&node.stats, &settings.observability);
     let weak: Weak<Node> = Arc::downgrade(node);
     node.config.subscribe(move |changes| match weak.upgrade() {
         Some(node) => apply(&node, changes),
         None => Ok(()),
     });
+}
+
+fn watch_times(stats: &Stats, settings: &Observability) {
+    stats.set_thresholds(settings.slowlog_slower_than_us, settings.latency_threshold_ms);
 }
 
 fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
@@ -30,6 +35,6 @@ fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
     node.engine.set_batch_bytes(usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX));
     node.set_env(env_of(settings));
     node.control.change_settings(|net| *net = net_settings(settings));
-    node.stats.set_slow_us(settings.observability.slowlog_slower_than_us);
+    watch_times(&node.stats, &settings.observability);
     Ok(())
 }

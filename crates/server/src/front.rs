@@ -21,6 +21,7 @@ use crate::limits::SERVE_ROUNDS_MAX;
 use crate::message::Message;
 use crate::net::{App, ClientAddr, ClientSettings, Flow, Now, Outbox, OutputClass, Peer, Turn, Verdict};
 use crate::node::Node;
+use crate::renames::Renames;
 use crate::session::{self, Handler, ReplyMode, Session, Watch, refuse};
 use crate::stats::CommandStats;
 use crate::waiting::Wait;
@@ -43,6 +44,7 @@ impl Room {
     ) -> Flow {
         match self.handlers.get(table::id_of(spec).index()).copied().flatten() {
             Some(handler) => handler(self, session, args, turn),
+            None if spec.name == "command" => crate::admin::commands::all(session, turn),
             None => refuse(session, turn, errors::NOT_IN_TRANSACTION),
         }
     }
@@ -68,6 +70,8 @@ pub struct Front {
     /// When the last command ended: where the next one began.
     mark: Instant,
     scratch: Vec<u8>,
+    /// `rename-command`; it cannot change while the server runs.
+    renames: Option<Renames>,
 }
 
 impl Front {
@@ -82,14 +86,19 @@ impl Front {
         }
         let executor = Executor::new(Arc::clone(&node.engine), env, seed);
         let stats = node.stats.add_thread(table::count());
-        let owed = Position::START;
+        let renames = Renames::new(&node.config.settings().security.renamed_commands);
+        let (owed, mark, scratch) = (Position::START, Instant::now(), Vec::new());
         let room = Room { node, handlers };
-        Self { room, executor, env_version, stats, owed, mark: Instant::now(), scratch: Vec::new() }
+        Self { room, executor, env_version, stats, owed, mark, scratch, renames }
     }
 
     fn dispatch(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let name = args.get(0).unwrap_or_default();
-        let Some((mut spec, mut id)) = table::find_with_id(name) else {
+        let found = match &self.renames {
+            None => table::find_with_id(name),
+            Some(renames) => renames.find(name),
+        };
+        let Some((mut spec, mut id)) = found else {
             break_transaction(session);
             return refuse(session, turn, errors::unknown_command(&args));
         };
@@ -152,6 +161,7 @@ impl Front {
         if session.multi.is_some() && !matches!(spec.name, "exec" | "discard" | "multi" | "quit" | "reset" | "watch") {
             return session::transaction::queue(session, spec, args, turn);
         }
+        session.info.note_command(id);
         let start = self.mark.max(turn.now.mono);
         let errors_before = turn.out.len();
         let flow = match spec.run {
@@ -164,17 +174,24 @@ impl Front {
         let took = self.mark - start;
         let failed = turn.out.get(errors_before) == Some(&b'-');
         self.stats.count(id, took, failed);
-        if took.as_micros() as i64 >= self.room.node.stats.slow_us() {
-            self.slow(session, spec, &args, took, turn);
+        if took.as_micros() as i64 >= self.room.node.stats.notable_us() {
+            self.note_time(session, spec, &args, took, turn);
         }
         flow
     }
 
     #[cold]
-    fn slow(&self, session: &Session, spec: &Spec, args: &Args<'_>, took: Duration, turn: &Turn<'_>) {
-        if !spec.flags.has(Flags::SKIP_MONITOR) && spec.name != "auth" && spec.name != "hello" {
+    fn note_time(&self, session: &Session, spec: &Spec, args: &Args<'_>, took: Duration, turn: &Turn<'_>) {
+        let stats = &self.room.node.stats;
+        let us = took.as_micros() as i64;
+        if us >= stats.spike_us() {
+            let event = if spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
+            stats.latency.lock().add(event, turn.now.unix_ms as i64 / 1000, us as u64 / 1000);
+        }
+        if us >= stats.slow_us() && !spec.flags.has(Flags::SKIP_MONITOR) && spec.name != "auth" && spec.name != "hello"
+        {
             let unix_ms = turn.now.unix_ms as i64;
-            self.room.node.stats.slowlog.lock().add(&self.room.node, session, args, took, unix_ms);
+            stats.slowlog.lock().add(&self.room.node, session, args, took, unix_ms);
         }
     }
 
@@ -352,7 +369,8 @@ impl Front {
 
     /// Runs a command that was held back, if nothing holds it back any more.
     fn release(&mut self, session: &mut Session, turn: &mut Turn<'_>) -> Flow {
-        let Some(args) = session.held.take() else { return Flow::Resume };
+        // Without one the client waits for something else, or for nothing.
+        let Some(args) = session.held.take() else { return Flow::Continue };
         match self.execute(session, args.as_args(), turn) {
             Flow::Continue => Flow::Resume,
             flow => flow,
@@ -415,6 +433,9 @@ impl App for Front {
         let start = turn.out.len();
         session.info.active_ms.store(turn.now.unix_ms as i64, Ordering::Relaxed);
         let flow = self.dispatch(session, args, turn);
+        if turn.out.get(start) == Some(&b'-') {
+            self.room.node.stats.count_error(&turn.out[start + 1..]);
+        }
         match session.reply_mode {
             ReplyMode::On => {}
             ReplyMode::Off => turn.out.truncate(start),
@@ -443,7 +464,10 @@ impl App for Front {
                 self.give_up(session);
                 Flow::Resume
             }
-            Message::Unblock { error } => {
+            Message::Unblock { ticket, .. } if session.wait.as_ref().is_none_or(|(t, _)| t.0 != ticket) => {
+                Flow::Continue
+            }
+            Message::Unblock { error, .. } => {
                 let Some(wait) = self.give_up(session) else { return Flow::Continue };
                 let mut reply = session.reply(turn);
                 match (error, wait.empty_array) {
@@ -463,6 +487,10 @@ impl App for Front {
     fn expired(&mut self, session: &mut Session, turn: &mut Turn<'_>) -> Flow {
         if session.held.is_some() {
             return self.release(session, turn);
+        }
+        if std::mem::take(&mut session.sleeping) {
+            session.reply(turn).ok();
+            return Flow::Resume;
         }
         match self.give_up(session) {
             // Served at the last moment: the reply is in the mail.
@@ -532,5 +560,7 @@ impl App for Front {
         }
     }
 
-    fn tick(&mut self, _: Now) {}
+    fn tick(&mut self, now: Now) {
+        self.room.node.look_around(now);
+    }
 }

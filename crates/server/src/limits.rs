@@ -5,3 +5,18 @@ pub const TRANSACTION_BYTES_MAX: usize = 1 << 30;
 
 /// Keys that changed and wait to be served in one go; more than this means that served clients keep feeding each other.
 pub const SERVE_ROUNDS_MAX: usize = 100_000;
+
+/// Kinds of errors that are counted apart: an error's first word may be a client's text.
+pub const ERROR_KINDS_MAX: usize = 128;
+
+/// Powers of two of a command's durations, from 1 µs on: the last one holds what took longer than 4 s.
+pub const LATENCY_BUCKETS: usize = 24;
+
+/// Spikes of one event that are kept.
+pub const LATENCY_SAMPLES_MAX: usize = 160;
+
+/// Characters that one line of a latency graph may have.
+pub const LATENCY_GRAPH_COLUMNS: usize = 80;
+
+/// Looks at the figures from which rates are made.
+pub const RATE_SAMPLES: usize = 16;

@@ -23,6 +23,8 @@ pub enum Message {
     },
     /// CLIENT UNBLOCK.
     Unblock {
+        /// The wait that is meant; a later one goes on.
+        ticket: u64,
         /// The client gets an error, else what it would get at the end of its patience.
         error: bool,
     },

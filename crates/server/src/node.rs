@@ -1,8 +1,8 @@
 //! What all I/O threads share: the engine, the configuration, clients, subscriptions, waiting clients, figures.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use command::Env;
@@ -12,10 +12,14 @@ use parking_lot::{Mutex, RwLock};
 use crate::broker::Broker;
 use crate::client::ClientInfo;
 use crate::config::Config;
+use crate::memory::{Allocator, AllocatorFigures, Unknown};
 use crate::message::Message;
-use crate::net::{ClientAddr, ClientId, Control};
+use crate::net::{ClientAddr, ClientId, Control, Now};
 use crate::stats::Stats;
 use crate::waiting::Waiting;
+
+/// Time between looks at memory and rates, in ms: a tick of the I/O threads, less what a tick may come early.
+const LOOK_MS: u64 = 90;
 
 /// One server process.
 pub struct Node {
@@ -39,6 +43,8 @@ pub struct Node {
     pub started_ms: i64,
     /// When everything was last made durable as a whole, unix seconds.
     pub last_save_s: AtomicI64,
+    /// Records that the log had then.
+    pub saved_records: AtomicU64,
     clients: RwLock<BTreeMap<ClientId, (ClientAddr, Arc<ClientInfo>)>>,
     env: RwLock<Arc<Env>>,
     env_version: AtomicU64,
@@ -47,6 +53,9 @@ pub struct Node {
     paused: AtomicBool,
     next_ticket: AtomicU64,
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    allocator: OnceLock<Box<dyn Allocator>>,
+    startup_memory: AtomicU64,
+    next_look: AtomicU64,
 }
 
 /// A CLIENT PAUSE in force.
@@ -80,6 +89,7 @@ impl Node {
             started: Instant::now(),
             started_ms,
             last_save_s: AtomicI64::new(started_ms / 1000),
+            saved_records: AtomicU64::new(0),
             clients: RwLock::default(),
             env: RwLock::new(env),
             env_version: AtomicU64::new(0),
@@ -88,6 +98,9 @@ impl Node {
             paused: AtomicBool::new(false),
             next_ticket: AtomicU64::new(1),
             stop: Mutex::new(Some(stop)),
+            allocator: OnceLock::new(),
+            startup_memory: AtomicU64::new(0),
+            next_look: AtomicU64::new(0),
         }
     }
 
@@ -190,6 +203,56 @@ impl Node {
     pub fn set_pause(&self, pause: Option<Pause>) {
         *self.pause.lock() = pause;
         self.paused.store(pause.is_some(), Ordering::Relaxed);
+    }
+
+    /// Wakes clients that a pause holds back.
+    pub fn release_held(&self) {
+        for (addr, _) in self.clients() {
+            // A client that is gone has nothing left to do.
+            let _ = self.control.post().send(&addr, Message::Unpaused, 0);
+        }
+    }
+
+    /// Says which allocator the program uses; only the first call counts.
+    pub fn set_allocator(&self, allocator: Box<dyn Allocator>) {
+        // A second one has nothing to add: a program has one allocator.
+        let _ = self.allocator.set(allocator);
+        let figures = self.look_at_memory();
+        self.startup_memory.store(figures.allocated, Ordering::Relaxed);
+    }
+
+    /// The allocator of the program.
+    pub fn allocator(&self) -> &dyn Allocator {
+        self.allocator.get().map_or(&Unknown, |allocator| &**allocator)
+    }
+
+    /// What the allocator says now; notes the peak and whether `maxmemory` is passed.
+    pub fn look_at_memory(&self) -> AllocatorFigures {
+        let figures = self.allocator().figures();
+        let limit = self.config.settings().maxmemory;
+        self.stats.over_memory.store(limit > 0 && figures.allocated > limit, Ordering::Relaxed);
+        self.stats.peak_memory.fetch_max(figures.allocated, Ordering::Relaxed);
+        self.stats.last_memory.store(figures.allocated, Ordering::Relaxed);
+        figures
+    }
+
+    /// Bytes that were allocated when the data had been loaded; 0 if nobody has said which allocator there is.
+    pub fn startup_memory(&self) -> u64 {
+        self.startup_memory.load(Ordering::Relaxed)
+    }
+
+    /// What is due by time alone, at most once each [`LOOK_MS`]: whichever thread comes first does it for all.
+    pub fn look_around(&self, now: Now) {
+        let due = self.next_look.load(Ordering::Relaxed);
+        // The time at which the next look is due doubles as the right to take this one.
+        let next = now.unix_ms + LOOK_MS;
+        let mine = now.unix_ms >= due || due > next;
+        if !mine || self.next_look.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        self.look_at_memory();
+        let totals = self.control.totals();
+        self.stats.rates.lock().look(now.mono, [totals.commands, totals.input_bytes, totals.output_bytes]);
     }
 
     /// Begins the shutdown of the process; only the first call does.

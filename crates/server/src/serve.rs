@@ -66,7 +66,9 @@ pub fn start(config: Config) -> Result<Running, ServeError> {
         if let Some((config, run_id)) = parts.0.take() {
             let signal = signal.clone();
             // A second request to stop finds the first one waiting.
-            let stop = Box::new(move || drop(signal.try_send(())));
+            let stop = Box::new(move || {
+                let _ = signal.try_send(());
+            });
             parts.1 = Some(Arc::new(Node::new(Arc::clone(&engine), config, control.clone(), run_id, stop)));
         }
         let node = parts.1.clone().expect("the first thread made the node");
@@ -96,7 +98,10 @@ impl Running {
     /// Something that asks for a stop, from any thread.
     pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static + use<> {
         let stop = self.stop.clone();
-        move || drop(stop.try_send(()))
+        move || {
+            // A request to stop that is already waiting is enough.
+            let _ = stop.try_send(());
+        }
     }
 
     /// Serves until somebody asks for a stop; then makes everything durable.

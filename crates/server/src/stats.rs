@@ -1,15 +1,18 @@
 //! Figures: what INFO, SLOWLOG, LATENCY and the metrics show.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use command::table::CommandId;
 use parking_lot::Mutex;
 use resp::Args;
 
+use crate::latency::LatencyLog;
+use crate::limits::{ERROR_KINDS_MAX, LATENCY_BUCKETS};
 use crate::node::Node;
+use crate::rates::Rates;
 use crate::session::Session;
 
 /// Figures of the node.
@@ -22,7 +25,19 @@ pub struct Stats {
     pub monitors: AtomicU64,
     /// The slow log.
     pub slowlog: Mutex<SlowLog>,
+    /// Spikes of latency.
+    pub latency: Mutex<LatencyLog>,
+    /// How much happens per second.
+    pub rates: Mutex<Rates>,
+    /// The most bytes that were allocated at any look.
+    pub peak_memory: AtomicU64,
+    /// Bytes that were allocated at the last look.
+    pub last_memory: AtomicU64,
     slow_us: AtomicI64,
+    spike_us: AtomicI64,
+    notable_us: AtomicI64,
+    errors: Mutex<BTreeMap<Vec<u8>, u64>>,
+    error_replies: AtomicU64,
     threads: Mutex<Vec<Arc<CommandStats>>>,
 }
 
@@ -33,7 +48,15 @@ impl Default for Stats {
             blocked: AtomicU64::new(0),
             monitors: AtomicU64::new(0),
             slowlog: Mutex::default(),
+            latency: Mutex::default(),
+            rates: Mutex::default(),
+            peak_memory: AtomicU64::new(0),
+            last_memory: AtomicU64::new(0),
             slow_us: AtomicI64::new(10_000),
+            spike_us: AtomicI64::new(i64::MAX),
+            notable_us: AtomicI64::new(10_000),
+            errors: Mutex::default(),
+            error_replies: AtomicU64::new(0),
             threads: Mutex::default(),
         }
     }
@@ -61,30 +84,70 @@ impl Stats {
             totals.ns += row.ns.load(Ordering::Relaxed);
             totals.rejected += row.rejected.load(Ordering::Relaxed);
             totals.failed += row.failed.load(Ordering::Relaxed);
+            for (sum, bucket) in totals.buckets.iter_mut().zip(&row.buckets) {
+                *sum += u64::from(bucket.load(Ordering::Relaxed));
+            }
         }
         totals
     }
 
+    /// Counts a reply that was an error; `reply` begins behind the `-`.
+    #[cold]
+    pub fn count_error(&self, reply: &[u8]) {
+        self.error_replies.fetch_add(1, Ordering::Relaxed);
+        let end = reply.iter().position(|b| matches!(b, b' ' | b'\r')).unwrap_or(reply.len());
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(&reply[..end]) {
+            *count += 1;
+        } else if errors.len() < ERROR_KINDS_MAX {
+            errors.insert(reply[..end].to_vec(), 1);
+        }
+    }
+
+    /// Replies that were errors, by their first word.
+    pub fn errors(&self) -> BTreeMap<Vec<u8>, u64> {
+        self.errors.lock().clone()
+    }
+
+    /// Replies that were errors.
+    pub fn error_replies(&self) -> u64 {
+        self.error_replies.load(Ordering::Relaxed)
+    }
+
     /// Sets everything that counts back to zero.
     pub fn reset(&self) {
+        self.errors.lock().clear();
+        self.error_replies.store(0, Ordering::Relaxed);
+        self.peak_memory.store(0, Ordering::Relaxed);
         for thread in self.threads.lock().iter() {
             thread.reset();
         }
     }
 
-    /// Commands that took at least so many µs are slow; -1: none is.
-    pub fn set_slow_us(&self, us: Option<u64>) {
-        let us = us.map_or(-1, |us| i64::try_from(us).unwrap_or(i64::MAX));
-        self.slow_us.store(us, Ordering::Relaxed);
+    /// Commands that took at least `slow_us` are slow, those that took `spike_ms` are spikes; `None` and 0: none is.
+    pub fn set_thresholds(&self, slow_us: Option<u64>, spike_ms: u64) {
+        let us = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
+        let slow = slow_us.map_or(i64::MAX, us);
+        let spike = if spike_ms == 0 { i64::MAX } else { us(spike_ms.saturating_mul(1000)) };
+        self.slow_us.store(slow, Ordering::Relaxed);
+        self.spike_us.store(spike, Ordering::Relaxed);
+        self.notable_us.store(slow.min(spike), Ordering::Relaxed);
     }
 
     /// From how many µs on a command is slow; `i64::MAX` if none is.
-    #[inline]
     pub fn slow_us(&self) -> i64 {
-        match self.slow_us.load(Ordering::Relaxed) {
-            -1 => i64::MAX,
-            us => us,
-        }
+        self.slow_us.load(Ordering::Relaxed)
+    }
+
+    /// From how many µs on a command is a spike of latency; `i64::MAX` if none is.
+    pub fn spike_us(&self) -> i64 {
+        self.spike_us.load(Ordering::Relaxed)
+    }
+
+    /// From how many µs on a command is either.
+    #[inline]
+    pub fn notable_us(&self) -> i64 {
+        self.notable_us.load(Ordering::Relaxed)
     }
 }
 
@@ -99,6 +162,8 @@ pub struct CommandTotals {
     pub rejected: u64,
     /// Times it ran and answered with an error.
     pub failed: u64,
+    /// How often it took up to 1024 ns, twice that, four times, …; the last bucket holds all that took longer.
+    pub buckets: [u64; LATENCY_BUCKETS],
 }
 
 #[derive(Default)]
@@ -107,6 +172,14 @@ struct Row {
     ns: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
+    buckets: [AtomicU32; LATENCY_BUCKETS],
+}
+
+/// The bucket of a duration.
+#[inline]
+fn bucket(ns: u64) -> usize {
+    let above = u64::BITS - (ns.saturating_sub(1) >> 10).leading_zeros();
+    (above as usize).min(LATENCY_BUCKETS - 1)
 }
 
 /// The figures of one I/O thread: it alone writes them.
@@ -132,6 +205,7 @@ impl CommandStats {
             for figure in [&row.calls, &row.ns, &row.rejected, &row.failed] {
                 figure.store(0, Ordering::Relaxed);
             }
+            row.buckets.iter().for_each(|bucket| bucket.store(0, Ordering::Relaxed));
         }
         self.hits.store(0, Ordering::Relaxed);
         self.misses.store(0, Ordering::Relaxed);
@@ -142,7 +216,10 @@ impl CommandStats {
     pub fn count(&self, id: CommandId, took: Duration, failed: bool) {
         let row = &self.rows[id.index()];
         add(&row.calls, 1);
-        add(&row.ns, took.as_nanos() as u64);
+        let ns = took.as_nanos() as u64;
+        add(&row.ns, ns);
+        let bucket = &row.buckets[bucket(ns)];
+        bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         if failed {
             add(&row.failed, 1);
         }
@@ -163,12 +240,6 @@ impl CommandStats {
     /// Commands that ran.
     pub fn calls(&self) -> u64 {
         self.rows.iter().map(|row| row.calls.load(Ordering::Relaxed)).sum()
-    }
-
-    /// Replies that were errors.
-    pub fn errors(&self) -> u64 {
-        let of = |row: &Row| row.failed.load(Ordering::Relaxed) + row.rejected.load(Ordering::Relaxed);
-        self.rows.iter().map(of).sum()
     }
 
     /// Look-ups that found a key.
@@ -235,5 +306,19 @@ impl SlowLog {
         });
         self.next_id += 1;
         self.entries.truncate(usize::try_from(config.observability.slowlog_max_len).unwrap_or(usize::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_what_is_not_longer_than_its_bound() {
+        for ns in [0, 1, 1023, 1024, 1025, 2048, 2049, 1 << 20, (1 << 20) + 1, u64::MAX] {
+            let at = bucket(ns);
+            assert!(at == LATENCY_BUCKETS - 1 || ns <= 1024 << at, "{ns} is beyond bucket {at}");
+            assert!(at == 0 || ns > 1024 << (at - 1), "{ns} belongs before bucket {at}");
+        }
     }
 }

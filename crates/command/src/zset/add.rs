@@ -5,6 +5,7 @@ use engine::Stop;
 use smallvec::SmallVec;
 
 use super::seen::Seen;
+use super::unsigned_zero;
 use crate::cx::Cx;
 use crate::errors;
 use crate::parse;
@@ -156,9 +157,10 @@ fn change(cx: &mut Cx<'_, '_>, rules: Rules, first: usize, scores: &[f64]) -> Re
         };
         tally.score = Some(score);
         seen.note(member, score);
+        let to = unsigned_zero(score);
         let value = match rules.increment {
-            true => ItemValue::ScoreDelta { from: old.unwrap_or(0.0), to: score },
-            false => ItemValue::Score(score),
+            true => ItemValue::ScoreDelta { from: old.unwrap_or(0.0), to },
+            false => ItemValue::Score(to),
         };
         items.push(Item { id: member, value });
     }

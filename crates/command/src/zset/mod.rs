@@ -50,3 +50,10 @@ fn reply_members<'s>(reply: &mut Reply<'_>, members: impl ExactSizeIterator<Item
         }
     }
 }
+
+/// The score as it is kept.
+///
+/// DIFFERENCE: Redis forgets the sign of zero in small sorted sets and keeps it in large ones; here it is never kept.
+fn unsigned_zero(score: f64) -> f64 {
+    score + 0.0
+}

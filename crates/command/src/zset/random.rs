@@ -29,7 +29,7 @@ pub(super) fn zrandmember(cx: &mut Cx<'_, '_>) -> Outcome {
         _ => return Err(errors::SYNTAX),
     };
     if scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err(errors::COUNT_OUT_OF_RANGE);
+        return Err(errors::OUT_OF_RANGE);
     }
     let Some(zset) = cx.state.zset(cx.arg(1))? else {
         cx.reply.array(0);
@@ -38,7 +38,7 @@ pub(super) fn zrandmember(cx: &mut Cx<'_, '_>) -> Outcome {
     let len = zset.len()?;
     let Ok(count) = usize::try_from(count) else {
         if count.unsigned_abs() > REPEATED_MAX {
-            return Err(errors::COUNT_OUT_OF_RANGE);
+            return Err(errors::OUT_OF_RANGE);
         }
         let ranks: Vec<usize> = (0..count.unsigned_abs()).map(|_| draw(cx.random, len)).collect();
         return at_ranks(cx.reply.reborrow(), &zset, &ranks, scores);

@@ -3,6 +3,8 @@
 use effect::{Deadline, FoldedWriter, Kind, Op};
 use engine::{Emitter, State, Stop};
 
+use super::unsigned_zero;
+
 /// Makes `dest` the sorted set of these members, whatever it was; without members it goes.
 pub(super) fn store<'m>(
     state: &State<'_>,
@@ -20,7 +22,7 @@ pub(super) fn store<'m>(
     // Positions of lists alone depend on the home.
     let (mut folded, home) = (Vec::new(), 0);
     let mut writer = FoldedWriter::collection(&mut folded, Kind::ZSet, home, members.len());
-    members.for_each(|(member, score)| writer.scored(member, score));
+    members.for_each(|(member, score)| writer.scored(member, unsigned_zero(score)));
     out.emit(dest, !present, Op::Replace { value: engine::unfold(home, &folded), deadline: Deadline::Clear });
     Ok(())
 }

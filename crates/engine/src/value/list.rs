@@ -171,6 +171,16 @@ impl<'a> ListRef<'a> {
         }
     }
 
+    /// The positions of these indexes; indexes beyond the end are ignored.
+    pub fn positions(&self, indexes: Range<usize>) -> ListPositions<'a> {
+        let end = indexes.end.min(self.len());
+        let part = match *self {
+            Self::Packed(list) => Part::Packed(list.runs().0),
+            Self::Big(list) => Part::Big { list, chunk: None },
+        };
+        ListPositions { indexes: indexes.start.min(end)..end, part }
+    }
+
     /// All elements from the head.
     pub fn iter(&self) -> ListRange<'a> {
         self.range(0..self.len())
@@ -247,6 +257,47 @@ impl DoubleEndedIterator for ListRange<'_> {
 }
 
 impl ExactSizeIterator for ListRange<'_> {}
+
+/// Positions of consecutive indexes.
+pub struct ListPositions<'a> {
+    indexes: Range<usize>,
+    part: Part<'a>,
+}
+
+/// Where the positions of neighbours are looked up without a search for each.
+enum Part<'a> {
+    Packed(Runs),
+    Big { list: &'a BigList, chunk: Option<(&'a Chunk, usize)> },
+}
+
+impl Iterator for ListPositions<'_> {
+    type Item = ListPos;
+
+    fn next(&mut self) -> Option<ListPos> {
+        let index = self.indexes.next()?;
+        match &mut self.part {
+            Part::Packed(runs) => Some(runs.get(index)),
+            Part::Big { list, chunk } => {
+                let here = chunk.filter(|(chunk, start)| index - start < chunk.len());
+                let (here, start) = here.or_else(|| list.tree.leaf_at(index))?;
+                *chunk = Some((here, start));
+                Some(here.runs().get(index - start))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indexes.size_hint()
+    }
+
+    /// Skips without looking at what is skipped.
+    fn nth(&mut self, n: usize) -> Option<ListPos> {
+        self.indexes.start = self.indexes.start.saturating_add(n).min(self.indexes.end);
+        self.next()
+    }
+}
+
+impl ExactSizeIterator for ListPositions<'_> {}
 
 /// A list to change; it becomes big when it passes the limits.
 pub struct ListMut<'a> {

@@ -32,7 +32,7 @@ pub use effect::{HashSeed, Kind};
 pub use entry::{Big, Encoding, Entry};
 pub use hash::{BigHash, FieldRef, HashMut, HashRef, PackedHash};
 pub use limits::Limits;
-pub use list::{BigList, ListMut, ListRange, ListRef, PackedList};
+pub use list::{BigList, ListMut, ListPositions, ListRange, ListRef, PackedList};
 pub use remains::Remains;
 pub use set::{BigSet, Member, PackedSet, SetMut, SetRef};
 pub use table::{Batches, Table};

@@ -1,6 +1,18 @@
 //! Commands that concern the server: configuration, figures, clients, internals.
 
+mod client;
+mod client_filter;
+mod client_line;
+pub(crate) mod commands;
+mod commands_doc;
+mod debug;
+mod info;
+mod info_sections;
+mod latency;
+mod memory;
+mod percentile;
 mod server;
+mod slowlog;
 
 use command::{Spec, table};
 use resp::Args;
@@ -9,7 +21,19 @@ use crate::config::Settings;
 use crate::node::Node;
 use crate::session::{Handler, Session};
 
-pub use server::HANDLERS;
+pub use commands_doc::render_markdown;
+
+/// The handlers of all families of this room.
+pub const FAMILIES: &[Handlers] = &[
+    server::HANDLERS,
+    client::HANDLERS,
+    info::HANDLERS,
+    commands::HANDLERS,
+    slowlog::HANDLERS,
+    latency::HANDLERS,
+    memory::HANDLERS,
+    debug::HANDLERS,
+];
 
 /// The Redis version whose behaviour is offered: clients choose features by it.
 pub const REDIS_VERSION: &str = "8.0.0";

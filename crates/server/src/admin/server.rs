@@ -49,8 +49,10 @@ fn lastsave(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn
 /// Makes everything durable that has been logged.
 fn make_durable(room: &Room) -> Result<(), String> {
     let log = room.node.engine.log();
+    let records = log.stats().records;
     log.sync().map_err(|error| format!("ERR the log could not be made durable: {error}"))?;
     room.node.last_save_s.store(room.node.engine.now_ms() / 1000, Ordering::Relaxed);
+    room.node.saved_records.store(records, Ordering::Relaxed);
     Ok(())
 }
 
@@ -191,5 +193,6 @@ fn config_rewrite(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mu
 
 fn config_resetstat(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     room.node.stats.reset();
+    room.node.look_at_memory();
     ok(session, turn)
 }

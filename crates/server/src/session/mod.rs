@@ -26,7 +26,8 @@ pub type Handler = fn(&mut Room, &mut Session, Args<'_>, &mut Turn<'_>) -> Flow;
 
 /// Every handler by the full name of its command.
 pub fn handlers() -> impl Iterator<Item = &'static (&'static str, Handler)> {
-    [connection::HANDLERS, pubsub::HANDLERS, transaction::HANDLERS, crate::admin::HANDLERS].into_iter().flatten()
+    let own: [crate::admin::Handlers; 3] = [connection::HANDLERS, pubsub::HANDLERS, transaction::HANDLERS];
+    own.into_iter().chain(crate::admin::FAMILIES.iter().copied()).flatten()
 }
 
 /// Whether replies are sent: CLIENT REPLY.
@@ -64,6 +65,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// The wait that it is in.
     pub wait: Option<(Ticket, WaitCell)>,
+    /// It sleeps for DEBUG SLEEP, and gets its reply when it wakes.
+    pub sleeping: bool,
     /// A command that CLIENT PAUSE holds back.
     pub held: Option<OwnedArgs>,
     /// It sees every command.
@@ -97,6 +100,7 @@ impl Session {
             patterns: HashSet::new(),
             reply_mode: ReplyMode::On,
             wait: None,
+            sleeping: false,
             held: None,
             monitor: false,
             last_write: wal::Position::START,

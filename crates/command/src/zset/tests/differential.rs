@@ -104,7 +104,8 @@ fn commands_that_may_wait_answer_as_redis_does_where_there_is_something() {
         if let Some(words) = next.take() {
             return words;
         }
-        let timeout = g.word(&["0", "0.5", "10", "-1", "abc", "", "1e400", "inf", "-0.0001", "9e15", "1e17"]);
+        // Timeouts that are too large are negative to 7.0.
+        let timeout = g.word(&["0", "0.5", "10", "-1", "abc", "", "-0.0001", "9e15", "1 "]);
         let key = g.word(&["a", "b"]);
         next = Some(match g.below(6) {
             0 => words!["BZPOPMIN", "absent", key, timeout],

@@ -205,7 +205,7 @@ fn command(g: &mut Gen) -> Words {
             _ => words!["ZRANDMEMBER", key(g), g.between(-20, 20).to_string(), g.word(&["WITHSCORES", "nonsense"])],
         },
         33 => {
-            let mut out = words!["ZSCAN", key(g), g.word(&["0", "0", "0", "-", "x", "", " 1"])];
+            let mut out = words!["ZSCAN", key(g), g.word(&["0", "0", "0", "-", "x", " 1"])];
             if g.one_in(10) {
                 out.extend(words![g.option("COUNT"), g.count()]);
             }

@@ -106,6 +106,8 @@ impl Pair {
         assert!(list.iter().rev().eq(self.model.values().rev().map(|value| &value[..])));
         let third = list.len() / 3;
         assert!(list.range(third..2 * third).eq(self.model.values().skip(third).take(third).map(|value| &value[..])));
+        assert!(list.positions(third..2 * third).eq(self.model.keys().skip(third).take(third).cloned()));
+        assert_eq!(list.positions(0..usize::MAX).nth(third), self.model.keys().nth(third).cloned());
         assert_eq!(list.first().as_ref(), self.model.keys().next());
         assert_eq!(list.last().as_ref(), self.model.keys().next_back());
         for (index, (pos, value)) in self.model.iter().enumerate().step_by(5) {

@@ -1,0 +1,4 @@
+//! The family against itself (what was logged is what was there) and against a real Redis.
+
+mod behaviour;
+mod random;

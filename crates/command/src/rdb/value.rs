@@ -1,0 +1,128 @@
+//! A value on its way from a payload into the state.
+
+use std::collections::HashSet;
+
+use effect::{FoldedWriter, Kind, ListPos, Origin};
+
+use super::read::Corrupt;
+
+/// Bytes that an element costs beside its own: where it ends, and a score or deadline.
+const ELEMENT_BYTES: usize = size_of::<usize>() + size_of::<Option<i64>>();
+
+/// A whole value: its byte strings one behind the other, with their ends.
+pub(crate) struct Value {
+    kind: Kind,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Of a sorted set's members.
+    scores: Vec<f64>,
+    /// Of a hash's fields, in unix ms, if any has one.
+    deadlines: Vec<Option<i64>>,
+    /// Bytes that may still be added.
+    budget: usize,
+}
+
+impl Value {
+    pub(super) fn new(kind: Kind, budget: usize) -> Self {
+        Self { kind, bytes: Vec::new(), ends: Vec::new(), scores: Vec::new(), deadlines: Vec::new(), budget }
+    }
+
+    /// The type.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Adds a byte string: the string itself, an element, a member, or fields and values in turn.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        self.budget = self.budget.checked_sub(bytes.len().saturating_add(ELEMENT_BYTES)).ok_or(Corrupt)?;
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push(self.bytes.len());
+        Ok(())
+    }
+
+    /// Gives the member that was pushed last a score.
+    pub(super) fn score(&mut self, score: f64) -> Result<(), Corrupt> {
+        if score.is_nan() {
+            return Err(Corrupt);
+        }
+        self.scores.push(score);
+        Ok(())
+    }
+
+    /// Gives the field that was pushed last a deadline, or none.
+    pub(super) fn deadline(&mut self, deadline: Option<i64>) {
+        self.deadlines.push(deadline);
+    }
+
+    /// The value if it is whole: not an empty collection, no member twice, every field with its value.
+    pub(super) fn checked(self) -> Result<Self, Corrupt> {
+        let per_element = if self.kind == Kind::Hash { 2 } else { 1 };
+        let elements = self.ends.len() / per_element;
+        let whole = match self.kind {
+            Kind::String => self.ends.len() == 1,
+            Kind::List | Kind::Set => elements > 0,
+            Kind::Hash => {
+                elements > 0 && self.ends.len().is_multiple_of(2) && [0, elements].contains(&self.deadlines.len())
+            }
+            Kind::ZSet => elements > 0 && self.scores.len() == elements,
+        };
+        let unique = match self.kind {
+            Kind::String | Kind::List => true,
+            Kind::Set | Kind::Hash | Kind::ZSet => {
+                let mut names = HashSet::with_capacity(elements);
+                self.parts().step_by(per_element).all(|name| names.insert(name))
+            }
+        };
+        if whole && unique { Ok(self) } else { Err(Corrupt) }
+    }
+
+    /// The byte strings in order.
+    fn parts(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|i| {
+            let start = if i == 0 { 0 } else { self.ends[i - 1] };
+            &self.bytes[start..self.ends[i]]
+        })
+    }
+
+    /// Appends the value in the form that effects carry; `origin` owns the positions of a list. False, and nothing is
+    /// appended, if it is a hash all of whose fields have expired at `now_ms`.
+    pub(crate) fn fold(&self, origin: Origin, now_ms: i64, out: &mut Vec<u8>) -> bool {
+        let count = self.ends.len();
+        match self.kind {
+            Kind::String => FoldedWriter::string(out, &self.bytes),
+            Kind::List => {
+                let mut writer = FoldedWriter::collection(out, Kind::List, origin.0, 1);
+                writer.run(&ListPos::new(0, origin.0, 0), self.parts());
+            }
+            Kind::Set => {
+                let mut writer = FoldedWriter::collection(out, Kind::Set, origin.0, count);
+                self.parts().for_each(|member| writer.member(member));
+            }
+            Kind::ZSet => {
+                let mut writer = FoldedWriter::collection(out, Kind::ZSet, origin.0, count);
+                self.parts().zip(&self.scores).for_each(|(member, score)| writer.scored(member, *score));
+            }
+            Kind::Hash => return self.fold_hash(origin, now_ms, out),
+        }
+        true
+    }
+
+    fn fold_hash(&self, origin: Origin, now_ms: i64, out: &mut Vec<u8>) -> bool {
+        let deadline = |i: usize| self.deadlines.get(i).copied().flatten();
+        let lives = |i: usize| deadline(i).is_none_or(|at| at > now_ms);
+        let fields = self.ends.len() / 2;
+        let living = (0..fields).filter(|i| lives(*i)).count();
+        if living == 0 {
+            return false;
+        }
+        let mut writer = FoldedWriter::collection(out, Kind::Hash, origin.0, living);
+        let mut parts = self.parts();
+        for i in 0..fields {
+            let (Some(field), Some(value)) = (parts.next(), parts.next()) else { break };
+            if lives(i) {
+                writer.field(field, value, deadline(i));
+            }
+        }
+        true
+    }
+}

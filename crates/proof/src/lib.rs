@@ -1,0 +1,30 @@
+//! Proofs from outside. Everything here speaks RESP to a running server, as a stranger would: nothing is shared with the
+//! server's crates, so that no mistake can be made twice in the same way (only `fuzz` links their decoders, to break them).
+//!
+//! ```text
+//!   server ── starts and kills servers        diff ──── same random commands to two servers
+//!   conn ──── a pipelined connection          golden ── transcripts of what the oracle does not know
+//!   resp ──── replies, parsed                 crash ─── kill -9, restart, compare with a model
+//!                                             crowd ─── thousands of clients, some of them hostile
+//!   proxy ─── plants bugs on the wire         bench ─── side by side with redis-server
+//!   fuzz ───── mutated bytes into decoders and sockets
+//!   selftest  shows that each harness catches a planted bug
+//! ```
+//!
+//! What it is not: unit tests (those live beside the code) and anything that ships.
+//!
+//! Read first: [`resp::Value`], [`server::Server`], [`diff::Options`].
+#![allow(clippy::print_stdout, reason = "these are command-line tools: their report is their output")]
+
+pub mod bench;
+pub mod conn;
+pub mod crash;
+pub mod crowd;
+pub mod diff;
+pub mod fuzz;
+pub mod golden;
+pub mod proxy;
+pub mod resp;
+pub mod rng;
+pub mod selftest;
+pub mod server;

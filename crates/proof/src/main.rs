@@ -1,0 +1,156 @@
+//! `cargo run -p proof -- …`: the harnesses on the command line. `cargo xtask` is the door for everyday use.
+#![allow(clippy::print_stdout, reason = "this is a command-line tool")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use proof::server::{Fsync, Program, Server};
+use proof::{bench, crash, crowd, diff, fuzz, golden, selftest};
+
+#[derive(Parser)]
+#[command(about = "Proofs from outside, against a running server")]
+struct Cli {
+    /// The server under test, as a command line; `redis-server …` gets Redis' flags.
+    #[arg(long, global = true, env = "SUT", default_value = "target/debug/anabranch serve")]
+    sut: String,
+    /// The oracle.
+    #[arg(long, global = true, env = "ORACLE", default_value = "redis-server")]
+    oracle: String,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The same random commands to both servers.
+    Diff {
+        /// How many.
+        #[arg(long, default_value_t = 300_000)]
+        commands: usize,
+        /// Where the stream starts.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Stop after so many different mismatches.
+        #[arg(long, default_value_t = 1)]
+        failures: usize,
+        /// Only commands whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+        /// Do not look for a smaller reproduction.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// kill -9 in a loop.
+    Crash {
+        /// How many kills.
+        #[arg(long, default_value_t = 20)]
+        cycles: usize,
+        /// Where the random choices start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The policy under test.
+        #[arg(long, value_enum, default_value_t = Fsync::Always)]
+        appendfsync: Fsync,
+        /// Under everysec, how long an acknowledged write may be lost.
+        #[arg(long, default_value_t = 1000)]
+        window_ms: u64,
+        /// Plant a bug: cut so many bytes off the log after each kill.
+        #[arg(long)]
+        truncate: Option<u64>,
+    },
+    /// The golden transcripts.
+    Golden {
+        /// Their folder.
+        #[arg(long, default_value = "tests/golden")]
+        folder: PathBuf,
+        /// Only files whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Thousands of connections, some of them hostile.
+    Crowd {
+        /// Connections that only wait.
+        #[arg(long, default_value_t = 10_000)]
+        idle: usize,
+        /// Connections that work.
+        #[arg(long, default_value_t = 1_000)]
+        active: usize,
+        /// Commands of each.
+        #[arg(long, default_value_t = 40)]
+        commands: usize,
+    },
+    /// Mutated bytes into every decoder.
+    Fuzz {
+        /// How long, for each target.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Where the random stream starts.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Only targets whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Show that the harnesses catch planted bugs, on the oracle alone.
+    Selftest,
+    /// Start the server under test, run a program with its port in $PORT, stop it.
+    With {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, required = true)]
+        program: Vec<String>,
+    },
+    /// Side by side with the oracle.
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            println!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    let cli = Cli::parse();
+    let (sut, oracle) = (Program::parse(&cli.sut)?, Program::parse(&cli.oracle)?);
+    match cli.what {
+        What::Diff { commands, seed, failures, only, raw } => {
+            diff::run(&sut, &oracle, &diff::Options { commands, seed, failures, only, minimise: !raw })
+        }
+        What::Crash { cycles, seed, appendfsync, window_ms, truncate } => {
+            let options = crash::Options {
+                cycles,
+                seed,
+                fsync: appendfsync,
+                window: Duration::from_millis(window_ms),
+                sabotage: truncate.map(crash::Sabotage::Truncate),
+            };
+            crash::run(&sut, &options)
+        }
+        What::Golden { folder, only } => {
+            let dir = tempfile::tempdir()?;
+            let server = Server::start(&sut, dir.path(), Some(Fsync::No))?;
+            golden::run(&folder, server.port(), only.as_deref())
+        }
+        What::Crowd { idle, active, commands } => crowd::run(&sut, &crowd::Options { idle, active, commands }),
+        What::Fuzz { seconds, seed, only } => fuzz::run(&sut, &fuzz::Options { seconds, seed, only }),
+        What::Selftest => selftest::run(&oracle),
+        What::With { program } => with_server(&sut, &program),
+        What::Bench(options) => bench::run(&sut, &oracle, &options),
+    }
+}
+
+fn with_server(sut: &Program, program: &[String]) -> Result<bool> {
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(sut, dir.path(), Some(Fsync::Everysec))?;
+    let status =
+        std::process::Command::new(&program[0]).args(&program[1..]).env("PORT", server.port().to_string()).status()?;
+    Ok(status.success())
+}

@@ -1,0 +1,67 @@
+//! Shows that the harnesses catch what they are for: each runs against a real Redis with a bug planted, and must report it;
+//! and without the bug, and must not.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::crash::{self, Sabotage};
+use crate::diff;
+use crate::golden::Transcript;
+use crate::proxy::{self, Bug};
+use crate::server::{Fsync, Program, Server};
+
+/// Runs all of them.
+pub fn run(oracle: &Program) -> Result<bool> {
+    differential(oracle)?;
+    crashes(oracle)?;
+    transcripts(oracle)?;
+    println!("selftest: every planted bug was caught");
+    Ok(true)
+}
+
+fn differential(oracle: &Program) -> Result<()> {
+    let (dir_a, dir_b) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let oracle = oracle.with(&["--hz", "500"]);
+    let (a, b) = (Server::start(&oracle, dir_a.path(), None)?, Server::start(&oracle, dir_b.path(), None)?);
+    let options = diff::Options { commands: 20_000, seed: 1, failures: 1, only: None, minimise: false };
+    let honest = diff::run_between(a.port(), b.port(), &options)?;
+    ensure!(honest.failures.is_empty(), "two honest servers differ");
+    for (bug, what) in [
+        (Bug::WrongInteger(500), "an integer reply off by one"),
+        (Bug::WrongValue(5), "a SET that stores another value"),
+    ] {
+        let lying = proxy::start(a.port(), bug)?;
+        let found = diff::run_between(lying, b.port(), &options)?;
+        ensure!(!found.failures.is_empty(), "the differential test did not notice {what}");
+        println!("selftest: the differential test caught {what}");
+    }
+    Ok(())
+}
+
+fn crashes(oracle: &Program) -> Result<()> {
+    let honest =
+        crash::Options { cycles: 4, seed: 1, fsync: Fsync::Always, window: Duration::from_secs(1), sabotage: None };
+    let outcome = crash::cycles(oracle, &honest)?;
+    ensure!(outcome.failure.is_none(), "an honest server failed the crash loop: {:?}", outcome.failure);
+    for (sabotage, what) in [
+        (Sabotage::Truncate(3000), "the end of the log missing after a kill under `always`"),
+        (Sabotage::HalfBatch, "half of a batch undone"),
+    ] {
+        let outcome = crash::cycles(oracle, &crash::Options { cycles: 6, sabotage: Some(sabotage), ..honest.clone() })?;
+        let Some(failure) = outcome.failure else { anyhow::bail!("the crash loop did not notice {what}") };
+        println!("selftest: the crash loop caught {what}: {failure:.180}");
+    }
+    Ok(())
+}
+
+fn transcripts(oracle: &Program) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(oracle, dir.path(), None)?;
+    let right = "== right\n> SET k v\n< +OK\n1> BLPOP l 0\nblocked 1\n> RPUSH l a\n< :1\n1< [\"l\", \"a\"]\n";
+    let wrong = "== wrong\n> SET k v\n< +OK\n> GET k\n< \"w\"\n";
+    let outcome = Transcript::parse("selftest", &format!("{right}{wrong}"))?.play(server.port())?;
+    ensure!(outcome.passed == 1 && outcome.failures.len() == 1, "a transcript was misjudged: {outcome:?}");
+    println!("selftest: a wrong reply in a transcript was caught");
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! Servers under test: started on a free loopback port with a data folder, waited for, killed by their own process id.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::conn::Conn;
+use crate::resp::Value;
+
+/// The first port that is tried; the next 900 follow.
+const FIRST_PORT: u16 = 22_000;
+const PORTS: u16 = 900;
+
+/// A server that is not ready by then is given up.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+/// When a write is made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fsync {
+    /// Before the reply.
+    Always,
+    /// Once a second.
+    Everysec,
+    /// When the kernel likes.
+    No,
+}
+
+impl Fsync {
+    /// The word of the directive `appendfsync`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Fsync::Always => "always",
+            Fsync::Everysec => "everysec",
+            Fsync::No => "no",
+        }
+    }
+}
+
+/// How to start a kind of server.
+#[derive(Clone, Debug)]
+pub struct Program {
+    words: Vec<String>,
+    cpu: Option<usize>,
+}
+
+impl Program {
+    /// From a command line: `redis-server …` gets Redis' flags, anything else those of `anabranch serve`.
+    pub fn parse(line: &str) -> Result<Program> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        if words.is_empty() {
+            bail!("an empty command line starts no server");
+        }
+        Ok(Program { words, cpu: None })
+    }
+
+    /// The program with further flags.
+    pub fn with(&self, flags: &[&str]) -> Program {
+        let mut more = self.clone();
+        more.words.extend(flags.iter().map(|&f| f.to_owned()));
+        more
+    }
+
+    /// The program, bound to one core.
+    pub fn on_cpu(&self, cpu: usize) -> Program {
+        Program { cpu: Some(cpu), ..self.clone() }
+    }
+
+    /// True for redis-server (and valkey-server).
+    pub fn is_redis(&self) -> bool {
+        let name = Path::new(&self.words[0]).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        name.ends_with("-server")
+    }
+
+    /// The command line without the machine's paths, for reports.
+    pub fn display(&self) -> String {
+        let name = Path::new(&self.words[0]).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        std::iter::once(name.as_str()).chain(self.words[1..].iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+    }
+
+    fn command(&self, port: u16, dir: &Path, fsync: Option<Fsync>) -> Command {
+        let mut command = match self.cpu {
+            Some(cpu) => {
+                let mut taskset = Command::new("taskset");
+                taskset.args(["-c", &cpu.to_string(), &self.words[0]]);
+                taskset
+            }
+            None => Command::new(&self.words[0]),
+        };
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(dir);
+        if self.is_redis() {
+            command.args(["--save", "", "--enable-debug-command", "yes"]);
+            command.args(["--appendonly", if fsync.is_some() { "yes" } else { "no" }]);
+        }
+        if let Some(fsync) = fsync {
+            command.args(["--appendfsync", fsync.word()]);
+        }
+        // The subcommand comes first where there is one, so the words after the program go before all flags.
+        let flags: Vec<_> = command.get_args().map(|a| a.to_owned()).collect();
+        let mut whole = Command::new(command.get_program());
+        let skip = if self.cpu.is_some() { 3 } else { 0 };
+        whole.args(&flags[..skip]);
+        if self.is_redis() {
+            whole.args(&flags[skip..]).args(&self.words[1..]);
+        } else {
+            whole.args(&self.words[1..]).args(&flags[skip..]);
+        }
+        whole
+    }
+}
+
+/// A running server. Dropping it kills it.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    port: u16,
+    dir: PathBuf,
+}
+
+/// A port of ours that nobody listens on.
+pub fn free_port() -> Result<u16> {
+    for _ in 0..PORTS {
+        let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed).wrapping_add((std::process::id() % 997) as u16);
+        let port = FIRST_PORT + step % PORTS;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port from {FIRST_PORT} on")
+}
+
+impl Server {
+    /// Starts `program` on a free port with its data in `dir` and waits until it answers PING.
+    /// `fsync` is the log's policy; `None` asks Redis for no log at all (ours always has one).
+    pub fn start(program: &Program, dir: &Path, fsync: Option<Fsync>) -> Result<Server> {
+        let port = free_port()?;
+        let log = File::options().create(true).append(true).open(dir.join("server.out"))?;
+        let child = program
+            .command(port, dir, fsync)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        let mut server = Server { child, port, dir: dir.to_owned() };
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended while starting ({status}); it said:\n{}", self.tail());
+            }
+            if let Ok(mut conn) = Conn::open(self.port)
+                && matches!(conn.call(&["PING"]), Ok(Value::Simple(b)) if b == b"PONG")
+            {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the server was not ready after {START_PATIENCE:?}; it said:\n{}", self.tail());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The end of what the server printed.
+    pub fn tail(&self) -> String {
+        let text = std::fs::read(self.dir.join("server.out")).unwrap_or_default();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(3000)..]).into_owned()
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process id. With a core binding this is the server itself: taskset replaces itself.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A new connection.
+    pub fn open(&self) -> Result<Conn> {
+        Conn::open(self.port)
+    }
+
+    /// True while the process lives.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// kill -9, and waits for the end.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, the polite way, and waits for the end.
+    pub fn stop(mut self) -> Result<()> {
+        #[expect(unsafe_code, reason = "the standard library can only send SIGKILL")]
+        // SAFETY: kill(2) touches no memory, and the child has not been waited for, so the id is still its own.
+        let sent = unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
+        if sent != 0 {
+            bail!("SIGTERM could not be sent: {}", std::io::Error::last_os_error());
+        }
+        let deadline = Instant::now() + START_PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("the server did not end within {START_PATIENCE:?} of SIGTERM; it said:\n{}", self.tail());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error here means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,189 @@
+//! Which clients are meant: the filters of CLIENT LIST and CLIENT KILL.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use command::{errors, parse};
+use resp::Args;
+
+use super::client_line::flags_of;
+use crate::client::ClientInfo;
+use crate::net::{ClientAddr, ClientId, PeerAddr};
+
+/// A client as others see it.
+pub type Known = (ClientAddr, Arc<ClientInfo>);
+
+/// What CLIENT LIST and CLIENT KILL call the kinds of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientType {
+    /// It listens to nothing.
+    Normal,
+    /// A server that we follow: there is none.
+    Master,
+    /// A server that follows us: there is none.
+    Replica,
+    /// It listens to channels or patterns.
+    PubSub,
+}
+
+impl ClientType {
+    fn parse(text: &[u8]) -> Result<Self, Vec<u8>> {
+        let known = [
+            ("normal", Self::Normal),
+            ("master", Self::Master),
+            ("replica", Self::Replica),
+            ("slave", Self::Replica),
+            ("pubsub", Self::PubSub),
+        ];
+        let found = known.iter().find(|(name, _)| parse::is(text, name)).map(|(_, kind)| *kind);
+        found.ok_or_else(|| [b"ERR Unknown client type '", text, b"'"].concat())
+    }
+
+    fn of(info: &ClientInfo) -> Self {
+        let listens = info.channels.load(Ordering::Relaxed) + info.patterns.load(Ordering::Relaxed) > 0;
+        if listens { Self::PubSub } else { Self::Normal }
+    }
+}
+
+/// One condition.
+#[derive(Debug, PartialEq, Eq)]
+enum Test {
+    Ids(Vec<u64>),
+    Type(ClientType),
+    User(Vec<u8>),
+    Addr(Vec<u8>),
+    Laddr(Vec<u8>),
+    Ip(Vec<u8>),
+    Name(Vec<u8>),
+    LibName(Vec<u8>),
+    LibVer(Vec<u8>),
+    Flags(Vec<u8>),
+    Db(i64),
+    MaxAge(i64),
+    Idle(i64),
+}
+
+/// Conditions that all must hold; `true` means that one is turned round.
+#[derive(Debug, Default)]
+pub struct Filter {
+    tests: Vec<(bool, Test)>,
+    /// SKIPME, if it was said.
+    pub skip_me: Option<bool>,
+}
+
+/// Where matching happens: the moment, and how addresses of the unix socket are written.
+pub struct Scene<'a> {
+    /// Unix ms.
+    pub now_ms: i64,
+    /// The path of the unix socket.
+    pub unix_path: &'a str,
+}
+
+impl Filter {
+    /// Reads `option value` pairs; ID takes several values.
+    pub fn parse(args: Args<'_>) -> Result<Self, Vec<u8>> {
+        let mut filter = Self::default();
+        let mut rest = args;
+        while let Some(option) = rest.get(0) {
+            let Some(value) = rest.get(1) else { return Err(errors::SYNTAX_TEXT.into()) };
+            let lower = option.to_ascii_lowercase();
+            let (not, name) = match lower.strip_prefix(b"not-") {
+                Some(name) => (true, name),
+                None => (false, &lower[..]),
+            };
+            let mut used = 2;
+            match name {
+                b"id" => {
+                    let ids = ids_of(rest.tail(1))?;
+                    used = 1 + ids.len();
+                    filter.tests.push((not, Test::Ids(ids)));
+                }
+                b"skipme" if !not => {
+                    filter.skip_me = Some(match () {
+                        () if parse::is(value, "yes") => true,
+                        () if parse::is(value, "no") => false,
+                        () => return Err(errors::SYNTAX_TEXT.into()),
+                    });
+                }
+                _ => filter.tests.push((not, test(name, value)?)),
+            }
+            rest = rest.tail(used);
+        }
+        Ok(filter)
+    }
+
+    /// The client at this address.
+    pub fn address(addr: &[u8]) -> Self {
+        Self { tests: vec![(false, Test::Addr(addr.to_vec()))], skip_me: None }
+    }
+
+    /// Whether the client is meant; SKIPME is the caller's.
+    pub fn matches(&self, (addr, info): &Known, scene: &Scene<'_>) -> bool {
+        self.tests.iter().all(|(not, test)| test.holds(addr.id(), info, scene) != *not)
+    }
+}
+
+/// The numbers that begin `args`; at least one.
+fn ids_of(args: Args<'_>) -> Result<Vec<u64>, Vec<u8>> {
+    let mut ids = Vec::new();
+    for text in args.iter() {
+        match resp::parse_i64(text) {
+            Some(id) if id > 0 => ids.push(id as u64),
+            Some(_) => return Err(b"ERR client-id should be greater than 0".to_vec()),
+            None if ids.is_empty() => return Err(b"ERR Invalid client ID".to_vec()),
+            None => break,
+        }
+    }
+    Ok(ids)
+}
+
+fn test(name: &[u8], value: &[u8]) -> Result<Test, Vec<u8>> {
+    let number = |what: &str| {
+        let positive = resp::parse_i64(value).filter(|n| *n >= 0);
+        positive.ok_or_else(|| format!("ERR {what} is not an integer or out of range").into_bytes())
+    };
+    let owned = || value.to_vec();
+    Ok(match name {
+        b"type" => Test::Type(ClientType::parse(value)?),
+        b"user" if value != b"default" => return Err([b"ERR No such user '", value, b"'"].concat()),
+        b"user" => Test::User(owned()),
+        b"addr" => Test::Addr(owned()),
+        b"laddr" => Test::Laddr(owned()),
+        b"ip" => Test::Ip(owned()),
+        b"name" => Test::Name(owned()),
+        b"lib-name" => Test::LibName(owned()),
+        b"lib-ver" => Test::LibVer(owned()),
+        b"flags" => Test::Flags(owned()),
+        b"db" => Test::Db(number("DB")?),
+        b"maxage" => Test::MaxAge(number("maxage")?),
+        b"idle" => Test::Idle(number("idle")?),
+        _ => return Err(errors::SYNTAX_TEXT.into()),
+    })
+}
+
+impl Test {
+    fn holds(&self, id: ClientId, info: &ClientInfo, scene: &Scene<'_>) -> bool {
+        match self {
+            Self::Ids(ids) => ids.contains(&id.0),
+            Self::Type(kind) => ClientType::of(info) == *kind,
+            // There is one user.
+            Self::User(name) => name == b"default",
+            Self::Addr(addr) => info.remote(scene.unix_path).as_bytes() == addr,
+            Self::Laddr(addr) => info.local(scene.unix_path).as_bytes() == addr,
+            Self::Ip(ip) => match &info.peer.addr {
+                PeerAddr::Tcp { remote, .. } => remote.ip().to_canonical().to_string().as_bytes() == ip,
+                PeerAddr::Unix => scene.unix_path.as_bytes() == ip,
+            },
+            Self::Name(name) => info.names.lock().name == *name,
+            Self::LibName(name) => info.names.lock().lib_name == *name,
+            Self::LibVer(version) => info.names.lock().lib_ver == *version,
+            Self::Flags(wanted) => {
+                let has = flags_of(info);
+                wanted.iter().all(|flag| has.as_bytes().contains(flag))
+            }
+            Self::Db(db) => i64::from(info.db.load(Ordering::Relaxed)) == *db,
+            Self::MaxAge(seconds) => (scene.now_ms - info.since_ms) / 1000 >= *seconds,
+            Self::Idle(seconds) => (scene.now_ms - info.active_ms.load(Ordering::Relaxed)) / 1000 >= *seconds,
+        }
+    }
+}

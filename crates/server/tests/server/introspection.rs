@@ -1,0 +1,193 @@
+//! INFO and COMMAND.
+
+use resp::Value;
+
+use crate::harness::{TestServer, bulk, simple, until};
+
+#[test]
+fn info_has_what_exporters_read_with_true_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &["--maxmemory", "1gb", "--appendfsync", "always"]);
+    let mut a = server.client();
+    a.ok("SET k v");
+    a.ok("SET l v EX 100");
+    a.call("GET k");
+    a.call("GET nosuch");
+    a.error("NOSUCH");
+    a.error("GET");
+    let info = a.info("everything");
+    let read = [
+        "redis_version",
+        "run_id",
+        "tcp_port",
+        "uptime_in_seconds",
+        "process_id",
+        "connected_clients",
+        "blocked_clients",
+        "maxclients",
+        "used_memory",
+        "used_memory_human",
+        "used_memory_rss",
+        "used_memory_peak",
+        "maxmemory",
+        "maxmemory_policy",
+        "mem_fragmentation_ratio",
+        "mem_allocator",
+        "loading",
+        "rdb_last_save_time",
+        "rdb_changes_since_last_save",
+        "rdb_last_bgsave_status",
+        "aof_enabled",
+        "aof_last_write_status",
+        "aof_current_size",
+        "total_connections_received",
+        "total_commands_processed",
+        "instantaneous_ops_per_sec",
+        "rejected_connections",
+        "keyspace_hits",
+        "keyspace_misses",
+        "expired_keys",
+        "evicted_keys",
+        "total_net_input_bytes",
+        "total_net_output_bytes",
+        "latest_fork_usec",
+        "sync_full",
+        "role",
+        "connected_slaves",
+        "master_replid",
+        "master_repl_offset",
+        "used_cpu_sys",
+        "used_cpu_user",
+        "cluster_enabled",
+        "slowlog_length",
+        "db0",
+        "cmdstat_get",
+        "errorstat_ERR",
+        "latency_percentiles_usec_get",
+    ];
+    for name in read {
+        assert!(info.contains_key(name), "{name} is missing");
+    }
+    let is = |name: &str, value: &str| assert_eq!(info[name], value, "{name}");
+    is("server_name", "anabranch");
+    is("connected_clients", "1");
+    is("maxmemory", "1073741824");
+    is("keyspace_hits", "1");
+    is("keyspace_misses", "1");
+    is("role", "master");
+    is("errorstat_ERR", "count=2");
+    is("total_error_replies", "2");
+    is("total_connections_received", "1");
+    assert!(info["cmdstat_get"].starts_with("calls=2,usec=") && info["cmdstat_set"].ends_with("failed_calls=0"));
+    assert!(info["db0"].starts_with("keys=2,expires=1,avg_ttl="), "{}", info["db0"]);
+    let ttl: i64 = info["db0"].split(['=', ',']).nth(5).unwrap().parse().unwrap();
+    assert!((1..=100_000).contains(&ttl));
+    let number = |name: &str| info[name].parse::<u64>().unwrap();
+    assert!(number("log_fsyncs") >= 2 && number("log_records") == 2 && number("rdb_changes_since_last_save") == 2);
+    assert_eq!(number("log_durable_position"), number("log_end_position"));
+    assert!(number("used_memory_rss") > 1 << 20 && number("total_net_input_bytes") > 50);
+    a.ok("SAVE");
+    assert_eq!(a.info("persistence")["rdb_changes_since_last_save"], "0");
+    a.ok("CONFIG RESETSTAT");
+    let info = a.info("all");
+    assert_eq!((info["keyspace_hits"].as_str(), info["total_error_replies"].as_str()), ("0", "0"));
+    assert!(!info.contains_key("cmdstat_set") && !info.contains_key("errorstat_ERR"));
+}
+
+#[test]
+fn sections_are_chosen_by_name_and_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client3();
+    let Value::Verbatim { format, text } = a.call("INFO SERVER cpu") else { panic!("not verbatim") };
+    assert_eq!(&format, b"txt");
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.starts_with("# Server\r\nredis_version:8") && text.contains("\r\n\r\n# CPU\r\n"));
+    assert!(!text.contains("# Memory"));
+    assert_eq!(a.text("INFO nonsense"), "");
+    let default = a.text("INFO");
+    assert!(default.contains("# Keyspace\r\n") && !default.contains("# Commandstats"));
+}
+
+#[test]
+fn keys_of_each_database_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    for i in 0..100 {
+        a.ok(&format!("SET a{i} v"));
+    }
+    a.ok("SELECT 7");
+    a.ok("SET b v PX 1");
+    a.ok("SET c v EX 1000");
+    until("b is reclaimed", || a.info("keyspace")["db7"].starts_with("keys=1,expires=1,"));
+    assert!(a.info("keyspace")["db0"].starts_with("keys=100,expires=0,avg_ttl=0"));
+    assert_eq!(a.int("DEL c"), 1);
+    assert!(!a.info("keyspace").contains_key("db7"));
+    let Value::Array(stats) = a.call("MEMORY STATS") else { panic!("no array") };
+    let at = stats.iter().position(|field| *field == bulk("keys.count")).unwrap();
+    assert_eq!(stats[at + 1], Value::Int(100));
+}
+
+#[test]
+fn commands_are_described_as_redis_describes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    let count = a.int("COMMAND COUNT");
+    assert!(matches!(a.call("COMMAND"), Value::Array(all) if all.len() as i64 == count));
+    assert!(matches!(a.call("COMMAND INFO"), Value::Array(all) if all.len() as i64 == count));
+    let Value::Array(found) = a.call("COMMAND INFO get nosuch client|list MSET") else { panic!("no array") };
+    let get = found[0].as_slice().unwrap();
+    assert_eq!(get.len(), 10);
+    assert_eq!(get[..2], [bulk("get"), Value::Int(2)]);
+    assert_eq!(get[2], Value::Array(vec![simple("readonly"), simple("fast")]));
+    assert_eq!(get[3..6], [Value::Int(1), Value::Int(1), Value::Int(1)]);
+    assert_eq!(get[6], Value::Array(vec![simple("@read"), simple("@string"), simple("@fast")]));
+    let spec = get[8].as_slice().unwrap()[0].as_slice().unwrap();
+    assert_eq!(spec[..2], [bulk("flags"), Value::Array(vec![simple("RO"), simple("ACCESS")])]);
+    let begin = [bulk("type"), bulk("index"), bulk("spec"), Value::Array(vec![bulk("index"), Value::Int(1)])];
+    assert_eq!(spec[2..4], [bulk("begin_search"), Value::Array(begin.to_vec())]);
+    assert_eq!(found[1], Value::NullArray);
+    assert_eq!(found[2].as_slice().unwrap()[0], bulk("client|list"));
+    assert_eq!(found[3].as_slice().unwrap()[3..6], [Value::Int(1), Value::Int(-1), Value::Int(2)]);
+    let Value::Array(client) = a.call("COMMAND INFO client") else { panic!("no array") };
+    assert!(client[0].as_slice().unwrap()[9].as_slice().unwrap().len() > 10);
+}
+
+#[test]
+fn commands_are_listed_and_documented() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client3();
+    let Value::Array(names) = a.call("COMMAND LIST FILTERBY PATTERN *SETEX") else { panic!("no array") };
+    assert!(names.contains(&bulk("psetex")) && names.iter().all(|name| name.as_bytes().unwrap().ends_with(b"setex")));
+    let Value::Array(names) = a.call("COMMAND LIST FILTERBY ACLCAT pubsub") else { panic!("no array") };
+    assert!(names.contains(&bulk("publish")) && !names.contains(&bulk("get")));
+    assert_eq!(a.call("COMMAND LIST FILTERBY MODULE search"), Value::Array(Vec::new()));
+    assert_eq!(a.error("COMMAND LIST FILTERBY COLOUR red"), "ERR syntax error");
+    let Value::Map(docs) = a.call("COMMAND DOCS get nosuch client|kill") else { panic!("no map") };
+    assert_eq!(docs.len(), 2);
+    assert_eq!(docs[1].0, bulk("client|kill"));
+    let Value::Map(fields) = &docs[0].1 else { panic!("no map") };
+    assert!(fields.iter().any(|(name, value)| *name == bulk("group") && *value == bulk("string")));
+    assert!(matches!(a.call("COMMAND DOCS"), Value::Map(all) if all.len() > 50));
+}
+
+#[test]
+fn keys_of_a_whole_command_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    assert_eq!(a.call("COMMAND GETKEYS MSET a 1 b 2"), Value::Array(vec![bulk("a"), bulk("b")]));
+    let flags = Value::Array(vec![simple("RO"), simple("ACCESS")]);
+    let key = Value::Array(vec![bulk("k"), flags]);
+    assert_eq!(a.call("COMMAND GETKEYSANDFLAGS GET k"), Value::Array(vec![key]));
+    assert_eq!(a.error("COMMAND GETKEYS NOSUCH k"), "ERR Invalid command specified");
+    assert_eq!(a.error("COMMAND GETKEYS PING"), "ERR The command has no key arguments");
+    assert_eq!(a.error("COMMAND GETKEYS GET"), "ERR Invalid number of arguments specified for command");
+    for container in ["CLIENT", "CONFIG", "COMMAND", "SLOWLOG", "LATENCY", "MEMORY", "PUBSUB"] {
+        assert!(matches!(a.call(&format!("{container} HELP")), Value::Array(lines) if lines.len() > 3), "{container}");
+        assert!(a.error(&format!("{container} NOSUCH")).starts_with("ERR unknown subcommand 'NOSUCH'"), "{container}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Running programs at the root of the repository.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Where the repository is, and cargo.
+pub struct Shell {
+    root: PathBuf,
+    cargo: PathBuf,
+}
+
+impl Shell {
+    /// Finds the root: the folder above xtask's own.
+    pub fn at_root() -> Result<Shell> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has a parent folder")?.to_owned();
+        let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+        Ok(Shell { root, cargo })
+    }
+
+    /// The root of the repository.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where cargo puts its results.
+    pub fn target(&self) -> PathBuf {
+        match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) => self.root.join(dir),
+            None => self.root.join("target"),
+        }
+    }
+
+    /// A program to be run at the root.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// Runs a program; whether it succeeded.
+    pub fn run(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Result<bool> {
+        let name = program.as_ref().to_string_lossy().into_owned();
+        let status = self.command(program).args(arguments).status().with_context(|| format!("run {name}"))?;
+        Ok(status.success())
+    }
+
+    /// Runs cargo; whether it succeeded.
+    pub fn cargo(&self, arguments: &[&str]) -> Result<bool> {
+        self.run(&self.cargo, arguments)
+    }
+
+    /// What cargo prints, and whether it succeeded.
+    pub fn cargo_output(&self, arguments: &[&str]) -> Result<(bool, String)> {
+        let output = self.command(&self.cargo).args(arguments).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        Ok((output.status.success(), text))
+    }
+
+    /// Builds the server and the harnesses in the dev profile and runs a harness against the server.
+    /// `$SUT` and `$ORACLE` may name other servers.
+    pub fn proof(&self, arguments: &[&str]) -> Result<bool> {
+        ensure!(self.cargo(&["build", "--quiet", "-p", "anabranch", "-p", "proof"])?, "the build failed");
+        self.harness(&self.target().join("debug"), arguments)
+    }
+
+    /// Runs a harness that is built already, against the server beside it.
+    pub fn harness(&self, folder: &Path, arguments: &[&str]) -> Result<bool> {
+        let mut command = self.command(folder.join("proof"));
+        if std::env::var_os("SUT").is_none() {
+            command.env("SUT", format!("{} serve", folder.join("anabranch").display()));
+        }
+        Ok(command.args(arguments).status().context("run the harness")?.success())
+    }
+
+    /// Builds everything in the release profile and measures.
+    pub fn bench(&self, rest: &[String]) -> Result<bool> {
+        ensure!(self.cargo(&["build", "--release", "-p", "anabranch", "-p", "proof"])?, "the build failed");
+        let mut words = vec!["bench"];
+        words.extend(rest.iter().map(String::as_str));
+        self.harness(&self.target().join("release"), &words)
+    }
+}

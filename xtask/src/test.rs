@@ -1,0 +1,130 @@
+//! `cargo xtask test`: every check, one after the other, with a list of what ran, failed or was skipped at the end.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::shell::Shell;
+use crate::{docs, tools};
+
+enum Outcome {
+    Ok,
+    Failed,
+    Skipped(String),
+}
+
+struct Report<'a> {
+    shell: &'a Shell,
+    rows: Vec<(String, Outcome, f64)>,
+}
+
+impl Report<'_> {
+    /// Runs a check unless `need` says why it cannot.
+    fn check(&mut self, name: &str, need: &tools::Found<()>, run: impl FnOnce(&Shell) -> Result<bool>) {
+        println!("--- {name}");
+        let started = Instant::now();
+        let outcome = match need {
+            Err(why) => Outcome::Skipped(why.clone()),
+            Ok(()) => match run(self.shell) {
+                Ok(true) => Outcome::Ok,
+                Ok(false) => Outcome::Failed,
+                Err(e) => {
+                    println!("error: {e:#}");
+                    Outcome::Failed
+                }
+            },
+        };
+        self.rows.push((name.to_owned(), outcome, started.elapsed().as_secs_f64()));
+    }
+
+    fn finish(self, no_skips: bool) -> bool {
+        println!("\n--- checks");
+        let (mut ok, mut failed, mut skipped) = (0, 0, 0);
+        for (name, outcome, seconds) in &self.rows {
+            match outcome {
+                Outcome::Ok => {
+                    ok += 1;
+                    println!("ok      {name} ({seconds:.1} s)");
+                }
+                Outcome::Failed => {
+                    failed += 1;
+                    println!("FAILED  {name} ({seconds:.1} s)");
+                }
+                Outcome::Skipped(why) => {
+                    skipped += 1;
+                    println!("SKIPPED {name}: {why}");
+                }
+            }
+        }
+        println!("{ok} ok, {failed} failed, {skipped} skipped");
+        if skipped > 0 && no_skips {
+            println!("skipping is not allowed here, so this is a failure");
+        }
+        failed == 0 && (skipped == 0 || !no_skips)
+    }
+}
+
+/// Runs everything; with `no_skips` a check that cannot run is a failure.
+pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
+    let mut report = Report { shell, rows: Vec::new() };
+    let redis = tools::redis(shell);
+    let nothing = Ok(());
+    report.check("unit and property tests", &nothing, unit);
+    report.check("build of the server, the harnesses and the clients", &nothing, |s| {
+        s.cargo(&["build", "--quiet", "-p", "anabranch", "-p", "proof", "--bins", "--examples"])
+    });
+    let debug = shell.target().join("debug");
+    let harness = |words: &'static [&'static str]| {
+        let debug = debug.clone();
+        move |s: &Shell| s.harness(&debug, words)
+    };
+    report.check("the harnesses catch planted bugs", &redis, harness(&["selftest"]));
+    report.check("golden transcripts", &nothing, harness(&["golden"]));
+    report.check("differential test, 300,000 commands", &redis, harness(&["diff", "--commands", "300000"]));
+    report.check(
+        "kill -9, 20 cycles, always",
+        &nothing,
+        harness(&["crash", "--cycles", "20", "--appendfsync", "always"]),
+    );
+    report.check(
+        "kill -9, 20 cycles, everysec",
+        &nothing,
+        harness(&["crash", "--cycles", "20", "--appendfsync", "everysec"]),
+    );
+    report.check("10,000 idle and 1,000 active connections, hostile ones", &nothing, harness(&["crowd"]));
+    report.check("fuzzing, a few seconds each", &nothing, harness(&["fuzz", "--seconds", "5"]));
+    clients(&mut report, debug);
+    report.check("docs/commands.md is current", &nothing, |s| docs::run(s, true));
+    Ok(report.finish(no_skips))
+}
+
+/// nextest where it is installed (it runs more at once), cargo test otherwise; doc tests by cargo test always.
+fn unit(shell: &Shell) -> Result<bool> {
+    if shell.cargo_output(&["nextest", "--version"]).is_ok_and(|(ok, _)| ok) {
+        let tests = shell.cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])?;
+        return Ok(shell.cargo(&["test", "--quiet", "--workspace", "--doc"])? && tests);
+    }
+    shell.cargo(&["test", "--workspace", "--no-fail-fast"])
+}
+
+fn clients(report: &mut Report<'_>, debug: PathBuf) {
+    let example = debug.join("examples/redis-rs").to_string_lossy().into_owned();
+    let python = tools::python(report.shell);
+    let node = tools::node(report.shell);
+    let with = |program: String, script: &'static str| {
+        let debug = debug.clone();
+        move |s: &Shell| {
+            let mut words = vec!["with", &program];
+            words.extend((!script.is_empty()).then_some(script));
+            s.harness(&debug, &words)
+        }
+    };
+    let (interpreter, python) = match python {
+        Ok(path) => (path.to_string_lossy().into_owned(), Ok(())),
+        Err(why) => (String::new(), Err(why)),
+    };
+    report.check("client redis-rs", &Ok(()), with(example, ""));
+    report.check("client redis-py", &python, with(interpreter, "tests/clients/redis-py/usage.py"));
+    report.check("client ioredis", &node, with("node".into(), "tests/clients/ioredis/usage.js"));
+}
