@@ -102,6 +102,26 @@ pub const BITFIELD_TYPE: Stop =
 pub const BITFIELD_OVERFLOW: Stop = Stop::error("ERR Invalid OVERFLOW type specified");
 /// BITFIELD_RO: a write.
 pub const BITFIELD_READ_ONLY: Stop = Stop::error("ERR BITFIELD_RO only supports the GET subcommand");
+/// ZADD: conditions that exclude each other.
+pub const XX_WITH_NX: Stop = Stop::error("ERR XX and NX options at the same time are not compatible");
+/// ZADD: conditions that exclude each other.
+pub const GT_LT_NX: Stop = Stop::error("ERR GT, LT, and/or NX options at the same time are not compatible");
+/// ZADD INCR with several members.
+pub const INCR_ONE_PAIR: Stop = Stop::error("ERR INCR option supports a single increment-element pair");
+/// An increment of one infinity by the other.
+pub const SCORE_NOT_A_NUMBER: Stop = Stop::error("ERR resulting score is not a number (NaN)");
+/// An end of a range of members is neither `-`, `+`, `[member` nor `(member`.
+pub const NOT_A_LEX_RANGE: Stop = Stop::error("ERR min or max not valid string range item");
+/// ZRANGE: LIMIT with ranks.
+pub const LIMIT_NEEDS_BYSCORE_OR_BYLEX: Stop =
+    Stop::error("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
+/// ZRANGE: WITHSCORES with BYLEX.
+pub const WITHSCORES_WITH_BYLEX: Stop =
+    Stop::error("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
+/// ZUNION and its kin: a weight is no float.
+pub const WEIGHT_NOT_A_FLOAT: Stop = Stop::error("ERR weight value is not a float");
+/// NOVALUES outside of HSCAN.
+pub const NOVALUES_NEEDS_HSCAN: Stop = Stop::error("ERR NOVALUES option can only be used in HSCAN");
 /// A cursor is no number.
 pub const INVALID_CURSOR: Stop = Stop::error("ERR invalid cursor");
 /// A timeout is no number.
@@ -158,6 +178,11 @@ pub fn unsupported_option(option: &[u8]) -> Stop {
 /// The number of arguments is wrong; `name` is in lower case, a subcommand's with its container's before it and `|`.
 pub fn wrong_arity(name: &str) -> String {
     format!("ERR wrong number of arguments for '{name}' command")
+}
+
+/// ZUNION and its kin: no input is named.
+pub fn needs_one_key(name: &str) -> Stop {
+    format!("ERR at least 1 input key is needed for '{name}' command").into()
 }
 
 /// An expiry time is out of range.

@@ -40,6 +40,7 @@ mod set;
 pub mod spec;
 mod string;
 pub mod table;
+mod zset;
 
 pub use cx::{Cx, Empty, Env};
 pub use executor::{Call, Done, Executor, Host, Queued, Ran, Wait};

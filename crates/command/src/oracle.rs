@@ -138,6 +138,10 @@ pub(crate) enum How {
     UnorderedPairs,
     /// Integers, alone or in an array, at most so far apart: times to live. Negative ones must be equal.
     Near(i64),
+    /// Equal but for the way in which doubles are printed: since 7.2 with the fewest digits that read back.
+    Scores,
+    /// A page of a scan: the same cursor, and the same elements in any order; doubles as in [`How::Scores`].
+    Page,
     /// Errors alike or values of the same shape: random replies. Array lengths count, what is in them does not.
     Shape,
     /// Not at all: a difference that is known and wanted.
@@ -155,6 +159,13 @@ pub(crate) fn same(ours: &Value, theirs: &Value, how: How) -> bool {
         (How::Near(_), Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b, how))
         }
+        (How::Scores, ours, theirs) => doubles(ours) == doubles(theirs),
+        (How::Page, Value::Array(a), Value::Array(b)) => match (&a[..], &b[..]) {
+            ([a, Value::Array(x)], [b, Value::Array(y)]) => {
+                a == b && sorted(x.iter().map(doubles)) == sorted(y.iter().map(doubles))
+            }
+            _ => ours == theirs,
+        },
         (How::Unordered, Value::Map(a), Value::Map(b)) => sorted(a.iter()) == sorted(b.iter()),
         (How::Unordered, Value::Array(a), Value::Array(b)) | (How::Unordered, Value::Set(a), Value::Set(b)) => {
             sorted(a.iter()) == sorted(b.iter())
@@ -164,6 +175,19 @@ pub(crate) fn same(ours: &Value, theirs: &Value, how: How) -> bool {
         (How::Shape, Value::Array(a), Value::Array(b)) => a.len() == b.len(),
         (How::Shape, a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
         _ => ours == theirs,
+    }
+}
+
+/// The value with every text that is a number with a point or an exponent turned into that number.
+fn doubles(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(doubles).collect()),
+        // Redis keeps the sign of zero in large sorted sets only.
+        Value::Bulk(text) if text == b"-0" => Value::Bulk(b"0".to_vec()),
+        Value::Bulk(text) if text.iter().any(|b| matches!(b, b'.' | b'e')) || text.len() > 15 => {
+            crate::parse::float_opt(text).map_or_else(|| value.clone(), Value::Double)
+        }
+        other => other.clone(),
     }
 }
 

@@ -23,23 +23,35 @@ pub fn float(text: &[u8]) -> Result<f64, Stop> {
 
 /// As [`float`], without an error text.
 pub fn float_opt(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (sign, body) = match text.as_bytes().first()? {
-        b'-' => (-1.0, &text[1..]),
-        b'+' => (1.0, &text[1..]),
-        _ => (1.0, text),
+    let value = strtod(text)?;
+    let lost = value.is_infinite() || (value == 0.0 && has_digit_but_zero(text));
+    // What is too large or too small for a double is refused; the words for the infinities have no digit.
+    if lost && text.iter().any(u8::is_ascii_digit) { None } else { Some(value) }
+}
+
+/// Whether a number's digits before its exponent say that it is not zero.
+fn has_digit_but_zero(text: &[u8]) -> bool {
+    let hex = text.iter().any(|b| matches!(b, b'x' | b'X'));
+    let digits = text.iter().take_while(|b| !matches!((hex, b), (false, b'e' | b'E') | (true, b'p' | b'P')));
+    digits.copied().any(|b| matches!((hex, b), (_, b'1'..=b'9') | (true, b'a'..=b'f' | b'A'..=b'F')))
+}
+
+/// A float as C's strtod reads it, all of the text and without blanks before it. What is too large is infinite, what is
+/// too small zero; never NaN.
+pub fn strtod(text: &[u8]) -> Option<f64> {
+    let (negative, body) = match text {
+        [b'-', body @ ..] => (true, body),
+        [b'+', body @ ..] => (false, body),
+        body => (false, body),
     };
-    let lower = body.to_ascii_lowercase();
-    let value = match lower.as_str() {
-        "inf" | "infinity" => f64::INFINITY,
-        _ => match lower.strip_prefix("0x") {
-            Some(hex) => hex_float(hex)?,
-            // Rust also reads words that start with a letter; Redis does not.
-            None if !lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') => return None,
-            None => lower.parse().ok()?,
-        },
+    let value = match body {
+        [b'0', b'x' | b'X', hex @ ..] => hex_float(&str::from_utf8(hex).ok()?.to_ascii_lowercase())?,
+        // Rust also reads words that start with a letter; Redis does not.
+        [b'0'..=b'9' | b'.', ..] => str::from_utf8(body).ok()?.parse().ok()?,
+        _ if is(body, "inf") || is(body, "infinity") => f64::INFINITY,
+        _ => return None,
     };
-    Some(sign * value)
+    Some(if negative { -value } else { value })
 }
 
 /// Hexadecimal floats as strtod reads them: digits with an optional point and an optional power of two.
@@ -56,6 +68,9 @@ fn hex_float(text: &str) -> Option<f64> {
     for c in whole.chars().chain(fraction.chars()) {
         value = value * 16.0 + f64::from(c.to_digit(16)?);
     }
+    if value == 0.0 {
+        return Some(0.0);
+    }
     Some(value * 2f64.powi(exponent.saturating_sub(4 * fraction.len() as i32)))
 }
 
@@ -65,7 +80,7 @@ const TIMEOUT_MAX_MS: f64 = (i64::MAX - (1 << 43)) as f64;
 /// A timeout of a blocking command: seconds, possibly with a fraction; answers ms. What rounds up to nothing waits for
 /// ever, also from below.
 pub fn timeout_ms(text: &[u8]) -> Result<i64, Stop> {
-    let seconds = float_opt(text).ok_or(errors::TIMEOUT_NOT_A_FLOAT)?;
+    let seconds = strtod(text).ok_or(errors::TIMEOUT_NOT_A_FLOAT)?;
     let ms = (seconds * 1000.0).ceil();
     if ms > TIMEOUT_MAX_MS {
         return Err(errors::TIMEOUT_OUT_OF_RANGE);
@@ -130,8 +145,22 @@ mod tests {
         ] {
             assert_eq!(float_opt(text.as_bytes()), Some(value), "{text}");
         }
-        for text in ["", " 1", "1 ", "nan", "abc", "1e", "--1", "0x", "+-1"] {
+        for text in ["", " 1", "1 ", "nan", "abc", "1e", "--1", "0x", "+-1", "infx", "1_0", "."] {
             assert_eq!(float_opt(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_that_do_not_fit_a_double_are_refused_where_redis_does() {
+        for (text, value) in
+            [("1e400", f64::INFINITY), ("-1e400", f64::NEG_INFINITY), ("1e-400", 0.0), ("0x1p-2000", 0.0)]
+        {
+            assert_eq!(strtod(text.as_bytes()), Some(value), "{text}");
+            assert_eq!(float_opt(text.as_bytes()), None, "{text}");
+        }
+        for text in ["inf", "-Infinity", "0", "-0.0", "0e5", "0x0p9", "5e-324", "0xE", "INF"] {
+            assert_eq!(float_opt(text.as_bytes()), strtod(text.as_bytes()), "{text}");
+            assert!(float_opt(text.as_bytes()).is_some(), "{text}");
         }
     }
 

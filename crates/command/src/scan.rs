@@ -57,6 +57,8 @@ impl<'c> ScanArgs<'c> {
                 at += 1;
             } else if flag.is_some_and(|flag| parse::is(word, flag)) {
                 options.names_only = true;
+            } else if parse::is(word, "novalues") {
+                return Err(errors::NOVALUES_NEEDS_HSCAN);
             } else {
                 return Err(errors::SYNTAX);
             }

@@ -19,6 +19,7 @@ const FAMILIES: &[&[Spec]] = &[
     crate::hash::SPECS,
     crate::list::SPECS,
     crate::set::SPECS,
+    crate::zset::SPECS,
     crate::session::SPECS,
 ];
 

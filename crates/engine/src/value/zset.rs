@@ -10,6 +10,7 @@ use std::ops::Range;
 
 pub use big::BigZSet;
 pub(super) use packed_form::EMPTY;
+use packed_form::PackedMembers;
 pub use packed_form::PackedZSet;
 
 /// One end of a range of scores; the open ends are the infinities, inclusive.
@@ -130,9 +131,11 @@ impl<'a> ZSetRef<'a> {
         let ranks = ranks.start.min(end)..end;
         match *self {
             Self::Packed(zset) => {
-                let mut members = Vec::with_capacity(ranks.len());
-                members.extend(zset.iter().skip(ranks.start).take(ranks.len()));
-                ZRange(Walk::Packed(members.into_iter()))
+                let mut members = zset.iter();
+                if let Some(skipped) = ranks.start.checked_sub(1) {
+                    members.nth(skipped);
+                }
+                ZRange(Walk::Packed { members, left: ranks.len(), back: None })
             }
             Self::Big(zset) => ZRange(Walk::Big { zset, ranks, front: None, back: None }),
         }
@@ -179,8 +182,18 @@ impl<'a> ZSetRef<'a> {
 pub struct ZRange<'a>(Walk<'a>);
 
 enum Walk<'a> {
-    Packed(std::vec::IntoIter<(&'a [u8], f64)>),
-    Big { zset: &'a BigZSet, ranks: Range<usize>, front: Spot<'a>, back: Spot<'a> },
+    /// Members lie one behind the other and can be walked forwards only: a walk from the back collects them first.
+    Packed {
+        members: PackedMembers<'a>,
+        left: usize,
+        back: Option<std::vec::IntoIter<(&'a [u8], f64)>>,
+    },
+    Big {
+        zset: &'a BigZSet,
+        ranks: Range<usize>,
+        front: Spot<'a>,
+        back: Spot<'a>,
+    },
 }
 
 /// A leaf and the rank of its first member.
@@ -203,14 +216,19 @@ impl<'a> Iterator for ZRange<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
-            Walk::Packed(members) => members.next(),
+            Walk::Packed { back: Some(rest), .. } => rest.next(),
+            Walk::Packed { members, left, .. } => {
+                *left = left.checked_sub(1)?;
+                members.next()
+            }
             Walk::Big { zset, ranks, front, .. } => step(zset, ranks.next()?, front),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
-            Walk::Packed(members) => members.size_hint(),
+            Walk::Packed { back: Some(rest), .. } => rest.size_hint(),
+            Walk::Packed { left, .. } => (*left, Some(*left)),
             Walk::Big { ranks, .. } => ranks.size_hint(),
         }
     }
@@ -219,7 +237,14 @@ impl<'a> Iterator for ZRange<'a> {
 impl DoubleEndedIterator for ZRange<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
-            Walk::Packed(members) => members.next_back(),
+            Walk::Packed { members, left, back } => {
+                let rest = back.get_or_insert_with(|| {
+                    let mut rest = Vec::with_capacity(*left);
+                    rest.extend(members.take(*left));
+                    rest.into_iter()
+                });
+                rest.next_back()
+            }
             Walk::Big { zset, ranks, back, .. } => step(zset, ranks.next_back()?, back),
         }
     }

@@ -22,22 +22,12 @@ impl<'a> PackedZSet<'a> {
     }
 
     /// The members in order with the place of each in the payload.
-    fn places(self) -> impl Iterator<Item = (Range<usize>, &'a [u8], f64)> {
-        let mut at = 2;
-        std::iter::from_fn(move || {
-            if at == self.payload.len() {
-                return None;
-            }
-            let start = at;
-            let score = f64::from_le_bytes(packed::word(self.payload, at));
-            at += 8;
-            let member = packed::string(self.payload, &mut at);
-            Some((start..at, member, score))
-        })
+    fn places(self) -> Places<'a> {
+        Places { payload: self.payload, at: 2 }
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = (&'a [u8], f64)> {
-        self.places().map(|(_, member, score)| (member, score))
+    pub(super) fn iter(self) -> PackedMembers<'a> {
+        PackedMembers(self.places())
     }
 
     pub(super) fn score(self, member: &[u8]) -> Option<f64> {
@@ -46,6 +36,37 @@ impl<'a> PackedZSet<'a> {
 
     pub(super) fn partition_point(self, mut below: impl FnMut(f64, &[u8]) -> bool) -> usize {
         self.iter().take_while(|(member, score)| below(*score, member)).count()
+    }
+}
+
+struct Places<'a> {
+    payload: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Places<'a> {
+    type Item = (Range<usize>, &'a [u8], f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at == self.payload.len() {
+            return None;
+        }
+        let start = self.at;
+        let score = f64::from_le_bytes(packed::word(self.payload, start));
+        self.at += 8;
+        let member = packed::string(self.payload, &mut self.at);
+        Some((start..self.at, member, score))
+    }
+}
+
+/// The members of a packed sorted set in order, read as they are asked for.
+pub(super) struct PackedMembers<'a>(Places<'a>);
+
+impl<'a> Iterator for PackedMembers<'a> {
+    type Item = (&'a [u8], f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(_, member, score)| (member, score))
     }
 }
 
