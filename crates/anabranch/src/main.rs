@@ -1,5 +1,7 @@
 //! The anabranch binary: `serve`, `check`, `version`.
 
+mod allocator;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -57,6 +59,7 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let running = serve::start(config).context("the server could not start")?;
+    running.node.set_allocator(Box::new(allocator::Jemalloc));
     let stop = running.stopper();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
         .context("signals cannot be handled")?;
