@@ -11,8 +11,8 @@ pub struct Jemalloc;
 
 impl Allocator for Jemalloc {
     fn name(&self) -> String {
-        let version = version::read().unwrap_or("unknown");
-        format!("jemalloc-{}", version.split('-').next().unwrap_or(version))
+        let text = version::read().unwrap_or("unknown");
+        format!("jemalloc-{}", text.split('-').next().unwrap_or(text))
     }
 
     fn figures(&self) -> AllocatorFigures {
