@@ -112,8 +112,15 @@ impl Front {
             }
         }
         if !spec.takes(args.len()) {
+            let text = errors::wrong_arity(&table::full_name(id));
+            if spec.name == "exec" && session.multi.is_some() {
+                // A rejected EXEC ends its transaction.
+                session::transaction::end(&self.room, session);
+                let because = text.strip_prefix("ERR ").unwrap_or(&text);
+                return refuse(session, turn, format!("EXECABORT Transaction discarded because of: {because}"));
+            }
             break_transaction(session);
-            return refuse(session, turn, errors::wrong_arity(&table::full_name(id)));
+            return refuse(session, turn, text);
         }
         if let Some(text) = self.forbidden(session, spec) {
             break_transaction(session);
