@@ -261,8 +261,11 @@ impl Spec {
         if self.flags.has(Flags::READONLY) {
             names.push("@read");
         }
-        if self.group != Group::Server || self.flags.has(Flags::ADMIN) {
-            names.push(group);
+        match self.group {
+            // Commands of whole databases belong to the server's group and to the keyspace's category.
+            Group::Server if self.flags.has(Flags::READONLY) || self.flags.has(Flags::WRITE) => names.push("@keyspace"),
+            Group::Server if !self.flags.has(Flags::ADMIN) => {}
+            _ => names.push(group),
         }
         if self.flags.has(Flags::BLOCKING) {
             names.push("@blocking");

@@ -113,7 +113,7 @@ impl Front {
         }
         if !spec.takes(args.len()) {
             let text = errors::wrong_arity(&table::full_name(id));
-            if spec.name == "exec" && session.multi.is_some() {
+            if spec.name == "exec" {
                 // A rejected EXEC ends its transaction.
                 session::transaction::end(&self.room, session);
                 let because = text.strip_prefix("ERR ").unwrap_or(&text);

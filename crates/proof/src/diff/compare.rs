@@ -14,7 +14,7 @@ pub const ALLOWED: &[(&str, &str)] = &[
     ("newer-syntax", "Redis 8 and Valkey 9 accept options here that 7.0 does not know; golden transcripts cover them"),
     ("arguments-first", "BITCOUNT and BITPOS look at their arguments before the key, as Redis 7.2 and later do"),
     ("shortest-doubles", "Redis 7.2 and later print the shortest digits of a double, 7.0 seventeen"),
-    ("nul-in-errors", "Redis ends a cursor, and the text of an error, at a NUL byte of the argument that it reads or quotes"),
+    ("nul-in-errors", "Redis ends a cursor, and the text of an error, at a NUL byte of the argument that it quotes; ours are UTF-8"),
     ("lex-of-mixed-scores", "ranges by member are unspecified where scores differ; Redis' answer depends on chance"),
     ("huge-timeouts", "a timeout beyond 64 bits is refused by both; 7.0 calls some of them negative"),
 ];
@@ -124,7 +124,8 @@ fn single(context: &mut Context, name: &str, words: &[Vec<u8>], sut: &Value, ora
     if about_timeout(sut) && about_timeout(oracle) {
         return Allowed("huge-timeouts");
     }
-    if sut.is_error() && oracle.is_error() && words.iter().any(|word| word.contains(&0)) {
+    let quotes_badly = |word: &Vec<u8>| word.iter().any(|byte| *byte == 0 || !byte.is_ascii());
+    if sut.is_error() && oracle.is_error() && words.iter().any(quotes_badly) {
         return allow(same_error_but_for_nul(sut, oracle), "nul-in-errors");
     }
     match name {

@@ -219,6 +219,7 @@ fn how(words: &[Vec<u8>]) -> How {
     let has = |name: &str| words[2.min(words.len())..].iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
     match words[0].as_slice() {
         b"KEYS" => How::Unordered,
+        b"SORT" | b"SORT_RO" if has("BY") && !has("STORE") && has("LIMIT") => How::Shape,
         b"SORT" | b"SORT_RO" if has("BY") && !has("STORE") => How::Unordered,
         b"RANDOMKEY" | b"SCAN" | b"DUMP" => How::Shape,
         b"MEMORY" => How::Shape,
