@@ -145,6 +145,17 @@ fn a_whole_scan_returns_every_key() {
 }
 
 #[test]
+fn cursors_are_read_like_strtoul() {
+    let mut h = Harness::new();
+    for cursor in ["0", "\"\"", "-1", "+1", "18446744073709551615"] {
+        h.expect(&format!("SCAN {cursor}"), "[0 []]");
+    }
+    for cursor in ["abc", "\" 1\"", "18446744073709551616", "-", "0x1"] {
+        h.expect(&format!("SCAN {cursor}"), "-ERR invalid cursor");
+    }
+}
+
+#[test]
 fn idle_time_counts_from_the_last_use() {
     let mut h = Harness::new();
     set(&mut h, "k", "v");
