@@ -11,8 +11,8 @@ pub struct Jemalloc;
 
 impl Allocator for Jemalloc {
     fn name(&self) -> String {
-        let version = version::read().unwrap_or("unknown");
-        format!("jemalloc-{}", version.split('-').next().unwrap_or(version))
+        let long = version::read().unwrap_or("unknown");
+        format!("jemalloc-{}", long.split('-').next().unwrap_or(long))
     }
 
     fn figures(&self) -> AllocatorFigures {
