@@ -11,8 +11,8 @@ pub struct Jemalloc;
 
 impl Allocator for Jemalloc {
     fn name(&self) -> String {
-        let long = version::read().unwrap_or("unknown");
-        format!("jemalloc-{}", long.split('-').next().unwrap_or(long))
+        let text = version::read().unwrap_or("unknown");
+        format!("jemalloc-{}", text.split('-').next().unwrap_or(text))
     }
 
     fn figures(&self) -> AllocatorFigures {
