@@ -59,14 +59,17 @@ mod tests {
     #[test]
     fn figures_follow_what_is_allocated() {
         const SIZE: usize = 64 << 20;
+        /// Freed meanwhile by the test runner's own threads, at most.
+        const NOISE: u64 = 1 << 20;
         let before = Jemalloc.figures();
         let block = std::hint::black_box(vec![1u8; SIZE]);
         let with = Jemalloc.figures();
-        assert!(with.allocated + (1 << 20) >= before.allocated + SIZE as u64, "{before:?} {with:?}");
+        assert!(with.allocated + NOISE >= before.allocated + SIZE as u64, "{before:?} {with:?}");
+        assert!(with.resident >= with.allocated, "{with:?}");
         drop(block);
         Jemalloc.purge();
         let after = Jemalloc.figures();
-        assert!(after.allocated + SIZE as u64 <= with.allocated + (1 << 20));
+        assert!(after.allocated + SIZE as u64 <= with.allocated + NOISE);
         assert!(after.resident + SIZE as u64 / 2 < with.resident);
         assert!(Jemalloc.name().starts_with("jemalloc-5") && Jemalloc.report().contains("jemalloc"));
     }
