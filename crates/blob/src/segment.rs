@@ -71,6 +71,11 @@ impl Segment {
         self.open.load(Ordering::Acquire)
     }
 
+    /// Gives back disk bytes that its file will not need.
+    pub fn shrink_to(&self, bytes: u64) {
+        lock(&self.disk_bytes).shrink_to(bytes);
+    }
+
     /// Its records will not change any more, although there is no footer.
     pub fn close_without_footer(&self) {
         self.open.store(false, Ordering::Release);

@@ -203,7 +203,7 @@ impl Run {
 
 fn world(mode: Mode, seed: u64) -> World {
     let mut world = World::new(mode, seed);
-    world.disk_limit = 160 * 1024;
+    world.disk_limit = if mode == Mode::Durable { 256 } else { 160 } * 1024;
     world.policy = PolicyKind::ALL[(seed % 3) as usize];
     world
 }

@@ -7,7 +7,7 @@ use crate::limits::RECORD_ALIGN;
 /// "No node" in a link.
 pub const NONE: u32 = (1 << 22) - 1;
 const LINK: u32 = NONE;
-const CHUNK: usize = 128;
+const CHUNK: usize = 32;
 
 const FREQ_SHIFT: u32 = 22;
 const FREQ: u32 = 0b11 << FREQ_SHIFT;

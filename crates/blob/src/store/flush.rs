@@ -116,12 +116,19 @@ impl Inner {
         }
         segment.created.store(true, Ordering::Release);
         segment.unsynced.store(true, Ordering::Release);
+        let sync = || file.sync().map_err(|e| Error::io(format!("syncing {}", file_name(segment.id)), e));
         let sealed = match run.iter().find_map(|job| if let Work::Seal(end) = job.work { Some(end) } else { None }) {
-            Some(end) => Some(self.write_footer(segment, &*file, end)?),
+            Some(end) => {
+                // A footer vouches for its records, so it must not be there before them.
+                if self.opts.syncs() {
+                    sync()?;
+                }
+                Some(self.write_footer(segment, &*file, end)?)
+            }
             None => None,
         };
         if self.opts.syncs() {
-            file.sync().map_err(|e| Error::io(format!("syncing {}", file_name(segment.id)), e))?;
+            sync()?;
             segment.unsynced.store(false, Ordering::Release);
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         }

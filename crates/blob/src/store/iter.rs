@@ -12,7 +12,7 @@
 use super::{Inner, Store};
 use crate::budget::Permit;
 use crate::disk::DiskFile;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::format::crc32c;
 use crate::format::footer::{self, Contents, Page, Tail};
 use crate::index::{Loc, State};
@@ -43,7 +43,7 @@ enum Source {
 }
 
 struct Pages {
-    _segment: Arc<Segment>,
+    segment: Arc<Segment>,
     file: Arc<dyn DiskFile>,
     tail: Tail,
     directory: Vec<Page>,
@@ -128,7 +128,7 @@ impl Inner {
         for segment in segments {
             let source = self.source(&segment, lower)?;
             range.sources.push((segment.id, source));
-            range.advance(range.sources.len() - 1)?;
+            range.advance(range.sources.len() - 1, None)?;
         }
         range.skip_below(lower)?;
         Ok(range)
@@ -155,9 +155,15 @@ impl Inner {
                 }
                 let directory = footer::directory(&bytes);
                 let (page, at, next_page, segment) = (Vec::new(), 0, 0, Arc::clone(segment));
-                let mut pages = Pages { _segment: segment, file, tail, directory, next_page, page, at, ram };
-                pages.seek(self, lower)?;
-                Ok(Source::Footer(pages))
+                let mut pages = Pages { segment, file, tail, directory, next_page, page, at, ram };
+                match pages.seek(self, lower) {
+                    Err(error) if error.class() == Class::Corrupt => {
+                        let segment = Arc::clone(&pages.segment);
+                        drop(pages);
+                        self.source_of_damaged(&segment)
+                    }
+                    sought => sought.map(|()| Source::Footer(pages)),
+                }
             }
         }
     }
@@ -167,6 +173,18 @@ impl Inner {
         let (contents, ram) = self.contents_of(segment)?;
         let order = contents.sorted();
         Ok(Source::Ram { contents, order, next: 0, _ram: ram })
+    }
+
+    /// The same in the middle of an iteration, behind the record that was given last.
+    fn source_behind(&self, segment: &Arc<Segment>, last: Option<&(Vec<u8>, u64)>) -> Result<Source> {
+        let mut source = self.source_of_damaged(segment)?;
+        if let (Source::Ram { contents, order, next, .. }, Some((key, offset))) = (&mut source, last) {
+            *next = order.partition_point(|&i| {
+                let item = &contents.items()[i as usize];
+                (contents.key(item), item.offset) <= (&key[..], *offset)
+            });
+        }
+        Ok(source)
     }
 }
 
@@ -221,8 +239,19 @@ impl Pages {
 }
 
 impl Range {
-    /// Puts the source's next key into the heap.
-    fn advance(&mut self, source: usize) -> Result<()> {
+    /// Puts the source's next key into the heap; `last` is the record that it gave before.
+    fn advance(&mut self, source: usize, last: Option<&(Vec<u8>, u64)>) -> Result<()> {
+        match self.advance_within(source) {
+            Err(error) if error.class() == Class::Corrupt => {
+                let Source::Footer(pages) = &self.sources[source].1 else { return Err(error) };
+                self.sources[source].1 = self.inner.source_behind(&Arc::clone(&pages.segment), last)?;
+                self.advance_within(source)
+            }
+            advanced => advanced,
+        }
+    }
+
+    fn advance_within(&mut self, source: usize) -> Result<()> {
         let (segment, from) = &mut self.sources[source];
         let head = match from {
             Source::Ram { contents, order, next, .. } => {
@@ -257,12 +286,14 @@ impl Range {
 
     fn pop(&mut self) -> Result<Option<Head>> {
         let Some(Reverse(head)) = self.heap.pop() else { return Ok(None) };
-        self.advance(head.source)?;
-        Ok(Some(head))
+        let Reverse((_, offset)) = head.newest_first;
+        let last = (head.key, offset);
+        self.advance(head.source, Some(&last))?;
+        Ok(Some(Head { key: last.0, ..head }))
     }
 
     fn next_live(&mut self) -> Result<Option<Entry>> {
-        while let Some(head) = self.pop()? {
+        while let Some(mut head) = self.pop()? {
             let beyond = match &self.upper {
                 Bound::Included(bound) => head.key > *bound,
                 Bound::Excluded(bound) => head.key >= *bound,
@@ -272,8 +303,11 @@ impl Range {
                 self.heap.clear();
                 return Ok(None);
             }
+            // Within one segment an older record of a key comes before a newer one.
             while self.heap.peek().is_some_and(|Reverse(other)| other.key == head.key) {
-                self.pop()?;
+                if let Some(other) = self.pop()? {
+                    head = head.min(other);
+                }
             }
             let Some((loc, state)) = self.inner.index.peek(self.inner.hash(&head.key)) else { continue };
             let Reverse((segment, offset)) = head.newest_first;

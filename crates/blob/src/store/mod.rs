@@ -20,6 +20,9 @@ pub use scrub::ScrubReport;
 pub use stats::{Health, Stats};
 pub use write::{Draft, PutOptions, Removal};
 
+pub(crate) use read::read_full;
+pub(crate) use recover::{read_key_pages, scan};
+
 use crate::budget::Budget;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, Result};

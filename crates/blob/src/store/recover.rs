@@ -320,6 +320,10 @@ impl Inner {
     fn seal_found(&self, segment: &Segment, file: &dyn DiskFile, end: u64) -> Result<()> {
         let fail = |e| Error::io(format!("sealing {}", file_name(segment.id)), e);
         file.set_len(end).map_err(fail)?;
+        if self.opts.syncs() {
+            // A footer vouches for its records, so it must not be there before them.
+            file.sync().map_err(fail)?;
+        }
         let (tail, bytes) = self.write_footer(segment, file, end)?;
         if self.opts.syncs() {
             file.sync().map_err(fail)?;

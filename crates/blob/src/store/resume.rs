@@ -1,6 +1,6 @@
 //! The way back from a failed write.
 
-use super::log::{By, Job, Work};
+use super::log::{BLOCK, By, Job, Work};
 use super::{Inner, Store};
 use crate::buf::RecordBuf;
 use crate::error::{BusyReason, Error, Result};
@@ -44,6 +44,7 @@ impl Inner {
     fn requeue(&self) -> Result<()> {
         let mut log = lock(&self.log);
         if let Some(active) = log.active.take() {
+            active.segment.shrink_to(active.end.next_multiple_of(BLOCK));
             active.segment.close_without_footer();
         }
         let mut old = std::mem::take(&mut log.jobs);

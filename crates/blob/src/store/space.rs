@@ -21,21 +21,27 @@ impl Inner {
         debug_assert!(!matches!(patience, Patience::None), "callers that do not wait do not clean");
         let _turn = lock(&self.space);
         let wanted = need + self.reserve_bytes();
-        let mut rounds = self.segments.len() * 2 + 8;
-        while self.disk_bytes.free() < wanted {
-            if rounds == 0 {
-                return Err(Error::Busy(BusyReason::Disk));
+        let rounds = self.segments.len() as u64 * 4 + 16;
+        for round in 0..rounds {
+            if self.disk_bytes.free() >= wanted {
+                return Ok(());
             }
-            rounds -= 1;
-            self.clean_one()?;
+            // The longer it takes, the more a cache gives up.
+            self.clean_one(need + round / 4 * self.opts.segment_bytes)?;
         }
-        Ok(())
+        Err(if self.opts.is_durable() { self.full() } else { Error::Busy(BusyReason::Disk) })
     }
 
-    /// Evicts what a cache may not keep, and cleans one segment. The caller holds `space`.
-    pub(super) fn clean_one(&self) -> Result<()> {
+    /// Evicts what a cache may not keep if `need` bytes more are wanted, and cleans one segment. The caller holds
+    /// `space`.
+    pub(super) fn clean_one(&self, need: u64) -> Result<()> {
         if !self.opts.is_durable() {
-            self.evict_to(self.live_target());
+            self.evict_to(self.live_target(need));
+            let tail = self.segments.all().into_iter().next().filter(|tail| !tail.is_open());
+            if let (true, Some(tail)) = (self.disk_bytes.free() < self.reserve_bytes(), tail) {
+                // What the cleaner works with was needed to resume after an error. The tail goes without it.
+                return self.evict_and_clean(&tail);
+            }
         }
         let victim = match self.choose_victim() {
             Some(victim) => victim,
@@ -57,9 +63,9 @@ impl Inner {
         Error::Full { live: self.index.live_bytes(), limit: self.opts.disk_limit }
     }
 
-    /// Bytes of live records that a cache keeps.
-    fn live_target(&self) -> u64 {
-        let usable = self.opts.disk_limit.saturating_sub(2 * self.reserve_bytes());
+    /// Bytes of live records that a cache keeps while it makes room for `need`.
+    fn live_target(&self, need: u64) -> u64 {
+        let usable = self.disk_bytes.limit().saturating_sub(2 * self.reserve_bytes() + need);
         usable / 100 * self.opts.live_percent
     }
 
@@ -107,12 +113,16 @@ impl Inner {
     /// Drops all items of a segment and the segment: for a cache whose index may not grow.
     pub(super) fn give_up_segment(&self, segment: &Arc<Segment>) -> Result<()> {
         let _turn = lock(&self.space);
-        let (contents, _ram) = self.contents_of(segment)?;
+        self.evict_and_clean(segment)
+    }
+
+    fn evict_and_clean(&self, segment: &Arc<Segment>) -> Result<()> {
+        let (contents, ram) = self.contents_of(segment)?;
         for item in contents.items() {
             let _log = lock(&self.log);
             self.evict_locked(item.hash, item.loc(segment.id));
         }
-        drop(contents);
+        drop((contents, ram));
         self.clean(segment)
     }
 
@@ -121,6 +131,6 @@ impl Inner {
         let _turn = lock(&self.space);
         let wanted = self.reserve_bytes() * 3;
         let wanting = self.disk_bytes.free() < wanted && self.segments.len() > 2;
-        wanting && !self.degraded.load(Ordering::Acquire) && self.clean_one().is_ok()
+        wanting && !self.degraded.load(Ordering::Acquire) && self.clean_one(0).is_ok()
     }
 }
