@@ -77,6 +77,7 @@ pub mod limits;
 mod options;
 mod resident;
 mod segment;
+pub mod sim;
 mod store;
 mod sync;
 

@@ -242,19 +242,20 @@ fn d11_cleaning_never_brings_an_old_value_back() {
 /// Put in: iteration skips keys whose newest listed record is not where the index says.
 #[test]
 fn d12_a_key_stays_in_the_iteration_when_its_record_moves() {
-    let world = World { disk_limit: 192 * 1024, ..World::durable() };
+    let world = World { disk_limit: 400 * 1024, ..World::durable() };
     let store = world.open();
     for n in 0..10_u64 {
         store.put(format!("stays{n}").as_bytes(), &value(n, 1_000)).unwrap();
         store.put(b"churn", &value(n, 9_000)).unwrap();
     }
     let range = store.prefix(b"stays").unwrap();
-    for n in 0..300_u64 {
-        store.put(b"churn", &value(n, 3_000)).unwrap();
+    for n in 0..60_u64 {
+        // The iteration keeps the disk bytes of what is cleaned, so this may end with a full store.
+        let _ = store.put(&n.to_le_bytes(), &value(n, 9_000));
     }
     assert!(store.stats().relocated_bytes > 0, "the keys moved while the iteration was under way");
     assert_eq!(range.map(|entry| entry.unwrap().key).count(), 10);
-    assert_eq!(keys(&store).len(), 11);
+    assert_eq!(store.prefix(b"stays").unwrap().count(), 10);
 }
 
 /// New files were not made durable in their directory.

@@ -124,7 +124,8 @@ impl Index {
 
     /// Lets the policy choose an item and evicts it. Shards take turns, so none is drained before the others.
     pub fn evict_one(&self) -> Option<Loc> {
-        for _ in 0..INDEX_SHARDS {
+        // Four marks at most can stand between an item and its eviction.
+        for _ in 0..INDEX_SHARDS * 5 {
             let shard = self.cursor.fetch_add(1, Ordering::Relaxed) % INDEX_SHARDS;
             if let Some(loc) = lock(&self.shards[shard]).evict_one() {
                 self.sub(loc);

@@ -5,11 +5,13 @@ use super::{Inner, Store};
 use crate::buf::RecordBuf;
 use crate::error::{BusyReason, Error, Result};
 use crate::format::record::Header;
+use crate::format::segment::file_name;
 use crate::index::State;
 use crate::limits::RECORD_OVERHEAD_BYTES;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, lock};
-use std::collections::VecDeque;
+use crate::sync::lock;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 impl Store {
     /// Tries to take writes again after a failed one.
@@ -43,6 +45,7 @@ impl Inner {
     /// Gives every queued record a place in a new segment.
     fn requeue(&self) -> Result<()> {
         let mut log = lock(&self.log);
+        self.give_up_new_files(&log)?;
         if let Some(active) = log.active.take() {
             active.segment.shrink_to(active.end.next_multiple_of(BLOCK));
             active.segment.close_without_footer();
@@ -61,6 +64,23 @@ impl Inner {
         }
         drop(log);
         self.forget_files_never_made();
+        Ok(())
+    }
+
+    /// Removes files of which nothing is written for certain, so that their disk bytes serve the new ones. Nobody
+    /// reads them: their records are all in RAM.
+    fn give_up_new_files(&self, log: &super::Log) -> Result<()> {
+        let active = log.active.iter().map(|active| &active.segment);
+        for segment in log.jobs.iter().map(|job| &job.segment).chain(active) {
+            if segment.created.load(Ordering::Acquire) || segment.disk_bytes() == 0 {
+                continue;
+            }
+            let name = file_name(segment.id);
+            match self.disk.remove(&name) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(format!("removing {name}"), e)),
+                _ => segment.shrink_to(0),
+            }
+        }
         Ok(())
     }
 
@@ -100,12 +120,10 @@ impl Inner {
     /// Segments whose file could not even be created hold nothing.
     fn forget_files_never_made(&self) {
         let log = lock(&self.log);
-        let queued: VecDeque<u32> = log.jobs.iter().map(|job| job.segment.id).collect();
+        let queued: BTreeSet<u32> = log.jobs.iter().map(|job| job.segment.id).collect();
         for segment in self.segments.all() {
             let unused = !segment.is_open() && !queued.contains(&segment.id);
-            if unused && !segment.created.load(Ordering::Acquire) && Arc::strong_count(&segment) <= 2 {
-                // A file of that name may be there all the same, empty or with an unfinished header.
-                let _ = self.disk.remove(&crate::format::segment::file_name(segment.id));
+            if unused && !segment.created.load(Ordering::Acquire) {
                 self.segments.remove(segment.id);
             }
         }

@@ -20,7 +20,9 @@ pub trait Policy: Send {
     fn resized(&mut self, _nodes: &mut Nodes, _id: u32, _by: i64) {}
     /// An item goes for another reason than eviction: take it out of its queue.
     fn removed(&mut self, nodes: &mut Nodes, id: u32);
-    /// Chooses an item and takes it out of its queue.
+    /// Chooses an item and takes it out of its queue. `None` once it has looked at every item and taken a mark off
+    /// each: then the other shards have their turn, so that all shards together sift like one queue even if each
+    /// holds few items.
     fn take_victim(&mut self, nodes: &mut Nodes) -> Option<u32>;
 }
 

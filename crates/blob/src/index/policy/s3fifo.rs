@@ -91,7 +91,8 @@ impl S3Fifo {
     }
 
     fn victim_of_main(&mut self, nodes: &mut Nodes) -> Option<u32> {
-        while let Some(id) = self.main.oldest() {
+        for _ in 0..self.main_items {
+            let id = self.main.oldest()?;
             self.unlink(nodes, id);
             let freq = nodes.freq(id);
             if freq == 0 {

@@ -35,7 +35,9 @@ impl Policy for Sieve {
         let mut id = self.hand.or_else(|| self.queue.oldest())?;
         while nodes.freq(id) > 0 {
             nodes.set_freq(id, 0);
-            id = self.queue.newer(nodes, id).or_else(|| self.queue.oldest())?;
+            // At the end of the queue the other shards have their turn before the hand starts over.
+            self.hand = self.queue.newer(nodes, id);
+            id = self.hand?;
         }
         self.hand = self.queue.newer(nodes, id);
         self.queue.unlink(nodes, id);

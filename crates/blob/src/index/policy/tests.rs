@@ -37,7 +37,7 @@ impl Lab {
 
     fn victims(&mut self, count: usize) -> Vec<usize> {
         (0..count)
-            .filter_map(|_| self.policy.take_victim(&mut self.nodes))
+            .filter_map(|_| (0..5).find_map(|_| self.policy.take_victim(&mut self.nodes)))
             .map(|id| self.ids.iter().position(|&other| other == id).unwrap())
             .collect()
     }
