@@ -136,8 +136,8 @@ fn d07_a_record_larger_than_a_segment_is_recovered() {
     let world = World::durable();
     let store = world.open();
     store.put(b"before", &value(1, 100)).unwrap();
-    store.put(b"large", &value(2, 100_000)).unwrap();
     store.put(b"after", &value(3, 100)).unwrap();
+    store.put(b"large", &value(2, 100_000)).unwrap();
     world.disk.crash_after(0);
     drop(store);
     world.disk.reboot(Crash::Power);
@@ -206,9 +206,17 @@ fn d10_an_eviction_decided_for_an_old_place_spares_the_new_one() {
 
 /// The cleaner registered the copies of a segment without looking whether the originals were still current.
 ///
-/// Put in: `append_if` does not ask `still`.
+/// Put in: `Shard::relocate` does not compare the place.
 #[test]
 fn d11_cleaning_never_brings_an_old_value_back() {
+    let index = Index::new(None, &Budget::new(1 << 20)).unwrap();
+    let [old, new, copy] = [1, 2, 3].map(|segment| Loc::new(segment, 64, 100));
+    index.prepare(hash(1)).unwrap();
+    index.put(hash(1), old);
+    index.put(hash(1), new);
+    assert!(!index.relocate(hash(1), old, copy), "the copy is of a value that was replaced");
+    assert_eq!(index.get(hash(1)), Some((new, State::Live)));
+    assert!(index.relocate(hash(1), new, copy));
     let world = World { disk_limit: 160 * 1024, ..World::durable() };
     let store = world.open();
     store.start();

@@ -42,8 +42,12 @@ impl Inner {
 
     /// Writes one batch. The caller holds `flushing`. False if there was nothing.
     pub(super) fn round(&self) -> Result<bool> {
-        let batch = self.take_batch();
-        let Some(last) = batch.last().map(|job| job.lsn) else { return Ok(false) };
+        let (batch, lsn) = self.take_batch();
+        let Some(last) = batch.last().map(|job| job.lsn) else {
+            // Nothing is queued and nobody else is writing: all there was is on disk, or was not needed any more.
+            self.written.store(lsn, Ordering::Release);
+            return Ok(false);
+        };
         if let Err(error) = self.write_batch(&batch) {
             let mut log = lock(&self.log);
             log.queued_bytes += batch.iter().map(Job::bytes).sum::<u64>();
@@ -61,7 +65,8 @@ impl Inner {
         Ok(true)
     }
 
-    fn take_batch(&self) -> Vec<Job> {
+    /// The next jobs, and the place of the last job ever queued.
+    fn take_batch(&self) -> (Vec<Job>, u64) {
         let mut log = lock(&self.log);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < ROUND_JOBS && bytes < ROUND_BYTES as u64 {
@@ -70,7 +75,7 @@ impl Inner {
             batch.push(job);
         }
         log.queued_bytes -= bytes;
-        batch
+        (batch, log.lsn)
     }
 
     /// Notes a background error; the first one counts.

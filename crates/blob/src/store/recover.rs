@@ -275,6 +275,9 @@ impl Inner {
     /// Brings one segment into table and index; its highest sequence number.
     fn load_segment(&self, found: Found, mut permit: Permit, report: &mut OpenReport) -> Result<u64> {
         if let Some(tail) = found.tail {
+            let entries = tail.entries();
+            let no_room = || Error::IndexFull { limit: self.opts.ram_limit };
+            let _ram = self.ram.try_take(entries.end - entries.start).ok_or_else(no_room)?;
             match read_checked(&*found.file, tail.entries(), tail.entries_crc, found.id) {
                 Ok(bytes) => {
                     let segment = Segment::new(found.id, Listing::Footer(tail), false, permit, None);
