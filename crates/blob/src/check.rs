@@ -2,11 +2,11 @@
 
 use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::error::{Error, Result};
+use crate::format::crc32c;
 use crate::format::footer::{self, TAIL_BYTES, Tail};
 use crate::format::record::{self, Header, Place};
 use crate::format::segment::{HEADER_BYTES, file_name, is_valid, parse_file_name};
 use crate::format::superblock::{LOCK_FILE, STORE_FILE, Superblock};
-use crate::format::crc32c;
 use crate::hash::{KeyHash, xxh3};
 use crate::store::{read_full, read_key_pages, scan};
 use std::ops::Range;

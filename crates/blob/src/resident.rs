@@ -58,7 +58,6 @@ impl Resident {
         Self { shards, cursor: AtomicUsize::new(0) }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
     fn shard(&self, place: u64) -> &Mutex<Shard> {
         &self.shards[(place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % RESIDENT_SHARDS]
     }

@@ -149,10 +149,12 @@ struct Zipf(Vec<f64>);
 impl Zipf {
     fn new(keys: u32) -> Self {
         let mut sum = 0.0;
-        let mut cumulated: Vec<f64> = (1..=keys).map(|rank| {
-            sum += 1.0 / f64::from(rank);
-            sum
-        }).collect();
+        let mut cumulated: Vec<f64> = (1..=keys)
+            .map(|rank| {
+                sum += 1.0 / f64::from(rank);
+                sum
+            })
+            .collect();
         cumulated.iter_mut().for_each(|at| *at /= sum);
         Self(cumulated)
     }

@@ -232,7 +232,8 @@ fn a_load_that_panics_or_fails_leaves_the_next_one_free() {
 
 #[test]
 fn try_put_says_busy_instead_of_waiting() {
-    let world = World { ram_limit: 600 * 1024, disk_limit: 2 << 20, ..World::cache() };
+    let max_wait = std::time::Duration::from_millis(20);
+    let world = World { ram_limit: 600 * 1024, disk_limit: 2 << 20, max_wait, ..World::cache() };
     let store = world.open();
     let options = PutOptions::default();
     for n in 0..10_u64 {

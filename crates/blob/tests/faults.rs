@@ -1,5 +1,7 @@
 //! Disks that fail: what the caller is told, what is kept, and the way back.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use blob::disk::{Crash, Disk, Fault};
@@ -211,7 +213,10 @@ fn what_is_not_a_store_is_refused() {
     assert!(matches!(world.try_open(), Err(Error::NotThisStore(_))));
     let world = World::durable();
     drop(world.open());
-    assert!(matches!(World { mode: Mode::Cache { fsync: true }, ..world.clone() }.try_open(), Err(Error::NotThisStore(_))));
+    assert!(matches!(
+        World { mode: Mode::Cache { fsync: true }, ..world.clone() }.try_open(),
+        Err(Error::NotThisStore(_))
+    ));
     let store = world.open();
     assert!(matches!(world.try_open(), Err(Error::Locked)));
     drop(store);

@@ -42,11 +42,11 @@ fn one_keys_values_only_go_forward_through_rotation_and_cleaning() {
             let store = world(mode).open();
             let writer = {
                 let store = store.clone();
-                thread::spawn(move || (1..16).for_each(|n| drop(store.put(b"k", &tagged(n)).unwrap())))
+                thread::spawn(move || (1..16).for_each(|n| assert!(store.put(b"k", &tagged(n)).is_ok())))
             };
             let churn = {
                 let store = store.clone();
-                thread::spawn(move || (1..16).for_each(|n| drop(store.put(b"other", &tagged(n)).unwrap())))
+                thread::spawn(move || (1..16).for_each(|n| assert!(store.put(b"other", &tagged(n)).is_ok())))
             };
             let mut last = 0;
             for _ in 0..6 {
@@ -73,7 +73,7 @@ fn a_record_that_is_moved_is_neither_lost_nor_brought_back() {
         }
         let mover = {
             let store = store.clone();
-            thread::spawn(move || (0..14).for_each(|n| drop(store.put(b"churn", &tagged(n)).unwrap())))
+            thread::spawn(move || (0..14).for_each(|n| assert!(store.put(b"churn", &tagged(n)).is_ok())))
         };
         let deleter = {
             let store = store.clone();

@@ -4,6 +4,8 @@
 //! is wrong if a put of a higher version, or a delete invoked after v's put had returned, returned before the read
 //! began. A durable read that finds nothing is wrong if a put returned before it and no delete can explain it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use blob::Mode;
@@ -44,9 +46,9 @@ fn violation(events: &[Event], durable: bool) -> Option<String> {
             }
             What::Read(None) if durable => {
                 let explains = |put: &Event| {
-                    events.iter().any(|e| {
-                        matches!(e.what, What::Delete) && e.ended >= put.begun && e.begun <= read.ended
-                    })
+                    events
+                        .iter()
+                        .any(|e| matches!(e.what, What::Delete) && e.ended >= put.begun && e.begun <= read.ended)
                 };
                 let put = |e: &&Event| matches!(e.what, What::Put(_)) && e.ended < read.begun && !explains(e);
                 if let Some(put) = events.iter().find(put) {

@@ -74,7 +74,10 @@ impl Contents {
     }
 
     /// Adds the next record.
-    #[expect(clippy::cast_possible_truncation, reason = "keys have at most 65,535 bytes, segments at most 4 GiB of them")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "keys have at most 65,535 bytes, segments at most 4 GiB of them"
+    )]
     pub fn push(&mut self, hash: KeyHash, key: &[u8], offset: u64, header: &record::Header) {
         let (key_at, key_len) = (self.keys.len() as u32, key.len() as u16);
         self.keys.extend_from_slice(key);

@@ -301,11 +301,7 @@ mod tests {
     #[test]
     fn a_record_is_not_valid_anywhere_else() {
         let bytes = stamped(b"key", b"value");
-        for place in [
-            Place { store: 8, ..PLACE },
-            Place { segment: 4, ..PLACE },
-            Place { offset: 72, ..PLACE },
-        ] {
+        for place in [Place { store: 8, ..PLACE }, Place { segment: 4, ..PLACE }, Place { offset: 72, ..PLACE }] {
             assert_eq!(decode(&bytes, place), Err(Bad::Header));
         }
     }

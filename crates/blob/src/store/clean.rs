@@ -17,8 +17,8 @@
 use super::Inner;
 use super::log::{By, SEGMENT_RAM_BYTES};
 use super::recover;
-use crate::buf::RecordBuf;
 use crate::budget::Permit;
+use crate::buf::RecordBuf;
 use crate::error::{BusyReason, Class, Error, Result};
 use crate::format::footer::{Contents, Item};
 use crate::format::record::{self, Header};

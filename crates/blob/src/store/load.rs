@@ -86,7 +86,7 @@ impl Store {
                     let value = load()?;
                     inner.counters.loads.fetch_add(1, Ordering::Relaxed);
                     self.put_with(key, &value, options)?;
-                    let guard = inner.get(key)?.ok_or_else(|| Error::Busy(crate::error::BusyReason::Disk))?;
+                    let guard = inner.get(key)?.ok_or(Error::Busy(crate::error::BusyReason::Disk))?;
                     pilot.flight.land(Outcome::Value(guard.clone()));
                     return Ok(guard);
                 }

@@ -96,7 +96,7 @@ impl Inner {
         // Moved a dozen times in a row: somebody overwrites it faster than we read. Wait for him.
         let _still = lock(&self.log);
         match self.index.get(hash).and_then(|(loc, _)| self.resident.get(loc)) {
-            Some(buf) => Ok(self.accept(buf, key).map(|(buf, header)| (buf, header))),
+            Some(buf) => Ok(self.accept(buf, key)),
             None => Err(Error::Busy(crate::error::BusyReason::Ram)),
         }
     }
@@ -221,11 +221,8 @@ impl Inner {
     /// A damaged record: a cache forgets it, a durable store remembers that it is damaged. True if it was current.
     pub(super) fn note_corrupt(&self, hash: KeyHash, loc: Loc) -> bool {
         let _log = lock(&self.log);
-        let current = if self.opts.is_durable() {
-            self.index.mark_corrupt(hash, loc)
-        } else {
-            self.evict_locked(hash, loc)
-        };
+        let current =
+            if self.opts.is_durable() { self.index.mark_corrupt(hash, loc) } else { self.evict_locked(hash, loc) };
         if current {
             self.counters.corrupt_records.fetch_add(1, Ordering::Relaxed);
         }

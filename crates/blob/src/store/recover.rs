@@ -281,10 +281,12 @@ impl Inner {
             match read_checked(&*found.file, tail.entries(), tail.entries_crc, found.id) {
                 Ok(bytes) => {
                     let segment = Segment::new(found.id, Listing::Footer(tail), false, permit, None);
-                    self.segments.insert(Arc::new(segment));
+                    let segment = Arc::new(segment);
+                    self.segments.insert(Arc::clone(&segment));
                     report.entries += u64::from(tail.count);
                     for entry in footer::entries(&bytes) {
-                        self.load_entry(entry.hash, Loc::new(found.id, entry.offset, entry.len), entry.tombstone)?;
+                        let loc = Loc::new(found.id, entry.offset, entry.len);
+                        self.load_entry(&segment, entry.hash, loc, entry.tombstone)?;
                     }
                     return Ok(tail.max_seq);
                 }
@@ -311,7 +313,7 @@ impl Inner {
         let segment = Arc::new(Segment::new(found.id, listing, false, permit, Some(ram)));
         self.segments.insert(Arc::clone(&segment));
         for item in scan.contents.items() {
-            self.load_entry(item.hash, item.loc(found.id), item.tombstone)?;
+            self.load_entry(&segment, item.hash, item.loc(found.id), item.tombstone)?;
         }
         // If it cannot be sealed now, it is listed in RAM and the next open scans it again.
         if may_seal && let Err(error) = self.seal_found(&segment, &*found.file, scan.end) {
@@ -338,15 +340,13 @@ impl Inner {
         Ok(())
     }
 
-    fn load_entry(&self, hash: KeyHash, loc: Loc, tombstone: bool) -> Result<()> {
+    fn load_entry(&self, segment: &Segment, hash: KeyHash, loc: Loc, tombstone: bool) -> Result<()> {
         let replaced = if tombstone {
-            if let Some(segment) = self.segments.get(loc.segment) {
-                segment.tombstones.fetch_add(loc.padded_len(), Ordering::Relaxed);
-            }
+            segment.tombstones.fetch_add(loc.padded_len(), Ordering::Relaxed);
             self.index.remove(hash)
         } else {
             self.index.prepare(hash).map_err(|_| Error::IndexFull { limit: self.opts.ram_limit })?;
-            self.segments.add_live(loc);
+            segment.live.fetch_add(loc.padded_len(), Ordering::Relaxed);
             self.index.put(hash, loc)
         };
         if let Some(old) = replaced

@@ -23,6 +23,10 @@ impl Inner {
         let wanted = need + self.reserve_bytes();
         let rounds = self.segments.len() as u64 * 4 + 16;
         for round in 0..rounds {
+            // The deadline also ends a race with others who take what was just freed.
+            if patience.left().is_none() {
+                return Err(Error::Busy(BusyReason::Disk));
+            }
             if self.disk_bytes.free() >= wanted {
                 return Ok(());
             }
@@ -100,7 +104,9 @@ impl Inner {
             segment.live.load(Ordering::Relaxed) + tombstones
         };
         let gain = |segment: &Segment| segment.disk_bytes().saturating_sub(carried(segment));
-        let least = (self.opts.segment_bytes / 16).max(1);
+        // A cache rather gives something up than copy most of a segment to free a little of it.
+        let share = if self.opts.is_durable() { 16 } else { 4 };
+        let least = (self.opts.segment_bytes / share).max(1);
         let best = closed.iter().min_by_key(|s| (carried(s) * 1024 / s.disk_bytes().max(1), s.id))?;
         if gain(best) >= least {
             return Some(Arc::clone(best));
@@ -126,11 +132,13 @@ impl Inner {
         self.clean(segment)
     }
 
-    /// Makes room before it is needed. False if there was nothing to do, or nothing that could be done.
+    /// Makes room before it is needed. False if there was nothing to do, or it brought nothing.
     pub(super) fn clean_ahead(&self) -> bool {
         let _turn = lock(&self.space);
+        let before = self.disk_bytes.free();
         let wanted = self.reserve_bytes() * 3;
         let wanting = self.disk_bytes.free() < wanted && self.segments.len() > 2;
-        wanting && !self.degraded.load(Ordering::Acquire) && self.clean_one(0).is_ok()
+        let may = wanting && !self.degraded.load(Ordering::Acquire);
+        may && self.clean_one(self.reserve_bytes()).is_ok() && self.disk_bytes.free() > before
     }
 }

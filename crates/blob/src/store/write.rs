@@ -2,8 +2,8 @@
 
 use super::log::{Blocked, By};
 use super::{Inner, Store};
-use crate::buf::RecordBuf;
 use crate::budget::Permit;
+use crate::buf::RecordBuf;
 use crate::error::{BusyReason, Error, Result};
 use crate::format::{crc32c, record};
 use crate::hash::KeyHash;
@@ -44,7 +44,7 @@ pub(super) enum Patience {
 }
 
 impl Patience {
-    fn left(self) -> Option<Duration> {
+    pub(super) fn left(self) -> Option<Duration> {
         match self {
             Self::None => None,
             Self::Until(then) => then.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
@@ -254,10 +254,9 @@ impl Inner {
             return self.commit(lsn);
         }
         let queued = lock(&self.log).queued_bytes;
-        if queued >= self.opts.slab_bytes {
-            if !self.worker.kick() || queued >= self.opts.slab_bytes * 4 {
-                return self.commit(lsn);
-            }
+        let full = queued >= self.opts.slab_bytes;
+        if full && (!self.worker.kick() || queued >= self.opts.slab_bytes * 4) {
+            return self.commit(lsn);
         }
         Ok(())
     }
@@ -282,7 +281,14 @@ impl Inner {
     }
 
     /// Looks at the record that is to be deleted: is it this key's, and of the wanted version?
-    fn judge_removal(&self, hash: KeyHash, loc: Loc, state: State, key: &[u8], version: Option<u64>) -> Result<Verdict> {
+    fn judge_removal(
+        &self,
+        hash: KeyHash,
+        loc: Loc,
+        state: State,
+        key: &[u8],
+        version: Option<u64>,
+    ) -> Result<Verdict> {
         if state != State::Live {
             // Nothing to be read, but the disk has a record that must not come back.
             let outcome = if state == State::Corrupt { Removal::Removed } else { Removal::Missing };

@@ -17,6 +17,7 @@ pub struct World {
     pub ram_limit: u64,
     pub segment_bytes: u64,
     pub policy: PolicyKind,
+    pub max_wait: Duration,
 }
 
 impl World {
@@ -29,6 +30,7 @@ impl World {
             ram_limit: 4 << 20,
             segment_bytes: 16 * 1024,
             policy: PolicyKind::Sieve,
+            max_wait: Duration::from_secs(20),
         }
     }
 
@@ -46,7 +48,7 @@ impl World {
         options.segment_bytes = self.segment_bytes;
         options.policy = self.policy;
         options.slab_bytes = 2_048;
-        options.max_wait = Duration::from_millis(200);
+        options.max_wait = self.max_wait;
         options.clock = Arc::new(move || clock.load(Ordering::Relaxed));
         options.identity = Some((0x5EED, 0x5EED));
         options

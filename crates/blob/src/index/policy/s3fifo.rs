@@ -30,7 +30,6 @@ pub struct S3Fifo {
     ghost_counts: Vec<u8>,
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "16 bits of the hash are kept")]
 fn fingerprint(nodes: &Nodes, id: u32) -> u16 {
     (nodes.hash(id)[1] >> 16) as u16
 }
@@ -135,5 +134,4 @@ impl Policy for S3Fifo {
         let first = if small_is_due { self.victim_of_small(nodes) } else { self.victim_of_main(nodes) };
         first.or_else(|| self.victim_of_main(nodes)).or_else(|| self.victim_of_small(nodes))
     }
-
 }
