@@ -232,7 +232,10 @@ fn die_at(mode: Mode, seed: u64, ops: &[Op], at: u64) -> u64 {
     if run.world.disk.has_crashed() {
         deaths += 1;
     }
-    assert!(run.reopen(if at.is_multiple_of(3) { Crash::Power } else { Crash::Process }), "nothing kills the last recovery");
+    assert!(
+        run.reopen(if at.is_multiple_of(3) { Crash::Power } else { Crash::Process }),
+        "nothing kills the last recovery"
+    );
     for op in ops[died_in..].iter().take(25) {
         assert!(run.step(op), "nothing kills the rest");
     }

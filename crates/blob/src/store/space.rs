@@ -103,6 +103,12 @@ impl Inner {
             let tombstones = if tail == Some(segment.id) { 0 } else { segment.tombstones.load(Ordering::Relaxed) };
             segment.live.load(Ordering::Relaxed) + tombstones
         };
+        // What is kept free is one segment: a larger record moves only if there is room for it beside.
+        let fits = |segment: &Segment| {
+            let needed = segment.disk_bytes() + self.reserve_bytes();
+            carried(segment) <= self.opts.segment_bytes || self.disk_bytes.free() >= needed
+        };
+        let closed: Vec<_> = closed.into_iter().filter(|segment| fits(segment)).collect();
         let gain = |segment: &Segment| segment.disk_bytes().saturating_sub(carried(segment));
         // A cache rather gives something up than copy most of a segment to free a little of it.
         let share = if self.opts.is_durable() { 16 } else { 4 };
