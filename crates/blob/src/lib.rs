@@ -24,8 +24,9 @@
 //! because all three happen under one lock. So the later record of a key is the current one, always and after
 //! any crash, and no version number needs to be kept in RAM.
 //!
-//! *Invariant:* nothing is allocated before its bytes are taken from a [`Budget`](budget::Budget), and nothing is
-//! given back before the last holder lets go; so neither limit is ever passed, not even for a moment.
+//! *Invariant:* no file, record, index page or list of records comes to be before its bytes are taken from a
+//! [`Budget`](budget::Budget), and nothing is given back before the last holder lets go; so neither limit is ever
+//! passed, not even for a moment. (Not counted: fixed tables, and a scan's window of 256 KiB while opening.)
 //!
 //! *Invariant:* a record that is needed is never in one place only that is about to go: a segment is unlinked
 //! after everything appended before that moment is on disk, and a tombstone is dropped only at the tail of the
