@@ -86,9 +86,11 @@ pub struct Queued<'a> {
 
 /// What a transaction asks of whoever keeps the session.
 pub trait Host {
-    /// Runs a session command of a transaction and writes its reply. It is called once for each, also when the
-    /// transaction is run again. May change `db`, the database of the commands that follow.
-    fn session(&mut self, command: &Queued<'_>, db: &mut u8, reply: &mut Reply<'_>);
+    /// The database that a SELECT of the transaction goes to; its reply is written by `session`, as everybody's.
+    fn select(&mut self, command: &Queued<'_>) -> Option<u8>;
+    /// Runs a session command of a transaction and writes its reply: once, after the transaction's writes are
+    /// in the log and its shards are free, so that it may lock what it likes.
+    fn session(&mut self, command: &Queued<'_>, reply: &mut Reply<'_>);
     /// Asked when all shards of the transaction are locked: whether what was watched is as it was.
     fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop>;
 }
@@ -237,15 +239,20 @@ impl Executor {
         for command in queue {
             shards.add_keys(engine, &command.spec.keys, &command.args);
         }
+        let start = out.len();
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        // Replies of session commands, kept for the case that the transaction runs again.
-        let mut sessions: Vec<Option<(Vec<u8>, u8)>> = vec![None; queue.len()];
         for _ in 0..RUNS_MAX {
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, &mut tools.recycled);
-            let stop = match tools.transaction(&mut context, queue, call, host, &mut sessions, &mut reply) {
-                Ok(true) => return tools.commit(context, mark, &mut reply),
-                Ok(false) => None,
+            let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
+                Ok(Some(gaps)) => {
+                    let done = tools.commit(context, mark, &mut reply);
+                    if !done.failed {
+                        fill(&gaps, queue, call.protocol, host, out, start);
+                    }
+                    return done;
+                }
+                Ok(None) => None,
                 Err(stop) => Some(stop),
             };
             context.abort(&mut tools.recycled);
@@ -264,37 +271,57 @@ impl Executor {
     }
 }
 
+/// Where the reply of a session command belongs among those of a transaction's data commands.
+struct Gap {
+    /// Which command of the queue it is.
+    command: usize,
+    /// Bytes of data commands' replies in front of it.
+    at: usize,
+}
+
+/// Runs the session commands of a transaction and puts their replies where they belong.
+fn fill(gaps: &[Gap], queue: &[Queued<'_>], protocol: Protocol, host: &mut impl Host, out: &mut Vec<u8>, start: usize) {
+    if gaps.is_empty() {
+        return;
+    }
+    let data = out.split_off(start);
+    let mut taken = 0;
+    for gap in gaps {
+        out.extend_from_slice(&data[taken..gap.at]);
+        taken = gap.at;
+        host.session(&queue[gap.command], &mut Reply::new(out, protocol));
+    }
+    out.extend_from_slice(&data[taken..]);
+}
+
 impl Tools {
+    /// Runs the data commands of a transaction and says where the replies of the others belong; `None` if what was
+    /// watched has changed.
     fn transaction(
         &mut self,
         context: &mut Context<'_>,
         queue: &[Queued<'_>],
         call: &Call<'_>,
         host: &mut impl Host,
-        sessions: &mut [Option<(Vec<u8>, u8)>],
         reply: &mut Reply<'_>,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Option<Vec<Gap>>, Stop> {
         if !host.unchanged(context)? {
-            return Ok(false);
+            return Ok(None);
         }
+        let mark = reply.mark();
         reply.array(queue.len());
+        let mut gaps = Vec::new();
         let mut db = call.db;
-        for (command, kept) in queue.iter().zip(sessions) {
+        for (index, command) in queue.iter().enumerate() {
             if matches!(command.spec.run, Run::Data(_)) {
                 let one = Call { spec: command.spec, args: command.args, db, ..*call };
                 self.command_of_transaction(context, &one, reply)?;
                 continue;
             }
-            let (bytes, after) = kept.get_or_insert_with(|| {
-                let mut bytes = Vec::new();
-                let mut after = db;
-                host.session(command, &mut after, &mut Reply::new(&mut bytes, call.protocol));
-                (bytes, after)
-            });
-            reply.raw(bytes);
-            db = *after;
+            gaps.push(Gap { command: index, at: reply.written_since(mark).len() });
+            db = host.select(command).unwrap_or(db);
         }
-        Ok(true)
+        Ok(Some(gaps))
     }
 
     /// One command of a transaction: its errors are its own, whatever else stops the run stops the transaction.

@@ -279,8 +279,7 @@ impl Front {
             for ticket in node.engine.waiters(&key) {
                 rounds += 1;
                 let Some(cell) = node.waiting.find(ticket) else { continue };
-                // Our own client's cell may be locked by `blocking` further up; nobody else holds one for long.
-                let Some(mut held) = cell.try_lock_for(Duration::from_secs(1)) else { continue };
+                let mut held = cell.lock();
                 let Some(wait) = held.as_ref() else { continue };
                 if let Some(more) = self.serve_one(wait) {
                     let wait = held.take();

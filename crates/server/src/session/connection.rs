@@ -161,17 +161,22 @@ fn echo(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>
     Flow::Continue
 }
 
-fn select(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let Some(index) = resp::parse_i64(&args[1]) else {
-        return refuse(session, turn, "ERR value is not an integer or out of range");
-    };
+/// The database that a SELECT asks for, or why there is none such.
+pub fn database(room: &Room, args: Args<'_>) -> Result<u8, &'static str> {
+    let index = args.get(1).and_then(resp::parse_i64).ok_or("ERR value is not an integer or out of range")?;
     let databases = i64::from(room.node.config.settings().process.databases.min(256));
-    if !(0..databases).contains(&index) {
-        return refuse(session, turn, "ERR DB index is out of range");
+    (0..databases).contains(&index).then_some(index as u8).ok_or("ERR DB index is out of range")
+}
+
+fn select(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    match database(room, args) {
+        Ok(db) => {
+            session.db = db;
+            session.info.db.store(u32::from(db), Ordering::Relaxed);
+            ok(session, turn)
+        }
+        Err(text) => refuse(session, turn, text),
     }
-    session.db = index as u8;
-    session.info.db.store(index as u32, Ordering::Relaxed);
-    ok(session, turn)
 }
 
 fn quit(_: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {

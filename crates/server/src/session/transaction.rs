@@ -43,10 +43,7 @@ fn discard(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<
 }
 
 fn unwatch(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    // Within a transaction it has no effect: EXEC has decided already, and forgets the keys anyway.
-    if session.multi.is_none() {
-        forget_watches(room, session);
-    }
+    forget_watches(room, session);
     ok(session, turn)
 }
 
@@ -104,9 +101,11 @@ pub struct Transaction<'a, 't> {
 }
 
 impl Host for Transaction<'_, '_> {
-    fn session(&mut self, command: &Queued<'_>, db: &mut u8, reply: &mut Reply<'_>) {
-        // SELECT within the transaction counts for what follows in it, and stays afterwards.
-        self.session.db = *db;
+    fn select(&mut self, command: &Queued<'_>) -> Option<u8> {
+        (command.spec.name == "select").then(|| super::connection::database(self.room, command.args).ok()).flatten()
+    }
+
+    fn session(&mut self, command: &Queued<'_>, reply: &mut Reply<'_>) {
         let mut out = Vec::new();
         let (now, addr) = (self.turn.now, self.turn.addr);
         let mut turn = Turn { out: &mut out, now, addr, settings: self.turn.settings };
@@ -119,7 +118,6 @@ impl Host for Transaction<'_, '_> {
         } else {
             reply.raw(&out);
         }
-        *db = self.session.db;
     }
 
     fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop> {
