@@ -14,7 +14,14 @@ const PURE: &[&str] = &["effect", "resp", "command"];
 const FORBIDDEN: &[&str] = &["tokio", "mio", "socket2", "rustls", "rand", "server"];
 /// What must not be said in their sources.
 const WORDS: &[&str] = &[
-    "std::net", "std::fs", "std::thread", "std::process", "Instant::now", "SystemTime::now", "UNIX_EPOCH", "thread_rng",
+    "std::net",
+    "std::fs",
+    "std::thread",
+    "std::process",
+    "Instant::now",
+    "SystemTime::now",
+    "UNIX_EPOCH",
+    "thread_rng",
     "RandomState::new",
 ];
 
@@ -44,7 +51,13 @@ pub fn run(shell: &Shell) -> Result<bool> {
         }
     }
     wrong.iter().for_each(|w| println!("forbidden: {w}"));
-    println!("deps: {} crates checked against {} crates and {} words, {} findings", PURE.len(), FORBIDDEN.len(), WORDS.len(), wrong.len());
+    println!(
+        "deps: {} crates checked against {} crates and {} words, {} findings",
+        PURE.len(),
+        FORBIDDEN.len(),
+        WORDS.len(),
+        wrong.len()
+    );
     Ok(wrong.is_empty())
 }
 

@@ -82,8 +82,16 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     report.check("the harnesses catch planted bugs", &redis, harness(&["selftest"]));
     report.check("golden transcripts", &nothing, harness(&["golden"]));
     report.check("differential test, 300,000 commands", &redis, harness(&["diff", "--commands", "300000"]));
-    report.check("kill -9, 20 cycles, always", &nothing, harness(&["crash", "--cycles", "20", "--appendfsync", "always"]));
-    report.check("kill -9, 20 cycles, everysec", &nothing, harness(&["crash", "--cycles", "20", "--appendfsync", "everysec"]));
+    report.check(
+        "kill -9, 20 cycles, always",
+        &nothing,
+        harness(&["crash", "--cycles", "20", "--appendfsync", "always"]),
+    );
+    report.check(
+        "kill -9, 20 cycles, everysec",
+        &nothing,
+        harness(&["crash", "--cycles", "20", "--appendfsync", "everysec"]),
+    );
     report.check("10,000 idle and 1,000 active connections, hostile ones", &nothing, harness(&["crowd"]));
     report.check("fuzzing, a few seconds each", &nothing, harness(&["fuzz", "--seconds", "5"]));
     clients(&mut report, debug);

@@ -27,7 +27,8 @@ pub fn redis(shell: &Shell) -> Found<()> {
     println!("installing redis-server with apt-get");
     let install = ["-qq", "install", "-y", "--no-install-recommends", "redis-server", "redis-tools"];
     let done = shell.run("apt-get", &install).unwrap_or(false)
-        || (shell.run("apt-get", &["-qq", "update"]).unwrap_or(false) && shell.run("apt-get", &install).unwrap_or(false));
+        || (shell.run("apt-get", &["-qq", "update"]).unwrap_or(false)
+            && shell.run("apt-get", &install).unwrap_or(false));
     if done && there() { Ok(()) } else { Err("apt-get could not install redis-server".into()) }
 }
 
@@ -42,7 +43,15 @@ pub fn python(shell: &Shell) -> Found<PathBuf> {
     if !interpreter.exists() && !shell.run("python3", &["-m", "venv", &path]).unwrap_or(false) {
         return Err("python3 -m venv failed (is python3-venv installed?)".into());
     }
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "tests/clients/redis-py/requirements.txt"];
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        "tests/clients/redis-py/requirements.txt",
+    ];
     if shell.run(&interpreter, &install).unwrap_or(false) {
         Ok(interpreter)
     } else {

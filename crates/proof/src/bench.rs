@@ -118,7 +118,12 @@ fn setting(
         for round in 0..rounds {
             // The order changes every round, so that neither always runs on a warm or a tired machine.
             let order = [(ours, &mut mine), (theirs, &mut yours)];
-            let order = if round % 2 == 0 { order } else { let [a, b] = order; [b, a] };
+            let order = if round % 2 == 0 {
+                order
+            } else {
+                let [a, b] = order;
+                [b, a]
+            };
             for (program, samples) in order {
                 let (sample, said) = sample(program, fsync, command, depth, requests, client_cpu)?;
                 samples.push(sample);
@@ -180,7 +185,9 @@ fn benchmark(port: u16, command: &str, depth: u64, requests: u64, cpu: Option<us
     let text = String::from_utf8_lossy(&output.stdout);
     // The first line names the columns, the second has the name and requests per second, in quotes.
     let row = text.lines().find(|l| l.to_lowercase().starts_with(&format!("\"{command}")));
-    let Some(row) = row else { bail!("redis-benchmark gave no line for {command}: {text}{}", String::from_utf8_lossy(&output.stderr)) };
+    let Some(row) = row else {
+        bail!("redis-benchmark gave no line for {command}: {text}{}", String::from_utf8_lossy(&output.stderr))
+    };
     let per_second = row.split("\",\"").nth(1).map(|v| v.trim_matches('"')).and_then(|v| v.parse::<f64>().ok());
     let per_second = per_second.with_context(|| format!("requests per second in {row}"))?;
     ensure!(per_second > 0.0, "redis-benchmark measured nothing: {row}");

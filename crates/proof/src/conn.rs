@@ -41,7 +41,8 @@ pub fn encode<T: AsRef<[u8]>>(words: &[T], out: &mut Vec<u8>) {
 impl Conn {
     /// Connects to `port`.
     pub fn open(port: u16) -> Result<Conn> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("connect to port {port}"))?;
+        let stream =
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("connect to port {port}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

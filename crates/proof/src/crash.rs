@@ -101,7 +101,9 @@ pub fn cycles(sut: &Program, options: &Options) -> Result<Outcome> {
         let server = if cycle % 5 == 4 { clean_stop(server, sut, dir.path(), options, &mut outcome)? } else { server };
         let run = Duration::from_millis(rng.between(30, 400) as u64);
         load_and_kill(server, &mut workers, run, &mut rng)?;
-        if cycle > 0 && let Some(Sabotage::Truncate(bytes)) = options.sabotage {
+        if cycle > 0
+            && let Some(Sabotage::Truncate(bytes)) = options.sabotage
+        {
             truncate_newest(dir.path(), bytes)?;
         }
     }
@@ -114,7 +116,13 @@ pub fn cycles(sut: &Program, options: &Options) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn verify(server: &Server, workers: &mut [Worker], cycle: usize, options: &Options, outcome: &mut Outcome) -> Result<()> {
+fn verify(
+    server: &Server,
+    workers: &mut [Worker],
+    cycle: usize,
+    options: &Options,
+    outcome: &mut Outcome,
+) -> Result<()> {
     let mut conn = server.open()?;
     if cycle > 1 && options.sabotage == Some(Sabotage::HalfBatch) {
         conn.call(&["SET", "w0:tx", "0"])?;

@@ -148,7 +148,11 @@ fn hostile(server: &mut Server, options: &Options) -> Result<()> {
     drop(enemies);
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while connected(&mut conn)? > before {
-        ensure!(std::time::Instant::now() < deadline, "{} clients are still connected, {before} should be", connected(&mut conn)?);
+        ensure!(
+            std::time::Instant::now() < deadline,
+            "{} clients are still connected, {before} should be",
+            connected(&mut conn)?
+        );
         std::thread::yield_now();
     }
     println!("crowd: {count} hostile connections, {clients} others got {answered} right answers, nothing left behind");
@@ -166,7 +170,14 @@ fn enemy(port: u16, kind: usize, rng: &mut Rng) -> Result<TcpStream> {
     stream.set_write_timeout(Some(Duration::from_millis(200)))?;
     let bytes = match kind {
         0 => (0..4096).flat_map(|_| rng.bits().to_le_bytes()).collect(),
-        1 => rng.pick(&[&b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\nhalf"[..], b"*1000\r\n$4\r\nPING\r\n", b"*2\r\n$", b"PIN"]).to_vec(),
+        1 => rng
+            .pick(&[
+                &b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\nhalf"[..],
+                b"*1000\r\n$4\r\nPING\r\n",
+                b"*2\r\n$",
+                b"PIN",
+            ])
+            .to_vec(),
         _ => {
             let mut out = Vec::new();
             (0..UNREAD).for_each(|_| encode(&["GET", "big"], &mut out));

@@ -126,7 +126,11 @@ fn chapter(
         outcome.commands += batch.len();
         let found = pair.run(&batch).with_context(|| {
             let said: Vec<String> = batch.iter().map(|s| format!("    {s}")).collect();
-            format!("command {} of the chapter or one before it; the batch was\n{}", history.len() + batch.len(), said.join("\n"))
+            format!(
+                "command {} of the chapter or one before it; the batch was\n{}",
+                history.len() + batch.len(),
+                said.join("\n")
+            )
         })?;
         let upto = found.as_ref().map_or(batch.len(), |m| m.at + 1);
         history.extend_from_slice(&batch[..upto]);

@@ -66,7 +66,7 @@ fn mutate(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
                 let part = bytes[at..end].to_vec();
                 bytes.splice(at..at, part);
             }
-            6 => bytes.extend_from_slice(rng.pick(seeds)),
+            6 => bytes.extend(rng.pick(seeds).iter().copied()),
             _ => {
                 let end = (at + 8).min(bytes.len());
                 let wide = rng.pick(&[u64::MAX, 0, 1 << 31, 1 << 32, i64::MAX as u64, 1 << 20]).to_le_bytes();
@@ -126,12 +126,17 @@ fn over_the_wire(name: &str, round: Round, sut: &Program, options: &Options) -> 
     let (deadline, mut inputs) = (Instant::now() + Duration::from_secs(options.seconds), 0u64);
     let before = crate::bench::resident(server.pid())?;
     while Instant::now() < deadline {
-        inputs += round(&server, &mut rng, &seeds).with_context(|| format!("fuzz {name}, after {inputs} inputs, seed {}", options.seed))?;
+        inputs += round(&server, &mut rng, &seeds)
+            .with_context(|| format!("fuzz {name}, after {inputs} inputs, seed {}", options.seed))?;
         ensure!(server.is_alive(), "fuzz {name}: the server died; it said:\n{}", server.tail());
     }
     let grown = crate::bench::resident(server.pid())?.saturating_sub(before);
     ensure!(grown < MEMORY, "fuzz {name}: the server's memory grew by {grown} bytes");
-    println!("fuzz {name}: {inputs} inputs from {} seeds, the server lives, its memory grew by {} KiB", seeds.len(), grown / 1024);
+    println!(
+        "fuzz {name}: {inputs} inputs from {} seeds, the server lives, its memory grew by {} KiB",
+        seeds.len(),
+        grown / 1024
+    );
     Ok(())
 }
 
@@ -147,7 +152,9 @@ fn restore(server: &Server, rng: &mut Rng, seeds: &[Vec<u8>]) -> Result<u64> {
         }
         let words: [&[u8]; 5] = [b"RESTORE", b"k", b"0", &payload, b"REPLACE"];
         if !conn.call(&words)?.is_error() {
-            for question in [&["OBJECT", "ENCODING", "k"][..], &["DUMP", "k"], &["SORT", "k", "BY", "nosort"], &["HGETALL", "k"]] {
+            for question in
+                [&["OBJECT", "ENCODING", "k"][..], &["DUMP", "k"], &["SORT", "k", "BY", "nosort"], &["HGETALL", "k"]]
+            {
                 conn.call(question)?;
             }
             conn.call(&["ZRANGE", "k", "0", "-1", "WITHSCORES"])?;

@@ -67,7 +67,8 @@ impl Transcript {
     pub fn play(&self, port: u16) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let cases = self.lines.split(|(_, line)| matches!(line, Line::Case(_))).skip(1);
-        let names = self.lines.iter().filter_map(|(_, line)| if let Line::Case(name) = line { Some(name) } else { None });
+        let names =
+            self.lines.iter().filter_map(|(_, line)| if let Line::Case(name) = line { Some(name) } else { None });
         for (case, name) in cases.zip(names) {
             let mut player = Player::start(port)?;
             match case.iter().try_for_each(|(at, line)| player.step(*at, line)) {
@@ -127,7 +128,11 @@ impl Player {
                 let reply = self.conn(*who)?.reply().with_context(|| format!("line {at}"))?;
                 let sent = self.sent.entry(*who).or_default();
                 let command = if sent.is_empty() { String::from("(nothing sent)") } else { sent.remove(0) };
-                if pattern.matches(&reply) { Ok(()) } else { bail!("line {at}: {command}: expected {pattern}, got {reply}") }
+                if pattern.matches(&reply) {
+                    Ok(())
+                } else {
+                    bail!("line {at}: {command}: expected {pattern}, got {reply}")
+                }
             }
             Line::Blocked(n) => wait_blocked(self.port, *n).with_context(|| format!("line {at}")),
         }

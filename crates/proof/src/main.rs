@@ -150,9 +150,7 @@ fn run() -> Result<bool> {
 fn with_server(sut: &Program, program: &[String]) -> Result<bool> {
     let dir = tempfile::tempdir()?;
     let server = Server::start(sut, dir.path(), Some(Fsync::Everysec))?;
-    let status = std::process::Command::new(&program[0])
-        .args(&program[1..])
-        .env("PORT", server.port().to_string())
-        .status()?;
+    let status =
+        std::process::Command::new(&program[0]).args(&program[1..]).env("PORT", server.port().to_string()).status()?;
     Ok(status.success())
 }

@@ -52,7 +52,8 @@ fn forward(mut from: TcpStream, mut to: TcpStream, change: impl Fn(&mut [u8])) {
 fn replies(bytes: &mut [u8], bug: Bug, counter: &AtomicU64) {
     let Bug::WrongInteger(every) = bug else { return };
     for at in 1..bytes.len().saturating_sub(3) {
-        let is_integer = bytes[at] == b':' && bytes[at - 1] == b'\n' && bytes[at + 1].is_ascii_digit() && bytes[at + 2] == b'\r';
+        let is_integer =
+            bytes[at] == b':' && bytes[at - 1] == b'\n' && bytes[at + 1].is_ascii_digit() && bytes[at + 2] == b'\r';
         if is_integer && counter.fetch_add(1, Ordering::Relaxed) % every == every - 1 {
             bytes[at + 1] = if bytes[at + 1] == b'9' { b'8' } else { bytes[at + 1] + 1 };
         }

@@ -27,7 +27,10 @@ fn differential(oracle: &Program) -> Result<()> {
     let options = diff::Options { commands: 20_000, seed: 1, failures: 1, only: None, minimise: false };
     let honest = diff::run_between(a.port(), b.port(), &options)?;
     ensure!(honest.failures.is_empty(), "two honest servers differ");
-    for (bug, what) in [(Bug::WrongInteger(500), "an integer reply off by one"), (Bug::WrongValue(5), "a SET that stores another value")] {
+    for (bug, what) in [
+        (Bug::WrongInteger(500), "an integer reply off by one"),
+        (Bug::WrongValue(5), "a SET that stores another value"),
+    ] {
         let lying = proxy::start(a.port(), bug)?;
         let found = diff::run_between(lying, b.port(), &options)?;
         ensure!(!found.failures.is_empty(), "the differential test did not notice {what}");
@@ -37,13 +40,8 @@ fn differential(oracle: &Program) -> Result<()> {
 }
 
 fn crashes(oracle: &Program) -> Result<()> {
-    let honest = crash::Options {
-        cycles: 4,
-        seed: 1,
-        fsync: Fsync::Always,
-        window: Duration::from_secs(1),
-        sabotage: None,
-    };
+    let honest =
+        crash::Options { cycles: 4, seed: 1, fsync: Fsync::Always, window: Duration::from_secs(1), sabotage: None };
     let outcome = crash::cycles(oracle, &honest)?;
     ensure!(outcome.failure.is_none(), "an honest server failed the crash loop: {:?}", outcome.failure);
     for (sabotage, what) in [

@@ -27,7 +27,11 @@ pub fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let field = |name: &str| {
-        cpu.lines().find_map(|l| l.strip_prefix(name)).and_then(|l| l.split_once(':')).map_or("unknown", |(_, v)| v.trim()).to_owned()
+        cpu.lines()
+            .find_map(|l| l.strip_prefix(name))
+            .and_then(|l| l.split_once(':'))
+            .map_or("unknown", |(_, v)| v.trim())
+            .to_owned()
     };
     let cores = cpu.lines().filter(|l| l.starts_with("processor")).count();
     let memory: u64 = read("/proc/meminfo")
@@ -36,7 +40,10 @@ pub fn describe() -> String {
         .and_then(|l| l.split_whitespace().next()?.parse().ok())
         .unwrap_or(0);
     let kernel = read("/proc/sys/kernel/osrelease");
-    let peer = std::process::Command::new("redis-server").arg("--version").output().map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+    let peer = std::process::Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
     let peer = peer.unwrap_or_default();
     let version = peer.split_whitespace().find_map(|w| w.strip_prefix("v=")).unwrap_or("unknown").to_owned();
     format!(

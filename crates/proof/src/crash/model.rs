@@ -191,19 +191,22 @@ impl Worker {
             }
         }
         let Some(kept) = any else {
-            bail!("{}: what is there is no prefix of the {} operations sent (they end in {state:?}); it is {there:?}", self.name, self.sent.len());
+            bail!(
+                "{}: what is there is no prefix of the {} operations sent (they end in {state:?}); it is {there:?}",
+                self.name,
+                self.sent.len()
+            );
         };
         if kept < least {
-            bail!("{}: only {kept} of its operations survived, {least} had to ({acknowledged} were acknowledged)", self.name);
+            bail!(
+                "{}: only {kept} of its operations survived, {least} had to ({acknowledged} were acknowledged)",
+                self.name
+            );
         }
         self.sent.clear();
         self.base = there;
         self.kill = None;
-        Ok(Settled {
-            acknowledged,
-            lost: acknowledged.saturating_sub(kept),
-            extra: kept.saturating_sub(acknowledged),
-        })
+        Ok(Settled { acknowledged, lost: acknowledged.saturating_sub(kept), extra: kept.saturating_sub(acknowledged) })
     }
 
     fn read(&self, conn: &mut Conn) -> Result<State> {
@@ -251,10 +254,7 @@ fn number(value: &Value) -> Option<u64> {
 /// Flat pairs of a name (whose first `skip` bytes are a letter) and a number.
 fn pairs(value: &Value, skip: usize) -> BTreeMap<u64, u64> {
     let items = value.items().unwrap_or_default();
-    items
-        .chunks(2)
-        .filter_map(|c| Some((c[0].text().get(skip..)?.parse().ok()?, number(&c[1])?)))
-        .collect()
+    items.chunks(2).filter_map(|c| Some((c[0].text().get(skip..)?.parse().ok()?, number(&c[1])?))).collect()
 }
 
 #[cfg(test)]

@@ -104,7 +104,9 @@ fn single(context: &mut Context, name: &str, words: &[Vec<u8>], sut: &Value, ora
             allow(sorted(sut) == sorted(oracle) && same_kind(sut, oracle), "unordered")
         }
         "HGETALL" => allow(pairs(sut).is_some() && pairs(sut) == pairs(oracle) && same_kind(sut, oracle), "unordered"),
-        "SCAN" | "SSCAN" | "HSCAN" | "ZSCAN" if is_page(sut) && is_page(oracle) && partial(name, words, sut, oracle) => {
+        "SCAN" | "SSCAN" | "HSCAN" | "ZSCAN"
+            if is_page(sut) && is_page(oracle) && partial(name, words, sut, oracle) =>
+        {
             Allowed("scan-page")
         }
         "SCAN" | "SSCAN" => allow(scan(sut, oracle, false), "unordered"),
@@ -274,7 +276,8 @@ mod tests {
     fn random_members_must_be_members_and_as_many() {
         let mut context = Context::default();
         let parse = |text: &str| Value::parse(text.as_bytes()).unwrap().unwrap().0;
-        let (all, a, b, z) = (parse("*2\r\n+a\r\n+b\r\n"), parse("*1\r\n+a\r\n"), parse("*1\r\n+b\r\n"), parse("*1\r\n+z\r\n"));
+        let (all, a, b, z) =
+            (parse("*2\r\n+a\r\n+b\r\n"), parse("*1\r\n+a\r\n"), parse("*1\r\n+b\r\n"), parse("*1\r\n+z\r\n"));
         let mut ask = |sut: &Value, oracle: &Value| {
             compare(&mut context, &command(&["SMEMBERS", "k"]), &all, &all);
             compare(&mut context, &command(&["SRANDMEMBER", "k", "1"]), sut, oracle)

@@ -75,7 +75,7 @@ impl Generator {
     fn push(&mut self, session: usize, steps: &mut Vec<Step>) {
         let mut words = self.produce(session);
         let blocking = is_blocking(&words[0]);
-        if self.rng.one_in(MUTATE) && !(blocking && !self.multi[session]) {
+        if (!blocking || self.multi[session]) && self.rng.one_in(MUTATE) {
             self.mutate(&mut words);
         }
         // A mutation may have made a blocking command of another, or moved a timeout.

@@ -65,8 +65,13 @@ fn waits_for_ever(steps: &[Step]) -> bool {
             _ => {}
         }
         // Any argument that could be an endless timeout counts.
-        is_blocking(&name) && !multi[step.session] && step.words[1..].iter().any(|w| {
-            std::str::from_utf8(w).ok().and_then(|t| t.trim().parse::<f64>().ok()).is_some_and(|t| t == 0.0 || t > 1.0)
-        })
+        is_blocking(&name)
+            && !multi[step.session]
+            && step.words[1..].iter().any(|w| {
+                std::str::from_utf8(w)
+                    .ok()
+                    .and_then(|t| t.trim().parse::<f64>().ok())
+                    .is_some_and(|t| t == 0.0 || t > 1.0)
+            })
     })
 }

@@ -55,7 +55,9 @@ impl Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cut = |text: &str| if text.len() > 4000 { format!("{}…", &text[..text.floor_char_boundary(4000)]) } else { text.to_owned() };
+        let cut = |text: &str| {
+            if text.len() > 4000 { format!("{}…", &text[..text.floor_char_boundary(4000)]) } else { text.to_owned() }
+        };
         write!(f, "    {}\n      here:   {}\n      oracle: {}", cut(&self.what), cut(&self.sut), cut(&self.oracle))
     }
 }
@@ -94,8 +96,13 @@ impl Pair {
         commands.iter().for_each(|c| encode(c, &mut bytes));
         self.sut[session].send_raw(&bytes)?;
         self.oracle[session].send_raw(&bytes)?;
-        let oracle = commands.iter().map(|_| self.oracle[session].reply()).collect::<Result<_>>().context("the oracle")?;
-        let sut = commands.iter().map(|_| self.sut[session].reply()).collect::<Result<_>>().context("the server under test")?;
+        let oracle =
+            commands.iter().map(|_| self.oracle[session].reply()).collect::<Result<_>>().context("the oracle")?;
+        let sut = commands
+            .iter()
+            .map(|_| self.sut[session].reply())
+            .collect::<Result<_>>()
+            .context("the server under test")?;
         Ok((sut, oracle))
     }
 
@@ -117,7 +124,9 @@ impl Pair {
                     Verdict::Different => {
                         let blame = self.contexts[step.session].blame.take();
                         let (what, sut, oracle) = match blame {
-                            Some((words, a, b)) => (format!("{} (in EXEC)", Step { session: step.session, words }), a, b),
+                            Some((words, a, b)) => {
+                                (format!("{} (in EXEC)", Step { session: step.session, words }), a, b)
+                            }
                             None => (step.to_string(), sut.clone(), oracle.clone()),
                         };
                         let (sut, oracle) = (sut.to_string(), oracle.to_string());

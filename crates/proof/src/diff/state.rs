@@ -29,7 +29,9 @@ pub fn compare(pair: &mut Pair, thorough: bool) -> Result<Option<Mismatch>> {
         if let Some(found) = contents(pair, db, &keys)? {
             return Ok(Some(found));
         }
-        if thorough && let Some(found) = scans(pair, db, &keys)?.or(dumps(pair, db, &keys)?).or(passing(pair, db, &keys)?) {
+        if thorough
+            && let Some(found) = scans(pair, db, &keys)?.or(dumps(pair, db, &keys)?).or(passing(pair, db, &keys)?)
+        {
             return Ok(Some(found));
         }
     }
@@ -103,7 +105,12 @@ fn contents(pair: &mut Pair, db: usize, keys: &[Vec<u8>]) -> Result<Option<Misma
     for (i, (key, kind)) in keys.iter().zip(&oracle).enumerate() {
         let (a, b) = (&mine[2 * i], &theirs[2 * i]);
         if normal(kind, a) != normal(kind, b) {
-            return Ok(differs(db, &format!("content of {}", crate::resp::escape(key)), &a.to_string(), &b.to_string()));
+            return Ok(differs(
+                db,
+                &format!("content of {}", crate::resp::escape(key)),
+                &a.to_string(),
+                &b.to_string(),
+            ));
         }
         let (a, b) = (mine[2 * i + 1].int().unwrap_or(-9), theirs[2 * i + 1].int().unwrap_or(-9));
         if a != b && (a < 0 || b < 0 || a.abs_diff(b) > CLOCK_MS) {
@@ -132,7 +139,11 @@ fn scans(pair: &mut Pair, db: usize, keys: &[Vec<u8>]) -> Result<Option<Mismatch
     found.dedup();
     let mut all = keys.to_vec();
     all.sort();
-    if found == all { Ok(None) } else { Ok(differs(db, "a scan in small steps", &format!("{} keys", found.len()), &format!("{} keys", all.len()))) }
+    if found == all {
+        Ok(None)
+    } else {
+        Ok(differs(db, "a scan in small steps", &format!("{} keys", found.len()), &format!("{} keys", all.len())))
+    }
 }
 
 /// Each key's own DUMP, and the oracle's, restored under another name, must give the same content.
@@ -148,7 +159,9 @@ fn dumps(pair: &mut Pair, db: usize, keys: &[Vec<u8>]) -> Result<Option<Mismatch
             let reply = pair.tell(false, &words)?;
             let copy = pair.tell(false, &reader(&kind[0], &name))?;
             pair.tell(false, &[b"DEL".to_vec(), name.clone()])?;
-            if reply != Value::Simple(b"OK".to_vec()) || unsigned(normal(&kind[0], &copy)) != unsigned(normal(&kind[0], &original)) {
+            if reply != Value::Simple(b"OK".to_vec())
+                || unsigned(normal(&kind[0], &copy)) != unsigned(normal(&kind[0], &original))
+            {
                 let whose = if from_oracle { "the oracle's" } else { "its own" };
                 let what = format!("RESTORE of {whose} DUMP of {}", crate::resp::escape(key));
                 return Ok(differs(db, &what, &format!("{reply} {copy}"), &original.to_string()));
@@ -170,20 +183,25 @@ fn unsigned(mut parts: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
 
 /// Half of the keys get a deadline that passes before the next look; then they must be gone, on both sides.
 fn passing(pair: &mut Pair, db: usize, keys: &[Vec<u8>]) -> Result<Option<Mismatch>> {
-    let doomed: Vec<Command> = keys
-        .iter()
-        .step_by(2)
-        .map(|k| vec![b"PEXPIRE".to_vec(), k.clone(), b"1".to_vec()])
-        .collect();
+    let doomed: Vec<Command> =
+        keys.iter().step_by(2).map(|k| vec![b"PEXPIRE".to_vec(), k.clone(), b"1".to_vec()]).collect();
     pair.ask(0, &doomed)?;
     // The clock has to pass the deadline: this waits for it, on both servers' own clocks.
-    pair.ask(0, &[command(&["SELECT", "9"]), command(&["BLPOP", "nobody", "0.01"]), command(&["SELECT", &db.to_string()])])?;
+    pair.ask(
+        0,
+        &[command(&["SELECT", "9"]), command(&["BLPOP", "nobody", "0.01"]), command(&["SELECT", &db.to_string()])],
+    )?;
     let exists: Vec<Command> = keys.iter().map(|k| vec![b"EXISTS".to_vec(), k.clone()]).collect();
     let (sut, oracle) = pair.ask(0, &exists)?;
     for (i, (a, b)) in sut.iter().zip(&oracle).enumerate() {
         let expected = Value::Int((i % 2) as i64);
         if *a != expected || *b != expected {
-            return Ok(differs(db, &format!("EXISTS {} after its deadline", crate::resp::escape(&keys[i])), &a.to_string(), &b.to_string()));
+            return Ok(differs(
+                db,
+                &format!("EXISTS {} after its deadline", crate::resp::escape(&keys[i])),
+                &a.to_string(),
+                &b.to_string(),
+            ));
         }
     }
     Ok(None)

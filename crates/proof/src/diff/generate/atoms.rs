@@ -9,16 +9,66 @@ const SETS: &[&[u8]] = &[b"t0", b"t1", b"t2", b"{tag}t"];
 const ZSETS: &[&[u8]] = &[b"z0", b"z1", b"z2"];
 const WEIGHTS_OF_SORT: &[&[u8]] = &[b"w_a", b"w_1", b"w_2", b"none"];
 
-const MEMBERS: &[&[u8]] = &[b"a", b"b", b"c", b"d", b"A", b"1", b"2", b"10", b"-3", b"1.5", b"", b"\x00\xff", b"aa", b"ab"];
+const MEMBERS: &[&[u8]] =
+    &[b"a", b"b", b"c", b"d", b"A", b"1", b"2", b"10", b"-3", b"1.5", b"", b"\x00\xff", b"aa", b"ab"];
 const VALUES: &[&[u8]] = &[
-    b"hello", b"world", b"0", b"1", b"-1", b"10", b"007", b"3.25", b"-0.5", b"1e3", b"", b" 5", b"5 ", b"\x00\x01\xfe\xff",
-    b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"abcabcabc", b"ohmytext", b"mynewtext", b"foobar",
+    b"hello",
+    b"world",
+    b"0",
+    b"1",
+    b"-1",
+    b"10",
+    b"007",
+    b"3.25",
+    b"-0.5",
+    b"1e3",
+    b"",
+    b" 5",
+    b"5 ",
+    b"\x00\x01\xfe\xff",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"abcabcabc",
+    b"ohmytext",
+    b"mynewtext",
+    b"foobar",
 ];
 /// Never an offset that would be valid and huge, nor a negative count that asks for billions of random members.
 const JUNK: &[&[u8]] = &[
-    b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"4294967296", b"-1", b"0", b"1e3", b"0x10",
-    b" 1", b"1 ", b"+1", b"-0", b"01", b"3.0", b"1.5", b"", b"nan", b"inf", b"-inf", b"\x00", b"\xff\r\n", b"abc", b"NX", b"(",
-    b"(1", b"[a", b"-", b"+", b"*", b"LIMIT", b"COUNT", b"u64", b"i65",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"4294967296",
+    b"-1",
+    b"0",
+    b"1e3",
+    b"0x10",
+    b" 1",
+    b"1 ",
+    b"+1",
+    b"-0",
+    b"01",
+    b"3.0",
+    b"1.5",
+    b"",
+    b"nan",
+    b"inf",
+    b"-inf",
+    b"\x00",
+    b"\xff\r\n",
+    b"abc",
+    b"NX",
+    b"(",
+    b"(1",
+    b"[a",
+    b"-",
+    b"+",
+    b"*",
+    b"LIMIT",
+    b"COUNT",
+    b"u64",
+    b"i65",
 ];
 
 /// Appends the arguments of `kind`. In a transaction (`multi`) timeouts may be endless, since nothing waits there.
@@ -72,10 +122,14 @@ fn one(rng: &mut Rng, kind: &str, multi: bool) -> Vec<u8> {
         "junk" => junk(rng),
         "db" => text(rng, &["0", "1", "2", "0", "1", "2", "-1", "16", "x"]),
         "type" => text(rng, &["string", "list", "hash", "set", "zset", "stream", "HASH", "nope"]),
-        "pat" => text(rng, &["*", "s*", "?1", "[a-m]*", "[^a]*", "*\\*", "", "m1*", "*a*", "{tag}*", "[", "h[01]", "\\a"]),
+        "pat" => {
+            text(rng, &["*", "s*", "?1", "[a-m]*", "[^a]*", "*\\*", "", "m1*", "*a*", "{tag}*", "[", "h[01]", "\\a"])
+        }
         "bypat" => text(rng, &["w_*", "nosort", "h0->a", "none_*", "h*->b", "w_*"]),
         "getpat" => text(rng, &["#", "w_*", "h0->a", "none_*", "h*->*"]),
-        "bft" => text(rng, &["u1", "u4", "i5", "u8", "i8", "i16", "u31", "u63", "i64", "i1", "U8", "u64", "i65", "u0", "x8"]),
+        "bft" => {
+            text(rng, &["u1", "u4", "i5", "u8", "i8", "i16", "u31", "u63", "i64", "i1", "U8", "u64", "i65", "u0", "x8"])
+        }
         "bfo" => text(rng, &["0", "1", "7", "8", "33", "#0", "#1", "#3", "100", "-1", "#-1", "4294967296", "x"]),
         "bit" => text(rng, &["0", "1", "0", "1", "0", "1", "2", "-1", "x"]),
         "to" if multi => text(rng, &["0", "0.001", "-1", "abc", "1e400"]),
@@ -103,7 +157,10 @@ fn numeric(rng: &mut Rng, kind: &str) -> Vec<u8> {
         "cnt" => &["0", "1", "2", "3", "-1", "-2", "10", "1000", "x"],
         "rcnt" => &["0", "1", "2", "3", "10", "-1", "-3", "-10", "1000", "x"],
         "pos" => &["1", "2", "3", "10", "0", "-1"],
-        "sc" => &["0", "1", "2", "-1", "1.5", "2.25", "-0.5", "inf", "-inf", "1e10", "3", "3", "-0", "0.1", "nan", "x", "1e400"],
+        "sc" => &[
+            "0", "1", "2", "-1", "1.5", "2.25", "-0.5", "inf", "-inf", "1e10", "3", "3", "-0", "0.1", "nan", "x",
+            "1e400",
+        ],
         "min" => &["-inf", "+inf", "0", "1", "2", "(1", "(2", "1.5", "(-inf", "-1", "3", "(x", "x", "1e3"],
         "lex" => &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "[m2", "(m1", "[1", "a", ""],
         "w" => &["1", "2", "0", "-1", "0.5", "inf", "x"],
