@@ -75,7 +75,8 @@ impl Generator {
     fn push(&mut self, session: usize, steps: &mut Vec<Step>) {
         let mut words = self.produce(session);
         let blocking = is_blocking(&words[0]);
-        if self.rng.one_in(MUTATE) && !(blocking && !self.multi[session]) {
+        let mutable = (!blocking || self.multi[session]) && !words.iter().any(|w| atoms::LEXICAL.contains(&&w[..]));
+        if mutable && self.rng.one_in(MUTATE) {
             self.mutate(&mut words);
         }
         // A mutation may have made a blocking command of another, or moved a timeout.

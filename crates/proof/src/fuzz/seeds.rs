@@ -61,7 +61,7 @@ fn segments() -> Result<Vec<Vec<u8>>> {
 fn unhex(text: &str) -> Result<Vec<u8>> {
     let digits: String =
         text.lines().filter(|l| !l.starts_with('#')).flat_map(|l| l.chars()).filter(|c| !c.is_whitespace()).collect();
-    ensure!(digits.len() % 2 == 0 && digits.is_ascii(), "an odd number of hex digits");
+    ensure!(digits.len().is_multiple_of(2) && digits.is_ascii(), "an odd number of hex digits");
     (0..digits.len()).step_by(2).map(|i| Ok(u8::from_str_radix(&digits[i..i + 2], 16)?)).collect()
 }
 

@@ -7,6 +7,8 @@ const LISTS: &[&[u8]] = &[b"l0", b"l1", b"l2", b"{tag}l"];
 const HASHES: &[&[u8]] = &[b"h0", b"h1", b"h2"];
 const SETS: &[&[u8]] = &[b"t0", b"t1", b"t2", b"{tag}t"];
 const ZSETS: &[&[u8]] = &[b"z0", b"z1", b"z2"];
+/// Sorted sets in which every score is 0; no other kind of argument names them.
+pub const LEXICAL: &[&[u8]] = &[b"x0", b"x1"];
 const WEIGHTS_OF_SORT: &[&[u8]] = &[b"w_a", b"w_1", b"w_2", b"none"];
 
 const MEMBERS: &[&[u8]] =
@@ -95,6 +97,9 @@ pub fn sweep() -> Vec<Vec<u8>> {
 }
 
 fn key(rng: &mut Rng, kind: &str) -> Vec<u8> {
+    if kind == "x" {
+        return rng.pick(LEXICAL).to_vec();
+    }
     let pool = match kind {
         "s" => STRINGS,
         "l" => LISTS,
@@ -114,7 +119,7 @@ fn text(rng: &mut Rng, choices: &[&str]) -> Vec<u8> {
 
 fn one(rng: &mut Rng, kind: &str, multi: bool) -> Vec<u8> {
     match kind {
-        "k" | "s" | "l" | "h" | "t" | "z" | "c" => key(rng, kind),
+        "k" | "s" | "l" | "h" | "t" | "z" | "c" | "x" => key(rng, kind),
         "v" => value(rng),
         "e" | "m" | "fd" => rng.pick(MEMBERS).to_vec(),
         "mm" => format!("m{}", rng.below(400)).into_bytes(),
@@ -159,6 +164,7 @@ fn numeric(rng: &mut Rng, kind: &str) -> Vec<u8> {
         "pos" => &["1", "2", "3", "10", "0", "-1"],
         "sc" => &[
             "0", "1", "2", "-1", "1.5", "2.25", "-0.5", "inf", "-inf", "1e10", "3", "3", "-0", "0.1", "nan", "x",
+            "1e400",
         ],
         "min" => &["-inf", "+inf", "0", "1", "2", "(1", "(2", "1.5", "(-inf", "-1", "3", "(x", "x", "1e3"],
         "lex" => &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "[m2", "(m1", "[1", "a", ""],
