@@ -8,7 +8,7 @@ use engine::{Engine, Options, Ticket};
 use resp::{Args, OwnedArgs, Protocol, ReplyDecoder, Value};
 
 use crate::cx::Env;
-use crate::executor::{Call, Executor, Ran, Wait};
+use crate::executor::{Call, Executor, Host, Queued, Ran, Wait};
 use crate::spec::{Run, Spec};
 use crate::table;
 
@@ -143,6 +143,29 @@ impl Harness {
         let ran = self.attempt(spec, args.as_args(), wait, &mut out);
         let reply = matches!(ran, Ran::Done(_)).then(|| decode(&out));
         (ran, reply)
+    }
+
+    /// Runs commands as one transaction and returns the array of their replies.
+    pub(crate) fn exec(&mut self, commands: &[Vec<Vec<u8>>]) -> Value {
+        struct NoSession;
+        impl Host for NoSession {
+            fn session(&mut self, _: &Queued<'_>, _: &mut u8, _: &mut resp::Reply<'_>) {
+                panic!("no session command is run in these transactions");
+            }
+            fn unchanged(&mut self, _: &engine::Context<'_>) -> Result<bool, engine::Stop> {
+                Ok(true)
+            }
+        }
+        let args: Vec<OwnedArgs> = commands.iter().map(|words| words.iter().collect()).collect();
+        let spec = |words: &[Vec<u8>]| table::find(&words[0]).expect("a known command");
+        let queued = commands.iter().zip(&args).map(|(words, args)| Queued { spec: spec(words), args: args.as_args() });
+        let queued: Vec<Queued<'_>> = queued.collect();
+        let now_ms = self.clock.load(Ordering::Relaxed);
+        let first = queued.first().expect("a transaction has commands");
+        let call = Call { spec: first.spec, args: first.args, db: self.db, protocol: self.protocol, now_ms };
+        let mut out = Vec::new();
+        self.executor.exec(&queued, &call, &mut NoSession, &mut out);
+        decode(&out)
     }
 
     /// Asserts that a command's reply, printed as redis-cli's raw form with nested arrays in brackets, is this.

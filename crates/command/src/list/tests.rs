@@ -7,6 +7,7 @@ use resp::{Protocol, Value};
 
 use crate::harness::Harness;
 use crate::oracle::{Gen, Words, words};
+use crate::table;
 
 #[test]
 fn pushes_and_pops_meet_at_both_ends() {
@@ -273,4 +274,24 @@ fn the_log_holds_what_random_commands_did() {
             h.reopen();
         }
     }
+}
+
+#[test]
+fn transactions_do_what_their_commands_do_one_by_one() {
+    let (mut whole, mut single) = (Harness::new(), Harness::new());
+    let mut random = Gen::new(21);
+    for _ in 0..400 {
+        let mut commands: Vec<Words> = (0..1 + random.below(5)).map(|_| command(&mut random)).collect();
+        commands.retain(|made| table::find(&made[0]).expect("known").takes(made.len()));
+        if commands.is_empty() {
+            continue;
+        }
+        let replies: Vec<Value> = commands.iter().map(|made| single.run_words(made)).collect();
+        assert_eq!(whole.exec(&commands), Value::Array(replies), "{commands:?}");
+    }
+    for key in [&b"a"[..], b"b", b"c", b"d", b"\x00k\xff\r\n"] {
+        let line: [&[u8]; 4] = [b"LRANGE", key, b"0", b"-1"];
+        assert_eq!(whole.run_bytes(&line), single.run_bytes(&line));
+    }
+    whole.reopen();
 }
