@@ -193,7 +193,7 @@ pub(super) fn getset(cx: &mut Cx<'_, '_>) -> Outcome {
 }
 
 pub(super) fn mset(cx: &mut Cx<'_, '_>) -> Outcome {
-    if cx.argc() % 2 == 0 {
+    if cx.argc().is_multiple_of(2) {
         return Err(errors::wrong_arity("mset").into());
     }
     set_pairs(cx, 1, cx.argc(), Deadline::Clear);
@@ -203,7 +203,7 @@ pub(super) fn mset(cx: &mut Cx<'_, '_>) -> Outcome {
 
 pub(super) fn msetnx(cx: &mut Cx<'_, '_>) -> Outcome {
     let argc = cx.argc();
-    if argc % 2 == 0 {
+    if argc.is_multiple_of(2) {
         return Err(errors::wrong_arity("msetnx").into());
     }
     let wanted = all_keys(cx, 1, argc, false)?;
