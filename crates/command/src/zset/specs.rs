@@ -13,7 +13,7 @@ const STORE: Flags = Flags::WRITE.and(Flags::DENYOOM);
 const MANY: Flags = Flags::READONLY.and(Flags::MOVABLE_KEYS);
 const MANY_WRITE: Flags = Flags::WRITE.and(Flags::MOVABLE_KEYS);
 const MANY_STORE: Flags = Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLE_KEYS);
-const WAIT: Flags = Flags::WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS);
+const WAIT: Flags = Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS);
 const WAIT_FAST: Flags = Flags::WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING).and(Flags::FAST);
 
 const RANGE: &str = "O(log(N)+M) with N being the number of members and M of those in the range";
