@@ -79,8 +79,22 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
         let debug = debug.clone();
         move |s: &Shell| s.harness(&debug, words)
     };
-    report.check("the harnesses catch planted bugs", &redis, harness(&["selftest"]));
     report.check("golden transcripts", &nothing, harness(&["golden"]));
+    report.check("differential test, 40,000 commands", &redis, harness(&["diff", "--commands", "40000", "--seed", "2"]));
+    Ok(report.finish(no_skips))
+}
+
+/// The harnesses that start many servers and clients: crash loops, crowds, fuzzing, client programs.
+pub fn run_long(shell: &Shell, no_skips: bool) -> Result<bool> {
+    let mut report = Report { shell, rows: Vec::new() };
+    let redis = tools::redis(shell);
+    let nothing = Ok(());
+    let debug = shell.target().join("debug");
+    let harness = |words: &'static [&'static str]| {
+        let debug = debug.clone();
+        move |s: &Shell| s.harness(&debug, words)
+    };
+    report.check("the harnesses catch planted bugs", &redis, harness(&["selftest"]));
     report.check("differential test, 300,000 commands", &redis, harness(&["diff", "--commands", "300000"]));
     report.check(
         "kill -9, 20 cycles, always",
@@ -99,12 +113,8 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     Ok(report.finish(no_skips))
 }
 
-/// nextest where it is installed (it runs more at once), cargo test otherwise; doc tests by cargo test always.
+/// All tests of all crates.
 fn unit(shell: &Shell) -> Result<bool> {
-    if shell.cargo_output(&["nextest", "--version"]).is_ok_and(|(ok, _)| ok) {
-        let tests = shell.cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])?;
-        return Ok(shell.cargo(&["test", "--quiet", "--workspace", "--doc"])? && tests);
-    }
     shell.cargo(&["test", "--workspace", "--no-fail-fast"])
 }
 

@@ -1,5 +1,7 @@
 //! The anabranch binary: `serve`, `check`, `version`.
 
+mod allocator;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,6 +14,7 @@ use server::serve;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const USAGE: &str = "usage: anabranch serve [redis.conf] [--directive value ...]
+       anabranch commands-doc
        anabranch check DIR [--salvage NEWDIR]
        anabranch version
 `anabranch serve --help` lists all directives.";
@@ -36,6 +39,7 @@ fn run(args: Vec<OsString>) -> anyhow::Result<()> {
             Request::Serve(invocation) => return serve_until_stopped(&invocation),
         },
         Some("check") => return check(args.collect()),
+        Some("commands-doc") => print!("{}", server::admin::render_markdown()),
         Some("version" | "--version" | "-v") => println!("{}", version()),
         Some("help" | "--help" | "-h") => println!("{USAGE}"),
         _ => bail!("{USAGE}"),
@@ -55,6 +59,7 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let running = serve::start(config).context("the server could not start")?;
+    running.node.set_allocator(Box::new(allocator::Jemalloc));
     let stop = running.stopper();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
         .context("signals cannot be handled")?;

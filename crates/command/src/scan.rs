@@ -1,4 +1,4 @@
-//! What HSCAN, SSCAN and ZSCAN share: cursors and options.
+//! What SCAN, HSCAN, SSCAN and ZSCAN share: cursors and options.
 
 use effect::glob;
 use engine::Stop;
@@ -8,13 +8,20 @@ use crate::cx::Cx;
 use crate::errors;
 use crate::parse;
 
-/// A cursor as the client gave it.
+/// A cursor as Redis reads it: nothing is 0, a sign is allowed, and a negative number counts down from 2^64.
 pub(crate) fn cursor(text: &[u8]) -> Result<u64, Stop> {
-    let digits = std::str::from_utf8(text).map_err(|_| errors::INVALID_CURSOR)?;
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(errors::INVALID_CURSOR);
-    }
-    digits.parse().map_err(|_| errors::INVALID_CURSOR)
+    let (negative, digits) = match text {
+        [] => return Ok(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let number = digits.iter().try_fold(0u64, |number, digit| {
+        let digit = Some(digit.wrapping_sub(b'0')).filter(|d| *d <= 9)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    });
+    let number = number.filter(|_| !digits.is_empty()).ok_or(errors::INVALID_CURSOR)?;
+    Ok(if negative { number.wrapping_neg() } else { number })
 }
 
 /// MATCH, COUNT and a flag that leaves values out (NOVALUES, NOSCORES).

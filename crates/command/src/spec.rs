@@ -241,18 +241,22 @@ impl Spec {
 
     /// The categories of the ACL, with their `@`.
     pub fn categories(&self) -> Vec<&'static str> {
-        let group = match self.group {
-            Group::Generic => "@keyspace",
-            Group::String => "@string",
-            Group::Bitmap => "@bitmap",
-            Group::Hash => "@hash",
-            Group::List => "@list",
-            Group::Set => "@set",
-            Group::SortedSet => "@sortedset",
-            Group::Transactions => "@transaction",
-            Group::PubSub => "@pubsub",
-            Group::Connection => "@connection",
-            Group::Server => "@admin",
+        let group: &[&str] = match (self.group, self.name) {
+            // Of these Redis says more, or something else, than that they belong to their group.
+            (Group::Generic, "sort" | "sort_ro") => &["@set", "@sortedset", "@list"],
+            (Group::Server, "dbsize" | "swapdb" | "flushdb" | "flushall") => &["@keyspace"],
+            (Group::Server, _) if !self.flags.has(Flags::ADMIN) => &[],
+            (Group::Server, _) => &["@admin"],
+            (Group::Generic, _) => &["@keyspace"],
+            (Group::String, _) => &["@string"],
+            (Group::Bitmap, _) => &["@bitmap"],
+            (Group::Hash, _) => &["@hash"],
+            (Group::List, _) => &["@list"],
+            (Group::Set, _) => &["@set"],
+            (Group::SortedSet, _) => &["@sortedset"],
+            (Group::Transactions, _) => &["@transaction"],
+            (Group::PubSub, _) => &["@pubsub"],
+            (Group::Connection, _) => &["@connection"],
         };
         let mut names = Vec::new();
         if self.flags.has(Flags::WRITE) {
@@ -261,9 +265,7 @@ impl Spec {
         if self.flags.has(Flags::READONLY) {
             names.push("@read");
         }
-        if self.group != Group::Server || self.flags.has(Flags::ADMIN) {
-            names.push(group);
-        }
+        names.extend(group);
         if self.flags.has(Flags::BLOCKING) {
             names.push("@blocking");
         }

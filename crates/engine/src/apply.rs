@@ -423,6 +423,7 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
 fn flush_db(guards: &mut Guards<'_>, shared: &Shared, db: u8, undo: UndoLog<'_>) {
     debug_assert!(guards.is_all(), "a whole database changes only with every shard locked");
     shared.generation.fetch_add(1, Ordering::AcqRel);
+    guards.iter().for_each(|shard| shard.touch_existing([db, db], shared));
     let shards = (0..=u8::MAX).map(ShardId).zip(guards.iter_mut());
     let tables: Vec<_> = shards.map(|(id, shard)| shard.set_db(db, None, id, shared)).collect();
     match undo {

@@ -85,7 +85,7 @@ impl Identity {
     fn parse(text: &str) -> Result<Self, String> {
         let body = text.rfind("crc32c ").ok_or("the checksum is missing")?;
         let (lines, check) = text.split_at(body);
-        if check.trim_end() != format!("crc32c {:08x}", crc(lines.as_bytes())) {
+        if check != format!("crc32c {:08x}\n", crc(lines.as_bytes())) {
             return Err("the checksum does not match".into());
         }
         let field = |name: &str| lines.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(
             text,
             "anabranch-identity 1\nnode 060504030201\nincarnation 1\nseed 0708090a0b0c0d0e0f10111213141516\n\
-             ceiling 99\nclean 4711\ncrc32c 5dcd0fd9\n"
+             ceiling 99\nclean 4711\ncrc32c 9e85dad4\n"
         );
     }
 }

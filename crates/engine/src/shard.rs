@@ -184,10 +184,13 @@ impl Shard {
         }
     }
 
-    /// Tells everybody who watches anything here.
-    pub(crate) fn touch_all_watches(&self) {
-        for flag in self.watches.values().flatten() {
-            flag.set_dirty();
+    /// Tells those who watch, in one of two physical databases, a key that exists in one of them.
+    pub(crate) fn touch_existing(&self, dbs: [u8; 2], shared: &Shared) {
+        for ((db, key), flags) in &self.watches {
+            let order = shared.order_of(key);
+            if dbs.contains(db) && dbs.iter().any(|db| self.find(*db, order, key).is_some()) {
+                flags.iter().for_each(WatchFlag::set_dirty);
+            }
         }
     }
 

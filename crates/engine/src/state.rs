@@ -94,8 +94,13 @@ impl<'e> State<'e> {
     pub(crate) fn tell_listeners(&self, effect: &Effect<'_>, ready: &mut Vec<DbKey>) {
         match &effect.op {
             Op::FlushAll | Op::FlushDb | Op::SwapDb(_) => {
+                let dbs = match &effect.op {
+                    Op::SwapDb(other) => [self.shared.physical(effect.db), self.shared.physical(*other)],
+                    // What is emptied told its watchers when it was.
+                    _ => [effect.db, effect.db],
+                };
                 for shard in self.guards.iter() {
-                    shard.touch_all_watches();
+                    shard.touch_existing(dbs, self.shared);
                     ready.extend(shard.waiters.keys().cloned());
                 }
             }

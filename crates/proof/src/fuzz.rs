@@ -66,7 +66,7 @@ fn mutate(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
                 let part = bytes[at..end].to_vec();
                 bytes.splice(at..at, part);
             }
-            6 => bytes.extend_from_slice(rng.pick(seeds)),
+            6 => bytes.extend_from_slice(rng.pick::<Vec<u8>>(seeds)),
             _ => {
                 let end = (at + 8).min(bytes.len());
                 let wide = rng.pick(&[u64::MAX, 0, 1 << 31, 1 << 32, i64::MAX as u64, 1 << 20]).to_le_bytes();

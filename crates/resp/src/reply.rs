@@ -77,9 +77,14 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"+OK\r\n");
     }
 
-    /// An error: its text begins with the upper-case prefix and has no `-`. Line ends in it become blanks.
+    /// An error: its text begins with the upper-case prefix and has no `-`. Line ends behind it go, those in it become
+    /// blanks.
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
-        self.line(b'-', text.as_ref());
+        let mut text = text.as_ref();
+        while let [rest @ .., b'\r' | b'\n'] = text {
+            text = rest;
+        }
+        self.line(b'-', text);
     }
 
     /// An integer.

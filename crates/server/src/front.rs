@@ -112,8 +112,15 @@ impl Front {
             }
         }
         if !spec.takes(args.len()) {
+            let text = errors::wrong_arity(&table::full_name(id));
+            if spec.name == "exec" {
+                // A rejected EXEC ends its transaction.
+                session::transaction::end(&self.room, session);
+                let because = text.strip_prefix("ERR ").unwrap_or(&text);
+                return refuse(session, turn, format!("EXECABORT Transaction discarded because of: {because}"));
+            }
             break_transaction(session);
-            return refuse(session, turn, errors::wrong_arity(&table::full_name(id)));
+            return refuse(session, turn, text);
         }
         if let Some(text) = self.forbidden(session, spec) {
             break_transaction(session);
@@ -358,6 +365,7 @@ impl Front {
     /// Keeps a command until a pause ends.
     fn hold(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>, until_ms: i64) -> Flow {
         session.held = Some(args.to_owned_args());
+        session.info.blocked.store(true, Ordering::Relaxed);
         let left = Duration::from_millis((until_ms - turn.now.unix_ms as i64).max(1) as u64);
         Flow::Block { deadline: Some(turn.now.mono + left) }
     }
@@ -371,6 +379,7 @@ impl Front {
     fn release(&mut self, session: &mut Session, turn: &mut Turn<'_>) -> Flow {
         // Without one the client waits for something else, or for nothing.
         let Some(args) = session.held.take() else { return Flow::Continue };
+        session.info.blocked.store(false, Ordering::Relaxed);
         match self.execute(session, args.as_args(), turn) {
             Flow::Continue => Flow::Resume,
             flow => flow,

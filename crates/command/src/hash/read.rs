@@ -101,11 +101,11 @@ pub(super) fn hstrlen(cx: &mut Cx<'_, '_>) -> Outcome {
 
 pub(super) fn hscan(cx: &mut Cx<'_, '_>) -> Outcome {
     let cursor = scan::cursor(cx.arg(2))?;
-    let options = ScanArgs::read_with(cx, 3, Some("novalues"))?;
     let Some(hash) = cx.state.hash(cx.arg(1))? else {
         scan::reply_empty(&mut cx.reply);
         return Ok(());
     };
+    let options = ScanArgs::read_with(cx, 3, Some("novalues"))?;
     let mut page: Vec<FieldRef<'_>> = Vec::new();
     let next = hash.scan(cursor, options.count, |field| {
         if options.matches(field.field) {

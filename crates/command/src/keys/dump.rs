@@ -3,6 +3,7 @@
 use effect::{Deadline, Op};
 use engine::Stop;
 
+use super::untouched;
 use crate::cx::Cx;
 use crate::errors;
 use crate::parse;
@@ -96,7 +97,11 @@ impl Options {
 fn restore(cx: &mut Cx<'_, '_>) -> Outcome {
     let key = cx.arg(1);
     let options = Options::read(cx)?;
-    let taken = cx.state.exists(key)?;
+    let taken = match options.replace {
+        // What is about to go is not used by this.
+        true => untouched(cx, |state| state.exists(key))?,
+        false => cx.state.exists(key)?,
+    };
     if taken && !options.replace {
         return Err(errors::BUSY_KEY);
     }

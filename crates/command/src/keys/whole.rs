@@ -8,6 +8,7 @@ use super::in_range;
 use crate::cx::Cx;
 use crate::errors;
 use crate::parse;
+use crate::scan;
 use crate::spec::{Flags, Group, Keys, Outcome, Run, Spec};
 
 /// The declarations of this family.
@@ -34,7 +35,7 @@ pub const SPECS: &[Spec] = &[
         complexity: "O(1) for every call, O(N) for a whole iteration where N is the number of keys in the database",
         summary: "Returns some keys and the cursor with which the next call goes on.",
         syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
-        run: Run::Data(scan),
+        run: Run::Data(scan_keys),
     },
     Spec {
         name: "randomkey",
@@ -126,7 +127,7 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn read(cx: &Cx<'a, '_>) -> Result<Self, Stop> {
-        let cursor = cursor(cx.arg(1)).ok_or(errors::INVALID_CURSOR)?;
+        let cursor = Cursor(scan::cursor(cx.arg(1))?);
         let mut scan = Self { cursor, count: SCAN_COUNT, pattern: None, kind: None };
         for at in (2..cx.argc()).step_by(2) {
             let value = cx.args.get(at + 1).ok_or(errors::SYNTAX)?;
@@ -149,25 +150,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// A cursor as Redis reads it: nothing is 0, a sign is allowed, and a negative number counts from 2^64.
-fn cursor(text: &[u8]) -> Option<Cursor> {
-    let (negative, digits) = match text {
-        [] => return Some(Cursor(0)),
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    let number = digits.iter().try_fold(0u64, |number, digit| {
-        let digit = Some(digit.wrapping_sub(b'0')).filter(|d| *d <= 9)?;
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    })?;
-    Some(Cursor(if negative { number.wrapping_neg() } else { number }))
-}
-
-fn scan(cx: &mut Cx<'_, '_>) -> Outcome {
+fn scan_keys(cx: &mut Cx<'_, '_>) -> Outcome {
     let asked = Scan::read(cx)?;
     let mut page = Vec::new();
     let mut keys = Reply::new(&mut page, cx.reply.protocol());

@@ -122,27 +122,63 @@ pub(super) fn sdiffstore(cx: &mut Cx<'_, '_>) -> Outcome {
     store(cx, difference)
 }
 
-pub(super) fn sintercard(cx: &mut Cx<'_, '_>) -> Outcome {
-    let count = resp::parse_i64(cx.arg(1)).filter(|n| *n > 0).ok_or(errors::NUMKEYS_NOT_POSITIVE)?;
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    if count > cx.argc() - 2 {
-        return Err(errors::NUMKEYS_TOO_LARGE);
-    }
-    let mut limit = 0;
-    let mut at = 2 + count;
-    while at < cx.argc() {
-        if !parse::is(cx.arg(at), "limit") || at + 1 >= cx.argc() {
-            return Err(errors::SYNTAX);
+/// What follows the keys of a command that counts.
+struct CountArgs {
+    /// Where the keys end.
+    keys_end: usize,
+    /// No more than this is counted.
+    limit: usize,
+}
+
+impl CountArgs {
+    /// Reads `numkeys key... [APPROX] [LIMIT n]`; APPROX where `approx` allows it.
+    ///
+    /// DIFFERENCE: the count is exact also with APPROX.
+    fn read(cx: &Cx<'_, '_>, approx: bool) -> Result<Self, Stop> {
+        let count = resp::parse_i64(cx.arg(1)).filter(|n| *n > 0).ok_or(errors::NUMKEYS_NOT_POSITIVE)?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > cx.argc() - 2 {
+            return Err(errors::NUMKEYS_TOO_LARGE);
         }
-        limit = resp::parse_i64(cx.arg(at + 1)).filter(|n| *n >= 0).ok_or(errors::LIMIT_NEGATIVE)?;
-        at += 2;
+        let mut args = Self { keys_end: 2 + count, limit: usize::MAX };
+        let mut at = args.keys_end;
+        while at < cx.argc() {
+            if approx && parse::is(cx.arg(at), "approx") {
+                at += 1;
+                continue;
+            }
+            if !parse::is(cx.arg(at), "limit") || at + 1 >= cx.argc() {
+                return Err(errors::SYNTAX);
+            }
+            let limit = resp::parse_i64(cx.arg(at + 1)).filter(|n| *n >= 0).ok_or(errors::LIMIT_NEGATIVE)?;
+            args.limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+            at += 2;
+        }
+        Ok(args)
     }
-    let limit = if limit == 0 { u64::MAX } else { limit as u64 };
-    let mut found = 0u64;
-    intersect(&sets(cx, 2, 2 + count)?, |_| {
+}
+
+pub(super) fn sintercard(cx: &mut Cx<'_, '_>) -> Outcome {
+    let args = CountArgs::read(cx, false)?;
+    let mut found = 0usize;
+    intersect(&sets(cx, 2, args.keys_end)?, |_| {
         found += 1;
-        found < limit
+        found < args.limit
     })?;
     cx.reply.int(found as i64);
+    Ok(())
+}
+
+pub(super) fn sunioncard(cx: &mut Cx<'_, '_>) -> Outcome {
+    let args = CountArgs::read(cx, true)?;
+    let count = union(&sets(cx, 2, args.keys_end)?)?.len();
+    cx.reply.int(count.min(args.limit) as i64);
+    Ok(())
+}
+
+pub(super) fn sdiffcard(cx: &mut Cx<'_, '_>) -> Outcome {
+    let args = CountArgs::read(cx, false)?;
+    let count = difference(&sets(cx, 2, args.keys_end)?)?.len();
+    cx.reply.int(count.min(args.limit) as i64);
     Ok(())
 }

@@ -121,6 +121,28 @@ pub const SPECS: &[Spec] = &[
         algebra::sintercard,
     ),
     spec(
+        "sunioncard",
+        (-3, READ.and(Flags::MOVABLE_KEYS), Keys::Counted { at: 1, dest: 0 }),
+        "8.10.0",
+        (
+            "O(N) where N is the number of members of all sets",
+            "Returns how many members a union has.",
+            "numkeys key [key ...] [APPROX] [LIMIT limit]",
+        ),
+        algebra::sunioncard,
+    ),
+    spec(
+        "sdiffcard",
+        (-3, READ.and(Flags::MOVABLE_KEYS), Keys::Counted { at: 1, dest: 0 }),
+        "8.10.0",
+        (
+            "O(N) where N is the number of members of all sets",
+            "Returns how many members the first set has and the others have not.",
+            "numkeys key [key ...] [LIMIT limit]",
+        ),
+        algebra::sdiffcard,
+    ),
+    spec(
         "sinterstore",
         (-3, WRITE, Keys::REST),
         "1.0.0",

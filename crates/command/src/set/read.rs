@@ -121,11 +121,11 @@ pub(super) fn distinct(random: &mut Random, set: &SetView<'_>, count: usize) -> 
 
 pub(super) fn sscan(cx: &mut Cx<'_, '_>) -> Outcome {
     let cursor = crate::scan::cursor(cx.arg(2))?;
-    let options = ScanArgs::read(cx, 3)?;
     let Some(set) = cx.state.set(cx.arg(1))? else {
         crate::scan::reply_empty(&mut cx.reply);
         return Ok(());
     };
+    let options = ScanArgs::read(cx, 3)?;
     let mut page: Vec<Vec<u8>> = Vec::new();
     let next = set.scan(cursor, options.count, |member| {
         if options.matches(member) {

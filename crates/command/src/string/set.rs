@@ -102,12 +102,25 @@ pub(super) fn set(cx: &mut Cx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// Says that the key is this string. With a deadline that has passed it is gone at once: nobody would ever see it.
+fn emit_set(cx: &mut Cx<'_, '_>, key: &[u8], fresh: bool, value: &[u8], deadline: Deadline) -> Outcome {
+    match deadline {
+        Deadline::At(ms) if ms <= cx.now_ms() => {
+            if cx.state.exists(key)? {
+                cx.out.remove(key);
+            }
+        }
+        _ => cx.out.emit(key, fresh, Op::Set { value, deadline }),
+    }
+    Ok(())
+}
+
 fn set_with_options(cx: &mut Cx<'_, '_>) -> Outcome {
     let (key, value) = (cx.arg(1), cx.arg(2));
     let options = Options::read(cx, 3, false)?;
     let deadline = options.deadline(cx, "set")?;
     if !options.get && matches!((options.when, deadline), (When::Always, Deadline::Clear | Deadline::At(_))) {
-        cx.out.emit(key, false, Op::Set { value, deadline });
+        emit_set(cx, key, false, value, deadline)?;
         cx.reply.ok();
         return Ok(());
     }
@@ -132,7 +145,7 @@ fn set_with_options(cx: &mut Cx<'_, '_>) -> Outcome {
         },
     };
     if wanted {
-        cx.out.emit(key, fresh, Op::Set { value, deadline });
+        emit_set(cx, key, fresh, value, deadline)?;
     }
     match (options.get, wanted) {
         (true, _) => {}

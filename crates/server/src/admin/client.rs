@@ -124,7 +124,9 @@ fn kill(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<
         match addr.id() == me {
             true => flow = Flow::Close,
             // One that is gone already is as dead as it should be.
-            false => drop(room.node.control.post().send(addr, Message::Kill, 0)),
+            false => {
+                let _ = room.node.control.post().send(addr, Message::Kill, 0);
+            }
         }
     }
     let mut reply = session.reply(turn);

@@ -118,7 +118,7 @@ fn key_specs(reply: &mut Reply<'_>, spec: &Spec) {
 type Find<'a> = &'a [(&'a str, i64)];
 
 fn key_spec(reply: &mut Reply<'_>, access: &[&str], begin: Option<i64>, (kind, find): (&str, Find<'_>)) {
-    let mut part = |reply: &mut Reply<'_>, name: &str, kind: &str, fields: Find<'_>| {
+    let part = |reply: &mut Reply<'_>, name: &str, kind: &str, fields: Find<'_>| {
         reply.bulk(name.as_bytes());
         reply.map(2);
         reply.bulk(b"type");

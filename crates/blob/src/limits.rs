@@ -1,0 +1,57 @@
+//! Every fixed limit of the crate, with its unit and its reason.
+
+/// Longest key in bytes: the record header keeps the length in 16 bits.
+pub const MAX_KEY_BYTES: usize = u16::MAX as usize;
+
+/// Longest value in bytes: lengths travel in 31 bits, the top bit of a footer's length marks a tombstone.
+pub const MAX_VALUE_BYTES: usize = (1 << 31) - (1 << 20);
+
+/// Bytes of a value that share one checksum, so that a part of a large value can be read and verified alone.
+pub const PIECE_BYTES: usize = 64 * 1024;
+
+/// Records start at multiples of this, so that 32 bits of the index address 32 GiB of a segment.
+pub const RECORD_ALIGN: u64 = 8;
+
+/// Shards of the index; each has its own lock and its own eviction queue.
+pub const INDEX_SHARDS: usize = 256;
+
+/// Items that one shard can hold: a link has 22 bits, of which one value means "none".
+pub const SHARD_ITEMS: usize = (1 << 22) - 1;
+
+/// Shards of the table of buffers that are in RAM.
+pub const RESIDENT_SHARDS: usize = 64;
+
+/// RAM charged for a record in RAM beside its bytes: `Arc`, job, table entry and allocator slack.
+pub const RECORD_OVERHEAD_BYTES: usize = 192;
+
+/// Bytes that one round of writing takes from the queue. Larger rounds starve reads on a shared hardware queue.
+pub const ROUND_BYTES: usize = 8 * 1024 * 1024;
+
+/// Jobs that one round takes: `IOV_MAX` of Linux.
+pub const ROUND_JOBS: usize = 1024;
+
+/// Smallest segment; below this the header and footer would dominate.
+pub const MIN_SEGMENT_BYTES: u64 = 4 * 1024;
+
+/// Segments the disk limit has to hold: one being written, one being cleaned, one kept free for the cleaner, one of data.
+pub const MIN_SEGMENTS: u64 = 4;
+
+/// Largest key page of a footer before a new one is begun; one key may exceed it alone.
+pub const KEY_PAGE_BYTES: usize = 4 * 1024;
+
+/// How often a read looks again after the record moved under it. Each retry needs another relocation or overwrite.
+pub const READ_RETRIES: usize = 16;
+
+/// Sequence numbers skipped at every open, so that a version seen before a crash is never given out again.
+pub const SEQ_SKIP: u64 = 1 << 20;
+
+/// Interrupted or would-block calls that are repeated before they count as a failure.
+pub const TRANSIENT_RETRIES: usize = 8;
+
+/// Items evicted under one hold of the writer lock.
+pub const EVICT_BATCH: usize = 64;
+
+const _: () = assert!(PIECE_BYTES.is_power_of_two());
+const _: () = assert!(MAX_VALUE_BYTES + MAX_KEY_BYTES + (MAX_VALUE_BYTES / PIECE_BYTES) * 4 + 64 < 1 << 31);
+const _: () = assert!(INDEX_SHARDS == 256, "a shard is named by the top byte of the hash");
+const _: () = assert!(MIN_SEGMENT_BYTES.is_multiple_of(RECORD_ALIGN));

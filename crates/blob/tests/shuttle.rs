@@ -1,0 +1,121 @@
+//! Schedules explored with shuttle: `cargo test -p blob --features shuttle --test shuttle`.
+//!
+//! Small stores with tiny segments, so that within a few operations segments rotate, fill the disk and are cleaned
+//! while others write, read and hold guards. `SHUTTLE_ITERATIONS` sets how many schedules each test explores.
+
+mod common;
+
+use blob::{Mode, Store};
+use common::{World, value};
+use shuttle::thread;
+use std::sync::Arc;
+
+fn explore(f: impl Fn() + Send + Sync + 'static) {
+    let iterations = std::env::var("SHUTTLE_ITERATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let f = Arc::new(f);
+    let random = Arc::clone(&f);
+    shuttle::check_random(move || random(), iterations);
+    shuttle::check_pct(move || f(), iterations, 3);
+}
+
+fn world(mode: Mode) -> World {
+    let mut world = World::new(mode, 1);
+    (world.disk_limit, world.segment_bytes) = (36 * 1024, 4 * 1024);
+    world
+}
+
+fn len(store: &Store, key: &[u8]) -> Option<u64> {
+    let guard = store.get(key).unwrap()?;
+    Some(u64::from_le_bytes(guard[..8].try_into().unwrap()))
+}
+
+fn tagged(n: u64) -> Vec<u8> {
+    let mut bytes = value(n, 1_200);
+    bytes[..8].copy_from_slice(&n.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn one_keys_values_only_go_forward_through_rotation_and_cleaning() {
+    for mode in [Mode::Durable, Mode::Cache { fsync: false }] {
+        explore(move || {
+            let store = world(mode).open();
+            let writer = {
+                let store = store.clone();
+                thread::spawn(move || (1..16).for_each(|n| assert!(store.put(b"k", &tagged(n)).is_ok())))
+            };
+            let churn = {
+                let store = store.clone();
+                thread::spawn(move || (1..16).for_each(|n| assert!(store.put(b"other", &tagged(n)).is_ok())))
+            };
+            let mut last = 0;
+            for _ in 0..6 {
+                let now = len(&store, b"k").unwrap_or(last);
+                assert!(now >= last, "{now} after {last}");
+                last = now;
+            }
+            writer.join().unwrap();
+            churn.join().unwrap();
+            assert_eq!(len(&store, b"k"), Some(15));
+            assert_eq!(len(&store, b"other"), Some(15));
+            store.validate().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_record_that_is_moved_is_neither_lost_nor_brought_back() {
+    explore(|| {
+        let world = world(Mode::Durable);
+        let store = world.open();
+        for n in 0..6_u64 {
+            store.put(&n.to_le_bytes(), &tagged(n)).unwrap();
+        }
+        let mover = {
+            let store = store.clone();
+            thread::spawn(move || (0..14).for_each(|n| assert!(store.put(b"churn", &tagged(n)).is_ok())))
+        };
+        let deleter = {
+            let store = store.clone();
+            thread::spawn(move || {
+                assert!(store.delete(&0_u64.to_le_bytes()).unwrap());
+                store.put(&1_u64.to_le_bytes(), &tagged(101)).unwrap();
+            })
+        };
+        let guard = store.get(&5_u64.to_le_bytes()).unwrap().unwrap();
+        mover.join().unwrap();
+        deleter.join().unwrap();
+        assert_eq!(&guard[..], &tagged(5)[..], "a guard does not notice what happens to the record");
+        let expected = [None, Some(101), Some(2), Some(3), Some(4), Some(5)];
+        let found: Vec<_> = (0..6_u64).map(|n| len(&store, &n.to_le_bytes())).collect();
+        assert_eq!(found, expected);
+        store.validate().unwrap();
+        drop(store);
+        let store = world.open();
+        let found: Vec<_> = (0..6_u64).map(|n| len(&store, &n.to_le_bytes())).collect();
+        assert_eq!(found, expected, "after a restart");
+    });
+}
+
+#[test]
+fn two_who_load_one_key_load_it_once() {
+    explore(|| {
+        let store = world(Mode::Cache { fsync: false }).open();
+        let loads = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let callers: Vec<_> = (0..2)
+            .map(|_| {
+                let (store, loads) = (store.clone(), Arc::clone(&loads));
+                thread::spawn(move || {
+                    let load = || {
+                        loads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        Ok::<_, blob::Error>(tagged(7))
+                    };
+                    let guard = store.get_or_load(b"k", blob::PutOptions::default(), load).unwrap();
+                    assert_eq!(&guard[..], &tagged(7)[..]);
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert_eq!(loads.load(std::sync::atomic::Ordering::SeqCst), 1);
+    });
+}
