@@ -63,6 +63,14 @@ fn limit(g: &mut Gen, out: &mut Words) {
 
 fn zadd(g: &mut Gen) -> Words {
     let mut out = words!["ZADD", key(g)];
+    if g.one_in(4) {
+        out.push(g.option("INCR"));
+        if g.one_in(2) {
+            out.push(g.word(&["NX", "XX", "GT", "LT"]));
+        }
+        out.extend(words![g.word(&["0", "-0.0", "1", "-1", "0.5", "inf", "-inf"]), g.member()]);
+        return out;
+    }
     for option in ["NX", "XX", "GT", "LT", "CH", "INCR"] {
         maybe(g, 6, option, &mut out);
     }
