@@ -13,6 +13,9 @@ use server::net::{
     Server, TcpEndpoint, Turn, Verdict,
 };
 
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What the threads of a test server share with the test.
 #[derive(Default)]
 pub struct World {
@@ -42,8 +45,7 @@ impl World {
     /// Waits until the state is as wanted.
     pub fn wait(&self, what: &str, mut until: impl FnMut(&State) -> bool) {
         let state = self.state.lock().unwrap();
-        let (_state, timeout) =
-            self.changed.wait_timeout_while(state, Duration::from_secs(20), |state| !until(state)).unwrap();
+        let (_state, timeout) = self.changed.wait_timeout_while(state, PATIENCE, |state| !until(state)).unwrap();
         assert!(!timeout.timed_out(), "this never happened: {what}");
     }
 
@@ -198,7 +200,10 @@ impl App for Kv {
         while state.gate_closed {
             state.at_gate = true;
             self.world.changed.notify_all();
-            state = self.world.changed.wait(state).unwrap();
+            // A test that fails leaves the gate closed; its server is to end all the same.
+            let (held, timeout) = self.world.changed.wait_timeout(state, PATIENCE).unwrap();
+            state = held;
+            state.gate_closed &= !timeout.timed_out();
         }
         state.at_gate = false;
         let commands = std::mem::take(&mut state.this_round);
@@ -252,12 +257,14 @@ impl Rig {
     }
 
     pub fn client(&self) -> Client<TcpStream> {
-        Client::new(TcpStream::connect(self.addr()).unwrap())
+        let stream = TcpStream::connect(self.addr()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client::new(stream)
     }
 
     /// Waits until the counters are as wanted.
     pub fn wait_for(&self, what: &str, until: impl Fn(&server::net::Totals) -> bool) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while !until(&self.server.control().totals()) {
             assert!(Instant::now() < end, "this never happened: {what}: {:?}", self.server.control().totals());
             std::thread::yield_now();
