@@ -186,3 +186,72 @@ impl<M> Post<M> {
         self.boxes.iter().for_each(|mailbox| mailbox.put(Mail::Look));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+
+    fn mailbox() -> (Poll, Mailbox<u32>) {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        (poll, Mailbox::new(waker))
+    }
+
+    fn was_woken(poll: &mut Poll) -> bool {
+        let mut events = Events::with_capacity(4);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        !events.is_empty()
+    }
+
+    fn taken(mailbox: &Mailbox<u32>) -> Vec<u32> {
+        let mut mail = Vec::new();
+        mailbox.take(&mut mail);
+        mail.into_iter()
+            .map(|mail| match mail {
+                Mail::Thread { message, .. } => message,
+                _ => panic!("only messages were sent"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_the_first_mail_to_a_sleeper_wakes_it() {
+        let (mut poll, mailbox) = mailbox();
+        mailbox.put(Mail::Thread { bytes: 0, message: 1 });
+        assert!(!was_woken(&mut poll), "it was awake");
+        assert!(!mailbox.lie_down(), "it must not sleep on mail");
+        assert_eq!(taken(&mailbox), [1]);
+        assert!(mailbox.lie_down());
+        mailbox.put(Mail::Thread { bytes: 0, message: 2 });
+        assert!(was_woken(&mut poll));
+        mailbox.put(Mail::Thread { bytes: 0, message: 3 });
+        assert!(!was_woken(&mut poll), "it was woken twice");
+        assert_eq!(taken(&mailbox), [2, 3]);
+        assert_eq!(taken(&mailbox), []);
+    }
+
+    #[test]
+    fn no_mail_is_slept_over() {
+        let (mut poll, mailbox) = mailbox();
+        let mailbox = Arc::new(mailbox);
+        let sender = {
+            let mailbox = Arc::clone(&mailbox);
+            std::thread::spawn(move || (0..20_000).for_each(|message| mailbox.put(Mail::Thread { bytes: 0, message })))
+        };
+        let (mut events, mut got) = (Events::with_capacity(4), 0);
+        while got < 20_000 {
+            if mailbox.lie_down() {
+                // Without a wake-up for mail that is there, this ends with no event.
+                poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+                assert!(!events.is_empty(), "slept over mail");
+            }
+            mailbox.get_up();
+            got += taken(&mailbox).len();
+        }
+        sender.join().unwrap();
+    }
+}
