@@ -135,12 +135,12 @@ pub(super) fn hrandfield(cx: &mut Cx<'_, '_>) -> Outcome {
         }
         return Ok(());
     }
-    let count = parse::int(cx.arg(2))?;
+    let count = parse::negatable(cx.arg(2))?;
     if cx.argc() > 4 || cx.argc() == 4 && !parse::is(cx.arg(3), "withvalues") {
         return Err(errors::SYNTAX);
     }
     let with_values = cx.argc() == 4;
-    if count == i64::MIN || with_values && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
+    if with_values && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
         return Err(errors::OUT_OF_RANGE);
     }
     let Some(hash) = cx.state.hash(cx.arg(1))? else {

@@ -166,12 +166,3 @@ fn put(cx: &mut Cx<'_, '_>, key: &[u8], fresh: bool, items: Seq<'_, effect::item
     let op = Op::Put { kind: Kind::Set, merge: Merge::LastWriter, deadline: Deadline::Clear, items };
     cx.out.emit(key, fresh, op);
 }
-
-/// A count that may be negative, within the bounds that Redis sets.
-pub(super) fn count(text: &[u8]) -> Result<i64, engine::Stop> {
-    let count = parse::int(text)?;
-    if count == i64::MIN {
-        return Err(errors::OUT_OF_RANGE);
-    }
-    Ok(count)
-}

@@ -67,7 +67,7 @@ pub(super) fn srandmember(cx: &mut Cx<'_, '_>) -> Outcome {
         }
         return Ok(());
     }
-    let count = super::change::count(cx.arg(2))?;
+    let count = crate::parse::negatable(cx.arg(2))?;
     let Some(set) = cx.state.set(cx.arg(1))? else {
         cx.reply.array(0);
         return Ok(());

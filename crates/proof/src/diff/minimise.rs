@@ -26,7 +26,8 @@ pub fn minimise(sut: u16, oracle: u16, history: &[Step], wanted: &Mismatch) -> R
         while at < best.len() && Instant::now() < deadline {
             let mut fewer = best.clone();
             fewer.drain(at..(at + size).min(best.len()));
-            match attempt(sut, oracle, &fewer, wanted)? {
+            let found = if waits_for_ever(&fewer) { None } else { attempt(sut, oracle, &fewer, wanted)? };
+            match found {
                 Some(found) => {
                     fewer.truncate(found.at.saturating_add(1).min(fewer.len()));
                     (best, last, smaller) = (fewer, found, true);
@@ -43,9 +44,6 @@ pub fn minimise(sut: u16, oracle: u16, history: &[Step], wanted: &Mismatch) -> R
 
 /// Runs the steps on emptied servers; the mismatch, if it is one of the wanted kind.
 fn attempt(sut: u16, oracle: u16, steps: &[Step], wanted: &Mismatch) -> Result<Option<Mismatch>> {
-    if waits_for_ever(steps) {
-        return Ok(None);
-    }
     let mut pair = Pair::open(sut, oracle)?;
     let found = match pair.run(steps)? {
         None if wanted.is_state => state::compare(&mut pair, true)?,

@@ -164,6 +164,9 @@ fn echo(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>
 /// The database that a SELECT asks for, or why there is none such.
 pub fn database(room: &Room, args: Args<'_>) -> Result<u8, &'static str> {
     let index = args.get(1).and_then(resp::parse_i64).ok_or("ERR value is not an integer or out of range")?;
+    if i32::try_from(index).is_err() {
+        return Err("ERR value is out of range, value must between -2147483648 and 2147483647");
+    }
     let databases = i64::from(room.node.config.settings().process.databases.min(256));
     (0..databases).contains(&index).then_some(index as u8).ok_or("ERR DB index is out of range")
 }
