@@ -112,6 +112,20 @@ pub fn negatable(text: &[u8]) -> Result<i64, Stop> {
     }
 }
 
+/// Members that may be asked for with repetition.
+///
+/// DIFFERENCE: Redis takes any count and fills its memory with the reply; so many members are far beyond use and at
+/// a few dozen bytes each within what a reply may hold.
+const REPEATED_MAX: i64 = 1 << 24;
+
+/// How many random members to reply, with repetition if negative.
+pub fn random_count(text: &[u8]) -> Result<i64, Stop> {
+    match negatable(text)? {
+        n if n < -REPEATED_MAX => Err(errors::OUT_OF_RANGE),
+        n => Ok(n),
+    }
+}
+
 /// Turns an index that may count from the end into one from the start, of `len` elements.
 pub fn index(at: i64, len: usize) -> i64 {
     if at < 0 { at + len as i64 } else { at }

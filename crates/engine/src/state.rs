@@ -125,6 +125,14 @@ impl<'e> State<'e> {
         }
     }
 
+    /// Tells those who watch `key` that a command wrote what was there already: Redis counts that as a change.
+    pub fn rewritten(&self, key: &[u8]) {
+        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        if let Some(shard) = self.guards.get(place.shard) {
+            shard.touch_watches(self.physical(), key);
+        }
+    }
+
     /// The entry of `key`, whatever its type; `None` if it does not exist or has expired.
     #[inline]
     pub fn entry(&self, key: &[u8]) -> Result<Option<&Entry>, Stop> {

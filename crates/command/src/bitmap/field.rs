@@ -54,6 +54,16 @@ impl Width {
         if self.signed { (bits << unused) as i128 >> unused } else { (bits << unused >> unused) as i128 }
     }
 
+    /// The value that a saturating SET of a signed type starts from.
+    ///
+    /// Redis subtracts it from the type's maximum in 64 bits: where that overflows, a value far below the range
+    /// passes for one above it. Replies are the same here.
+    fn as_redis_saturates(self, value: i64, overflow: Overflow) -> i128 {
+        let (_, max) = self.range();
+        let overflows = max - i128::from(value) > i128::from(i64::MAX);
+        if overflow == Overflow::Saturate && self.bits < 64 && overflows { max } else { i128::from(value) }
+    }
+
     /// A result within the type's range; `None` if it does not fit and must.
     fn limit(self, value: i128, overflow: Overflow) -> Option<i128> {
         let (min, max) = self.range();
@@ -181,7 +191,10 @@ fn outcome(step: &Step, before: i128) -> Option<(i128, i128)> {
         Action::Get => Some((before, before)),
         Action::Set(value, overflow) => {
             // A negative value for an unsigned type is a very large one.
-            let value = if step.width.signed { i128::from(value) } else { i128::from(value as u64) };
+            let value = match step.width.signed {
+                true => step.width.as_redis_saturates(value, overflow),
+                false => i128::from(value as u64),
+            };
             step.width.limit(value, overflow).map(|after| (before, after))
         }
         Action::Add(delta, overflow) => {

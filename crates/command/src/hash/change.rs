@@ -165,6 +165,8 @@ pub(super) fn hincrbyfloat(cx: &mut Cx<'_, '_>) -> Outcome {
         items.push(Item { id, value: ItemValue::Decimal(delta.as_bytes()) });
         put(cx, key, fresh, Merge::AddFloat, Deadline::Keep, &items);
         cx.out.recycle(items);
+    } else {
+        cx.state.rewritten(key);
     }
     cx.reply.bulk(printed.as_bytes());
     Ok(())

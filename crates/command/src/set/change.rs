@@ -7,7 +7,6 @@ use effect::{Item, ItemValue, Kind, Merge, Op};
 
 use crate::cx::Cx;
 use crate::errors;
-use crate::parse;
 use crate::spec::Outcome;
 
 /// From so many arguments on, repeated ones are found by hash.

@@ -67,7 +67,7 @@ pub(super) fn srandmember(cx: &mut Cx<'_, '_>) -> Outcome {
         }
         return Ok(());
     }
-    let count = crate::parse::negatable(cx.arg(2))?;
+    let count = crate::parse::random_count(cx.arg(2))?;
     let Some(set) = cx.state.set(cx.arg(1))? else {
         cx.reply.array(0);
         return Ok(());
@@ -98,7 +98,7 @@ pub(super) fn srandmember(cx: &mut Cx<'_, '_>) -> Outcome {
 /// `count` different members, fewer than the set has, chosen at random.
 pub(super) fn distinct(random: &mut Random, set: &SetView<'_>, count: usize) -> Result<Vec<Vec<u8>>, Stop> {
     let len = set.len()?;
-    if count * 3 > len {
+    if count > len / 3 {
         // Many of them: go through all and keep each with the chance that is left (Knuth's algorithm S).
         let (mut chosen, mut left) = (Vec::with_capacity(count), len as u64);
         for member in set.iter()? {

@@ -14,6 +14,8 @@ pub(super) fn append(cx: &mut Cx<'_, '_>) -> Outcome {
     cx.check_string_len(total as u64)?;
     if old.is_none() || !more.is_empty() {
         cx.out.emit(key, old.is_none(), Op::Patch(Patch::Append(more)));
+    } else {
+        cx.state.rewritten(key);
     }
     cx.reply.int(total as i64);
     Ok(())
@@ -32,6 +34,8 @@ pub(super) fn setrange(cx: &mut Cx<'_, '_>) -> Outcome {
     cx.check_string_len(end)?;
     if old.and_then(|old| old.get(offset as usize..end as usize)) != Some(bytes) {
         cx.out.emit(key, fresh, Op::Patch(Patch::Write { offset, bytes }));
+    } else {
+        cx.state.rewritten(key);
     }
     cx.reply.int(len.max(end) as i64);
     Ok(())

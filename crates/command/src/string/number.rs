@@ -34,6 +34,8 @@ fn add(cx: &mut Cx<'_, '_>, delta: i64) -> Outcome {
     let sum = old.map_or(Ok(0), parse::int)?.checked_add(delta).ok_or(errors::OVERFLOW)?;
     if fresh || delta != 0 {
         cx.out.emit(key, fresh, Op::AddInt(delta));
+    } else {
+        cx.state.rewritten(key);
     }
     cx.reply.int(sum);
     Ok(())
@@ -47,8 +49,9 @@ pub(super) fn incrbyfloat(cx: &mut Cx<'_, '_>) -> Outcome {
     let sum = value.plus(delta).filter(|sum| sum.is_finite()).ok_or(errors::NAN_OR_INFINITY)?;
     let printed = sum.print();
     let (fresh, delta) = (old.is_none(), decimal_delta(old, &printed));
-    if let Some(delta) = delta {
-        cx.out.emit(key, fresh, Op::AddDecimal(delta.as_bytes()));
+    match delta {
+        Some(delta) => cx.out.emit(key, fresh, Op::AddDecimal(delta.as_bytes())),
+        None => cx.state.rewritten(key),
     }
     cx.reply.bulk(printed.as_bytes());
     Ok(())

@@ -11,18 +11,12 @@ use crate::parse;
 use crate::random::Random;
 use crate::spec::Outcome;
 
-/// Members that a negative count may ask for.
-///
-/// DIFFERENCE: Redis takes any count and fills its memory with the reply; so many members are far beyond use and at
-/// a few dozen bytes each within what a reply may hold.
-const REPEATED_MAX: u64 = 1 << 24;
-
 /// Where one of so many members is asked for, ranks are drawn; beyond that the whole set is walked.
 const DRAWN_SHARE: usize = 3;
 
 pub(super) fn zrandmember(cx: &mut Cx<'_, '_>) -> Outcome {
     let Some(text) = cx.args.get(2) else { return one(cx) };
-    let count = parse::negatable(text)?;
+    let count = parse::random_count(text)?;
     let scores = match cx.argc() {
         3 => false,
         4 if parse::is(cx.arg(3), "WITHSCORES") => true,
@@ -37,9 +31,6 @@ pub(super) fn zrandmember(cx: &mut Cx<'_, '_>) -> Outcome {
     };
     let len = zset.len()?;
     let Ok(count) = usize::try_from(count) else {
-        if count.unsigned_abs() > REPEATED_MAX {
-            return Err(errors::OUT_OF_RANGE);
-        }
         let ranks: Vec<usize> = (0..count.unsigned_abs()).map(|_| draw(cx.random, len)).collect();
         return at_ranks(cx.reply.reborrow(), &zset, &ranks, scores);
     };
