@@ -80,7 +80,11 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
         move |s: &Shell| s.harness(&debug, words)
     };
     report.check("golden transcripts", &nothing, harness(&["golden"]));
-    report.check("differential test, 40,000 commands", &redis, harness(&["diff", "--commands", "40000", "--seed", "2"]));
+    report.check(
+        "differential test, 40,000 commands",
+        &redis,
+        harness(&["diff", "--commands", "40000", "--seed", "2"]),
+    );
     Ok(report.finish(no_skips))
 }
 

@@ -130,7 +130,7 @@ impl Keys {
                 }
             }
             Self::Counted { at, dest } => {
-                let count = args.get(at).and_then(|text| resp::parse_i64(text)).unwrap_or(0);
+                let count = args.get(at).and_then(resp::parse_i64).unwrap_or(0);
                 if dest != 0 && dest < args.len() {
                     found(dest);
                 }

@@ -2,13 +2,13 @@
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use effect::ListPos;
-use engine::value::{Entry, Kind, Limits, Seed, Table};
+use engine::value::{Entry, HashSeed, Kind, Limits, Table};
 use engine::wheel::Wheel;
 use std::collections::HashMap;
 use std::hint::black_box;
 
 const COUNT: u64 = 1_000_000;
-const SEED: Seed = Seed(11, 13);
+const SEED: HashSeed = HashSeed([11; 16]);
 
 fn limits() -> Limits {
     Limits { seed: SEED, ..Limits::default() }

@@ -30,7 +30,7 @@ pub(crate) fn apply(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_
     match &effect.op {
         Op::FlushDb => return flush_db(guards, shared, effect.db, undo),
         Op::FlushAll => return flush_all(guards, shared, undo),
-        Op::SwapDb(other) => return swap(shared, effect.db, *other, undo),
+        Op::SwapDb(other) => return swap(guards, shared, effect.db, *other, undo),
         Op::Rename { db, key, .. } => return rename(guards, shared, effect, (*db, key), undo),
         Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => return,
         _ => {}
@@ -423,7 +423,8 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
 fn flush_db(guards: &mut Guards<'_>, shared: &Shared, db: u8, undo: UndoLog<'_>) {
     debug_assert!(guards.is_all(), "a whole database changes only with every shard locked");
     shared.generation.fetch_add(1, Ordering::AcqRel);
-    guards.iter().for_each(|shard| shard.touch_existing([db, db], shared));
+    let logical = shared.logical(db);
+    guards.iter().for_each(|shard| shard.touch_existing([logical, logical], shared));
     let shards = (0..=u8::MAX).map(ShardId).zip(guards.iter_mut());
     let tables: Vec<_> = shards.map(|(id, shard)| shard.set_db(db, None, id, shared)).collect();
     match undo {
@@ -439,7 +440,8 @@ fn flush_all(guards: &mut Guards<'_>, shared: &Shared, mut undo: UndoLog<'_>) {
     }
 }
 
-fn swap(shared: &Shared, a: u8, b: u8, undo: UndoLog<'_>) {
+fn swap(guards: &Guards<'_>, shared: &Shared, a: u8, b: u8, undo: UndoLog<'_>) {
+    guards.iter().for_each(|shard| shard.touch_existing([a, b], shared));
     shared.swap_dbs(a, b);
     if let Some(undo) = undo {
         undo.push(Undo::Swap(a, b));

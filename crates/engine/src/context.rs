@@ -101,7 +101,7 @@ impl<'e> Context<'e> {
 
     /// Lets `ticket` wait for `key`, before anybody else can touch it.
     pub fn wait_for(&mut self, key: &[u8], ticket: Ticket) -> Result<DbKey, Stop> {
-        let db = self.state.physical();
+        let db = self.state.db();
         let shard = self.state.shard_of_mut(key)?;
         shard.add_waiter(db, key, ticket);
         self.shared.count_listener();
@@ -110,7 +110,7 @@ impl<'e> Context<'e> {
 
     /// Lets `flag` be set when `key` changes from now on.
     pub fn watch(&mut self, key: &[u8], flag: &WatchFlag) -> Result<DbKey, Stop> {
-        let db = self.state.physical();
+        let db = self.state.db();
         let shard = self.state.shard_of_mut(key)?;
         shard.add_watch(db, key, flag);
         self.shared.count_listener();
@@ -231,10 +231,29 @@ impl<'e> Context<'e> {
 
     #[cold]
     fn tell_listeners(&mut self, ready: &mut Vec<DbKey>) {
-        let whole = self.out.batch.effects_since(BatchMark::START);
-        for effect in whole {
-            let effect = effect.expect("the context encoded its own batch");
-            self.state.tell_listeners(&effect, ready);
+        let effects = || {
+            let whole = self.out.batch.effects_since(BatchMark::START);
+            whole.map(|effect| effect.expect("the context encoded its own batch"))
+        };
+        let swap = |effect: &Effect<'_>| match effect.op {
+            Op::SwapDb(other) => Some((effect.db, other)),
+            _ => None,
+        };
+        let swaps: Vec<(u8, u8)> = effects().filter_map(|effect| swap(&effect)).collect();
+        let mut later = &swaps[..];
+        for effect in effects() {
+            if swap(&effect).is_some() {
+                later = &later[1..];
+            }
+            // The name that the database had when the effect happened: the swaps after it, taken back.
+            let logical = |physical: u8| {
+                later.iter().rev().fold(self.shared.logical(physical), |db, swap| match *swap {
+                    (a, b) if db == a => b,
+                    (a, b) if db == b => a,
+                    _ => db,
+                })
+            };
+            self.state.tell_listeners(&effect, logical, ready);
         }
     }
 }

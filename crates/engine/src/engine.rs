@@ -96,6 +96,8 @@ pub(crate) struct Shared {
     pub(crate) due: Box<[AtomicI64]>,
     /// Physical number by logical number.
     dbs: Box<[AtomicU8]>,
+    /// The other way round.
+    logical_dbs: Box<[AtomicU8]>,
     pub(crate) log: Log<Sequencer>,
     pub(crate) limits: LiveLimits,
     pub(crate) reaper: Reaper,
@@ -149,17 +151,28 @@ impl Shared {
 
     /// Sets the physical numbers of all logical databases: as a snapshot has them.
     pub(crate) fn set_physical(&self, numbers: &[u8]) {
-        for (db, number) in self.dbs.iter().zip(numbers) {
-            db.store(*number, Ordering::Relaxed);
+        for (db, number) in (0..=u8::MAX).zip(numbers) {
+            self.set_number(db, *number);
         }
+    }
+
+    fn set_number(&self, logical: u8, physical: u8) {
+        self.dbs[usize::from(logical)].store(physical, Ordering::Relaxed);
+        self.logical_dbs[usize::from(physical)].store(logical, Ordering::Relaxed);
+    }
+
+    /// The logical database that has this physical number. Stable while any shard is locked.
+    #[inline]
+    pub(crate) fn logical(&self, physical: u8) -> u8 {
+        self.logical_dbs[usize::from(physical)].load(Ordering::Relaxed)
     }
 
     /// Exchanges two logical databases; every shard is locked.
     pub(crate) fn swap_dbs(&self, a: u8, b: u8) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         let (x, y) = (self.physical(a), self.physical(b));
-        self.dbs[usize::from(a)].store(y, Ordering::Relaxed);
-        self.dbs[usize::from(b)].store(x, Ordering::Relaxed);
+        self.set_number(a, y);
+        self.set_number(b, x);
     }
 
     /// The ordering hash of a key.
@@ -250,6 +263,7 @@ impl Engine {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             due: (0..SHARDS).map(|_| AtomicI64::new(i64::MAX)).collect(),
             dbs: (0..DATABASES_MAX).map(|db| AtomicU8::new(db as u8)).collect(),
+            logical_dbs: (0..DATABASES_MAX).map(|db| AtomicU8::new(db as u8)).collect(),
             log,
             limits: LiveLimits { batch_bytes: AtomicUsize::new(options.batch_bytes) },
             reaper,

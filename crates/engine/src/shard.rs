@@ -52,7 +52,8 @@ impl WatchFlag {
     }
 }
 
-/// A key of a physical database.
+/// A key of a database: of a logical one for those who wait and watch, who stay with the name when databases change
+/// places; of a physical one for the store.
 pub type DbKey = (u8, Box<[u8]>);
 
 /// The keys of one database that belong to a shard.
@@ -111,7 +112,9 @@ pub struct Shard {
     /// The end of the last batch that changed this shard.
     pub(crate) applied: Position,
     pub(crate) limits: Limits,
+    /// By logical database.
     pub(crate) waiters: HashMap<DbKey, VecDeque<Ticket>>,
+    /// By logical database.
     pub(crate) watches: HashMap<DbKey, Vec<WatchFlag>>,
 }
 
@@ -184,11 +187,12 @@ impl Shard {
         }
     }
 
-    /// Tells those who watch, in one of two physical databases, a key that exists in one of them.
+    /// Tells those who watch, in one of two logical databases, a key that exists in one of them.
     pub(crate) fn touch_existing(&self, dbs: [u8; 2], shared: &Shared) {
         for ((db, key), flags) in &self.watches {
             let order = shared.order_of(key);
-            if dbs.contains(db) && dbs.iter().any(|db| self.find(*db, order, key).is_some()) {
+            let exists = |db: u8| self.find(shared.physical(db), order, key).is_some();
+            if dbs.contains(db) && dbs.into_iter().any(exists) {
                 flags.iter().for_each(WatchFlag::set_dirty);
             }
         }

@@ -90,25 +90,18 @@ impl<'e> State<'e> {
         }
     }
 
-    /// Tells those who watch the keys of `effect`; notes the keys that clients wait for.
-    pub(crate) fn tell_listeners(&self, effect: &Effect<'_>, ready: &mut Vec<DbKey>) {
+    /// Tells those who watch the keys of `effect`; notes the keys that clients wait for. `logical` gives the name of a
+    /// physical database.
+    pub(crate) fn tell_listeners(&self, effect: &Effect<'_>, logical: impl Fn(u8) -> u8, ready: &mut Vec<DbKey>) {
         match &effect.op {
-            Op::FlushAll | Op::FlushDb | Op::SwapDb(_) => {
-                let dbs = match &effect.op {
-                    Op::SwapDb(other) => [self.shared.physical(effect.db), self.shared.physical(*other)],
-                    // What is emptied told its watchers when it was.
-                    _ => [effect.db, effect.db],
-                };
-                for shard in self.guards.iter() {
-                    shard.touch_existing(dbs, self.shared);
-                    ready.extend(shard.waiters.keys().cloned());
-                }
-            }
+            // These told the watchers when they were applied.
+            Op::FlushAll | Op::FlushDb => {}
+            Op::SwapDb(_) => self.guards.iter().for_each(|shard| ready.extend(shard.waiters.keys().cloned())),
             Op::Rename { db, key, .. } => {
-                self.tell_of_key(effect.db, effect.key, ready);
-                self.tell_of_key(*db, key, ready);
+                self.tell_of_key(logical(effect.db), effect.key, ready);
+                self.tell_of_key(logical(*db), key, ready);
             }
-            _ => self.tell_of_key(effect.db, effect.key, ready),
+            _ => self.tell_of_key(logical(effect.db), effect.key, ready),
         }
     }
 
@@ -129,7 +122,7 @@ impl<'e> State<'e> {
     pub fn rewritten(&self, key: &[u8]) {
         let place = Place::from(KeyHash::of(&self.shared.seed, key));
         if let Some(shard) = self.guards.get(place.shard) {
-            shard.touch_watches(self.physical(), key);
+            shard.touch_watches(self.db.get(), key);
         }
     }
 

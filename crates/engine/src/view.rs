@@ -2,6 +2,7 @@
 //!
 //! Commands that need several elements ask for them through one call (an iteration, a range), so that one miss names
 //! all that is needed.
+#![allow(clippy::len_without_is_empty, reason = "a collection without members does not exist")]
 
 use std::ops::Range;
 

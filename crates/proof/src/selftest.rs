@@ -24,12 +24,12 @@ fn differential(oracle: &Program) -> Result<()> {
     let (dir_a, dir_b) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let oracle = oracle.with(&["--hz", "500"]);
     let (a, b) = (Server::start(&oracle, dir_a.path(), None)?, Server::start(&oracle, dir_b.path(), None)?);
-    let options = diff::Options { commands: 20_000, seed: 1, failures: 1, only: None, minimise: false };
+    let options = diff::Options { commands: 100_000, seed: 1, failures: 1, only: None, minimise: false };
     let honest = diff::run_between(a.port(), b.port(), &options)?;
     ensure!(honest.failures.is_empty(), "two honest servers differ");
     for (bug, what) in [
         (Bug::WrongInteger(500), "an integer reply off by one"),
-        (Bug::WrongValue(5), "a SET that stores another value"),
+        (Bug::WrongValue(1), "a SET that stores another value"),
     ] {
         let lying = proxy::start(a.port(), bug)?;
         let found = diff::run_between(lying, b.port(), &options)?;

@@ -145,7 +145,10 @@ fn operations_of_one_bitfield_see_each_other() {
     h.reopen();
     h.expect("BITFIELD_RO k GET i8 0", "[-1]");
     let lowest = i64::MIN;
-    h.expect(&format!("BITFIELD s OVERFLOW SAT SET i8 0 {lowest} GET i8 0 SET i8 0 -1000 GET i8 0"), "[0 127 127 -128]");
+    h.expect(
+        &format!("BITFIELD s OVERFLOW SAT SET i8 0 {lowest} GET i8 0 SET i8 0 -1000 GET i8 0"),
+        "[0 127 127 -128]",
+    );
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn hmset(cx: &mut Cx<'_, '_>) -> Outcome {
 
 /// Sets fields; answers how many of them are new.
 fn set(cx: &mut Cx<'_, '_>, name: &str) -> Result<i64, engine::Stop> {
-    if cx.argc() % 2 != 0 {
+    if !cx.argc().is_multiple_of(2) {
         return Err(errors::wrong_arity(name).into());
     }
     let key = cx.arg(1);
