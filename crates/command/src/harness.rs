@@ -149,7 +149,10 @@ impl Harness {
     pub(crate) fn exec(&mut self, commands: &[Vec<Vec<u8>>]) -> Value {
         struct NoSession;
         impl Host for NoSession {
-            fn session(&mut self, _: &Queued<'_>, _: &mut u8, _: &mut resp::Reply<'_>) {
+            fn select(&mut self, _: &Queued<'_>) -> Option<u8> {
+                None
+            }
+            fn session(&mut self, _: &Queued<'_>, _: &mut resp::Reply<'_>) {
                 panic!("no session command is run in these transactions");
             }
             fn unchanged(&mut self, _: &engine::Context<'_>) -> Result<bool, engine::Stop> {

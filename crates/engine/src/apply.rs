@@ -18,7 +18,7 @@ use crate::numeric;
 use crate::shard::{DbKey, Shard, ShardId, is_empty_collection};
 use crate::stop::Place;
 use crate::typed::{hash_mut, list_mut, set_mut, string, zset_mut};
-use crate::undo::Undo;
+use crate::undo::{Undo, forget};
 use crate::value::{Entry, Limits};
 
 /// Where undo records go, if the effect may have to be taken back.
@@ -424,13 +424,18 @@ fn flush_db(guards: &mut Guards<'_>, shared: &Shared, db: u8, undo: UndoLog<'_>)
     debug_assert!(guards.is_all(), "a whole database changes only with every shard locked");
     shared.generation.fetch_add(1, Ordering::AcqRel);
     let logical = shared.logical(db);
-    guards.iter().for_each(|shard| shard.touch_existing([logical, logical], shared));
+    let watched = watchers(guards, shared, [logical, logical]);
     let shards = (0..=u8::MAX).map(ShardId).zip(guards.iter_mut());
     let tables: Vec<_> = shards.map(|(id, shard)| shard.set_db(db, None, id, shared)).collect();
     match undo {
-        Some(undo) => undo.push(Undo::Flush(db, tables)),
-        None => shared.reaper.free_dbs(tables),
+        Some(undo) => undo.extend([watched, Undo::Flush(db, tables)]),
+        None => forget(&mut vec![watched, Undo::Flush(db, tables)], shared),
     }
+}
+
+/// Those who watch what exists in one of two logical databases.
+fn watchers(guards: &Guards<'_>, shared: &Shared, dbs: [u8; 2]) -> Undo {
+    Undo::Watched(guards.iter().flat_map(|shard| shard.watchers_of_existing(dbs, shared)).collect())
 }
 
 fn flush_all(guards: &mut Guards<'_>, shared: &Shared, mut undo: UndoLog<'_>) {
@@ -441,9 +446,10 @@ fn flush_all(guards: &mut Guards<'_>, shared: &Shared, mut undo: UndoLog<'_>) {
 }
 
 fn swap(guards: &Guards<'_>, shared: &Shared, a: u8, b: u8, undo: UndoLog<'_>) {
-    guards.iter().for_each(|shard| shard.touch_existing([a, b], shared));
+    let watched = watchers(guards, shared, [a, b]);
     shared.swap_dbs(a, b);
-    if let Some(undo) = undo {
-        undo.push(Undo::Swap(a, b));
+    match undo {
+        Some(undo) => undo.extend([watched, Undo::Swap(a, b)]),
+        None => forget(&mut vec![watched], shared),
     }
 }

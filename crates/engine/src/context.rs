@@ -16,7 +16,7 @@ use crate::error::Refusal;
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::{Place, Stop};
-use crate::undo::undo_to;
+use crate::undo::{forget, undo_to};
 
 /// Memory that contexts hand on from one to the next, one a thread.
 pub struct Recycled {
@@ -51,6 +51,7 @@ pub struct Context<'e> {
 pub struct Savepoint {
     batch: BatchMark,
     undo: usize,
+    rewritten: usize,
 }
 
 /// What became of a committed context.
@@ -83,7 +84,7 @@ impl<'e> Context<'e> {
     /// A point to go back to with [`Context::restore`]. What was emitted so far is settled.
     pub fn savepoint(&mut self) -> Savepoint {
         settle(&mut self.state, &mut self.out);
-        Savepoint { batch: self.out.batch.mark(), undo: self.state.undo.len() }
+        Savepoint { batch: self.out.batch.mark(), undo: self.state.undo.len(), rewritten: self.out.rewritten.len() }
     }
 
     /// Takes back everything since `to`.
@@ -91,6 +92,7 @@ impl<'e> Context<'e> {
         undo_to(&mut self.state, to.undo);
         self.out.batch.rewind(to.batch);
         self.out.settled = to.batch;
+        self.out.rewritten.truncate(to.rewritten);
     }
 
     /// Gives up: nothing that was emitted remains.
@@ -121,6 +123,7 @@ impl<'e> Context<'e> {
     #[inline]
     pub fn commit(mut self, recycled: &mut Recycled) -> Result<Committed, Refusal> {
         if self.out.is_empty() {
+            self.tell_of_rewritten();
             let position = self.state.applied();
             self.recycle(recycled);
             return Ok(Committed { position, ready: Vec::new() });
@@ -180,9 +183,10 @@ impl<'e> Context<'e> {
             let effect = effect.expect("the context encoded its own batch");
             apply(&mut self.state.guards, self.shared, &effect, None);
         }
-        self.state.undo.clear();
+        forget(&mut self.state.undo, self.shared);
         self.state.set_applied(position);
         if self.shared.has_listeners() {
+            self.tell_of_rewritten();
             self.tell_listeners(&mut ready);
         }
         Committed { position, ready }
@@ -227,6 +231,10 @@ impl<'e> Context<'e> {
             }
             Err(_) => position,
         }
+    }
+
+    fn tell_of_rewritten(&self) {
+        self.out.rewritten.iter().for_each(|(db, key)| self.state.tell_watchers(*db, key));
     }
 
     #[cold]

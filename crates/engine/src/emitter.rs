@@ -4,6 +4,7 @@ use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, Merge, Op, Origin, Seq, SeqBuf};
 
 use crate::engine::Shared;
+use crate::shard::DbKey;
 
 /// Collects the effects of one command, EXEC or script.
 ///
@@ -14,6 +15,8 @@ pub struct Emitter<'e> {
     pub(crate) batch: BatchBuf,
     /// Up to here the batch has been applied to the state already.
     pub(crate) settled: BatchMark,
+    /// Keys that were written without being changed.
+    pub(crate) rewritten: Vec<DbKey>,
     memory: Vec<Vec<u8>>,
 }
 
@@ -21,7 +24,7 @@ impl<'e> Emitter<'e> {
     pub(crate) fn new(shared: &'e Shared, mut batch: BatchBuf, memory: Vec<Vec<u8>>, db: u8) -> Self {
         batch.clear();
         let settled = batch.mark();
-        Self { shared, db, batch, settled, memory }
+        Self { shared, db, batch, settled, rewritten: Vec::new(), memory }
     }
 
     pub(crate) fn into_memory(self) -> (BatchBuf, Vec<Vec<u8>>) {
@@ -49,6 +52,13 @@ impl<'e> Emitter<'e> {
         let db = self.shared.physical(self.db);
         let deps = Seq::empty(effect::codec::DotShape);
         self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db, key, fresh, deps, op });
+    }
+
+    /// Says that `key` was written though it is what it was: for those who watch it Redis counts that as a change.
+    pub fn rewritten(&mut self, key: &[u8]) {
+        if self.shared.has_listeners() {
+            self.rewritten.push((self.db, key.into()));
+        }
     }
 
     /// Says that the key, which exists, goes.

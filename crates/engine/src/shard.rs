@@ -187,15 +187,17 @@ impl Shard {
         }
     }
 
-    /// Tells those who watch, in one of two logical databases, a key that exists in one of them.
-    pub(crate) fn touch_existing(&self, dbs: [u8; 2], shared: &Shared) {
-        for ((db, key), flags) in &self.watches {
+    /// Those who watch, in one of two logical databases, a key that exists in one of them.
+    pub(crate) fn watchers_of_existing<'s>(
+        &'s self,
+        dbs: [u8; 2],
+        shared: &'s Shared,
+    ) -> impl Iterator<Item = WatchFlag> + 's {
+        let exist = move |((db, key), _): &(&DbKey, &Vec<WatchFlag>)| {
             let order = shared.order_of(key);
-            let exists = |db: u8| self.find(shared.physical(db), order, key).is_some();
-            if dbs.contains(db) && dbs.into_iter().any(exists) {
-                flags.iter().for_each(WatchFlag::set_dirty);
-            }
-        }
+            dbs.contains(db) && dbs.into_iter().any(|db| self.find(shared.physical(db), order, key).is_some())
+        };
+        self.watches.iter().filter(exist).flat_map(|(_, flags)| flags.iter().cloned())
     }
 
     /// Takes the key's entry out.

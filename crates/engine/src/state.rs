@@ -105,6 +105,14 @@ impl<'e> State<'e> {
         }
     }
 
+    /// Tells those who watch a key of a logical database that it was written.
+    pub(crate) fn tell_watchers(&self, db: u8, key: &[u8]) {
+        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        if let Some(shard) = self.guards.get(place.shard) {
+            shard.touch_watches(db, key);
+        }
+    }
+
     fn tell_of_key(&self, db: u8, key: &[u8], ready: &mut Vec<DbKey>) {
         let place = Place::from(KeyHash::of(&self.shared.seed, key));
         let Some(shard) = self.guards.get(place.shard) else { return };
@@ -115,14 +123,6 @@ impl<'e> State<'e> {
         let name = (db, key.into());
         if shard.waiters.contains_key(&name) && !ready.contains(&name) {
             ready.push(name);
-        }
-    }
-
-    /// Tells those who watch `key` that a command wrote what was there already: Redis counts that as a change.
-    pub fn rewritten(&self, key: &[u8]) {
-        let place = Place::from(KeyHash::of(&self.shared.seed, key));
-        if let Some(shard) = self.guards.get(place.shard) {
-            shard.touch_watches(self.db.get(), key);
         }
     }
 

@@ -4,7 +4,7 @@ use effect::{KeyHash, ListPos};
 
 use crate::engine::Shared;
 use crate::guards::Guards;
-use crate::shard::{Db, DbKey, ShardId};
+use crate::shard::{Db, DbKey, ShardId, WatchFlag};
 use crate::state::State;
 use crate::stop::Place;
 use crate::typed::{hash_mut, list_mut, set_mut, zset_mut};
@@ -34,6 +34,8 @@ pub(crate) enum Undo {
     Flush(u8, Vec<Option<Box<Db>>>),
     /// Two logical databases were exchanged.
     Swap(u8, u8),
+    /// Nothing to take back: those who watch keys of a whole database, to be told once it is sure that it changed.
+    Watched(Vec<WatchFlag>),
 }
 
 /// Takes back, last first, what was applied beyond the first `keep` changes.
@@ -42,6 +44,20 @@ pub(crate) fn undo_to(state: &mut State<'_>, keep: usize) {
     while state.undo.len() > keep {
         let undo = state.undo.pop().expect("the length was just tested");
         take_back(&mut state.guards, shared, undo);
+    }
+}
+
+/// The changes stay: hands what they replaced to the reaper, and tells those who watch whole databases.
+pub(crate) fn forget(undo: &mut Vec<Undo>, shared: &Shared) {
+    for undo in undo.drain(..) {
+        match undo {
+            Undo::Watched(flags) => flags.iter().for_each(WatchFlag::set_dirty),
+            Undo::Flush(_, tables) => shared.reaper.free_dbs(tables),
+            Undo::Entry(_, Some(entry)) | Undo::Renamed { replaced: Some(entry), .. } => {
+                shared.reaper.free_entry(entry);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -70,6 +86,7 @@ fn take_back(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
             }
         }
         Undo::Swap(a, b) => shared.swap_dbs(a, b),
+        Undo::Watched(_) => {}
         other => take_back_part(guards, shared, other),
     }
 }
@@ -90,7 +107,9 @@ fn take_back_part(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
     let (db, key) = match &undo {
         Undo::Deadline(key, _) | Undo::Bytes { key, .. } | Undo::Field(key, ..) | Undo::FieldDeadline(key, ..) => key,
         Undo::Member(key, ..) | Undo::Score(key, ..) | Undo::Element(key, ..) | Undo::Entry(key, _) => key,
-        Undo::Flush(..) | Undo::Swap(..) | Undo::Renamed { .. } => unreachable!("not about a part of a value"),
+        Undo::Flush(..) | Undo::Swap(..) | Undo::Watched(_) | Undo::Renamed { .. } => {
+            unreachable!("not about a part of a value")
+        }
     };
     let place = Place::from(KeyHash::of(&shared.seed, key));
     let shard = guards.get_mut(place.shard).expect("what was changed is locked");
@@ -130,7 +149,7 @@ fn take_back_part(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
         Undo::Element(_, pos, None) => {
             list_mut(entry, limits).remove(pos);
         }
-        Undo::Entry(..) | Undo::Renamed { .. } | Undo::Flush(..) | Undo::Swap(..) => {
+        Undo::Entry(..) | Undo::Renamed { .. } | Undo::Flush(..) | Undo::Swap(..) | Undo::Watched(_) => {
             unreachable!("not about a part of a value")
         }
     });

@@ -166,7 +166,7 @@ pub(super) fn hincrbyfloat(cx: &mut Cx<'_, '_>) -> Outcome {
         put(cx, key, fresh, Merge::AddFloat, Deadline::Keep, &items);
         cx.out.recycle(items);
     } else {
-        cx.state.rewritten(key);
+        cx.out.rewritten(key);
     }
     cx.reply.bulk(printed.as_bytes());
     Ok(())

@@ -70,7 +70,7 @@ pub(super) fn ltrim(cx: &mut Cx<'_, '_>) -> Outcome {
     let Some(list) = cx.state.list(key)? else { return Ok(()) };
     let len = list.len()?;
     let kept = parse::range(start, stop, len);
-    cx.state.rewritten(key);
+    cx.out.rewritten(key);
     if kept.is_empty() {
         return super::cut::range(cx.out, key, &list, len, 0..len);
     }

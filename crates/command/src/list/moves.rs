@@ -116,7 +116,7 @@ fn transfer(cx: &mut Cx<'_, '_>, from: Side, to: Side, amount: Amount) -> Result
     }
     if same && !reversed && (from == to || whole) {
         // The list is what it was.
-        cx.state.rewritten(source);
+        cx.out.rewritten(source);
         return Ok(true);
     }
     // What is pushed first lies farthest from the end that is pushed to.

@@ -15,7 +15,7 @@ pub(super) fn append(cx: &mut Cx<'_, '_>) -> Outcome {
     if old.is_none() || !more.is_empty() {
         cx.out.emit(key, old.is_none(), Op::Patch(Patch::Append(more)));
     } else {
-        cx.state.rewritten(key);
+        cx.out.rewritten(key);
     }
     cx.reply.int(total as i64);
     Ok(())
@@ -35,7 +35,7 @@ pub(super) fn setrange(cx: &mut Cx<'_, '_>) -> Outcome {
     if old.and_then(|old| old.get(offset as usize..end as usize)) != Some(bytes) {
         cx.out.emit(key, fresh, Op::Patch(Patch::Write { offset, bytes }));
     } else {
-        cx.state.rewritten(key);
+        cx.out.rewritten(key);
     }
     cx.reply.int(len.max(end) as i64);
     Ok(())

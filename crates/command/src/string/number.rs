@@ -35,7 +35,7 @@ fn add(cx: &mut Cx<'_, '_>, delta: i64) -> Outcome {
     if fresh || delta != 0 {
         cx.out.emit(key, fresh, Op::AddInt(delta));
     } else {
-        cx.state.rewritten(key);
+        cx.out.rewritten(key);
     }
     cx.reply.int(sum);
     Ok(())
@@ -51,7 +51,7 @@ pub(super) fn incrbyfloat(cx: &mut Cx<'_, '_>) -> Outcome {
     let (fresh, delta) = (old.is_none(), decimal_delta(old, &printed));
     match delta {
         Some(delta) => cx.out.emit(key, fresh, Op::AddDecimal(delta.as_bytes())),
-        None => cx.state.rewritten(key),
+        None => cx.out.rewritten(key),
     }
     cx.reply.bulk(printed.as_bytes());
     Ok(())
