@@ -201,11 +201,18 @@ impl Executor {
     pub fn run(&mut self, call: &Call<'_>, wait: Wait, out: &mut Vec<u8>) -> Ran {
         let Self { engine, tools } = self;
         let mut shards = Shards::default();
-        shards.add_keys(engine, &call.spec.keys, &call.args);
+        let only = call.args.get(1).filter(|_| call.spec.keys.is_one());
+        if only.is_none() {
+            shards.add_keys(engine, &call.spec.keys, &call.args);
+        }
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        for _ in 0..RUNS_MAX {
-            let mut context = engine.context(shards.lock(), call.db, call.now_ms, &mut tools.recycled);
+        for run in 0..RUNS_MAX {
+            let lock = match only {
+                Some(key) if run == 0 => Lock::Key(key),
+                _ => shards.lock(),
+            };
+            let mut context = engine.context(lock, call.db, call.now_ms, &mut tools.recycled);
             let stop = match tools.once(&mut context, call, wait, &mut reply) {
                 Ok(()) => {
                     tools.count(&context, call.spec);
@@ -223,6 +230,11 @@ impl Executor {
                 return Ran::Blocked { keys, until_ms, empty_array };
             }
             context.abort(&mut tools.recycled);
+            if run == 0
+                && let Some(key) = only
+            {
+                shards.add(engine.shard_of(key));
+            }
             if let Err(stop) = shards.widen(stop) {
                 return Ran::Done(refuse(&stop, &mut reply));
             }

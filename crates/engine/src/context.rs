@@ -9,18 +9,18 @@ use std::sync::atomic::Ordering;
 use effect::{BatchBuf, BatchMark, Effect, Op, Tick};
 use wal::Position;
 
-use crate::apply::apply;
+use crate::apply::{apply, apply_at};
 use crate::emitter::Emitter;
 use crate::engine::{RECORD_BATCH, Shared};
 use crate::error::Refusal;
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
-use crate::stop::{Place, Stop};
+use crate::stop::Stop;
 use crate::undo::{forget, undo_to};
 
 /// Memory that contexts hand on from one to the next, one a thread.
 pub struct Recycled {
-    batch: Option<BatchBuf>,
+    batch: Option<Box<BatchBuf>>,
     memory: Vec<Vec<u8>>,
 }
 
@@ -65,9 +65,9 @@ pub struct Committed {
 
 impl<'e> Context<'e> {
     pub(crate) fn new(shared: &'e Shared, state: State<'e>, recycled: &mut Recycled) -> Self {
-        let batch = recycled.batch.take().unwrap_or_else(|| BatchBuf::new(shared.group, shared.origin));
-        let db = state.db();
-        Self { out: Emitter::new(shared, batch, std::mem::take(&mut recycled.memory), db), state, shared }
+        let batch = recycled.batch.take().unwrap_or_else(|| Box::new(BatchBuf::new(shared.group, shared.origin)));
+        let (known, db) = (state.known(), state.db());
+        Self { out: Emitter::new(shared, batch, std::mem::take(&mut recycled.memory), known, db), state, shared }
     }
 
     /// Sends reads and effects to logical database `db`.
@@ -179,9 +179,10 @@ impl<'e> Context<'e> {
     #[inline]
     fn make_visible(&mut self, position: Position) -> Committed {
         let mut ready = Vec::new();
+        let mut place = self.out.place_of_first();
         for effect in self.out.batch.effects_since(self.out.settled) {
             let effect = effect.expect("the context encoded its own batch");
-            apply(&mut self.state.guards, self.shared, &effect, None);
+            apply_at(&mut self.state.guards, self.shared, &effect, place.take(), None);
         }
         forget(&mut self.state.undo, self.shared);
         self.state.set_applied(position);
@@ -208,7 +209,7 @@ impl<'e> Context<'e> {
         self.out.batch.clear();
         let now_ms = self.state.now_ms;
         for (db, key) in targets {
-            let place = Place::from(effect::KeyHash::of(&self.shared.seed, &key));
+            let place = self.shared.place_of(&key);
             let Some(entry) = self.state.guards.get(place.shard).and_then(|s| s.find(db, place.order, &key)) else {
                 continue;
             };
@@ -285,7 +286,7 @@ pub fn settle(state: &mut State<'_>, out: &mut Emitter<'_>) {
 
 impl State<'_> {
     fn shard_of_mut(&mut self, key: &[u8]) -> Result<&mut crate::shard::Shard, Stop> {
-        let place = Place::from(effect::KeyHash::of(&self.shared.seed, key));
+        let place = self.shared.place_of(key);
         self.guards.get_mut(place.shard).ok_or(Stop::Unlocked(place.shard))
     }
 }

@@ -5,6 +5,7 @@ use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, Merge, Op, Origin, S
 
 use crate::engine::Shared;
 use crate::shard::DbKey;
+use crate::stop::{Known, Place};
 
 /// Collects the effects of one command, EXEC or script.
 ///
@@ -12,7 +13,10 @@ use crate::shard::DbKey;
 pub struct Emitter<'e> {
     shared: &'e Shared,
     db: u8,
-    pub(crate) batch: BatchBuf,
+    pub(crate) batch: Box<BatchBuf>,
+    known: Option<Known<'e>>,
+    /// Where the key of the batch's first effect stands, if that is known.
+    first: Option<Place>,
     /// Up to here the batch has been applied to the state already.
     pub(crate) settled: BatchMark,
     /// Keys that were written without being changed.
@@ -21,13 +25,19 @@ pub struct Emitter<'e> {
 }
 
 impl<'e> Emitter<'e> {
-    pub(crate) fn new(shared: &'e Shared, mut batch: BatchBuf, memory: Vec<Vec<u8>>, db: u8) -> Self {
+    pub(crate) fn new(
+        shared: &'e Shared,
+        mut batch: Box<BatchBuf>,
+        memory: Vec<Vec<u8>>,
+        known: Option<Known<'e>>,
+        db: u8,
+    ) -> Self {
         batch.clear();
         let settled = batch.mark();
-        Self { shared, db, batch, settled, rewritten: Vec::new(), memory }
+        Self { shared, db, batch, known, first: None, settled, rewritten: Vec::new(), memory }
     }
 
-    pub(crate) fn into_memory(self) -> (BatchBuf, Vec<Vec<u8>>) {
+    pub(crate) fn into_memory(self) -> (Box<BatchBuf>, Vec<Vec<u8>>) {
         (self.batch, self.memory)
     }
 
@@ -49,6 +59,9 @@ impl<'e> Emitter<'e> {
     /// Says that `op` happens to `key`. `fresh`: the command found the key absent or expired.
     #[inline]
     pub fn emit(&mut self, key: &[u8], fresh: bool, op: Op<'_>) {
+        if self.batch.is_empty() {
+            self.first = self.known.and_then(|known| known.place_of(key));
+        }
         let db = self.shared.physical(self.db);
         let deps = Seq::empty(effect::codec::DotShape);
         self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db, key, fresh, deps, op });
@@ -77,6 +90,11 @@ impl<'e> Emitter<'e> {
         let deps = Seq::empty(effect::codec::DotShape);
         let op = Op::SwapDb(b);
         self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db: a, key: b"", fresh: false, deps, op });
+    }
+
+    /// The place of the batch's first effect, if it is known and the effect has not been settled.
+    pub(crate) fn place_of_first(&self) -> Option<Place> {
+        self.first.filter(|_| self.settled == BatchMark::START)
     }
 
     /// Whether nothing has been emitted.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, A
 
 use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use wal::Log;
 
 use crate::context::{Context, Recycled};
@@ -20,8 +21,8 @@ use crate::recover;
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::snapshot::{self, RewritePolicy, SnapshotReport};
 use crate::state::State;
-use crate::stop::{Place, Probe};
-use crate::value::Limits;
+use crate::stop::{Known, Place, Probe};
+use crate::value::{Entry, Limits, Table};
 
 /// The kind of log record that holds a batch.
 pub(crate) const RECORD_BATCH: wal::Kind = wal::Kind::new(1).expect("1 is a kind of an owner");
@@ -178,7 +179,13 @@ impl Shared {
     /// The ordering hash of a key.
     #[inline]
     pub(crate) fn order_of(&self, key: &[u8]) -> u64 {
-        Place::from(KeyHash::of(&self.seed, key)).order
+        self.place_of(key).order
+    }
+
+    /// The place of a key.
+    #[inline]
+    pub(crate) fn place_of(&self, key: &[u8]) -> Place {
+        Place::from(KeyHash::of(&self.seed, key))
     }
 
     #[inline]
@@ -206,7 +213,7 @@ impl Shared {
         Ok(())
     }
 
-    fn probe(&self) -> Probe {
+    pub(crate) fn probe(&self) -> Probe {
         match &self.miss_seed {
             None => Probe::default(),
             Some(seed) => {
@@ -222,6 +229,8 @@ impl Shared {
 /// Which shards a command locks.
 #[derive(Debug, Clone, Copy)]
 pub enum Lock<'a> {
+    /// The one of this key.
+    Key(&'a [u8]),
     /// These, ascending and without repetition.
     Some(&'a [ShardId]),
     /// All of them.
@@ -289,15 +298,44 @@ impl Engine {
 
     /// Locks shards and begins a context that reads as of `now_ms` (unix ms) in logical database `db`.
     #[inline]
-    pub fn context(&self, lock: Lock<'_>, db: u8, now_ms: i64, recycled: &mut Recycled) -> Context<'_> {
+    pub fn context<'e>(&'e self, lock: Lock<'e>, db: u8, now_ms: i64, recycled: &mut Recycled) -> Context<'e> {
         let shared = &*self.shared;
         shared.note_time(now_ms);
         let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());
+        let mut known = None;
         let guards = match lock {
+            Lock::Key(key) => {
+                let place = shared.place_of(key);
+                known = Some(Known::new(key, place));
+                Guards::one(guard(place.shard))
+            }
             Lock::Some(ids) => Guards::new(ids.iter().map(|id| guard(*id))),
             Lock::All => Guards::new((0..SHARDS).map(|id| guard(ShardId(id as u8)))),
         };
-        Context::new(shared, State::new(shared, guards, shared.probe(), now_ms, db), recycled)
+        Context::new(shared, State::new(shared, guards, known, now_ms, db), recycled)
+    }
+
+    /// Fetches the entries of keys that are about to be looked up into the processor's caches: for all of them the
+    /// first step of the way, then the second and the third, so that the waits for memory overlap.
+    pub fn prefetch<'k>(&self, db: u8, keys: impl Iterator<Item = &'k [u8]>) {
+        let places: SmallVec<[Place; 16]> = keys.map(|key| self.shared.place_of(key)).collect();
+        let db = self.shared.physical(db);
+        let each = |step: fn(&Table<Entry>, u64)| {
+            for place in &places {
+                // Whoever holds the lock has the lines in another processor's cache: nothing to be gained.
+                let Some(shard) = self.shared.shards[usize::from(place.shard.0)].try_lock() else { continue };
+                if let Some(db) = shard.db(db) {
+                    step(&db.table, place.order);
+                }
+            }
+        };
+        each(Table::prefetch_segment);
+        each(Table::prefetch_item);
+        each(|table, order| {
+            if let Some(entry) = table.likely(order) {
+                entry.prefetch();
+            }
+        });
     }
 
     /// The shard of a key.

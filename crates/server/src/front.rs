@@ -436,6 +436,11 @@ impl App for Front {
         Ok(Session::new(info, open))
     }
 
+    fn foresee(&mut self, session: &Session, commands: &[Args<'_>]) {
+        // What stands there is a key in almost every command.
+        self.room.node.engine.prefetch(session.db, commands.iter().filter_map(|args| args.get(1)));
+    }
+
     #[inline]
     fn execute(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let start = turn.out.len();

@@ -5,6 +5,7 @@ use super::list::{BigList, ListMut, ListRef};
 use super::set::{BigSet, SetMut, SetRef};
 use super::zset::{BigZSet, ZSetMut, ZSetRef};
 use super::{Limits, packed, size_class, text};
+use crate::prefetch::prefetch;
 use effect::Kind;
 use std::cell::Cell;
 
@@ -95,6 +96,19 @@ impl Entry {
             Kind::ZSet => (0, super::zset::EMPTY),
         };
         Self::Packed(Cell::new(0), packed::build(kind, form, key, deadline, &[payload]))
+    }
+
+    /// Fetches what the entry points to.
+    pub(crate) fn prefetch(&self) {
+        match self {
+            Self::Packed(_, bytes) => {
+                prefetch(bytes.as_ptr());
+                if let Some(next_line) = bytes.get(64) {
+                    prefetch(next_line);
+                }
+            }
+            Self::Big(_, big) => prefetch(std::ptr::from_ref(&**big)),
+        }
     }
 
     /// The key.

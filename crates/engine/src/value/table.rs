@@ -13,6 +13,7 @@
 mod directory;
 mod segment;
 
+use crate::prefetch::prefetch;
 use directory::Directory;
 use segment::{MAX_ITEMS, Segment};
 
@@ -86,6 +87,24 @@ impl<T> Table<T> {
     pub fn find(&self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&T> {
         let segment = self.segment(self.directory.find(hash));
         segment.position(hash, eq).map(|at| &segment.items()[at])
+    }
+
+    /// Fetches the header of the segment that an item with this hash is looked for in.
+    pub fn prefetch_segment(&self, hash: u64) {
+        prefetch(std::ptr::from_ref(self.segment(self.directory.find(hash))));
+    }
+
+    /// Fetches the item that probably has this hash.
+    pub fn prefetch_item(&self, hash: u64) {
+        if let Some(item) = self.likely(hash) {
+            prefetch(std::ptr::from_ref(item));
+        }
+    }
+
+    /// The item that probably has this hash.
+    pub fn likely(&self, hash: u64) -> Option<&T> {
+        let segment = self.segment(self.directory.find(hash));
+        segment.items().get(segment.likely(hash)?)
     }
 
     /// As [`find`](Self::find); the caller must not change what the item's hash is made of.

@@ -146,6 +146,10 @@ pub trait App: Sized {
         settings: &mut ClientSettings,
     ) -> Result<Self::Session, Vec<u8>>;
 
+    /// These commands of a client have arrived, and will be executed one after the other unless one of them says
+    /// otherwise: time to fetch into the processor's caches what they will look at.
+    fn foresee(&mut self, _session: &Self::Session, _commands: &[Args<'_>]) {}
+
     /// A command has arrived; it has at least a name.
     fn execute(&mut self, session: &mut Self::Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow;
 

@@ -105,6 +105,13 @@ impl<T> Segment<T> {
         overflow.iter().position(eq).map(|at| at + MAX_ITEMS)
     }
 
+    /// The first place whose fingerprint is the hash's.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<usize> {
+        let needle = fingerprint(hash);
+        self.fingerprints.iter().take(self.items.len()).position(|byte| *byte == needle)
+    }
+
     pub(super) fn push(&mut self, hash: u64, item: T) -> usize {
         let at = self.items.len();
         if let Some(place) = self.fingerprints.get_mut(at) {
