@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use engine::{Committed, Context, DbKey, Engine, Lock, Recycled, ShardId, Stop, Ticket};
+use engine::{Committed, Context, DbKey, Engine, Lock, Place, Recycled, ShardId, Stop, Ticket};
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;
 use wal::Position;
@@ -209,7 +209,7 @@ impl Executor {
         let mark = reply.mark();
         for run in 0..RUNS_MAX {
             let lock = match only {
-                Some(key) if run == 0 => Lock::Key(key),
+                Some(key) if run == 0 => Lock::Key(key, call.args.note().map(Place::from)),
                 _ => shards.lock(),
             };
             let mut context = engine.context(lock, call.db, call.now_ms, &mut tools.recycled);

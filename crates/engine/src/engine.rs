@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, A
 
 use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin};
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 use wal::Log;
 
 use crate::context::{Context, Recycled};
@@ -22,7 +21,7 @@ use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::snapshot::{self, RewritePolicy, SnapshotReport};
 use crate::state::State;
 use crate::stop::{Known, Place, Probe};
-use crate::value::{Entry, Limits, Table};
+use crate::value::Limits;
 
 /// The kind of log record that holds a batch.
 pub(crate) const RECORD_BATCH: wal::Kind = wal::Kind::new(1).expect("1 is a kind of an owner");
@@ -229,8 +228,8 @@ impl Shared {
 /// Which shards a command locks.
 #[derive(Debug, Clone, Copy)]
 pub enum Lock<'a> {
-    /// The one of this key.
-    Key(&'a [u8]),
+    /// The one of this key, which [`Engine::foresee`] may have placed already.
+    Key(&'a [u8], Option<Place>),
     /// These, ascending and without repetition.
     Some(&'a [ShardId]),
     /// All of them.
@@ -239,7 +238,7 @@ pub enum Lock<'a> {
 
 /// All keys of a node, and the log of their changes.
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     keeper: Option<Keeper>,
 }
 
@@ -304,8 +303,8 @@ impl Engine {
         let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());
         let mut known = None;
         let guards = match lock {
-            Lock::Key(key) => {
-                let place = shared.place_of(key);
+            Lock::Key(key, place) => {
+                let place = place.unwrap_or_else(|| shared.place_of(key));
                 known = Some(Known::new(key, place));
                 Guards::one(guard(place.shard))
             }
@@ -313,29 +312,6 @@ impl Engine {
             Lock::All => Guards::new((0..SHARDS).map(|id| guard(ShardId(id as u8)))),
         };
         Context::new(shared, State::new(shared, guards, known, now_ms, db), recycled)
-    }
-
-    /// Fetches the entries of keys that are about to be looked up into the processor's caches: for all of them the
-    /// first step of the way, then the second and the third, so that the waits for memory overlap.
-    pub fn prefetch<'k>(&self, db: u8, keys: impl Iterator<Item = &'k [u8]>) {
-        let places: SmallVec<[Place; 16]> = keys.map(|key| self.shared.place_of(key)).collect();
-        let db = self.shared.physical(db);
-        let each = |step: fn(&Table<Entry>, u64)| {
-            for place in &places {
-                // Whoever holds the lock has the lines in another processor's cache: nothing to be gained.
-                let Some(shard) = self.shared.shards[usize::from(place.shard.0)].try_lock() else { continue };
-                if let Some(db) = shard.db(db) {
-                    step(&db.table, place.order);
-                }
-            }
-        };
-        each(Table::prefetch_segment);
-        each(Table::prefetch_item);
-        each(|table, order| {
-            if let Some(entry) = table.likely(order) {
-                entry.prefetch();
-            }
-        });
     }
 
     /// The shard of a key.

@@ -50,6 +50,7 @@ pub use emitter::Emitter;
 pub use engine::{Engine, Lock, Options, Sequencer, WallClock};
 pub use error::{OpenError, Refusal, SnapshotError};
 pub use identity::Identity;
+pub use prefetch::Sight;
 pub use scan::Cursor;
 pub use shard::{DbKey, ShardId, Ticket, WatchFlag};
 pub use snapshot::{RewritePolicy, SnapshotReport};

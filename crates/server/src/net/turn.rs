@@ -138,13 +138,16 @@ impl Run<'_> {
         while count < COMMANDS_PER_TURN && client.backlog && client.may_run() {
             let ahead = self.decode_ahead(client, &buf[used..]);
             if ahead.count > 1 {
+                let mut notes = [None; AHEAD];
                 let mut frames: SmallVec<[Args<'_>; AHEAD]> = SmallVec::new();
                 let mut at = used;
                 for (args, len) in self.args.iter().zip(&ahead.lens[..ahead.count]) {
                     frames.push(args.view(&buf[at..]));
                     at += len;
                 }
-                app.foresee(&client.session, &frames);
+                app.foresee(&client.session, &frames, &mut notes);
+                drop(frames);
+                self.args.iter_mut().zip(notes).for_each(|(args, note)| args.set_note(note));
             }
             let mut all_ran = true;
             for (args, len) in self.args.iter().zip(&ahead.lens[..ahead.count]) {

@@ -4,7 +4,7 @@
 //! repeat the score, for searches that stay within the leaf.
 
 use crate::value::tree::{Leaf, Leaves, Tree};
-use crate::value::{Batches, HashSeed, Table, size_class};
+use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
 
 /// Members of a leaf: with length and scores it fills an allocation class of 896 bytes.
 const LEAF: usize = 74;
@@ -146,6 +146,27 @@ pub struct BigZSet {
     pool: Vec<Vec<Slot>>,
     seed: HashSeed,
     heap: usize,
+}
+
+impl Steps for BigZSet {
+    fn to_segment(&self, hash: u64) {
+        self.table.to_segment(hash);
+    }
+
+    fn to_item(&self, hash: u64) {
+        self.table.to_item(hash);
+    }
+
+    fn to_value(&self, hash: u64) {
+        if let Some(id) = self.table.likely(hash) {
+            self.slot(*id).member.fetch();
+        }
+    }
+}
+
+impl Fetch for u32 {
+    /// A slot's number; [`BigZSet`] knows where that is.
+    fn fetch(&self) {}
 }
 
 impl BigZSet {
