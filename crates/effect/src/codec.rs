@@ -215,7 +215,7 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
             runs.encode(out);
         }
         Op::Replace { value, .. } => {
-            debug_assert_eq!(value.home(), home, "positions are encoded for the origin of their batch");
+            debug_assert!(value.is_of(home), "positions are encoded for the origin of their batch");
             value.encode(out);
         }
         Op::Expire(deadline) => put_deadline(out, *deadline),
@@ -236,7 +236,7 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
             out.extend_from_slice(&hlc.to_le_bytes());
             put_dot(out, *writer);
             put_deadline(out, *deadline);
-            debug_assert_eq!(value.home(), home, "positions are encoded for the origin of their batch");
+            debug_assert!(value.is_of(home), "positions are encoded for the origin of their batch");
             value.encode(out);
         }
         Op::SwapDb(other) => out.push(*other),

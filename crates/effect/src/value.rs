@@ -58,9 +58,9 @@ impl<'a> Folded<'a> {
         out.extend_from_slice(self.bytes);
     }
 
-    /// The origin in whose batch it stands.
-    pub(crate) fn home(&self) -> u64 {
-        self.home
+    /// Whether it means the same in a batch of `home`: only list positions depend on it.
+    pub(crate) fn is_of(&self, home: u64) -> bool {
+        self.kind != Kind::List || self.home == home
     }
 
     /// The type of the value.
