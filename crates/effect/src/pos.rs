@@ -130,6 +130,9 @@ impl ListPos {
     #[inline]
     pub fn decode(home: u64, from: &mut Reader<'_>) -> Result<Self, WireError> {
         let Head { epoch, origin, n, steps } = head(home, from)?;
+        if steps == 0 {
+            return Ok(Self::new(epoch, origin, n));
+        }
         let mut path = SmallVec::with_capacity(steps);
         for _ in 0..steps {
             path.push(PathStep { digit: from.zigzag()?, origin: from.u64()? });
@@ -178,6 +181,9 @@ fn head(home: u64, from: &mut Reader<'_>) -> Result<Head, WireError> {
         return Err(invalid("list position"));
     }
     let n = from.zigzag()?;
+    if tag >> 2 == 0 {
+        return Ok(Head { epoch, origin, n, steps: 0 });
+    }
     let steps = match usize::from(tag >> 2) {
         short @ ..LONG_PATH => short as u64,
         LONG_PATH => from.varint()?,
