@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use crate::engine::Engine;
-use crate::shard::Shard;
+use crate::shard::{Shard, ShardId};
 use crate::stop::Place;
 use crate::value::{Steps, Table};
 
@@ -44,15 +44,19 @@ impl Engine {
         let shared = &*self.shared;
         let db = shared.physical(db);
         let places: SmallVec<[Place; MOST]> = sights.iter().map(|sight| shared.place_of(sight.key)).collect();
-        // Whoever holds a lock has the lines in another processor's cache: nothing to be gained there.
-        let shards: SmallVec<[(usize, MutexGuard<'_, Shard>); MOST]> = places
-            .iter()
-            .enumerate()
-            .take(MOST)
-            .filter_map(|(at, place)| Some((at, shared.shards[usize::from(place.shard.0)].try_lock()?)))
-            .collect();
+        let mut shards: SmallVec<[(ShardId, Option<MutexGuard<'_, Shard>>); MOST]> = SmallVec::new();
+        for place in &places {
+            if shards.iter().all(|(id, _)| *id != place.shard) {
+                // Whoever holds a lock has the lines in another processor's cache: nothing to be gained there.
+                shards.push((place.shard, shared.shards[usize::from(place.shard.0)].try_lock()));
+            }
+        }
+        let table = |place: &Place| {
+            let (_, shard) = shards.iter().find(|(id, _)| *id == place.shard)?;
+            Some(&shard.as_ref()?.db(db)?.table)
+        };
         let tables: SmallVec<[(usize, &Table<_>); MOST]> =
-            shards.iter().filter_map(|(at, shard)| Some((*at, &shard.db(db)?.table))).collect();
+            places.iter().enumerate().filter_map(|(at, place)| Some((at, table(place)?))).collect();
         tables.iter().for_each(|(at, table)| table.to_segment(places[*at].order));
         tables.iter().for_each(|(at, table)| table.to_item(places[*at].order));
         tables.iter().for_each(|(at, table)| table.to_value(places[*at].order));
