@@ -19,21 +19,16 @@ use crate::stop::Stop;
 use crate::undo::{forget, undo_to};
 
 /// Memory that contexts hand on from one to the next, one a thread.
+#[derive(Default)]
 pub struct Recycled {
-    batch: Option<Box<BatchBuf>>,
-    memory: Vec<Vec<u8>>,
+    pub(crate) batch: Option<BatchBuf>,
+    pub(crate) memory: Vec<Vec<u8>>,
 }
 
 impl Recycled {
     /// No memory yet.
     pub fn new() -> Self {
-        Self { batch: None, memory: Vec::new() }
-    }
-}
-
-impl Default for Recycled {
-    fn default() -> Self {
-        Self::new()
+        Self::default()
     }
 }
 
@@ -64,10 +59,9 @@ pub struct Committed {
 }
 
 impl<'e> Context<'e> {
-    pub(crate) fn new(shared: &'e Shared, state: State<'e>, recycled: &mut Recycled) -> Self {
-        let batch = recycled.batch.take().unwrap_or_else(|| Box::new(BatchBuf::new(shared.group, shared.origin)));
-        let (known, db) = (state.known(), state.db());
-        Self { out: Emitter::new(shared, batch, std::mem::take(&mut recycled.memory), known, db), state, shared }
+    #[inline]
+    pub(crate) fn new(shared: &'e Shared, state: State<'e>, recycled: &'e mut Recycled) -> Self {
+        Self { out: Emitter::new(shared, recycled, state.known(), state.db()), state, shared }
     }
 
     /// Sends reads and effects to logical database `db`.
@@ -96,9 +90,8 @@ impl<'e> Context<'e> {
     }
 
     /// Gives up: nothing that was emitted remains.
-    pub fn abort(mut self, recycled: &mut Recycled) {
-        undo_to(&mut self.state, 0);
-        self.recycle(recycled);
+    pub fn abort(self) {
+        drop(self);
     }
 
     /// Lets `ticket` wait for `key`, before anybody else can touch it.
@@ -120,34 +113,23 @@ impl<'e> Context<'e> {
     }
 
     /// Logs and applies everything that was emitted: all of it, or (on an error) none.
-    #[inline]
-    pub fn commit(mut self, recycled: &mut Recycled) -> Result<Committed, Refusal> {
-        if self.out.is_empty() {
-            self.tell_of_rewritten();
-            let position = self.state.applied();
-            self.recycle(recycled);
-            return Ok(Committed { position, ready: Vec::new() });
-        }
-        match self.log() {
-            Ok(position) => {
-                let mut committed = self.make_visible(position);
-                if self.shared.snapshotting.load(Ordering::Acquire) {
-                    committed.position = self.bring_renamed(position);
-                }
-                self.recycle(recycled);
-                Ok(committed)
-            }
-            Err(refusal) => {
-                self.abort(recycled);
-                Err(refusal)
-            }
-        }
+    #[inline(always)]
+    pub fn commit(mut self) -> Result<Committed, Refusal> {
+        // In place: a context is large to move.
+        self.commit_in_place()
     }
 
-    fn recycle(self, recycled: &mut Recycled) {
-        let (batch, memory) = self.out.into_memory();
-        recycled.batch = Some(batch);
-        recycled.memory = memory;
+    fn commit_in_place(&mut self) -> Result<Committed, Refusal> {
+        if self.out.is_empty() {
+            self.tell_of_rewritten();
+            return Ok(Committed { position: self.state.applied(), ready: Vec::new() });
+        }
+        let position = self.log()?;
+        let mut committed = self.make_visible(position);
+        if self.shared.snapshotting.load(Ordering::Acquire) {
+            committed.position = self.bring_renamed(position);
+        }
+        Ok(committed)
     }
 
     /// Gives the batch its dots, timestamps and place in the log: one critical section.

@@ -3,6 +3,7 @@
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, Merge, Op, Origin, Seq, SeqBuf};
 
+use crate::context::Recycled;
 use crate::engine::Shared;
 use crate::shard::DbKey;
 use crate::stop::{Known, Place};
@@ -13,7 +14,7 @@ use crate::stop::{Known, Place};
 pub struct Emitter<'e> {
     shared: &'e Shared,
     db: u8,
-    pub(crate) batch: Box<BatchBuf>,
+    pub(crate) batch: &'e mut BatchBuf,
     known: Option<Known<'e>>,
     /// Where the key of the batch's first effect stands, if that is known.
     first: Option<Place>,
@@ -21,24 +22,17 @@ pub struct Emitter<'e> {
     pub(crate) settled: BatchMark,
     /// Keys that were written without being changed.
     pub(crate) rewritten: Vec<DbKey>,
-    memory: Vec<Vec<u8>>,
+    memory: &'e mut Vec<Vec<u8>>,
 }
 
 impl<'e> Emitter<'e> {
-    pub(crate) fn new(
-        shared: &'e Shared,
-        mut batch: Box<BatchBuf>,
-        memory: Vec<Vec<u8>>,
-        known: Option<Known<'e>>,
-        db: u8,
-    ) -> Self {
+    #[inline]
+    pub(crate) fn new(shared: &'e Shared, recycled: &'e mut Recycled, known: Option<Known<'e>>, db: u8) -> Self {
+        let Recycled { batch, memory } = recycled;
+        let batch = batch.get_or_insert_with(|| BatchBuf::new(shared.group, shared.origin));
         batch.clear();
         let settled = batch.mark();
         Self { shared, db, batch, known, first: None, settled, rewritten: Vec::new(), memory }
-    }
-
-    pub(crate) fn into_memory(self) -> (Box<BatchBuf>, Vec<Vec<u8>>) {
-        (self.batch, self.memory)
     }
 
     /// The origin under which this node writes: the owner of the list positions that it opens.

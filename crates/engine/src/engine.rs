@@ -297,7 +297,7 @@ impl Engine {
 
     /// Locks shards and begins a context that reads as of `now_ms` (unix ms) in logical database `db`.
     #[inline]
-    pub fn context<'e>(&'e self, lock: Lock<'e>, db: u8, now_ms: i64, recycled: &mut Recycled) -> Context<'e> {
+    pub fn context<'e>(&'e self, lock: Lock<'e>, db: u8, now_ms: i64, recycled: &'e mut Recycled) -> Context<'e> {
         let shared = &*self.shared;
         shared.note_time(now_ms);
         let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());

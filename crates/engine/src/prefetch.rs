@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::engine::Engine;
 use crate::shard::{Shard, ShardId};
 use crate::stop::Place;
-use crate::value::{Steps, Table};
+use crate::value::{Entry, Fetch, Steps, Table};
 
 /// Commands that are looked ahead for at once.
 const MOST: usize = 16;
@@ -58,11 +58,13 @@ impl Engine {
         let tables: SmallVec<[(usize, &Table<_>); MOST]> =
             places.iter().enumerate().filter_map(|(at, place)| Some((at, table(place)?))).collect();
         tables.iter().for_each(|(at, table)| table.to_segment(places[*at].order));
-        tables.iter().for_each(|(at, table)| table.to_item(places[*at].order));
-        tables.iter().for_each(|(at, table)| table.to_value(places[*at].order));
+        let entries: SmallVec<[(usize, &Entry); MOST]> =
+            tables.iter().filter_map(|(at, table)| Some((*at, table.likely(places[*at].order)?))).collect();
+        entries.iter().for_each(|(_, entry)| prefetch(std::ptr::from_ref(*entry)));
+        entries.iter().for_each(|(_, entry)| entry.fetch());
         let mut members: SmallVec<[(&dyn Steps, u64); MOST]> = SmallVec::new();
-        for (at, table) in &tables {
-            let found = table.likely(places[*at].order).and_then(|entry| entry.members(sights[*at].next));
+        for (at, entry) in &entries {
+            let found = entry.members(sights[*at].next);
             members.extend(found.map(|(steps, member)| (steps, shared.seed.hash(member))));
         }
         members.iter().for_each(|(steps, hash)| steps.to_segment(*hash));

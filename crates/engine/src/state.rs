@@ -32,6 +32,7 @@ pub struct State<'e> {
 }
 
 impl<'e> State<'e> {
+    #[inline]
     pub(crate) fn new(shared: &'e Shared, guards: Guards<'e>, known: Option<Known<'e>>, now_ms: i64, db: u8) -> Self {
         Self {
             shared,
