@@ -26,8 +26,8 @@ const PICK_TRIES: usize = 64;
 
 /// What an item of a table points to.
 pub trait Fetch {
-    /// Fetches it into the processor's caches.
-    fn fetch(&self);
+    /// Fetches it into the processor's caches; nothing if it points nowhere.
+    fn fetch(&self) {}
 }
 
 /// The steps from a hash to the item that has it, to be made ahead of a look-up.

@@ -164,10 +164,8 @@ impl Steps for BigZSet {
     }
 }
 
-impl Fetch for u32 {
-    /// A slot's number; [`BigZSet`] knows where that is.
-    fn fetch(&self) {}
-}
+/// A slot's number; [`BigZSet`] knows where that is.
+impl Fetch for u32 {}
 
 impl BigZSet {
     pub(super) fn new(seed: HashSeed) -> Self {
