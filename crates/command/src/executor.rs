@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use engine::{Committed, Context, DbKey, Engine, Lock, Place, Recycled, ShardId, Stop, Ticket};
+use engine::{Committed, Context, DbKey, Engine, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket};
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;
 use wal::Position;
@@ -20,6 +20,9 @@ use crate::spec::{Flags, Keys, Run, Spec};
 
 /// How often a command is run again before it is refused. Each miss and each further shard costs one run.
 const RUNS_MAX: usize = 10_000;
+
+/// Keys of one command that are looked ahead for together; of many more the first would leave the cache again.
+const FORESEEN_AT_ONCE: usize = 16;
 
 /// A command with what it needs to know of its client.
 #[derive(Clone, Copy)]
@@ -204,6 +207,7 @@ impl Executor {
         let only = call.args.get(1).filter(|_| call.spec.keys.is_one());
         if only.is_none() {
             shards.add_keys(engine, &call.spec.keys, &call.args);
+            foresee_many(engine, call);
         }
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
@@ -406,6 +410,21 @@ fn queue(context: &mut Context<'_>, call: &Call<'_>, ticket: Ticket) -> Vec<DbKe
         keys.push(context.wait_for(key, ticket).expect("the shards of a command's keys are locked while it runs"));
     });
     keys
+}
+
+/// Fetches what a command with many keys is about to read, as a pipeline of commands with one each would have it.
+fn foresee_many(engine: &Engine, call: &Call<'_>) {
+    let mut sights: SmallVec<[Sight<'_>; FORESEEN_AT_ONCE]> = SmallVec::new();
+    call.spec.keys.each(&call.args, |at| {
+        sights.extend(call.args.get(at).map(|key| Sight { key, next: [None; 2] }));
+        if sights.len() == FORESEEN_AT_ONCE {
+            engine.foresee(call.db, &sights);
+            sights.clear();
+        }
+    });
+    if sights.len() > 1 {
+        engine.foresee(call.db, &sights);
+    }
 }
 
 /// Writes the error that a stop means.

@@ -11,7 +11,12 @@ pub fn cpu_us(pid: u32) -> Result<f64> {
     // The name in parentheses may contain anything; the numbers come after it. Times are in ticks of 1/100 s.
     let rest = stat.rsplit_once(')').context("the fields of stat")?.1;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: f64 = fields.get(11..15).context("utime, stime, and those of its children")?.iter().filter_map(|f| f.parse::<f64>().ok()).sum();
+    let ticks: f64 = fields
+        .get(11..15)
+        .context("utime, stime, and those of its children")?
+        .iter()
+        .filter_map(|f| f.parse::<f64>().ok())
+        .sum();
     Ok(ticks * 10_000.0)
 }
 
