@@ -54,7 +54,7 @@ pub(crate) fn forget(undo: &mut Vec<Undo>, shared: &Shared) {
             Undo::Watched(flags) => flags.iter().for_each(WatchFlag::set_dirty),
             Undo::Flush(_, tables) => shared.reaper.free_dbs(tables),
             Undo::Entry(_, Some(entry)) | Undo::Renamed { replaced: Some(entry), .. } => {
-                shared.reaper.free_entry(entry);
+                shared.free(entry);
             }
             _ => {}
         }

@@ -5,11 +5,11 @@
 
 mod chunk;
 
-use super::Limits;
 use super::entry::{Entry, Value};
 use super::packed::{self, Varint};
 use super::runs::Runs;
 use super::tree::{Leaf, Leaves, Tree};
+use super::{Limits, Pin};
 pub(super) use chunk::Chunk;
 use effect::{ListPos, wire::Reader};
 use std::ops::Range;
@@ -84,6 +84,10 @@ impl BigList {
         }
     }
 
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        self.tree.leaf_at(index).map(|(chunk, start)| chunk.get(index - start))
+    }
+
     fn get_pos(&self, index: usize) -> Option<ListPos> {
         self.tree.leaf_at(index).map(|(chunk, start)| chunk.runs().get(index - start))
     }
@@ -121,7 +125,7 @@ impl<'a> ListRef<'a> {
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         match *self {
             Self::Packed(list) => list.iter().nth(index),
-            Self::Big(list) => list.tree.leaf_at(index).map(|(chunk, start)| chunk.get(index - start)),
+            Self::Big(list) => list.get(index),
         }
     }
 
@@ -307,7 +311,7 @@ pub struct ListMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigList),
+    Big(&'a mut BigList, Option<&'a mut Pin>),
 }
 
 impl<'a> ListMut<'a> {
@@ -324,7 +328,7 @@ impl<'a> ListMut<'a> {
         match self.entry {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Big(_, big) => match &mut big.value {
-                Value::List(list) => Form::Big(list),
+                Value::List(list) => Form::Big(list, big.pin.as_deref_mut()),
                 _ => unreachable!("made of a list only"),
             },
         }
@@ -356,7 +360,10 @@ impl<'a> ListMut<'a> {
         self.make_room(self.view().len() + 1, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
-            Form::Big(list) => list.tree.insert(index, (pos, value)),
+            Form::Big(list, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_element(pos, None));
+                list.tree.insert(index, (pos, value));
+            }
         }
         true
     }
@@ -366,7 +373,10 @@ impl<'a> ListMut<'a> {
         let Some(index) = self.view().index_of(pos) else { return false };
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, None),
-            Form::Big(list) => list.tree.remove(index),
+            Form::Big(list, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
+                list.tree.remove(index);
+            }
         }
         true
     }
@@ -377,7 +387,8 @@ impl<'a> ListMut<'a> {
         self.make_room(self.view().len(), value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, Some((pos, value))),
-            Form::Big(list) => {
+            Form::Big(list, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
                 let set = |chunk: &mut Chunk, at| {
                     let takes = chunk.takes(value);
                     if takes {

@@ -175,7 +175,11 @@ impl BigZSet {
         self.table.find(self.seed.hash(member), |id| *self.slot(*id).member == *member).copied()
     }
 
-    pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
+    pub(in crate::value) fn hash_of(&self, member: &[u8]) -> u64 {
+        self.seed.hash(member)
+    }
+
+    pub(in crate::value) fn score(&self, member: &[u8]) -> Option<f64> {
         self.find(member).map(|id| self.slot(id).score)
     }
 
