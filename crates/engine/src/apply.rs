@@ -15,6 +15,7 @@ use effect::{
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::numeric;
+use crate::reaper::is_large;
 use crate::shard::{DbKey, Shard, ShardId, is_empty_collection};
 use crate::snapshot::format;
 use crate::stop::Place;
@@ -174,7 +175,7 @@ impl Target<'_, '_> {
             Deadline::Keep => old.and_then(|(_, deadline)| deadline).filter(|_| !self.fresh),
         };
         match old {
-            Some((Kind::String, _)) if self.undo.is_none() => {
+            Some((Kind::String, _)) if self.undo.is_none() && self.may_overwrite(value) => {
                 self.update(|entry, _| {
                     entry.set_bytes(value);
                     entry.set_deadline(deadline);
@@ -186,6 +187,14 @@ impl Target<'_, '_> {
             }
             None => self.insert(Entry::string(self.key, value, deadline)),
         }
+    }
+
+    /// Whether the bytes may be written where the old ones are: not if a snapshot still needs those, nor if a large
+    /// allocation would be freed here.
+    fn may_overwrite(&self, value: &[u8]) -> bool {
+        self.find().is_some_and(|old| {
+            old.pinned().is_none() && (!is_large(old) || old.bytes().is_some_and(|old| old.len() == value.len()))
+        })
     }
 
     /// Replaces a string by a function of itself; its deadline stays.
@@ -353,6 +362,12 @@ impl Target<'_, '_> {
         }
         self.keep_small();
         for (first, len) in runs.iter() {
+            if self.undo.is_none()
+                && let Some(remains) = self.update(|entry, limits| list_mut(entry, limits).cut(&first, len)).flatten()
+            {
+                self.shared.reaper.free_remains(remains);
+                continue;
+            }
             for i in 0..len {
                 let pos = first.step(i as i64);
                 self.note_part(|t, name| Undo::Element(name, pos.clone(), t.value_at(&pos)));

@@ -31,8 +31,8 @@ pub const EXPIRE_BUDGET: usize = 64;
 
 const _: () = assert!(CEILING_RENEW_MS < CEILING_AHEAD_MS);
 
-/// Large values that may wait to be freed; whoever makes more frees them itself.
-pub const REAPER_QUEUE: usize = 1024;
+/// Steps, of some tens of elements each, after which the reaper lets others run: about 0.1 ms.
+pub const REAPER_STEPS: usize = 64;
 
 /// How often the keeper looks for work, in ms: the lag of reclaiming what has expired.
 pub const KEEPER_PERIOD_MS: u64 = 10;

@@ -9,7 +9,7 @@ use super::entry::{Entry, Value};
 use super::packed::{self, Varint};
 use super::runs::Runs;
 use super::tree::{Leaf, Leaves, Tree};
-use super::{Limits, Pin};
+use super::{Limits, Pin, Remains};
 pub(super) use chunk::Chunk;
 use effect::{ListPos, wire::Reader};
 use std::ops::Range;
@@ -165,13 +165,12 @@ impl<'a> ListRef<'a> {
     pub fn range(&self, indexes: Range<usize>) -> ListRange<'a> {
         let end = indexes.end.min(self.len());
         let indexes = indexes.start.min(end)..end;
-        let none = Default::default;
         match *self {
             Self::Packed(list) => {
                 let front = list.iter().skip(indexes.start).take(indexes.len()).collect::<Vec<_>>();
-                ListRange { list: None, indexes: 0..front.len(), front: (0, front), back: none() }
+                ListRange { list: None, indexes: 0..front.len(), front: None, back: (0, front) }
             }
-            Self::Big(list) => ListRange { list: Some(list), indexes, front: none(), back: none() },
+            Self::Big(list) => ListRange { list: Some(list), indexes, front: None, back: Default::default() },
         }
     }
 
@@ -222,9 +221,18 @@ impl<'a> ListRef<'a> {
 pub struct ListRange<'a> {
     list: Option<&'a BigList>,
     indexes: Range<usize>,
-    /// The index of the first element of a chunk, and the elements of that chunk.
-    front: (usize, Vec<&'a [u8]>),
+    front: Option<Front<'a>>,
+    /// The index of the first element of a chunk, and the elements of that chunk: it can only be walked forwards. Of a
+    /// packed list all that are asked for.
     back: (usize, Vec<&'a [u8]>),
+}
+
+/// Where a walk from the head stands.
+struct Front<'a> {
+    chunk: &'a Chunk,
+    /// Elements of the chunk that are left, and where the next one begins.
+    left: usize,
+    at: usize,
 }
 
 fn load<'a>(list: Option<&'a BigList>, index: usize, spot: &mut (usize, Vec<&'a [u8]>)) -> Option<&'a [u8]> {
@@ -245,7 +253,22 @@ impl<'a> Iterator for ListRange<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        load(self.list, self.indexes.next()?, &mut self.front)
+        let index = self.indexes.next()?;
+        let Some(list) = self.list else { return load(None, index, &mut self.back) };
+        if self.front.as_ref().is_none_or(|front| front.left == 0) {
+            let (chunk, start) = list.tree.leaf_at(index)?;
+            self.front = Some(Front { chunk, left: chunk.len() - (index - start), at: chunk.offset(index - start) });
+        }
+        let front = self.front.as_mut()?;
+        front.left -= 1;
+        Some(front.chunk.read(&mut front.at))
+    }
+
+    /// Skips without looking at what is skipped.
+    fn nth(&mut self, n: usize) -> Option<&'a [u8]> {
+        self.indexes.start = self.indexes.start.saturating_add(n).min(self.indexes.end);
+        self.front = None;
+        self.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -255,8 +278,7 @@ impl<'a> Iterator for ListRange<'a> {
 
 impl DoubleEndedIterator for ListRange<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        let spot = if self.list.is_some() { &mut self.back } else { &mut self.front };
-        load(self.list, self.indexes.next_back()?, spot)
+        load(self.list, self.indexes.next_back()?, &mut self.back)
     }
 }
 
@@ -379,6 +401,24 @@ impl<'a> ListMut<'a> {
             }
         }
         true
+    }
+
+    /// Removes `len` elements at once: those at `first` and the positions behind it in its run. `None`, and nothing done,
+    /// unless the list is a big one and has exactly these there, one behind the other.
+    pub fn cut(&mut self, first: &ListPos, len: u64) -> Option<Remains> {
+        let Form::Big(list, None) = self.form() else { return None };
+        let start = ListRef::Big(list).index_of(first)?;
+        let end = start.checked_add(usize::try_from(len).ok()?).filter(|end| *end <= list.tree.len())?;
+        let mut at = start;
+        while at < end {
+            let (chunk, base) = list.tree.leaf_at(at)?;
+            let till = end.min(base + chunk.len());
+            if !chunk.runs().is_run(at - base..till - base, &first.step((at - start) as i64)) {
+                return None;
+            }
+            at = till;
+        }
+        Some(Remains::of_chunks(list.tree.remove_range(start..end)))
     }
 
     /// Replaces the value of the element of a position and returns whether it was there.

@@ -5,6 +5,7 @@
 
 use crate::value::tree::{Leaf, Leaves, Tree};
 use crate::value::{Batches, HashSeed, Table, size_class};
+use std::ops::Range;
 
 /// Members of a leaf: with length and scores it fills an allocation class of 896 bytes.
 const LEAF: usize = 74;
@@ -110,6 +111,13 @@ impl Leaf for ZLeaf {
         self.0.scores.copy_within(at + 1..len, at);
         self.0.ids.copy_within(at + 1..len, at);
         self.0.len -= 1;
+    }
+
+    fn remove_range(&mut self, range: Range<usize>) {
+        let len = self.len();
+        self.0.scores.copy_within(range.end..len, range.start);
+        self.0.ids.copy_within(range.end..len, range.start);
+        self.0.len -= range.len() as u32;
     }
 
     fn is_sparse(&self) -> bool {
