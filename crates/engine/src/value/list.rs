@@ -184,6 +184,29 @@ impl<'a> ListRef<'a> {
         ListPositions { indexes: indexes.start.min(end)..end, part }
     }
 
+    /// The positions of these indexes, consecutive ones of a run drawn together; indexes beyond the end are ignored. In
+    /// time proportional to chunks and runs.
+    pub fn runs(&self, indexes: Range<usize>) -> Vec<(ListPos, u64)> {
+        let mut runs: Vec<(ListPos, u64)> = Vec::new();
+        let mut add = |position: ListPos, count: u64| match runs.last_mut() {
+            Some((first, len)) if first.step(*len as i64) == position => *len += count,
+            _ => runs.push((position, count)),
+        };
+        let end = indexes.end.min(self.len());
+        let mut at = indexes.start.min(end);
+        match self {
+            Self::Packed(list) => list.runs().0.each_run(at..end, add),
+            Self::Big(list) => {
+                while let Some((chunk, base)) = list.tree.leaf_at(at).filter(|_| at < end) {
+                    let till = end.min(base + chunk.len());
+                    chunk.runs().each_run(at - base..till - base, &mut add);
+                    at = till;
+                }
+            }
+        }
+        runs
+    }
+
     /// All elements from the head.
     pub fn iter(&self) -> ListRange<'a> {
         self.range(0..self.len())

@@ -60,6 +60,17 @@ impl Runs {
         true
     }
 
+    /// Hands the positions of these indexes, which are there, on to `visit`: the first of each run and how many follow
+    /// one another from it on.
+    pub(super) fn each_run(&self, indexes: Range<usize>, mut visit: impl FnMut(ListPos, u64)) {
+        let mut at = indexes.start;
+        while at < indexes.end {
+            let end = indexes.end.min(self.end(self.part(at as u32)) as usize);
+            visit(self.get(at), (end - at) as u64);
+            at = end;
+        }
+    }
+
     /// The part that holds the element.
     fn part(&self, index: u32) -> usize {
         if self.parts.len() == 1 { 0 } else { self.parts.partition_point(|part| part.at <= index) - 1 }

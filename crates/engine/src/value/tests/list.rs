@@ -123,6 +123,13 @@ impl Pair {
         let third = list.len() / 3;
         assert!(list.range(third..2 * third).eq(self.model.values().skip(third).take(third).map(|value| &value[..])));
         assert!(list.positions(third..2 * third).eq(self.model.keys().skip(third).take(third).cloned()));
+        let mut at = third;
+        for (first, len) in list.runs(third..2 * third) {
+            let same = self.model.keys().skip(at).take(len as usize).enumerate();
+            same.for_each(|(n, pos)| assert_eq!(*pos, first.step(n as i64)));
+            at += len as usize;
+        }
+        assert_eq!(at, 2 * third);
         assert_eq!(list.positions(0..usize::MAX).nth(third), self.model.keys().nth(third).cloned());
         assert_eq!(list.first().as_ref(), self.model.keys().next());
         assert_eq!(list.last().as_ref(), self.model.keys().next_back());
