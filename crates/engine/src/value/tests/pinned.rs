@@ -21,7 +21,7 @@ fn add(entry: &mut Entry, limits: &Limits, n: u16, salt: u16) {
             }
         }
         Kind::Hash => {
-            let deadline = (salt % 5 == 0).then_some(i64::from(salt) + 1);
+            let deadline = salt.is_multiple_of(5).then_some(i64::from(salt) + 1);
             entry.hash_mut(limits).expect("a hash").insert(&id, &value, deadline);
         }
         Kind::Set => drop(entry.set_mut(limits).expect("a set").insert(&id)),
@@ -33,11 +33,13 @@ fn remove(entry: &mut Entry, limits: &Limits, n: u16, salt: u16) {
     let id = format!("element:{n}").into_bytes();
     match entry.kind() {
         Kind::String => entry.truncate(usize::from(n) * 37 + 1),
-        Kind::List if salt % 3 == 0 => {
+        Kind::List if salt.is_multiple_of(3) => {
             drop(entry.list_mut(limits).expect("a list").cut(&ListPos::new(0, 1, i64::from(n)), 5));
         }
         Kind::List => drop(entry.list_mut(limits).expect("a list").remove(&ListPos::new(0, 1, i64::from(n)))),
-        Kind::Hash if salt % 3 == 0 => drop(entry.hash_mut(limits).expect("a hash").set_deadline(&id, Some(9))),
+        Kind::Hash if salt.is_multiple_of(3) => {
+            drop(entry.hash_mut(limits).expect("a hash").set_deadline(&id, Some(9)))
+        }
         Kind::Hash => drop(entry.hash_mut(limits).expect("a hash").remove(&id)),
         Kind::Set => drop(entry.set_mut(limits).expect("a set").remove(&id)),
         Kind::ZSet => drop(entry.zset_mut(limits).expect("a sorted set").remove(&id)),
