@@ -190,7 +190,8 @@ impl<'e> Context<'e> {
         Committed { position, ready }
     }
 
-    /// What a rename moves from where the snapshot has not been to where it will not come again is owed to it.
+    /// What a rename moves to where the snapshot will not come again is owed to it. Also if the snapshot has the source:
+    /// that name may itself be owed later, and then replay takes nothing from it any more.
     #[cold]
     fn owe_renamed(&self, pass: u64) {
         let passage = &self.shared.passage;
@@ -202,8 +203,8 @@ impl<'e> Context<'e> {
         for effect in self.out.batch.effects_since(BatchMark::START) {
             let effect = effect.expect("the context encoded its own batch");
             if let Op::Rename { db, key, .. } = effect.op {
-                let (from, to) = ((effect.db, effect.key.into()), (db, key.into()));
-                if !taken(&from) && taken(&to) {
+                let to = (db, key.into());
+                if taken(&to) {
                     passage.owe(to);
                 }
             }

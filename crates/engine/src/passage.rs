@@ -2,9 +2,9 @@
 //!
 //! A snapshot goes over the shards in order, and over the keys of a shard by their ordering hash. Two things can slip
 //! past it. A value that it is half through may move or be removed: the pin that lies in the value says so here. And a
-//! key that it has not come to may be renamed to one that it has passed: then the new name is owed, and comes last.
+//! key may be renamed to one that the snapshot has passed: then the new name is owed, and comes last.
 //!
-//! *Invariant:* a value that a rename brought behind the snapshot is owed until it is taken under its new name.
+//! *Invariant:* the name to which a rename brought a value during a snapshot is taken after that rename.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};

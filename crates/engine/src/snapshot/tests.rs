@@ -360,6 +360,15 @@ fn a_key_renamed_behind_the_snapshot_again_and_again_is_kept() {
     }
 }
 
+#[test]
+fn a_name_that_is_owed_does_not_take_back_what_moved_away_from_it() {
+    for late in 0..30 {
+        let begin = (0..late).map(|_| (vec![Step::Pass { ms: 1 }], true, 0));
+        let renames = [((0, 0), (1, 0)), ((0, 1), (0, 0))].map(|(from, to)| (vec![Step::Rename { from, to }], true, 0));
+        restart_shows_what_was_there(begin.chain(renames).collect());
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -38,7 +38,7 @@ fn remove(entry: &mut Entry, limits: &Limits, n: u16, salt: u16) {
         }
         Kind::List => drop(entry.list_mut(limits).expect("a list").remove(&ListPos::new(0, 1, i64::from(n)))),
         Kind::Hash if salt.is_multiple_of(3) => {
-            drop(entry.hash_mut(limits).expect("a hash").set_deadline(&id, Some(9)))
+            entry.hash_mut(limits).expect("a hash").set_deadline(&id, Some(9));
         }
         Kind::Hash => drop(entry.hash_mut(limits).expect("a hash").remove(&id)),
         Kind::Set => drop(entry.set_mut(limits).expect("a set").remove(&id)),
