@@ -15,7 +15,9 @@ use effect::{
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::numeric;
+use crate::reaper::is_large;
 use crate::shard::{DbKey, Shard, ShardId, is_empty_collection};
+use crate::snapshot::format;
 use crate::stop::Place;
 use crate::typed::{hash_mut, list_mut, set_mut, string, zset_mut};
 use crate::undo::{Undo, forget};
@@ -113,7 +115,7 @@ impl Target<'_, '_> {
         if let Some(old) = self.shard.take(self.db, self.place, self.key, self.shared) {
             match self.undo {
                 Some(_) => self.note(|name| Undo::Entry(name, Some(old))),
-                None => self.shared.reaper.free_entry(old),
+                None => self.shared.free(old),
             }
         }
     }
@@ -185,7 +187,7 @@ impl Target<'_, '_> {
             Deadline::Keep => old.and_then(|(_, deadline)| deadline).filter(|_| !self.fresh),
         };
         match old {
-            Some((Kind::String, _)) if self.undo.is_none() => {
+            Some((Kind::String, _)) if self.undo.is_none() && self.may_overwrite(value) => {
                 self.update(|entry, _| {
                     entry.set_bytes(value);
                     entry.set_deadline(deadline);
@@ -197,6 +199,14 @@ impl Target<'_, '_> {
             }
             None => self.insert(Entry::string(self.key, value, deadline)),
         }
+    }
+
+    /// Whether the bytes may be written where the old ones are: not if a snapshot still needs those, nor if a large
+    /// allocation would be freed here.
+    fn may_overwrite(&self, value: &[u8]) -> bool {
+        self.find().is_some_and(|old| {
+            old.pinned().is_none() && (!is_large(old) || old.bytes().is_some_and(|old| old.len() == value.len()))
+        })
     }
 
     /// Replaces a string by a function of itself; its deadline stays.
@@ -364,6 +374,12 @@ impl Target<'_, '_> {
         }
         self.keep_small();
         for (first, len) in runs.iter() {
+            if self.undo.is_none()
+                && let Some(remains) = self.update(|entry, limits| list_mut(entry, limits).cut(&first, len)).flatten()
+            {
+                self.shared.reaper.free_remains(remains);
+                continue;
+            }
             for i in 0..len {
                 let pos = first.step(i as i64);
                 self.note_part(|t, name| Undo::Element(name, pos.clone(), t.value_at(&pos)));
@@ -383,22 +399,7 @@ impl Target<'_, '_> {
         };
         self.remove();
         let mut entry = Entry::empty(value.kind(), self.key, None);
-        let limits = &self.shard.limits;
-        value.for_each(|part| match part {
-            Part::String(bytes) => entry.set_bytes(bytes),
-            Part::Field { field, value, deadline } => {
-                hash_mut(&mut entry, limits).insert(field, value, deadline);
-            }
-            Part::Member(member) => {
-                set_mut(&mut entry, limits).insert(member);
-            }
-            Part::Scored(member, score) => {
-                zset_mut(&mut entry, limits).insert(member, score);
-            }
-            Part::Element(pos, value) => {
-                list_mut(&mut entry, limits).insert(&pos, value);
-            }
-        });
+        fill(&mut entry, &self.shard.limits, value);
         if !is_empty_collection(&entry) {
             entry.set_deadline(deadline);
             self.insert(entry);
@@ -410,6 +411,43 @@ impl Target<'_, '_> {
         self.note(|name| Undo::Deadline(name, old));
         self.update(|entry, _| entry.set_deadline(deadline));
     }
+}
+
+/// Adds the parts of a whole value, or of a piece of one, to an entry of its kind.
+fn fill(entry: &mut Entry, limits: &Limits, value: &Folded<'_>) {
+    value.for_each(|part| match part {
+        Part::String(bytes) if entry.bytes().is_some_and(<[u8]>::is_empty) => entry.set_bytes(bytes),
+        Part::String(bytes) => {
+            entry.append(bytes);
+        }
+        Part::Field { field, value, deadline } => {
+            hash_mut(entry, limits).insert(field, value, deadline);
+        }
+        Part::Member(member) => {
+            set_mut(entry, limits).insert(member);
+        }
+        Part::Scored(member, score) => {
+            zset_mut(entry, limits).insert(member, score);
+        }
+        Part::Element(pos, value) => {
+            list_mut(entry, limits).insert(&pos, value);
+        }
+    });
+}
+
+/// Brings in a piece of a large value that a snapshot holds: with the pieces before it, it is the key's value.
+pub(crate) fn load_part(guards: &mut Guards<'_>, shared: &Shared, part: &format::Part<'_>) {
+    let place = Place::from(KeyHash::of(&shared.seed, part.key));
+    let shard = guards.get_mut(place.shard).expect("every shard is locked while a snapshot is read");
+    let mut target = Target { shard, shared, place, db: part.db, key: part.key, fresh: part.first, undo: None };
+    if part.first {
+        target.remove();
+    }
+    if target.find().map(Entry::kind) != Some(part.value.kind()) {
+        target.remove();
+        target.insert(Entry::empty(part.value.kind(), part.key, part.deadline));
+    }
+    target.update(|entry, limits| fill(entry, limits, &part.value));
 }
 
 /// Moves an entry, with its deadline, to another name. Nothing if there is none.
@@ -427,7 +465,7 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
         (Some(undo), replaced) => {
             undo.push(Undo::Renamed { from: (effect.db, effect.key.into()), to: (to.0, to.1.into()), replaced });
         }
-        (None, Some(old)) => shared.reaper.free_entry(old),
+        (None, Some(old)) => shared.free(old),
         (None, None) => {}
     }
 }

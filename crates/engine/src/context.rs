@@ -4,8 +4,6 @@
 //! them to the locked state, keeping what is needed to undo them, so that later reads of the same context see them;
 //! `commit` logs the batch and applies what was not settled; dropping the context undoes everything.
 
-use std::sync::atomic::Ordering;
-
 use effect::{BatchBuf, BatchMark, Effect, Op, Tick};
 use wal::Position;
 
@@ -125,9 +123,9 @@ impl<'e> Context<'e> {
             return Ok(Committed { position: self.state.applied(), ready: Vec::new() });
         }
         let position = self.log()?;
-        let mut committed = self.make_visible(position);
-        if self.shared.snapshotting.load(Ordering::Acquire) {
-            committed.position = self.bring_renamed(position);
+        let committed = self.make_visible(position);
+        if let Some(pass) = self.shared.passage.pass() {
+            self.owe_renamed(pass);
         }
         Ok(committed)
     }
@@ -175,44 +173,24 @@ impl<'e> Context<'e> {
         Committed { position, ready }
     }
 
-    /// While a snapshot is taken it may hold the state of one name of a rename before and of the other after it; then
-    /// the value could be nowhere. So it is logged again under its new name, before anybody else can change it.
+    /// What a rename moves to where the snapshot will not come again is owed to it. Also if the snapshot has the source:
+    /// that name may itself be owed later, and then replay takes nothing from it any more.
     #[cold]
-    fn bring_renamed(&mut self, position: Position) -> Position {
-        let mut targets: Vec<DbKey> = Vec::new();
+    fn owe_renamed(&self, pass: u64) {
+        let passage = &self.shared.passage;
+        let taken = |name: &DbKey| {
+            let place = self.shared.place_of(&name.1);
+            let passed = self.state.guards.get(place.shard).map(|shard| shard.passed);
+            passed.is_some_and(|passed| passed.covers(pass, name.0, place.order)) && !passage.owes(name)
+        };
         for effect in self.out.batch.effects_since(BatchMark::START) {
-            if let Op::Rename { db, key, .. } = effect.expect("the context encoded its own batch").op {
-                targets.push((db, key.into()));
+            let effect = effect.expect("the context encoded its own batch");
+            if let Op::Rename { db, key, .. } = effect.op {
+                let to = (db, key.into());
+                if taken(&to) {
+                    passage.owe(to);
+                }
             }
-        }
-        if targets.is_empty() {
-            return position;
-        }
-        self.out.batch.clear();
-        let now_ms = self.state.now_ms;
-        for (db, key) in targets {
-            let place = self.shared.place_of(&key);
-            let Some(entry) = self.state.guards.get(place.shard).and_then(|s| s.find(db, place.order, &key)) else {
-                continue;
-            };
-            let mut folded = Vec::new();
-            crate::digest::fold(entry, self.shared.origin.0, now_ms, &mut folded);
-            let deadline = entry.deadline().map_or(effect::Deadline::Clear, effect::Deadline::At);
-            let op = Op::Replace { value: crate::digest::unfold(self.shared.origin.0, &folded), deadline };
-            let (keyspace, deps) = (effect::KeyspaceId::DEFAULT, effect::Seq::empty(effect::codec::DotShape));
-            self.out.batch.push(&Effect { keyspace, db, key: &key, fresh: false, deps, op });
-        }
-        if self.out.batch.is_empty() {
-            return position;
-        }
-        // If the log refuses now, it is poisoned: the snapshot cannot be published either, and the rename stands in
-        // what was logged before.
-        match self.log() {
-            Ok(position) => {
-                self.state.set_applied(position);
-                position
-            }
-            Err(_) => position,
         }
     }
 

@@ -10,7 +10,6 @@ use std::hash::Hasher;
 use crate::state::State;
 use crate::stop::Stop;
 use crate::value::Entry;
-use crate::view::runs_of;
 
 /// 128 bits; equal states have equal digests, different ones differ with overwhelming probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,7 +71,7 @@ pub fn fold(entry: &Entry, home: u64, now_ms: i64, out: &mut Vec<u8>) {
         let mut writer = FoldedWriter::collection(out, Kind::ZSet, home, zset.len());
         zset.iter().for_each(|(member, score)| writer.scored(member, score));
     } else if let Some(list) = entry.list() {
-        let runs = runs_of(&list, 0..list.len());
+        let runs = list.runs(0..list.len());
         let mut writer = FoldedWriter::collection(out, Kind::List, home, runs.len());
         let mut at = 0;
         for (first, len) in runs {

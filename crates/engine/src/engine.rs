@@ -15,13 +15,14 @@ use crate::guards::Guards;
 use crate::identity::Identity;
 use crate::keeper::Keeper;
 use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, DATABASES_MAX, SHARDS};
+use crate::passage::Passage;
 use crate::reaper::Reaper;
 use crate::recover;
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::snapshot::{self, RewritePolicy, SnapshotReport};
 use crate::state::State;
 use crate::stop::{Known, Place, Probe};
-use crate::value::Limits;
+use crate::value::{Entry, Limits};
 
 /// The kind of log record that holds a batch.
 pub(crate) const RECORD_BATCH: wal::Kind = wal::Kind::new(1).expect("1 is a kind of an owner");
@@ -116,8 +117,8 @@ pub(crate) struct Shared {
     miss_seed: Option<AtomicU64>,
     /// Changes whenever a whole database is emptied or exchanged.
     pub(crate) generation: AtomicU64,
-    /// A snapshot is being taken: renames must bring the value with them.
-    pub(crate) snapshotting: AtomicBool,
+    /// How far the snapshot that is being taken has come.
+    pub(crate) passage: Passage,
     /// A snapshot has been asked for and is not done.
     pub(crate) snapshot_running: AtomicBool,
     /// Size of the last snapshot.
@@ -185,6 +186,15 @@ impl Shared {
     #[inline]
     pub(crate) fn place_of(&self, key: &[u8]) -> Place {
         Place::from(KeyHash::of(&self.seed, key))
+    }
+
+    /// Takes a value that nobody can see any more: a large one is freed aside, a pinned one first goes to its snapshot.
+    #[inline]
+    pub(crate) fn free(&self, entry: Entry) {
+        match entry.pinned() {
+            Some(id) => self.passage.gone(id, entry).into_iter().for_each(|entry| self.reaper.free_entry(entry)),
+            None => self.reaper.free_entry(entry),
+        }
     }
 
     #[inline]
@@ -285,7 +295,7 @@ impl Engine {
             listeners: AtomicUsize::new(0),
             miss_seed: options.miss_at_random.map(AtomicU64::new),
             generation: AtomicU64::new(0),
-            snapshotting: AtomicBool::new(false),
+            passage: Passage::default(),
             snapshot_running: AtomicBool::new(false),
             snapshot_bytes: AtomicU64::new(0),
             rewrite: Mutex::new(options.rewrite),

@@ -29,6 +29,7 @@ mod identity;
 mod keeper;
 pub mod limits;
 pub mod numeric;
+mod passage;
 mod prefetch;
 mod reaper;
 mod recover;

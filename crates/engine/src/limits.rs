@@ -31,8 +31,8 @@ pub const EXPIRE_BUDGET: usize = 64;
 
 const _: () = assert!(CEILING_RENEW_MS < CEILING_AHEAD_MS);
 
-/// Large values that may wait to be freed; whoever makes more frees them itself.
-pub const REAPER_QUEUE: usize = 1024;
+/// Steps, of some tens of elements each, after which the reaper lets others run: about 0.1 ms.
+pub const REAPER_STEPS: usize = 64;
 
 /// How often the keeper looks for work, in ms: the lag of reclaiming what has expired.
 pub const KEEPER_PERIOD_MS: u64 = 10;
@@ -40,5 +40,18 @@ pub const KEEPER_PERIOD_MS: u64 = 10;
 /// Keys of a snapshot's chunk: taken under one hold of a shard's lock.
 pub const SNAPSHOT_CHUNK_KEYS: usize = 512;
 
-/// Bytes of a snapshot's chunk after which it ends; one larger value makes a larger chunk.
-pub const SNAPSHOT_CHUNK_BYTES: usize = 512 << 10;
+/// Bytes of a snapshot's chunk after which it ends: about 0.1 ms of copying.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 128 << 10;
+
+/// Elements of a value that a chunk takes whole: some 28 such values may be taken under one lock. Larger ones are taken
+/// in parts.
+pub const SNAPSHOT_WHOLE_ELEMENTS: usize = if cfg!(test) { 128 } else { 512 };
+
+/// Bytes in memory of a value that a chunk takes whole.
+pub const SNAPSHOT_WHOLE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 64 << 10 };
+
+/// Elements that one part of a large value has, about: 0.1 ms of copying. Few in tests, for many parts.
+pub const SNAPSHOT_PART_ELEMENTS: usize = if cfg!(test) { 64 } else { 1024 };
+
+/// Bytes after which a part ends, unless one element has more.
+pub const SNAPSHOT_PART_BYTES: usize = if cfg!(test) { 4 << 10 } else { 128 << 10 };

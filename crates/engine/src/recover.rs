@@ -4,27 +4,37 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use effect::{Batch, Effect, Folded, Hlc, KeyHash, Op, Origin, wire};
+use effect::{Batch, Effect, Folded, Hlc, KeyHash, Op, Origin, WireError, wire};
 use wal::Position;
 
-use crate::apply::apply;
+use crate::apply::{apply, load_part};
 use crate::engine::{RECORD_BATCH, Shared};
 use crate::error::OpenError;
 use crate::guards::Guards;
 use crate::limits::SHARDS;
-use crate::shard::ShardId;
-use crate::snapshot::{self, CHUNK, END, HEAD};
+use crate::shard::{DbKey, ShardId};
+use crate::snapshot;
+use crate::snapshot::format::{self, CHUNK, ChunkHead, END, HEAD, Head, KEY, Owed, PART, Part};
 use crate::stop::Place;
 
 /// What each chunk of a snapshot holds already: by shard and physical database, ascending starts in hash space with the
 /// position that was applied.
+/// Keys that stand for themselves count before their chunk.
 #[derive(Default)]
-struct Held(HashMap<(ShardId, u8), Vec<(u64, Position)>>);
+struct Held {
+    chunks: HashMap<(ShardId, u8), Vec<(u64, Position)>>,
+    keys: HashMap<DbKey, Position>,
+}
 
 impl Held {
     /// Whether the snapshot has the effects on this key up to `end`.
-    fn has(&self, db: u8, place: Place, end: Position) -> bool {
-        let Some(chunks) = self.0.get(&(place.shard, db)) else { return false };
+    fn has(&self, db: u8, key: &[u8], place: Place, end: Position) -> bool {
+        if !self.keys.is_empty()
+            && let Some(applied) = self.keys.get(&(db, key.into()))
+        {
+            return *applied >= end;
+        }
+        let Some(chunks) = self.chunks.get(&(place.shard, db)) else { return false };
         let at = chunks.partition_point(|(from, _)| *from <= place.order);
         at > 0 && chunks[at - 1].1 >= end
     }
@@ -75,46 +85,60 @@ impl Recovery {
         let disk = wal::disk::RealDisk::existing(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
         let reader = wal::Reader::at_rest(Arc::new(disk), None)?;
         let mut reader = reader.ok_or_else(|| damaged("it is empty".into()))?;
-        let (mut chunks, mut keys, mut ended) = (0u64, 0u64, None);
+        let (mut records, mut keys, mut ended) = (0u64, 0u64, None);
         while let Some(record) = reader.next()? {
-            let unreadable = |e: effect::WireError| damaged(format!("position {}: {e}", record.start));
-            if record.kind == HEAD {
-                let (from, last, origins, dbs) = snapshot::read_head(record.payload).map_err(unreadable)?;
-                (self.from, self.end, self.last) = (from, from, last);
-                self.next = origins.into_iter().collect();
-                shared.set_physical(&dbs);
-            } else if record.kind == CHUNK {
-                chunks += 1;
-                keys += self.load_chunk(shared, guards, record.payload).map_err(unreadable)?;
-            } else if record.kind == END {
-                let mut from = wire::Reader::new(record.payload);
-                ended = Some((from.u64().map_err(unreadable)?, from.u64().map_err(unreadable)?));
+            let unreadable = |e: WireError| damaged(format!("position {}: {e}", record.start));
+            let bytes = record.payload;
+            records += u64::from([CHUNK, PART, KEY].contains(&record.kind));
+            match record.kind {
+                HEAD => self.load_head(shared, Head::decode(bytes).map_err(unreadable)?),
+                CHUNK => keys += self.load_chunk(shared, guards, bytes).map_err(unreadable)?,
+                PART => {
+                    let part = Part::decode(bytes).map_err(unreadable)?;
+                    keys += u64::from(part.first);
+                    load_part(guards, shared, &part);
+                }
+                KEY => keys += self.load_key(shared, guards, Owed::decode(bytes).map_err(unreadable)?),
+                END => ended = Some(format::decode_end(bytes).map_err(unreadable)?),
+                _ => {}
             }
         }
-        if ended != Some((chunks, keys)) {
-            return Err(damaged(format!("it ends after {chunks} chunks and {keys} keys, but says {ended:?}")));
+        if ended != Some((records, keys)) {
+            return Err(damaged(format!("it ends after {records} records and {keys} keys, but says {ended:?}")));
         }
         Ok(())
     }
 
-    fn load_chunk(&mut self, shared: &Shared, guards: &mut Guards<'_>, bytes: &[u8]) -> Result<u64, effect::WireError> {
+    fn load_head(&mut self, shared: &Shared, head: Head) {
+        (self.from, self.end, self.last) = (head.from, head.from, head.last);
+        self.next = head.origins.into_iter().collect();
+        shared.set_physical(&head.dbs);
+    }
+
+    fn load_chunk(&mut self, shared: &Shared, guards: &mut Guards<'_>, bytes: &[u8]) -> Result<u64, WireError> {
         let mut from = wire::Reader::new(bytes);
-        let (shard, db) = (ShardId(from.u8()?), from.u8()?);
-        let (start, applied) = (from.u64()?, Position(from.u64()?));
-        self.held.0.entry((shard, db)).or_default().push((start, applied));
-        let count: [u8; 4] = from.take(4)?.try_into().expect("take returned four bytes");
-        let count = u32::from_le_bytes(count);
-        for _ in 0..count {
-            let key = from.bytes()?;
-            let deadline = Some(from.zigzag()?).filter(|d| *d != i64::MAX);
-            let value = Folded::decode(0, &mut from)?;
-            let deadline = deadline.map_or(effect::Deadline::Clear, effect::Deadline::At);
-            let op = Op::Replace { value, deadline };
-            let deps = effect::Seq::empty(effect::codec::DotShape);
-            let keyspace = effect::KeyspaceId::DEFAULT;
-            apply(guards, shared, &Effect { keyspace, db, key, fresh: false, deps, op }, None);
+        let head = ChunkHead::decode(&mut from)?;
+        self.held.chunks.entry((ShardId(head.shard), head.db)).or_default().push((head.from, head.applied));
+        for _ in 0..head.count {
+            let (key, deadline) = format::get_key(&mut from)?;
+            replace(shared, guards, (head.db, key), deadline, Folded::decode(0, &mut from)?);
         }
-        Ok(u64::from(count))
+        Ok(u64::from(head.count))
+    }
+
+    /// A key that counts whatever its chunk says; answers how many keys that are.
+    fn load_key(&mut self, shared: &Shared, guards: &mut Guards<'_>, owed: Owed<'_>) -> u64 {
+        self.held.keys.insert((owed.db, owed.key.into()), owed.applied);
+        match owed.value {
+            Some((deadline, value)) => {
+                replace(shared, guards, (owed.db, owed.key), deadline, value);
+                1
+            }
+            None => {
+                remove(shared, guards, owed.db, owed.key);
+                0
+            }
+        }
     }
 
     fn replay(&mut self, shared: &Shared, guards: &mut Guards<'_>) -> Result<(), OpenError> {
@@ -138,13 +162,13 @@ impl Recovery {
 
     /// Applies what the snapshot does not hold yet.
     fn apply_missing(&self, shared: &Shared, guards: &mut Guards<'_>, effect: &Effect<'_>, end: Position) {
-        let has = |db: u8, key: &[u8]| self.held.has(db, Place::from(KeyHash::of(&shared.seed, key)), end);
+        let has = |db: u8, key: &[u8]| self.held.has(db, key, Place::from(KeyHash::of(&shared.seed, key)), end);
         match &effect.op {
             Op::Rename { db, key, .. } => {
                 let (source, target) = (has(effect.db, effect.key), has(*db, key));
                 match (source, target) {
                     (false, false) => apply(guards, shared, effect, None),
-                    // The batch behind this one brings the target's value: it was logged because of the snapshot.
+                    // The snapshot has the target as it was later: with the value that came from here.
                     (false, true) => remove(shared, guards, effect.db, effect.key),
                     (true, false) => remove(shared, guards, *db, key),
                     (true, true) => {}
@@ -172,4 +196,12 @@ fn remove(shared: &Shared, guards: &mut Guards<'_>, db: u8, key: &[u8]) {
     let deps = effect::Seq::empty(effect::codec::DotShape);
     let keyspace = effect::KeyspaceId::DEFAULT;
     apply(guards, shared, &Effect { keyspace, db, key, fresh: false, deps, op: Op::Remove }, None);
+}
+
+fn replace(shared: &Shared, guards: &mut Guards<'_>, (db, key): (u8, &[u8]), deadline: Option<i64>, value: Folded<'_>) {
+    let deadline = deadline.map_or(effect::Deadline::Clear, effect::Deadline::At);
+    let op = Op::Replace { value, deadline };
+    let deps = effect::Seq::empty(effect::codec::DotShape);
+    let keyspace = effect::KeyspaceId::DEFAULT;
+    apply(guards, shared, &Effect { keyspace, db, key, fresh: false, deps, op }, None);
 }

@@ -10,6 +10,7 @@ use wal::Position;
 use crate::counts::Counts;
 use crate::engine::Shared;
 use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
+use crate::passage::Passed;
 use crate::stop::Place;
 use crate::value::{Entry, Limits, Table};
 use crate::wheel::Wheel;
@@ -111,6 +112,8 @@ pub struct Shard {
     pub(crate) dbs: Vec<Option<Box<Db>>>,
     /// The end of the last batch that changed this shard.
     pub(crate) applied: Position,
+    /// What of this shard the snapshot that is being taken has.
+    pub(crate) passed: Passed,
     pub(crate) limits: Limits,
     /// By logical database.
     pub(crate) waiters: HashMap<DbKey, VecDeque<Ticket>>,
@@ -139,6 +142,11 @@ impl Shard {
     #[inline]
     pub(crate) fn find(&self, db: u8, order: u64, key: &[u8]) -> Option<&Entry> {
         self.db(db)?.table.find(order, |entry| entry.key() == key)
+    }
+
+    /// As [`Shard::find`], to change what no reader sees.
+    pub(crate) fn find_mut(&mut self, db: u8, order: u64, key: &[u8]) -> Option<&mut Entry> {
+        self.dbs.get_mut(usize::from(db))?.as_deref_mut()?.table.find_mut(order, |entry| entry.key() == key)
     }
 
     /// Puts `ticket` behind those that wait for the key already.
@@ -212,6 +220,9 @@ impl Shard {
     /// Puts an entry in whose key is absent.
     pub(crate) fn put(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
         let due = next_due(&entry);
+        if let Some(pin) = entry.pinned() {
+            shared.passage.moved(pin, (db, entry.key().into()));
+        }
         // One that moves keeps its access clock; a new one is used now.
         if entry.atime().get() == 0 {
             entry.atime().set(shared.seconds());
@@ -300,7 +311,7 @@ impl Shard {
         if gone {
             shared.expired.fetch_add(1, Ordering::Relaxed);
             if let Some(entry) = self.take(db, place, &key, shared) {
-                shared.reaper.free_entry(entry);
+                shared.free(entry);
             }
             return;
         }

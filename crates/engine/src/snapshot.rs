@@ -2,35 +2,30 @@
 //!
 //! ```text
 //! DIR/snapshot-<position>/   a log of its own (checksummed frames), written aside as `snapshot.new`, then renamed
-//!   head   := version u8 ‖ replay from u64 ‖ last hlc u64 ‖ origins ‖ 256 physical database numbers
-//!   chunk  := shard u8 ‖ db u8 ‖ from u64 ‖ applied u64 ‖ count varint ‖ (key ‖ deadline ‖ value)*
-//!   end    := chunks u64 ‖ keys u64
+//!   head · chunk or part, many · key, few · end        see `format`
 //! ```
 //! A chunk is a range of a shard's hash space, taken under the shard's lock, with the log position that the shard had
 //! applied: replay skips what a chunk holds already. So every key is exact, although no two chunks are of one moment.
+//! A large value is pinned at the moment of its chunk and follows in parts, for which the lock is held for a moment
+//! each. See `passage` for what becomes of keys that move meanwhile.
 //!
 //! *Invariant:* the log is cut only below a snapshot that is durable and that replay can begin from.
+//! *Invariant:* no lock is held for longer than a chunk or a part takes, however large a value is.
+
+pub(crate) mod format;
+mod writing;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use effect::{Hlc, Kind, Origin, wire};
 use wal::{Log, Position};
 
-use crate::digest::fold;
 use crate::engine::Shared;
 use crate::error::SnapshotError;
-use crate::limits::{SHARDS, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_KEYS};
+use writing::{Break, Writing};
 
-/// Kinds of records in a snapshot.
-pub(crate) const HEAD: wal::Kind = wal::Kind::new(1).expect("1 is a kind of an owner");
-pub(crate) const CHUNK: wal::Kind = wal::Kind::new(2).expect("2 is a kind of an owner");
-pub(crate) const END: wal::Kind = wal::Kind::new(3).expect("3 is a kind of an owner");
-
-/// The version that this code writes.
-pub(crate) const VERSION: u8 = 1;
 const PREFIX: &str = "snapshot-";
 const ASIDE: &str = "snapshot.new";
 
@@ -62,15 +57,17 @@ pub struct SnapshotReport {
 /// Writes a snapshot, puts it in the place of the one before and cuts the log. Whole databases that change meanwhile
 /// (FLUSHALL, SWAPDB) have it begin again.
 pub(crate) fn write(shared: &Shared) -> Result<SnapshotReport, SnapshotError> {
+    // Others may have a use for the processor that this thread does not need now.
+    write_with(shared, &mut std::thread::yield_now)
+}
+
+fn write_with(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, SnapshotError> {
     loop {
-        let generation = shared.generation.load(Ordering::Acquire);
-        shared.snapshotting.store(true, Ordering::Release);
-        let written = write_aside(shared);
-        shared.snapshotting.store(false, Ordering::Release);
-        let report = written?;
-        if shared.generation.load(Ordering::Acquire) != generation {
-            continue;
-        }
+        let report = match write_aside(shared, pause) {
+            Ok(report) => report,
+            Err(Break::Again) => continue,
+            Err(Break::Failed(error)) => return Err(error),
+        };
         // What the chunks hold must be in the log before the log is cut below it.
         shared.log.sync()?;
         publish(shared, &report)?;
@@ -78,92 +75,25 @@ pub(crate) fn write(shared: &Shared) -> Result<SnapshotReport, SnapshotError> {
     }
 }
 
-fn write_aside(shared: &Shared) -> Result<SnapshotReport, SnapshotError> {
+fn write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, Break> {
     let aside = shared.dir.join(ASIDE);
     remove_dir(&aside)?;
     shared.log.roll()?;
-    let options = wal::Options { background: wal::Background::None, policy: wal::Fsync::No, ..wal::Options::default() };
+    // Nobody waits for it to be synced: it needs no thread and no blocks beforehand.
+    let options = wal::Options {
+        background: wal::Background::None,
+        policy: wal::Fsync::No,
+        preallocate: wal::Preallocate::No,
+        ..wal::Options::default()
+    };
     let (out, _) = Log::open(&aside, options, ())?;
-    let (position, head) = head(shared);
-    out.lock().append(HEAD, &[&head])?;
-    let (mut chunks, mut keys) = (0u64, 0u64);
-    let mut body = Vec::new();
-    for shard in 0..SHARDS {
-        let dbs = shared.shards[shard].lock().dbs.len();
-        for db in 0..dbs {
-            let mut next = Some(0);
-            while let Some(from) = next {
-                body.clear();
-                let (count, after) = take_chunk(shared, shard, db as u8, from, &mut body);
-                out.lock().append(CHUNK, &[&body])?;
-                out.relieve()?;
-                (chunks, keys, next) = (chunks + 1, keys + count, after);
-            }
-        }
-    }
-    out.lock().append(END, &[&chunks.to_le_bytes(), &keys.to_le_bytes()])?;
+    let mut writing = Writing::begin(shared, &out, pause);
+    let position = writing.run()?;
+    let keys = writing.keys;
+    drop(writing);
     let bytes = out.sync()?.get();
     out.close()?;
     Ok(SnapshotReport { position, keys, bytes })
-}
-
-/// Where replay begins, and what it must know there.
-fn head(shared: &Shared) -> (Position, Vec<u8>) {
-    let mut log = shared.log.lock();
-    let position = log.end();
-    let sequencer = log.state();
-    let mut origins = sequencer.earlier.clone();
-    origins.retain(|(origin, _)| *origin != shared.origin);
-    origins.push((shared.origin, sequencer.next_seq));
-    let hlc = sequencer.clock.last();
-    drop(log);
-    let mut head = vec![VERSION];
-    head.extend_from_slice(&position.get().to_le_bytes());
-    head.extend_from_slice(&hlc.0.to_le_bytes());
-    wire::put_varint(&mut head, origins.len() as u64);
-    for (origin, next) in origins {
-        head.extend_from_slice(&origin.0.to_le_bytes());
-        wire::put_varint(&mut head, next);
-    }
-    head.extend((0..=u8::MAX).map(|db| shared.physical(db)));
-    (position, head)
-}
-
-/// Appends one chunk from hash position `from` on; answers how many keys it has and where the next one begins.
-fn take_chunk(shared: &Shared, shard: usize, db: u8, from: u64, out: &mut Vec<u8>) -> (u64, Option<u64>) {
-    let now_ms = (shared.clock)();
-    let guard = shared.shards[shard].lock();
-    out.extend_from_slice(&[shard as u8, db]);
-    out.extend_from_slice(&from.to_le_bytes());
-    out.extend_from_slice(&guard.applied.get().to_le_bytes());
-    let count_at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    let mut count = 0u32;
-    let mut next = Some(from);
-    while let (Some(at), Some(tables)) = (next, guard.db(db)) {
-        if count as usize >= SNAPSHOT_CHUNK_KEYS || out.len() >= SNAPSHOT_CHUNK_BYTES {
-            break;
-        }
-        next = tables.table.scan(
-            at,
-            |e| shared.order_of(e.key()),
-            |entry| {
-                let lives = entry.deadline().is_none_or(|d| d > now_ms);
-                if lives && !(entry.kind() == Kind::Hash && crate::state::is_dead_hash(entry, now_ms)) {
-                    wire::put_bytes(out, entry.key());
-                    wire::put_zigzag(out, entry.deadline().unwrap_or(i64::MAX));
-                    fold(entry, 0, now_ms, out);
-                    count += 1;
-                }
-            },
-        );
-    }
-    if guard.db(db).is_none() {
-        next = None;
-    }
-    drop(guard);
-    out[count_at..count_at + 4].copy_from_slice(&count.to_le_bytes());
-    (u64::from(count), next)
 }
 
 fn publish(shared: &Shared, report: &SnapshotReport) -> Result<(), SnapshotError> {
@@ -230,20 +160,5 @@ pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The vector of origins in a head.
-pub(crate) type Origins = Vec<(Origin, u64)>;
-
-/// Reads a head: where replay begins, the last timestamp, the origins, and the physical database numbers.
-pub(crate) fn read_head(bytes: &[u8]) -> Result<(Position, Hlc, Origins, Vec<u8>), effect::WireError> {
-    let mut from = wire::Reader::new(bytes);
-    if from.u8()? != VERSION {
-        return Err(effect::WireError::Invalid { what: "snapshot version", at: 0 });
-    }
-    let (position, hlc) = (Position(from.u64()?), Hlc(from.u64()?));
-    let count = from.varint()?;
-    let mut origins = Origins::new();
-    for _ in 0..count {
-        origins.push((Origin(from.u64()?), from.varint()?));
-    }
-    Ok((position, hlc, origins, from.take(256)?.to_vec()))
-}
+#[cfg(test)]
+mod tests;

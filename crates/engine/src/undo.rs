@@ -49,16 +49,22 @@ pub(crate) fn undo_to(state: &mut State<'_>, keep: usize) {
 
 /// The changes stay: hands what they replaced to the reaper, and tells those who watch whole databases.
 pub(crate) fn forget(undo: &mut Vec<Undo>, shared: &Shared) {
-    for undo in undo.drain(..) {
+    if undo.is_empty() {
+        return;
+    }
+    let mut undo = std::mem::take(undo);
+    for undo in &mut undo {
         match undo {
             Undo::Watched(flags) => flags.iter().for_each(WatchFlag::set_dirty),
-            Undo::Flush(_, tables) => shared.reaper.free_dbs(tables),
-            Undo::Entry(_, Some(entry)) | Undo::Renamed { replaced: Some(entry), .. } => {
-                shared.reaper.free_entry(entry);
+            Undo::Flush(_, tables) => shared.reaper.free_dbs(std::mem::take(tables)),
+            Undo::Entry(_, old) | Undo::Renamed { replaced: old, .. } => {
+                old.take().into_iter().for_each(|entry| shared.free(entry));
             }
             _ => {}
         }
     }
+    // Of a million changed elements the records alone take long to free.
+    shared.reaper.free_undo(undo);
 }
 
 fn take_back(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {

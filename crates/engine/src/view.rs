@@ -250,18 +250,6 @@ impl<'s> ListView<'s> {
     /// The elements of these indexes as runs of consecutive positions.
     pub fn runs(&self, indexes: Range<usize>) -> Result<Vec<(ListPos, u64)>, Stop> {
         self.site.check()?;
-        Ok(runs_of(&self.list, indexes))
+        Ok(self.list.runs(indexes))
     }
-}
-
-/// The positions of these indexes, consecutive ones of a run drawn together.
-pub(crate) fn runs_of(list: &ListRef<'_>, indexes: Range<usize>) -> Vec<(ListPos, u64)> {
-    let mut runs: Vec<(ListPos, u64)> = Vec::new();
-    for position in list.positions(indexes) {
-        match runs.last_mut() {
-            Some((first, len)) if first.step(*len as i64) == position => *len += 1,
-            _ => runs.push((position, 1)),
-        }
-    }
-    runs
 }

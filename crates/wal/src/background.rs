@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::core::Core;
 use crate::error::Health;
-use crate::limits::{FLUSH_INTERVAL, IDLE_BEFORE_MARK, SYNC_INTERVAL};
+use crate::limits::{FLUSH_INTERVAL, IDLE_BEFORE_MARK, SYNC_BYTES, SYNC_INTERVAL};
 use crate::options::{Background, Fsync};
 use crate::position::Position;
 
@@ -169,7 +169,8 @@ fn tick<S>(core: &Core<S>, pace: &mut Pace, sync_wanted: bool, now: Instant) -> 
     let every_sec = core.policy() == Fsync::EverySec;
     let dirty = core.progress.durable() < last_record_end;
     let sync_due = every_sec && dirty && pace.synced_at.is_none_or(|at| now - at >= SYNC_INTERVAL);
-    if sync_wanted || sync_due {
+    let much = core.progress.written().0 - core.progress.durable().0 >= SYNC_BYTES;
+    if sync_wanted || sync_due || much {
         pace.synced_at = Some(now);
         let lead = core.gate.enter();
         let _ = core.sync(&lead);
@@ -177,6 +178,11 @@ fn tick<S>(core: &Core<S>, pace: &mut Pace, sync_wanted: bool, now: Instant) -> 
     let dirty = core.progress.durable() < last_record_end;
     if !dirty && lacks_mark && now - pace.quiet_since >= IDLE_BEFORE_MARK {
         let _ = core.mark();
+        if core.policy() != Fsync::No {
+            // The mark protects only once it is durable itself.
+            let lead = core.gate.enter();
+            let _ = core.sync(&lead);
+        }
         return true;
     }
     now - pace.quiet_since < FLUSH_INTERVAL * 2 || (dirty && every_sec) || (!dirty && lacks_mark)

@@ -19,8 +19,13 @@ pub(crate) const FLUSH_BYTES: usize = 1 << 20;
 /// How often `EverySec` syncs: with the flush interval, a crash of the machine takes back about a second.
 pub(crate) const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
-/// How long the log must be quiet before a mark of its own says how far it is durable.
-pub(crate) const IDLE_BEFORE_MARK: Duration = Duration::from_secs(1);
+/// How long the log must be quiet before a mark of its own says how far it is durable. Until then damage to what was
+/// written last cannot be told from a write that a crash cut short.
+pub(crate) const IDLE_BEFORE_MARK: Duration = Duration::from_millis(200);
+
+/// Bytes written and not yet synced after which the background thread syncs, whatever the policy: sealing a segment
+/// syncs all of it, and must not find so much that the buffer fills meanwhile.
+pub(crate) const SYNC_BYTES: u64 = 8 << 20;
 
 /// Bytes a reader asks the disk for at a time: large enough for sequential speed, small enough to keep many readers.
 pub(crate) const READ_BYTES: usize = 256 << 10;

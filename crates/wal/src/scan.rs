@@ -116,6 +116,10 @@ impl Segment {
     pub(crate) fn aftermath(&self, bad: Position) -> Result<Aftermath, LogError> {
         let mut after = Aftermath::default();
         self.each_chunk(bad, |chunk, start| {
+            // Most of what follows is reserved and was never written.
+            if is_zero(chunk) {
+                return ControlFlow::Continue(());
+            }
             if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
                 after.content_end = Some(Position(start.0 + last as u64 + 1));
             }
@@ -159,6 +163,12 @@ impl Segment {
         }
         Ok(())
     }
+}
+
+/// Whether all bytes are zero: a word at a time, for this is asked of whole segments.
+fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<32>();
+    words.iter().all(|word| *word == [0; 32]) && rest.iter().all(|byte| *byte == 0)
 }
 
 /// Visits every good mark that lies whole in `chunk`, which begins at `start`.

@@ -111,6 +111,40 @@ fn the_background_thread_syncs_by_policy_and_on_request() {
     }
 }
 
+/// Sealing a segment must not find more than a little to sync.
+#[test]
+fn much_that_is_not_durable_is_synced_under_every_policy() {
+    let options = Options { background: Background::Thread, policy: Fsync::No, ..small(64 << 20) };
+    let (log, _) = open(&MemDisk::new(3), &options).unwrap();
+    let (sender, changes) = mpsc::channel();
+    log.observe(move || sender.send(()).unwrap_or_default());
+    for n in 0..10 {
+        append(&log, 1, &payload(1 << 20, n)).unwrap();
+    }
+    log.write_out().unwrap();
+    while log.durable() < Position(8 << 20) {
+        changes.recv().expect("the thread lives");
+    }
+    assert_eq!(log.stats().segments, 1, "no segment was sealed");
+}
+
+/// Once the log is quiet a durable mark covers all records, so that damage to the last of them is noticed.
+#[test]
+fn a_quiet_log_is_covered_by_a_mark_that_is_durable() {
+    for policy in [Fsync::EverySec, Fsync::Always] {
+        let options = Options { background: Background::Thread, policy, ..small(4096) };
+        let (log, _) = open(&MemDisk::new(3), &options).unwrap();
+        let (sender, changes) = mpsc::channel();
+        log.observe(move || sender.send(()).unwrap_or_default());
+        let end = append(&log, 1, b"hello").unwrap();
+        log.commit(end).unwrap();
+        while log.durable() <= end {
+            changes.recv().expect("the thread lives");
+        }
+        assert_eq!(log.stats().records, 1);
+    }
+}
+
 #[test]
 fn a_policy_can_be_changed_while_running() {
     let options = Options { background: Background::Thread, policy: Fsync::No, ..small(1 << 20) };

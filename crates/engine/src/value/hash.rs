@@ -4,7 +4,7 @@ mod big;
 mod packed_form;
 
 use super::entry::{Entry, Value};
-use super::{Limits, packed};
+use super::{Limits, Pin, packed};
 
 pub use big::BigHash;
 pub(super) use big::FieldCell;
@@ -137,7 +137,7 @@ pub struct HashMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigHash),
+    Big(&'a mut BigHash, Option<&'a mut Pin>),
 }
 
 impl<'a> HashMut<'a> {
@@ -154,7 +154,7 @@ impl<'a> HashMut<'a> {
         match self.entry {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Big(_, big) => match &mut big.value {
-                Value::Hash(hash) => Form::Big(hash),
+                Value::Hash(hash) => Form::Big(hash, big.pin.as_deref_mut()),
                 _ => unreachable!("made of a hash only"),
             },
         }
@@ -176,7 +176,10 @@ impl<'a> HashMut<'a> {
         }
         match self.form() {
             Form::Packed(bytes) => packed_form::insert(bytes, field, value, deadline),
-            Form::Big(hash) => hash.insert(field, value, deadline),
+            Form::Big(hash, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_field(hash, field));
+                hash.insert(field, value, deadline)
+            }
         }
     }
 
@@ -184,7 +187,10 @@ impl<'a> HashMut<'a> {
     pub fn remove(&mut self, field: &[u8]) -> bool {
         match self.form() {
             Form::Packed(bytes) => packed_form::remove(bytes, field),
-            Form::Big(hash) => hash.remove(field),
+            Form::Big(hash, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_field(hash, field));
+                hash.remove(field)
+            }
         }
     }
 

@@ -5,11 +5,11 @@
 
 mod chunk;
 
-use super::Limits;
 use super::entry::{Entry, Value};
 use super::packed::{self, Varint};
 use super::runs::Runs;
 use super::tree::{Leaf, Leaves, Tree};
+use super::{Limits, Pin, Remains};
 pub(super) use chunk::Chunk;
 use effect::{ListPos, wire::Reader};
 use std::ops::Range;
@@ -84,6 +84,10 @@ impl BigList {
         }
     }
 
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        self.tree.leaf_at(index).map(|(chunk, start)| chunk.get(index - start))
+    }
+
     fn get_pos(&self, index: usize) -> Option<ListPos> {
         self.tree.leaf_at(index).map(|(chunk, start)| chunk.runs().get(index - start))
     }
@@ -121,7 +125,7 @@ impl<'a> ListRef<'a> {
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         match *self {
             Self::Packed(list) => list.iter().nth(index),
-            Self::Big(list) => list.tree.leaf_at(index).map(|(chunk, start)| chunk.get(index - start)),
+            Self::Big(list) => list.get(index),
         }
     }
 
@@ -161,13 +165,12 @@ impl<'a> ListRef<'a> {
     pub fn range(&self, indexes: Range<usize>) -> ListRange<'a> {
         let end = indexes.end.min(self.len());
         let indexes = indexes.start.min(end)..end;
-        let none = Default::default;
         match *self {
             Self::Packed(list) => {
                 let front = list.iter().skip(indexes.start).take(indexes.len()).collect::<Vec<_>>();
-                ListRange { list: None, indexes: 0..front.len(), front: (0, front), back: none() }
+                ListRange { list: None, indexes: 0..front.len(), front: None, back: (0, front) }
             }
-            Self::Big(list) => ListRange { list: Some(list), indexes, front: none(), back: none() },
+            Self::Big(list) => ListRange { list: Some(list), indexes, front: None, back: Default::default() },
         }
     }
 
@@ -179,6 +182,29 @@ impl<'a> ListRef<'a> {
             Self::Big(list) => Part::Big { list, chunk: None },
         };
         ListPositions { indexes: indexes.start.min(end)..end, part }
+    }
+
+    /// The positions of these indexes, consecutive ones of a run drawn together; indexes beyond the end are ignored. In
+    /// time proportional to chunks and runs.
+    pub fn runs(&self, indexes: Range<usize>) -> Vec<(ListPos, u64)> {
+        let mut runs: Vec<(ListPos, u64)> = Vec::new();
+        let mut add = |position: ListPos, count: u64| match runs.last_mut() {
+            Some((first, len)) if first.step(*len as i64) == position => *len += count,
+            _ => runs.push((position, count)),
+        };
+        let end = indexes.end.min(self.len());
+        let mut at = indexes.start.min(end);
+        match self {
+            Self::Packed(list) => list.runs().0.each_run(at..end, add),
+            Self::Big(list) => {
+                while let Some((chunk, base)) = list.tree.leaf_at(at).filter(|_| at < end) {
+                    let till = end.min(base + chunk.len());
+                    chunk.runs().each_run(at - base..till - base, &mut add);
+                    at = till;
+                }
+            }
+        }
+        runs
     }
 
     /// All elements from the head.
@@ -218,9 +244,18 @@ impl<'a> ListRef<'a> {
 pub struct ListRange<'a> {
     list: Option<&'a BigList>,
     indexes: Range<usize>,
-    /// The index of the first element of a chunk, and the elements of that chunk.
-    front: (usize, Vec<&'a [u8]>),
+    front: Option<Front<'a>>,
+    /// The index of the first element of a chunk, and the elements of that chunk: it can only be walked forwards. Of a
+    /// packed list all that are asked for.
     back: (usize, Vec<&'a [u8]>),
+}
+
+/// Where a walk from the head stands.
+struct Front<'a> {
+    chunk: &'a Chunk,
+    /// Elements of the chunk that are left, and where the next one begins.
+    left: usize,
+    at: usize,
 }
 
 fn load<'a>(list: Option<&'a BigList>, index: usize, spot: &mut (usize, Vec<&'a [u8]>)) -> Option<&'a [u8]> {
@@ -241,7 +276,22 @@ impl<'a> Iterator for ListRange<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        load(self.list, self.indexes.next()?, &mut self.front)
+        let index = self.indexes.next()?;
+        let Some(list) = self.list else { return load(None, index, &mut self.back) };
+        if self.front.as_ref().is_none_or(|front| front.left == 0) {
+            let (chunk, start) = list.tree.leaf_at(index)?;
+            self.front = Some(Front { chunk, left: chunk.len() - (index - start), at: chunk.offset(index - start) });
+        }
+        let front = self.front.as_mut()?;
+        front.left -= 1;
+        Some(front.chunk.read(&mut front.at))
+    }
+
+    /// Skips without looking at what is skipped.
+    fn nth(&mut self, n: usize) -> Option<&'a [u8]> {
+        self.indexes.start = self.indexes.start.saturating_add(n).min(self.indexes.end);
+        self.front = None;
+        self.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -251,8 +301,7 @@ impl<'a> Iterator for ListRange<'a> {
 
 impl DoubleEndedIterator for ListRange<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        let spot = if self.list.is_some() { &mut self.back } else { &mut self.front };
-        load(self.list, self.indexes.next_back()?, spot)
+        load(self.list, self.indexes.next_back()?, &mut self.back)
     }
 }
 
@@ -307,7 +356,7 @@ pub struct ListMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigList),
+    Big(&'a mut BigList, Option<&'a mut Pin>),
 }
 
 impl<'a> ListMut<'a> {
@@ -324,7 +373,7 @@ impl<'a> ListMut<'a> {
         match self.entry {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Big(_, big) => match &mut big.value {
-                Value::List(list) => Form::Big(list),
+                Value::List(list) => Form::Big(list, big.pin.as_deref_mut()),
                 _ => unreachable!("made of a list only"),
             },
         }
@@ -356,7 +405,10 @@ impl<'a> ListMut<'a> {
         self.make_room(self.view().len() + 1, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
-            Form::Big(list) => list.tree.insert(index, (pos, value)),
+            Form::Big(list, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_element(pos, None));
+                list.tree.insert(index, (pos, value));
+            }
         }
         true
     }
@@ -366,9 +418,30 @@ impl<'a> ListMut<'a> {
         let Some(index) = self.view().index_of(pos) else { return false };
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, None),
-            Form::Big(list) => list.tree.remove(index),
+            Form::Big(list, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
+                list.tree.remove(index);
+            }
         }
         true
+    }
+
+    /// Removes `len` elements at once: those at `first` and the positions behind it in its run. `None`, and nothing done,
+    /// unless the list is a big one and has exactly these there, one behind the other.
+    pub fn cut(&mut self, first: &ListPos, len: u64) -> Option<Remains> {
+        let Form::Big(list, None) = self.form() else { return None };
+        let start = ListRef::Big(list).index_of(first)?;
+        let end = start.checked_add(usize::try_from(len).ok()?).filter(|end| *end <= list.tree.len())?;
+        let mut at = start;
+        while at < end {
+            let (chunk, base) = list.tree.leaf_at(at)?;
+            let till = end.min(base + chunk.len());
+            if !chunk.runs().is_run(at - base..till - base, &first.step((at - start) as i64)) {
+                return None;
+            }
+            at = till;
+        }
+        Some(Remains::of_chunks(list.tree.remove_range(start..end)))
     }
 
     /// Replaces the value of the element of a position and returns whether it was there.
@@ -377,7 +450,8 @@ impl<'a> ListMut<'a> {
         self.make_room(self.view().len(), value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, Some((pos, value))),
-            Form::Big(list) => {
+            Form::Big(list, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
                 let set = |chunk: &mut Chunk, at| {
                     let takes = chunk.takes(value);
                     if takes {

@@ -35,6 +35,10 @@ impl Entry {
 }
 
 impl Remains {
+    pub(super) fn of_chunks(chunks: Leaves<Chunk>) -> Self {
+        Self(Parts::Chunks(chunks))
+    }
+
     /// Frees one part, at most some hundred elements, and returns whether there may be more.
     pub fn free_some(&mut self) -> bool {
         match &mut self.0 {

@@ -5,6 +5,7 @@ use effect::{
     wire::{Reader, WireError, put_varint},
 };
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// Elements from index `at` on, up to the next part: `pos`, then its followers in the same run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,40 @@ fn follows(pos: &ListPos, before: &ListPos, steps: u32) -> bool {
 impl Runs {
     pub(super) fn len(&self) -> usize {
         self.len as usize
+    }
+
+    /// How many runs, or single positions, there are.
+    pub(super) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Whether the elements of these indexes, which are there, are at `first` and the positions of its run behind it.
+    pub(super) fn is_run(&self, indexes: Range<usize>, first: &ListPos) -> bool {
+        if indexes.len() > 1 && !first.path.is_empty() {
+            return false;
+        }
+        let (mut at, mut pos) = (indexes.start, first.clone());
+        while at < indexes.end {
+            let part = self.part(at as u32);
+            if self.get(at) != pos {
+                return false;
+            }
+            let end = indexes.end.min(self.end(part) as usize);
+            pos = pos.step((end - at) as i64);
+            at = end;
+        }
+        true
+    }
+
+    /// Hands the positions of these indexes, which are there, on to `visit`: the first of each run and how many follow
+    /// one another from it on.
+    pub(super) fn each_run(&self, indexes: Range<usize>, mut visit: impl FnMut(ListPos, u64)) {
+        let mut at = indexes.start;
+        while at < indexes.end {
+            let end = indexes.end.min(self.end(self.part(at as u32)) as usize);
+            visit(self.get(at), (end - at) as u64);
+            at = end;
+        }
     }
 
     /// The part that holds the element.

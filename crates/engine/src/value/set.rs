@@ -6,7 +6,7 @@
 use super::entry::{Entry, Value};
 use super::packed::{self, FORM_A, Varint};
 use super::text::canonical_integer;
-use super::{Batches, HashSeed, Limits, Steps, Table, below, size_class};
+use super::{Batches, HashSeed, Limits, Pin, Steps, Table, below, size_class};
 use std::ops::{Deref, Range};
 
 /// Flag: members are byte strings, not integers.
@@ -160,7 +160,11 @@ impl BigSet {
         &self.table
     }
 
-    fn contains(&self, member: &[u8]) -> bool {
+    pub(super) fn hash_of(&self, member: &[u8]) -> u64 {
+        self.seed.hash(member)
+    }
+
+    pub(super) fn contains(&self, member: &[u8]) -> bool {
         self.table.find(self.seed.hash(member), |other| **other == *member).is_some()
     }
 
@@ -259,7 +263,7 @@ pub struct SetMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigSet),
+    Big(&'a mut BigSet, Option<&'a mut Pin>),
 }
 
 impl<'a> SetMut<'a> {
@@ -276,7 +280,7 @@ impl<'a> SetMut<'a> {
         match self.entry {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Big(_, big) => match &mut big.value {
-                Value::Set(set) => Form::Big(set),
+                Value::Set(set) => Form::Big(set, big.pin.as_deref_mut()),
                 _ => unreachable!("made of a set only"),
             },
         }
@@ -311,7 +315,10 @@ impl<'a> SetMut<'a> {
         }
         match self.form() {
             Form::Packed(_) => unreachable!("a packed set was dealt with"),
-            Form::Big(set) => set.insert(member),
+            Form::Big(set, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_member(set, member));
+                set.insert(member)
+            }
         }
     }
 
@@ -328,7 +335,10 @@ impl<'a> SetMut<'a> {
                 }
                 true
             }
-            Form::Big(set) => set.remove(member).is_some(),
+            Form::Big(set, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_member(set, member));
+                set.remove(member).is_some()
+            }
         }
     }
 

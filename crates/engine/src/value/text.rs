@@ -84,7 +84,7 @@ impl Entry {
                     packed::splice(bytes, at..end, &[value]);
                 }
             }
-            Self::Big(_, big) if value.len() > PACKED_MAX => match &mut big.value {
+            Self::Big(_, big) if value.len() > PACKED_MAX && big.pin.is_none() => match &mut big.value {
                 Value::String(bytes) if bytes.len() == value.len() => bytes.copy_from_slice(value),
                 other => *other = Value::String(value.to_vec()),
             },
@@ -126,6 +126,7 @@ impl Entry {
             }
             Self::Big(_, big) => {
                 if let Value::String(bytes) = &mut big.value {
+                    big.pin.iter_mut().for_each(|pin| pin.note_bytes(bytes, offset, offset + with.len()));
                     reserve(bytes, total - len);
                     bytes.resize(total, 0);
                     bytes[offset..offset + with.len()].copy_from_slice(with);
@@ -145,6 +146,7 @@ impl Entry {
             }
             Self::Big(_, big) => {
                 if let Value::String(bytes) = &mut big.value {
+                    big.pin.iter_mut().for_each(|pin| pin.note_bytes(bytes, len, bytes.len()));
                     bytes.truncate(len);
                     bytes.shrink_to(len + len / 4);
                 }

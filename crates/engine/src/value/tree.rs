@@ -3,6 +3,8 @@
 //! Inner nodes hold, per child, how many elements are below it and its first key. An ordered collection finds a rank
 //! by a predicate over keys and then works at that rank; the tree itself compares nothing.
 
+use std::ops::Range;
+
 /// Children of an inner node before it splits.
 const FANOUT: usize = 32;
 
@@ -22,6 +24,8 @@ pub(super) trait Leaf: Sized {
     /// Inserts before the element at `at`; when that needs a split, returns the right part.
     fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self>;
     fn remove(&mut self, at: usize);
+    /// Removes some elements, never all.
+    fn remove_range(&mut self, range: Range<usize>);
     /// Whether the leaf is so empty that it should look for a neighbour to merge with.
     fn is_sparse(&self) -> bool;
     /// Moves all elements of the right neighbour here, or does nothing if they do not fit.
@@ -94,6 +98,29 @@ impl<L: Leaf> Node<L> {
                 change.heap += leaf.heap() as isize - before as isize;
             }
             Self::Inner(inner) => inner.remove(at, change),
+        }
+    }
+
+    /// Removes some elements, never all; nodes that are wholly among them go to `gone`.
+    fn remove_range(&mut self, range: Range<usize>, change: &mut Change, gone: &mut Vec<Self>) {
+        match self {
+            Self::Leaf(leaf) => {
+                let before = leaf.heap();
+                leaf.remove_range(range);
+                change.heap += leaf.heap() as isize - before as isize;
+            }
+            Self::Inner(inner) => inner.remove_range(range, change, gone),
+        }
+    }
+
+    /// The leaves below, and their allocations.
+    fn weigh(&self) -> Change {
+        match self {
+            Self::Leaf(leaf) => Change { heap: leaf.heap() as isize, leaves: 1 },
+            Self::Inner(inner) => inner.children.iter().map(Self::weigh).fold(Change::default(), |sum, one| Change {
+                heap: sum.heap + one.heap,
+                leaves: sum.leaves + one.leaves,
+            }),
         }
     }
 
@@ -212,6 +239,44 @@ impl<L: Leaf> Inner<L> {
         if place == 0 {
             self.keys[child] = self.children[child].first();
         }
+        self.fill_up(child, change);
+    }
+
+    fn remove_range(&mut self, range: Range<usize>, change: &mut Change, gone: &mut Vec<Node<L>>) {
+        let (mut start, mut whole) = (0, 0..0);
+        for child in 0..self.counts.len() {
+            let here = start..start + self.counts[child];
+            start = here.end;
+            let (from, to) = (range.start.max(here.start), range.end.min(here.end));
+            if from >= to {
+                continue;
+            }
+            if to - from == here.len() {
+                whole = if whole.is_empty() { child..child + 1 } else { whole.start..child + 1 };
+                continue;
+            }
+            self.children[child].remove_range(from - here.start..to - here.start, change, gone);
+            self.counts[child] -= to - from;
+            self.keys[child] = self.children[child].first();
+        }
+        for node in self.children.drain(whole.clone()) {
+            let weight = node.weigh();
+            change.heap -= weight.heap;
+            change.leaves -= weight.leaves;
+            gone.push(node);
+        }
+        self.counts.drain(whole.clone());
+        self.keys.drain(whole.clone());
+        // What is left of the nodes at both ends may be little.
+        for child in [whole.start, whole.start.saturating_sub(1)] {
+            if child < self.children.len() {
+                self.fill_up(child, change);
+            }
+        }
+    }
+
+    /// Merges a child that has become sparse with a neighbour.
+    fn fill_up(&mut self, child: usize, change: &mut Change) {
         if !self.children[child].is_sparse() {
             return;
         }
@@ -280,6 +345,30 @@ impl<L: Leaf> Tree<L> {
             *self = Self::new();
             return;
         }
+        self.lower();
+    }
+
+    /// Removes the elements of these ranks and returns what is to be freed of them, in time proportional to the leaves.
+    pub(super) fn remove_range(&mut self, range: Range<usize>) -> Leaves<L> {
+        debug_assert!(range.end <= self.len, "a removal lies within the sequence");
+        if range.is_empty() {
+            return Leaves(Vec::new());
+        }
+        if range.len() == self.len {
+            return std::mem::replace(self, Self::new()).into_leaves();
+        }
+        let (mut change, mut gone) = (Change::default(), Vec::new());
+        self.len -= range.len();
+        if let Some(root) = &mut self.root {
+            root.remove_range(range, &mut change, &mut gone);
+        }
+        self.note(&change);
+        self.lower();
+        Leaves(gone)
+    }
+
+    /// A root with one child gives way to it.
+    fn lower(&mut self) {
         while let Some(Node::Inner(inner)) = &mut self.root
             && inner.children.len() == 1
         {

@@ -4,7 +4,7 @@ mod big;
 mod packed_form;
 
 use super::entry::{Entry, Value};
-use super::{Limits, below, packed};
+use super::{Limits, Pin, below, packed};
 pub(super) use big::{Slot, ZLeaf};
 use std::ops::Range;
 
@@ -260,7 +260,7 @@ pub struct ZSetMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigZSet),
+    Big(&'a mut BigZSet, Option<&'a mut Pin>),
 }
 
 impl<'a> ZSetMut<'a> {
@@ -277,7 +277,7 @@ impl<'a> ZSetMut<'a> {
         match self.entry {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Big(_, big) => match &mut big.value {
-                Value::ZSet(zset) => Form::Big(zset),
+                Value::ZSet(zset) => Form::Big(zset, big.pin.as_deref_mut()),
                 _ => unreachable!("made of a sorted set only"),
             },
         }
@@ -298,7 +298,10 @@ impl<'a> ZSetMut<'a> {
         }
         match self.form() {
             Form::Packed(bytes) => packed_form::insert(bytes, member, score),
-            Form::Big(zset) => zset.insert(member, score),
+            Form::Big(zset, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_scored(zset, member));
+                zset.insert(member, score)
+            }
         }
     }
 
@@ -306,7 +309,10 @@ impl<'a> ZSetMut<'a> {
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         match self.form() {
             Form::Packed(bytes) => packed_form::remove(bytes, member),
-            Form::Big(zset) => zset.remove(member),
+            Form::Big(zset, pin) => {
+                pin.into_iter().for_each(|pin| pin.note_scored(zset, member));
+                zset.remove(member)
+            }
         }
     }
 

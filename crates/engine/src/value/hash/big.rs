@@ -98,6 +98,10 @@ impl BigHash {
         }
     }
 
+    pub(in crate::value) fn hash_of(&self, field: &[u8]) -> u64 {
+        self.seed.hash(field)
+    }
+
     pub(super) fn insert(&mut self, field: &[u8], value: &[u8], deadline: Option<i64>) -> bool {
         let (seed, hash) = (self.seed, self.seed.hash(field));
         let rehash = |cell: &FieldCell| seed.hash(cell.field());
@@ -130,7 +134,7 @@ impl BigHash {
         gone.is_some()
     }
 
-    pub(super) fn get(&self, field: &[u8]) -> Option<FieldRef<'_>> {
+    pub(in crate::value) fn get(&self, field: &[u8]) -> Option<FieldRef<'_>> {
         self.table.find(self.seed.hash(field), |cell| cell.field() == field).map(FieldCell::get)
     }
 

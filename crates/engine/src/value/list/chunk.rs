@@ -7,16 +7,25 @@ use effect::{ListPos, wire::put_bytes};
 use std::ops::Range;
 
 /// Elements of a chunk.
-const ELEMENTS: usize = 128;
-/// Bytes of a chunk with more than one element.
-const BYTES: usize = 8 * 1024;
+const ELEMENTS: usize = 512;
+/// Bytes of a chunk with more than one element: an allocation class, which small elements fill to the last one.
+const BYTES: usize = 4 * 1024;
+/// Runs of positions of a chunk: inserting and removing in the midst of a list makes many, and each change moves them.
+const RUNS: usize = 64;
 
 /// Elements as `varint ‖ bytes` each, and where they stand.
 pub(in crate::value) struct Chunk {
     buffer: Vec<u8>,
     /// Bytes at the front that removed elements left.
     start: usize,
+    /// What each element takes in the buffer, if all take the same: then none has to be walked over. Else 0.
+    width: u32,
     runs: Runs,
+}
+
+/// What a value takes in a buffer.
+fn need(value: &[u8]) -> usize {
+    packed::Varint::new(value.len()).as_slice().len() + value.len()
 }
 
 impl Chunk {
@@ -30,9 +39,12 @@ impl Chunk {
     }
 
     /// Where the element at `index` begins in the buffer; the end for the length.
-    fn offset(&self, index: usize) -> usize {
+    pub(super) fn offset(&self, index: usize) -> usize {
         if index == self.runs.len() {
             return self.buffer.len();
+        }
+        if self.width > 0 {
+            return self.start + index * self.width as usize;
         }
         let mut at = self.start;
         for _ in 0..index {
@@ -42,7 +54,12 @@ impl Chunk {
     }
 
     pub(super) fn get(&self, index: usize) -> &[u8] {
-        packed::string(&self.buffer, &mut self.offset(index))
+        self.read(&mut self.offset(index))
+    }
+
+    /// The element at an offset in the buffer, which moves on to the next.
+    pub(super) fn read(&self, at: &mut usize) -> &[u8] {
+        packed::string(&self.buffer, at)
     }
 
     fn place(&self, index: usize) -> Range<usize> {
@@ -54,7 +71,7 @@ impl Chunk {
 
     /// Whether a value may take the place of an element without the chunk growing too large.
     pub(super) fn takes(&self, value: &[u8]) -> bool {
-        self.runs.len() == 1 || self.body().len() + value.len() <= BYTES
+        self.runs.len() == 1 || self.body().len() + need(value) <= BYTES
     }
 
     pub(super) fn set(&mut self, index: usize, value: &[u8]) {
@@ -65,24 +82,37 @@ impl Chunk {
     fn put(&mut self, place: Range<usize>, value: &[u8]) {
         let length = packed::Varint::new(value.len());
         let need = length.as_slice().len() + value.len();
+        let alone = place == (self.start..self.buffer.len());
+        self.width = if alone || self.width as usize == need { need as u32 } else { 0 };
+        let front = place.is_empty() && place.start == self.start;
         // In front the gap that pops left is used; a push to the front opens one.
-        if place.is_empty() && place.start == self.start && self.start < need && !self.body().is_empty() {
-            let gap = need.max(self.body().len().min(BYTES / 8));
-            self.buffer.splice(self.start..self.start, std::iter::repeat_n(0, gap));
-            self.start += gap;
-            self.start -= need;
-            self.write(self.start, &length, value);
-        } else if place.is_empty() && place.start == self.start && self.start >= need {
+        if front && self.start < need && !self.body().is_empty() {
+            self.open_gap(need);
+        }
+        if front && self.start >= need {
             self.start -= need;
             self.write(self.start, &length, value);
         } else if place.start == self.buffer.len() {
-            if self.buffer.capacity() - self.buffer.len() < need {
-                self.buffer.reserve_exact(size_class((self.buffer.len() + need) * 9 / 8) - self.buffer.len());
+            let len = self.buffer.len() + need;
+            if self.buffer.capacity() < len {
+                let room = size_class(len * 3 / 2);
+                let room = if len <= BYTES { room.min(BYTES) } else { size_class(len) };
+                self.buffer.reserve_exact(room - self.buffer.len());
             }
             put_bytes(&mut self.buffer, value);
         } else {
             self.buffer.splice(place, length.as_slice().iter().chain(value).copied());
         }
+    }
+
+    /// Makes room in front, in a buffer that is full when the chunk is.
+    fn open_gap(&mut self, need: usize) {
+        let body = self.body().len();
+        let gap = need.max((body / 2).min(BYTES.saturating_sub(body)));
+        let mut buffer = Vec::with_capacity(size_class(gap + body).min(BYTES.max(gap + body)));
+        buffer.resize(gap, 0);
+        buffer.extend_from_slice(self.body());
+        (self.buffer, self.start) = (buffer, gap);
     }
 
     fn write(&mut self, at: usize, length: &packed::Varint, value: &[u8]) {
@@ -96,7 +126,7 @@ impl Chunk {
         let buffer = self.buffer[at..].to_vec();
         self.buffer.truncate(at);
         self.buffer.shrink_to_fit();
-        Self { buffer, start: 0, runs: self.runs.split_off(index) }
+        Self { buffer, start: 0, width: self.width, runs: self.runs.split_off(index) }
     }
 }
 
@@ -117,7 +147,7 @@ impl Leaf for Chunk {
     }
 
     fn single((pos, value): Self::Item<'_>) -> Self {
-        let mut chunk = Self { buffer: Vec::new(), start: 0, runs: Runs::default() };
+        let mut chunk = Self { buffer: Vec::new(), start: 0, width: 0, runs: Runs::default() };
         chunk.put(0..0, value);
         chunk.runs.insert(0, pos.clone());
         chunk
@@ -125,7 +155,8 @@ impl Leaf for Chunk {
 
     fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self> {
         let len = self.len();
-        if len < ELEMENTS && self.body().len() + item.1.len() <= BYTES {
+        let room = len < ELEMENTS && self.runs.parts() < RUNS;
+        if room && self.body().len() + need(item.1) <= BYTES {
             let place = self.offset(at);
             self.put(place..place, item.1);
             self.runs.insert(at, item.0.clone());
@@ -160,6 +191,22 @@ impl Leaf for Chunk {
         self.runs.remove(at);
     }
 
+    fn remove_range(&mut self, range: Range<usize>) {
+        let (from, to) = (self.offset(range.start), self.offset(range.end));
+        let mut behind = self.runs.split_off(range.start).split_off(range.len());
+        self.runs.append(&mut behind);
+        if range.start == 0 {
+            self.start = to;
+        } else {
+            self.buffer.drain(from..to);
+        }
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        self.buffer.shrink_to_fit();
+    }
+
     fn is_sparse(&self) -> bool {
         self.len() < ELEMENTS / 4 && self.body().len() < BYTES / 4
     }
@@ -168,6 +215,9 @@ impl Leaf for Chunk {
         let bytes = self.body().len() + right.body().len();
         if self.len() + right.len() > ELEMENTS / 2 || bytes > BYTES / 2 {
             return false;
+        }
+        if self.width != right.width {
+            self.width = 0;
         }
         self.buffer.extend_from_slice(&right.buffer[right.start..]);
         self.runs.append(&mut right.runs);

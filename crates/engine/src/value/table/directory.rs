@@ -10,8 +10,9 @@ const CHILD: u32 = 1 << 31;
 const FREE_BITS: u8 = 6;
 /// A node doubles only up to this many slots per segment, and halves above twice as many.
 const SLOTS_PER_SEGMENT: usize = 8;
-/// Bound of one node's directory: 2^28 slots of four bytes.
-const MAX_BITS: u8 = 28;
+/// Bound of one node's directory, 2^18 slots of four bytes: doubling it copies a megabyte, and never takes long. Beyond,
+/// at some four million items, each slot gets a node of its own.
+const MAX_BITS: u8 = 18;
 
 /// Distinguishes hashes by their bits `[base, base + bits)`, counted from the top.
 struct Node {

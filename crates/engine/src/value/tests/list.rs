@@ -15,6 +15,7 @@ enum Op {
     InsertBehind { me: u64, at: usize, size: usize },
     RemoveAt { at: usize, count: usize },
     SetAt { at: usize, size: usize },
+    Cut { at: usize, count: usize },
     Remote { epoch: i64, origin: u64, n: i64 },
 }
 
@@ -29,6 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => (me(), any::<usize>(), size()).prop_map(|(me, at, size)| Op::InsertBehind { me, at, size }),
         5 => (any::<usize>(), count()).prop_map(|(at, count)| Op::RemoveAt { at, count }),
         3 => (any::<usize>(), size()).prop_map(|(at, size)| Op::SetAt { at, size }),
+        5 => (any::<usize>(), count()).prop_map(|(at, count)| Op::Cut { at, count }),
         5 => (-3_i64..3, 1_u64..4, -20_i64..400).prop_map(|(epoch, origin, n)| Op::Remote { epoch, origin, n }),
     ]
 }
@@ -63,6 +65,19 @@ impl Pair {
         self.model.remove(&pos);
     }
 
+    /// Cuts what follows an element in its run: whether that is all of the list's or not is for the list to say.
+    fn cut(&mut self, index: usize, count: usize) {
+        let Some(first) = self.model.keys().nth(index).cloned() else { return };
+        let wanted: Vec<ListPos> = (0..count as i64).map(|n| first.step(n)).collect();
+        let there: Vec<ListPos> = self.model.range(&first..).map(|(pos, _)| pos.clone()).take(count).collect();
+        let big = self.entry.encoding() == Encoding::Quicklist;
+        let done = self.entry.list_mut(&self.limits).expect("a list").cut(&first, count as u64).is_some();
+        assert_eq!(done, big && wanted == there, "{first:?} {count}");
+        if done {
+            wanted.iter().for_each(|pos| drop(self.model.remove(pos)));
+        }
+    }
+
     fn apply(&mut self, step: usize, op: Op) {
         let len = self.model.len().max(1);
         match op {
@@ -94,6 +109,7 @@ impl Pair {
                 assert!(self.entry.list_mut(&self.limits).expect("a list").set(&pos, &value(step, size)));
                 self.model.insert(pos, value(step, size));
             }
+            Op::Cut { at, count } => self.cut(at % len, count),
             Op::Remote { epoch, origin, n } => self.insert(ListPos::new(epoch, origin, n), value(step, 9)),
         }
     }
@@ -107,6 +123,13 @@ impl Pair {
         let third = list.len() / 3;
         assert!(list.range(third..2 * third).eq(self.model.values().skip(third).take(third).map(|value| &value[..])));
         assert!(list.positions(third..2 * third).eq(self.model.keys().skip(third).take(third).cloned()));
+        let mut at = third;
+        for (first, len) in list.runs(third..2 * third) {
+            let same = self.model.keys().skip(at).take(len as usize).enumerate();
+            same.for_each(|(n, pos)| assert_eq!(*pos, first.step(n as i64)));
+            at += len as usize;
+        }
+        assert_eq!(at, 2 * third);
         assert_eq!(list.positions(0..usize::MAX).nth(third), self.model.keys().nth(third).cloned());
         assert_eq!(list.first().as_ref(), self.model.keys().next());
         assert_eq!(list.last().as_ref(), self.model.keys().next_back());

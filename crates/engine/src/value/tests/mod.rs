@@ -3,6 +3,7 @@
 mod hash;
 mod list;
 mod memory;
+mod pinned;
 mod set;
 mod text;
 mod zset;

@@ -127,7 +127,7 @@ fn a_huge_value_is_freed_in_many_small_steps() {
         while remains.free_some() {
             steps += 1;
         }
-        assert!(steps > 100, "{kind:?} was freed in {steps} steps");
+        assert!(steps >= 20_000 / 512, "{kind:?} was freed in {steps} steps");
     }
     assert!(Entry::string(b"key", b"value", None).dismantle().is_none());
 }

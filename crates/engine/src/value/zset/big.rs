@@ -5,6 +5,7 @@
 
 use crate::value::tree::{Leaf, Leaves, Tree};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
+use std::ops::Range;
 
 /// Members of a leaf: with length and scores it fills an allocation class of 896 bytes.
 const LEAF: usize = 74;
@@ -112,6 +113,13 @@ impl Leaf for ZLeaf {
         self.0.len -= 1;
     }
 
+    fn remove_range(&mut self, range: Range<usize>) {
+        let len = self.len();
+        self.0.scores.copy_within(range.end..len, range.start);
+        self.0.ids.copy_within(range.end..len, range.start);
+        self.0.len -= range.len() as u32;
+    }
+
     fn is_sparse(&self) -> bool {
         self.len() < LEAF / 3
     }
@@ -194,7 +202,11 @@ impl BigZSet {
         self.table.find(self.seed.hash(member), |id| *self.slot(*id).member == *member).copied()
     }
 
-    pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
+    pub(in crate::value) fn hash_of(&self, member: &[u8]) -> u64 {
+        self.seed.hash(member)
+    }
+
+    pub(in crate::value) fn score(&self, member: &[u8]) -> Option<f64> {
         self.find(member).map(|id| self.slot(id).score)
     }
 
