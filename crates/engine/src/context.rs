@@ -13,6 +13,7 @@ use crate::apply::apply;
 use crate::emitter::Emitter;
 use crate::engine::{RECORD_BATCH, Shared};
 use crate::error::Refusal;
+use crate::events::{Event, EventClass};
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::{Place, Stop};
@@ -43,7 +44,11 @@ pub struct Context<'e> {
     pub state: State<'e>,
     /// What the command changes.
     pub out: Emitter<'e>,
-    shared: &'e Shared,
+    pub(crate) shared: &'e Shared,
+    /// What happened to keys, to be told once it is sure.
+    pub(crate) events: Vec<Event>,
+    /// The classes of events that somebody wanted when it began.
+    pub(crate) wanted: EventClass,
 }
 
 /// A point that a context can go back to.
@@ -52,6 +57,7 @@ pub struct Savepoint {
     batch: BatchMark,
     undo: usize,
     rewritten: usize,
+    events: usize,
 }
 
 /// What became of a committed context.
@@ -66,8 +72,8 @@ pub struct Committed {
 impl<'e> Context<'e> {
     pub(crate) fn new(shared: &'e Shared, state: State<'e>, recycled: &mut Recycled) -> Self {
         let batch = recycled.batch.take().unwrap_or_else(|| BatchBuf::new(shared.group, shared.origin));
-        let db = state.db();
-        Self { out: Emitter::new(shared, batch, std::mem::take(&mut recycled.memory), db), state, shared }
+        let out = Emitter::new(shared, batch, std::mem::take(&mut recycled.memory), state.db());
+        Self { state, out, shared, events: Vec::new(), wanted: shared.events.wanted() }
     }
 
     /// Sends reads and effects to logical database `db`.
@@ -84,7 +90,8 @@ impl<'e> Context<'e> {
     /// A point to go back to with [`Context::restore`]. What was emitted so far is settled.
     pub fn savepoint(&mut self) -> Savepoint {
         settle(&mut self.state, &mut self.out);
-        Savepoint { batch: self.out.batch.mark(), undo: self.state.undo.len(), rewritten: self.out.rewritten.len() }
+        let (batch, undo) = (self.out.batch.mark(), self.state.undo.len());
+        Savepoint { batch, undo, rewritten: self.out.rewritten.len(), events: self.events.len() }
     }
 
     /// Takes back everything since `to`.
@@ -93,6 +100,7 @@ impl<'e> Context<'e> {
         self.out.batch.rewind(to.batch);
         self.out.settled = to.batch;
         self.out.rewritten.truncate(to.rewritten);
+        self.events.truncate(to.events);
     }
 
     /// Gives up: nothing that was emitted remains.
@@ -125,6 +133,11 @@ impl<'e> Context<'e> {
         if self.out.is_empty() {
             self.tell_of_rewritten();
             let position = self.state.applied();
+            if !self.events.is_empty() {
+                // What was taken away after its time stays away.
+                forget(&mut self.state.undo, self.shared);
+                self.tell_events(position);
+            }
             self.recycle(recycled);
             return Ok(Committed { position, ready: Vec::new() });
         }
@@ -133,6 +146,9 @@ impl<'e> Context<'e> {
                 let mut committed = self.make_visible(position);
                 if self.shared.snapshotting.load(Ordering::Acquire) {
                     committed.position = self.bring_renamed(position);
+                }
+                if !self.events.is_empty() {
+                    self.tell_events(committed.position);
                 }
                 self.recycle(recycled);
                 Ok(committed)
