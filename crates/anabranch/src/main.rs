@@ -1,14 +1,17 @@
 //! The anabranch binary: `serve`, `check`, `version`.
 
 mod allocator;
+mod process;
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use server::config::{Config, Invocation, Request, parse_args, render_help};
+use server::config::{Config, Invocation, Request, Veto, parse_args, render_help};
 use server::serve;
+
+use crate::process::PidFile;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -54,12 +57,21 @@ fn version() -> String {
 fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     let config = Config::load(invocation).map_err(|error| anyhow::anyhow!("{error}"))?;
     let settings = config.settings();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
+    if process::go_to_background(&settings.process)? {
+        return Ok(());
+    }
+    process::abort_on_panic();
+    let levels = process::start_log(&settings.process)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     let running = serve::start(config).context("the server could not start")?;
     running.node.set_allocator(Box::new(allocator::Jemalloc));
+    running.node.config.subscribe(move |changes| {
+        let level = process::level(changes.after.process.loglevel);
+        levels.reload(level).map_err(|error| Veto { name: "loglevel", reason: error.to_string() })
+    });
+    let _pidfile = PidFile::write(settings.process.pidfile.as_deref());
     let stop = running.stopper();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
         .context("signals cannot be handled")?;
@@ -71,7 +83,10 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     for address in running.addresses() {
         tracing::info!("Ready to accept connections on {address}, data in {}", settings.persistence.dir.display());
     }
-    running.run().context("the server did not stop well")
+    process::tell_supervisor(settings.process.supervised)?;
+    let stopped = running.run().context("the server did not stop well");
+    process::tell_stopping(settings.process.supervised);
+    stopped
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the user asked for")]

@@ -105,7 +105,8 @@ impl<'c> Cx<'c, '_> {
     }
 }
 
-/// What a client gets that waited in vain.
+/// What a command answers that finds nothing where it may not wait: inside MULTI. A client that waited in vain gets a null
+/// array in any case, as from Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Empty {
     /// A null array (BLPOP, BZPOPMIN, …).

@@ -6,9 +6,13 @@
 //!        └── lock more, or load ◀── Unlocked, NeedsAll, Miss (context aborted, reply rewound)
 //! ```
 
+mod events;
+
 use std::sync::Arc;
 
-use engine::{Committed, Context, DbKey, Engine, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket};
+use engine::{
+    Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket,
+};
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;
 use wal::Position;
@@ -155,12 +159,14 @@ struct Tools {
     env: Arc<Env>,
     hits: u64,
     misses: u64,
+    /// Look-ups renew access clocks: not those of a client that asked for CLIENT NO-TOUCH.
+    touch: bool,
 }
 
 impl Executor {
     /// An executor on `engine`; `seed` determines its random numbers.
     pub fn new(engine: Arc<Engine>, env: Arc<Env>, seed: u64) -> Self {
-        let tools = Tools { random: Random::new(seed), env, hits: 0, misses: 0 };
+        let tools = Tools { random: Random::new(seed), env, hits: 0, misses: 0, touch: true };
         Self { engine, recycled: Recycled::new(), tools }
     }
 
@@ -182,6 +188,12 @@ impl Executor {
     /// Exchanges the settings that commands read.
     pub fn set_env(&mut self, env: Arc<Env>) {
         self.tools.env = env;
+    }
+
+    /// Says whether the commands that follow renew the access clocks of what they look up; TOUCH does in any case.
+    #[inline]
+    pub fn set_touch(&mut self, touch: bool) {
+        self.tools.touch = touch;
     }
 
     /// Look-ups by read-only commands that found a key, and that found none, since the last time.
@@ -232,6 +244,11 @@ impl Executor {
                 };
                 context.abort();
                 return Ran::Blocked { keys, until_ms, empty_array };
+            }
+            if context.has_events() && matches!(stop, Stop::WrongType | Stop::Error(_)) {
+                // Nothing is written: the commit only tells of what was looked for.
+                tools.commit(context, mark, &mut reply);
+                return Ran::Done(refuse(&stop, &mut reply));
             }
             context.abort();
             if run == 0
@@ -353,7 +370,9 @@ impl Tools {
         match self.once(context, call, Wait::No, reply) {
             Ok(()) => Ok(()),
             Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
-                context.restore(savepoint);
+                if context.events_wanted() == EventClass::default() {
+                    context.restore(savepoint);
+                }
                 reply.rewind(mark);
                 refuse(&stop, reply);
                 Ok(())
@@ -370,7 +389,50 @@ impl Tools {
         wait: Wait,
         reply: &mut Reply<'_>,
     ) -> Result<(), Stop> {
+        if context.events_wanted() != EventClass::default() {
+            return self.once_watched(context, call, wait, reply);
+        }
+        self.function(context, call, wait, reply)
+    }
+
+    /// The same, with an eye on the events that the command causes. Where it is refused, what it did is taken back,
+    /// but not that it looked.
+    #[cold]
+    fn once_watched(
+        &mut self,
+        context: &mut Context<'_>,
+        call: &Call<'_>,
+        wait: Wait,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Stop> {
+        let watched = events::Watched::begin(context, call);
+        let savepoint = context.savepoint();
+        match self.function(context, call, wait, reply) {
+            Ok(()) => {
+                watched.tell(context, call);
+                Ok(())
+            }
+            Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
+                context.restore(savepoint);
+                watched.tell_refused(context, call, &stop);
+                Err(stop)
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    #[inline]
+    fn function(
+        &mut self,
+        context: &mut Context<'_>,
+        call: &Call<'_>,
+        wait: Wait,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Stop> {
         let Run::Data(function) = call.spec.run else { return Err(errors::NOT_DATA) };
+        if !self.touch {
+            context.state.set_touch(call.spec.name == "touch");
+        }
         let Context { state, out, .. } = context;
         let (env, random) = (&*self.env, &mut self.random);
         let (may_block, waiting) = (wait != Wait::No, wait == Wait::Queued);

@@ -11,6 +11,7 @@ use crate::apply::{apply, apply_at};
 use crate::emitter::Emitter;
 use crate::engine::{RECORD_BATCH, Shared};
 use crate::error::Refusal;
+use crate::events::{Event, EventClass};
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::Stop;
@@ -36,7 +37,11 @@ pub struct Context<'e> {
     pub state: State<'e>,
     /// What the command changes.
     pub out: Emitter<'e>,
-    shared: &'e Shared,
+    pub(crate) shared: &'e Shared,
+    /// What happened to keys, to be told once it is sure.
+    pub(crate) events: Vec<Event>,
+    /// The classes of events that somebody wanted when it began.
+    pub(crate) wanted: EventClass,
 }
 
 /// A point that a context can go back to.
@@ -45,6 +50,7 @@ pub struct Savepoint {
     batch: BatchMark,
     undo: usize,
     rewritten: usize,
+    events: usize,
 }
 
 /// What became of a committed context.
@@ -59,7 +65,8 @@ pub struct Committed {
 impl<'e> Context<'e> {
     #[inline]
     pub(crate) fn new(shared: &'e Shared, state: State<'e>, recycled: &'e mut Recycled) -> Self {
-        Self { out: Emitter::new(shared, recycled, state.known(), state.db()), state, shared }
+        let out = Emitter::new(shared, recycled, state.known(), state.db());
+        Self { state, out, shared, events: Vec::new(), wanted: shared.events.wanted() }
     }
 
     /// Sends reads and effects to logical database `db`.
@@ -76,7 +83,8 @@ impl<'e> Context<'e> {
     /// A point to go back to with [`Context::restore`]. What was emitted so far is settled.
     pub fn savepoint(&mut self) -> Savepoint {
         settle(&mut self.state, &mut self.out);
-        Savepoint { batch: self.out.batch.mark(), undo: self.state.undo.len(), rewritten: self.out.rewritten.len() }
+        let (batch, undo) = (self.out.batch.mark(), self.state.undo.len());
+        Savepoint { batch, undo, rewritten: self.out.rewritten.len(), events: self.events.len() }
     }
 
     /// Takes back everything since `to`.
@@ -85,6 +93,7 @@ impl<'e> Context<'e> {
         self.out.batch.rewind(to.batch);
         self.out.settled = to.batch;
         self.out.rewritten.truncate(to.rewritten);
+        self.events.truncate(to.events);
     }
 
     /// Gives up: nothing that was emitted remains.
@@ -120,12 +129,21 @@ impl<'e> Context<'e> {
     fn commit_in_place(&mut self) -> Result<Committed, Refusal> {
         if self.out.is_empty() {
             self.tell_of_rewritten();
-            return Ok(Committed { position: self.state.applied(), ready: Vec::new() });
+            let position = self.state.applied();
+            if !self.events.is_empty() {
+                // What was taken away after its time stays away.
+                forget(&mut self.state.undo, self.shared);
+                self.tell_events(position);
+            }
+            return Ok(Committed { position, ready: Vec::new() });
         }
         let position = self.log()?;
         let committed = self.make_visible(position);
         if let Some(pass) = self.shared.passage.pass() {
             self.owe_renamed(pass);
+        }
+        if !self.events.is_empty() {
+            self.tell_events(committed.position);
         }
         Ok(committed)
     }

@@ -63,7 +63,7 @@ impl<'e> Emitter<'e> {
 
     /// Says that `key` was written though it is what it was: for those who watch it Redis counts that as a change.
     pub fn rewritten(&mut self, key: &[u8]) {
-        if self.shared.has_listeners() {
+        if self.shared.notes_rewrites() {
             self.rewritten.push((self.db, key.into()));
         }
     }

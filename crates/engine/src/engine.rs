@@ -11,6 +11,7 @@ use wal::Log;
 use crate::context::{Context, Recycled};
 use crate::counts::{Counts, KeyCounts};
 use crate::error::{OpenError, Refusal, SnapshotError};
+use crate::events::{EventClass, EventSink, Events};
 use crate::guards::Guards;
 use crate::identity::Identity;
 use crate::keeper::Keeper;
@@ -18,6 +19,7 @@ use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, DATABASES_MAX, SHARDS};
 use crate::passage::Passage;
 use crate::reaper::Reaper;
 use crate::recover;
+use crate::rewrites::{RewriteFigures, Rewrites};
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::snapshot::{self, RewritePolicy, SnapshotReport};
 use crate::state::State;
@@ -114,6 +116,7 @@ pub(crate) struct Shared {
     identity: Mutex<Identity>,
     /// Waiters and watches that exist; nobody is told of changes while there is none.
     listeners: AtomicUsize,
+    pub(crate) events: Events,
     miss_seed: Option<AtomicU64>,
     /// Changes whenever a whole database is emptied or exchanged.
     pub(crate) generation: AtomicU64,
@@ -124,6 +127,7 @@ pub(crate) struct Shared {
     /// Size of the last snapshot.
     pub(crate) snapshot_bytes: AtomicU64,
     pub(crate) rewrite: Mutex<RewritePolicy>,
+    pub(crate) rewrites: Rewrites,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
     seconds: AtomicU32,
 }
@@ -200,6 +204,12 @@ impl Shared {
     #[inline]
     pub(crate) fn has_listeners(&self) -> bool {
         self.listeners.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether anybody is told of keys that are written without being changed.
+    #[inline]
+    pub(crate) fn notes_rewrites(&self) -> bool {
+        self.has_listeners() || self.events.wanted() != EventClass::default()
     }
 
     pub(crate) fn count_listener(&self) {
@@ -293,12 +303,14 @@ impl Engine {
             clock: options.clock,
             identity: Mutex::new(identity),
             listeners: AtomicUsize::new(0),
+            events: Events::default(),
             miss_seed: options.miss_at_random.map(AtomicU64::new),
             generation: AtomicU64::new(0),
             passage: Passage::default(),
             snapshot_running: AtomicBool::new(false),
             snapshot_bytes: AtomicU64::new(0),
             rewrite: Mutex::new(options.rewrite),
+            rewrites: Rewrites::default(),
         });
         recover::recover(&shared)?;
         let keeper = Some(Keeper::start(Arc::clone(&shared)).map_err(io)?);
@@ -395,9 +407,29 @@ impl Engine {
         self.shared.snapshot_running.load(Ordering::Acquire)
     }
 
+    /// How rewriting the log has gone.
+    pub fn rewrite_figures(&self) -> RewriteFigures {
+        self.shared.rewrites.figures()
+    }
+
+    /// Bytes of the newest snapshot that this process has written or read; 0 if there is none.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.shared.snapshot_bytes.load(Ordering::Relaxed)
+    }
+
     /// Changes when the log is rewritten by itself.
     pub fn set_rewrite_policy(&self, policy: RewritePolicy) {
         *self.shared.rewrite.lock() = policy;
+    }
+
+    /// Says which classes of events are handed out; none: commands do not look for them.
+    pub fn want_events(&self, classes: EventClass) {
+        self.shared.events.want(classes);
+    }
+
+    /// Says who is told of events. False if that has been said before: then it stays as it is.
+    pub fn set_event_sink(&self, sink: EventSink) -> bool {
+        self.shared.events.set_sink(sink)
     }
 
     /// Changes the bound on batches, in bytes.

@@ -2,7 +2,9 @@
 //! else.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use effect::{Batch, Effect, Folded, Hlc, KeyHash, Op, Origin, WireError, wire};
 use wal::Position;
@@ -49,6 +51,11 @@ struct Recovery {
     from: Position,
 }
 
+/// Bytes of all files in a directory.
+fn files_size(dir: &Path) -> std::io::Result<u64> {
+    std::fs::read_dir(dir)?.try_fold(0, |sum, entry| Ok(sum + entry?.metadata()?.len()))
+}
+
 /// Restores the state and sets the sequencer to go on behind it.
 pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let lock = |id: usize| (ShardId(id as u8), shared.shards[id].lock());
@@ -57,7 +64,10 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let mut recovery = Recovery { next: HashMap::new(), last: Hlc(0), end: from, held: Held::default(), from };
     let io = |source| OpenError::Io { path: shared.dir.clone(), source };
     match snapshot::newest(&shared.dir).map_err(io)? {
-        Some((_, dir)) => recovery.load_snapshot(shared, &mut guards, &dir)?,
+        Some((_, dir)) => {
+            recovery.load_snapshot(shared, &mut guards, &dir)?;
+            shared.snapshot_bytes.store(files_size(&dir).map_err(io)?, Ordering::Relaxed);
+        }
         None if from > Position::START => return Err(OpenError::NoSnapshot { position: from.get() }),
         None => {}
     }

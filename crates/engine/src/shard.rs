@@ -9,6 +9,7 @@ use wal::Position;
 
 use crate::counts::Counts;
 use crate::engine::Shared;
+use crate::events::{Event, EventClass};
 use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
 use crate::passage::Passed;
 use crate::stop::Place;
@@ -298,14 +299,16 @@ impl Shard {
         };
         let before = next_due(entry);
         let dead = entry.deadline().is_some_and(|d| d <= now_ms);
+        let mut fields = 0;
         if !dead {
-            let fields = reclaim_fields(entry, &self.limits, now_ms);
+            fields = reclaim_fields(entry, &self.limits, now_ms);
             shared.expired_fields.fetch_add(fields as u64, Ordering::Relaxed);
         }
         // What follows, `take` included, counts the deadline that is left.
         let after = next_due(entry);
         let gone = dead || is_empty_collection(entry);
-        let key = if gone { entry.key().to_vec() } else { Vec::new() };
+        let told = shared.events.wanted() != EventClass::default();
+        let key = if gone || told { entry.key().to_vec() } else { Vec::new() };
         tables.add_due(after, &shared.counts);
         tables.drop_due(before, &shared.counts);
         if gone {
@@ -313,8 +316,26 @@ impl Shard {
             if let Some(entry) = self.take(db, place, &key, shared) {
                 shared.free(entry);
             }
+        }
+        if told {
+            let tell = |class, name| {
+                let event = Event { class, name, db: shared.logical(db), key: key.as_slice().into() };
+                // Reclaiming is no change: there is nothing in the log to wait for.
+                shared.events.tell(&event, Position::START);
+            };
+            match (dead, fields > 0) {
+                (true, _) => tell(EventClass::EXPIRED, "expired"),
+                (false, true) => tell(EventClass::HASH, "hexpired"),
+                (false, false) => {}
+            }
+            if gone && !dead {
+                tell(EventClass::GENERIC, "del");
+            }
+        }
+        if gone {
             return;
         }
+        let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|db| db.as_deref_mut()) else { return };
         tables.publish(db, place.shard, &shared.counts);
         if let Some(due) = after {
             tables.wheel.insert(due, place.order);

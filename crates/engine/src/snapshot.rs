@@ -143,7 +143,10 @@ impl RewritePolicy {
 pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<()> {
     std::thread::Builder::new().name("snapshot".into()).spawn(move || {
         let began = std::time::Instant::now();
-        match write(&shared) {
+        shared.rewrites.begin();
+        let written = write(&shared);
+        shared.rewrites.end(written.is_ok());
+        match written {
             Ok(report) => {
                 shared.snapshot_bytes.store(report.bytes, Ordering::Relaxed);
                 tracing::info!(

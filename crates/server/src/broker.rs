@@ -1,11 +1,14 @@
-//! Publish/subscribe: who listens to which channels and patterns.
+//! Publish/subscribe: who listens to which channels and patterns; what keyspace events become there.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use effect::glob;
+use engine::Event;
 use parking_lot::RwLock;
 use resp::{Protocol, Reply};
+use wal::Position;
 
 use crate::message::Message;
 use crate::net::{ClientAddr, ClientId, Post};
@@ -17,6 +20,10 @@ type Listeners = HashMap<Name, Vec<ClientAddr>>;
 pub struct Broker {
     channels: RwLock<Listeners>,
     patterns: RwLock<Listeners>,
+    /// Events are published by key.
+    by_key: AtomicBool,
+    /// Events are published by name.
+    by_event: AtomicBool,
     post: Post<Message>,
 }
 
@@ -32,7 +39,8 @@ pub enum Topic {
 impl Broker {
     /// No subscriptions; messages leave through `post`.
     pub fn new(post: Post<Message>) -> Self {
-        Self { channels: RwLock::default(), patterns: RwLock::default(), post }
+        let (by_key, by_event) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { channels: RwLock::default(), patterns: RwLock::default(), by_key, by_event, post }
     }
 
     fn listeners(&self, topic: Topic) -> &RwLock<Listeners> {
@@ -60,27 +68,50 @@ impl Broker {
 
     /// Sends a message to everybody who listens to `channel`; answers how many times it was sent.
     pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+        self.publish_at(channel, message, Position::START)
+    }
+
+    /// The same for something that the log holds at `position`.
+    fn publish_at(&self, channel: &[u8], message: &[u8], position: Position) -> usize {
         let mut sent = 0;
         if let Some(listeners) = self.channels.read().get(channel) {
-            sent += self.send(listeners, &[b"message", channel, message]);
+            sent += self.send(listeners, &[b"message", channel, message], position);
         }
         for (pattern, listeners) in self.patterns.read().iter() {
             if glob::matches(pattern, channel) {
-                sent += self.send(listeners, &[b"pmessage", pattern, channel, message]);
+                sent += self.send(listeners, &[b"pmessage", pattern, channel, message], position);
             }
         }
         sent
     }
 
-    fn send(&self, listeners: &[ClientAddr], parts: &[&[u8]]) -> usize {
+    fn send(&self, listeners: &[ClientAddr], parts: &[&[u8]], position: Position) -> usize {
         let (resp2, resp3) = (push(Protocol::Resp2, parts), push(Protocol::Resp3, parts));
         let bytes = resp2.len();
         for addr in listeners {
-            let message = Message::Push { resp2: Arc::clone(&resp2), resp3: Arc::clone(&resp3) };
+            let message = Message::Push { resp2: Arc::clone(&resp2), resp3: Arc::clone(&resp3), position };
             // A listener that is gone does not count as an error; one that is too slow is closed by the I/O loop.
             let _ = self.post.send(addr, message, bytes);
         }
         listeners.len()
+    }
+
+    /// Says on which channels events are published: by key, by name of the event.
+    pub fn set_event_channels(&self, by_key: bool, by_event: bool) {
+        self.by_key.store(by_key, Ordering::Relaxed);
+        self.by_event.store(by_event, Ordering::Relaxed);
+    }
+
+    /// Publishes a keyspace event.
+    pub fn notify(&self, event: &Event, position: Position) {
+        let Event { name, db, key, .. } = event;
+        if self.by_key.load(Ordering::Relaxed) {
+            let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
+            self.publish_at(&channel, name.as_bytes(), position);
+        }
+        if self.by_event.load(Ordering::Relaxed) {
+            self.publish_at(format!("__keyevent@{db}__:{name}").as_bytes(), key, position);
+        }
     }
 
     /// Channels with listeners, those that match `pattern` if there is one.

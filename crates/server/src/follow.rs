@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::config::{Changes, Observability, Veto};
+use crate::config::{Changes, EventMask, Observability, Veto};
 use crate::node::Node;
 use crate::serve::{net_settings, tls_files};
-use crate::settings::{env_of, fsync_of};
+use crate::settings::{env_of, fsync_of, rewrite_of};
 use crate::stats::Stats;
 
 /// Brings the node in line with its configuration, now and whenever that changes.
 pub fn follow_config(node: &Arc<Node>) {
     let settings = node.config.settings();
     watch_times(&node.stats, &settings.observability);
+    notify(node, settings.observability.events);
     let weak: Weak<Node> = Arc::downgrade(node);
     node.config.subscribe(move |changes| match weak.upgrade() {
         Some(node) => apply(&node, changes),
@@ -21,10 +22,22 @@ pub fn follow_config(node: &Arc<Node>) {
 
 fn watch_times(stats: &Stats, settings: &Observability) {
     stats.set_thresholds(settings.slowlog_slower_than_us, settings.latency_threshold_ms);
+    stats.set_tracking(settings.latency_tracking);
+}
+
+/// Has the events that are asked for published. What nobody asks for is not even looked for.
+fn notify(node: &Node, events: EventMask) {
+    node.broker.set_event_channels(events.has(EventMask::KEYSPACE), events.has(EventMask::KEYEVENT));
+    node.engine.want_events(events.classes());
 }
 
 fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
     let settings = &changes.after;
+    // DIFFERENCE: Redis can move its listeners while it runs.
+    if let Some(name) = changes.names.iter().find(|name| ["port", "bind", "tls-port"].contains(name)) {
+        let reason = "listeners cannot move while the server runs: change the configuration file and restart";
+        return Err(Veto { name, reason: reason.into() });
+    }
     if settings.tls.port != 0 && changes.names.iter().any(|name| name.starts_with("tls-")) {
         match tls_files(settings).load() {
             Ok(config) => node.control.set_tls(config),
@@ -33,8 +46,11 @@ fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
     }
     node.engine.log().set_policy(fsync_of(settings.persistence.appendfsync));
     node.engine.set_batch_bytes(usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX));
+    node.engine.set_rewrite_policy(rewrite_of(&settings.persistence));
     node.set_env(env_of(settings));
     node.control.change_settings(|net| *net = net_settings(settings));
     watch_times(&node.stats, &settings.observability);
+    notify(node, settings.observability.events);
+    node.watch_memory(settings.maxmemory);
     Ok(())
 }

@@ -124,8 +124,12 @@ impl Front {
             return refuse(session, turn, text);
         }
         if let Some(text) = self.forbidden(session, spec) {
-            break_transaction(session);
             self.stats.reject(id);
+            if spec.name == "exec" && session.multi.is_some() {
+                session::transaction::end(&self.room, session);
+                return refuse(session, turn, format!("EXECABORT Transaction discarded because of: {text}"));
+            }
+            break_transaction(session);
             return refuse(session, turn, text);
         }
         if let Some(pause) = self.room.node.pause(turn.now.unix_ms as i64)
@@ -151,7 +155,7 @@ impl Front {
                 spec.name
             ));
         }
-        if spec.flags.has(Flags::DENYOOM) && self.room.node.stats.over_memory.load(Ordering::Relaxed) {
+        if needs_memory(session, spec) && self.room.node.stats.over_memory.load(Ordering::Relaxed) {
             return Some("OOM command not allowed when used memory > 'maxmemory'.".into());
         }
         None
@@ -207,6 +211,7 @@ impl Front {
     fn data(&mut self, session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let now_ms = turn.now.unix_ms as i64;
         let call = Call { spec, args, db: session.db, protocol: session.protocol, now_ms };
+        self.executor.set_touch(touches(session));
         if spec.flags.has(Flags::BLOCKING) {
             return self.blocking(session, &call, turn);
         }
@@ -227,7 +232,8 @@ impl Front {
             protocol: call.protocol,
             addr: turn.addr.clone(),
             keys: Vec::new(),
-            empty_array: true,
+            touch: touches(session),
+            timed: false,
         };
         let cell = node.waiting.begin(ticket, wait);
         // Held while the command queues itself, so that whoever serves it sees where it is queued.
@@ -240,10 +246,10 @@ impl Front {
                 self.settle(session, done);
                 Flow::Continue
             }
-            Ran::Blocked { keys, until_ms, empty_array } => {
+            Ran::Blocked { keys, until_ms, .. } => {
                 if let Some(wait) = held.as_mut() {
                     wait.keys = keys;
-                    wait.empty_array = empty_array;
+                    wait.timed = until_ms.is_some();
                 }
                 drop(held);
                 session.info.blocked.store(true, Ordering::Relaxed);
@@ -301,6 +307,7 @@ impl Front {
         let now_ms = node.engine.now_ms();
         let call = Call { spec: wait.spec, args: wait.args.as_args(), db: wait.db, protocol: wait.protocol, now_ms };
         let mut reply = Vec::new();
+        self.executor.set_touch(wait.touch);
         match self.executor.run(&call, Waits::Queued, &mut reply) {
             Ran::Blocked { .. } => None,
             Ran::Done(done) => {
@@ -326,6 +333,7 @@ impl Front {
         let Some((spec, _)) = table::find_with_id(b"exec") else { return Flow::Continue };
         let now_ms = turn.now.unix_ms as i64;
         let call = Call { spec, args: Args::default(), db: session.db, protocol: session.protocol, now_ms };
+        self.executor.set_touch(touches(session));
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         let mut host = session::transaction::Transaction { room: &mut self.room, session, turn, flow: Flow::Continue };
@@ -402,10 +410,26 @@ impl Front {
     }
 }
 
+/// Whether look-ups for this client renew access clocks.
+#[inline]
+fn touches(session: &Session) -> bool {
+    !session.info.no_touch.load(Ordering::Relaxed)
+}
+
 /// A refused command breaks the transaction that it would have belonged to.
 fn break_transaction(session: &mut Session) {
     if let Some(multi) = session.multi.as_mut() {
         multi.broken = true;
+    }
+}
+
+/// Whether a command, the commands that it would run, or the queue that it would lengthen may need memory.
+#[inline]
+fn needs_memory(session: &Session, spec: &Spec) -> bool {
+    match &session.multi {
+        None => spec.flags.has(Flags::DENYOOM),
+        Some(multi) if spec.name == "exec" => multi.queue.iter().any(|(spec, _)| spec.flags.has(Flags::DENYOOM)),
+        Some(_) => !matches!(spec.name, "discard" | "quit" | "reset" | "unwatch"),
     }
 }
 
@@ -472,7 +496,8 @@ impl App for Front {
 
     fn message(&mut self, session: &mut Session, message: Message, turn: &mut Turn<'_>) -> Flow {
         match message {
-            Message::Push { resp2, resp3 } => {
+            Message::Push { resp2, resp3, position } => {
+                self.owed = self.owed.max(position);
                 let bytes = if session.protocol == Protocol::Resp3 { resp3 } else { resp2 };
                 turn.out.extend_from_slice(&bytes);
                 Flow::Continue
@@ -490,12 +515,13 @@ impl App for Front {
                 Flow::Continue
             }
             Message::Unblock { error, .. } => {
-                let Some(wait) = self.give_up(session) else { return Flow::Continue };
+                if self.give_up(session).is_none() {
+                    return Flow::Continue;
+                }
                 let mut reply = session.reply(turn);
-                match (error, wait.empty_array) {
-                    (true, _) => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
-                    (false, true) => reply.null_array(),
-                    (false, false) => reply.null(),
+                match error {
+                    true => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+                    false => reply.null_array(),
                 }
                 Flow::Resume
             }
@@ -517,13 +543,8 @@ impl App for Front {
         match self.give_up(session) {
             // Served at the last moment: the reply is in the mail.
             None => Flow::Continue,
-            Some(wait) => {
-                let mut reply = Reply::new(turn.out, session.protocol);
-                if wait.empty_array {
-                    reply.null_array()
-                } else {
-                    reply.null()
-                }
+            Some(_) => {
+                session.reply(turn).null_array();
                 Flow::Resume
             }
         }

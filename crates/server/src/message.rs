@@ -13,6 +13,8 @@ pub enum Message {
         resp2: Arc<[u8]>,
         /// As a RESP3 client reads it.
         resp3: Arc<[u8]>,
+        /// The log position of what it tells of: it is not seen before that is as durable as the policy asks.
+        position: Position,
     },
     /// The reply that a blocked client has waited for.
     Served {

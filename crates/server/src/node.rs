@@ -8,6 +8,7 @@ use std::time::Instant;
 use command::Env;
 use engine::Engine;
 use parking_lot::{Mutex, RwLock};
+use wal::Position;
 
 use crate::broker::Broker;
 use crate::client::ClientInfo;
@@ -30,7 +31,7 @@ pub struct Node {
     /// The I/O threads.
     pub control: Control<Message>,
     /// Subscriptions.
-    pub broker: Broker,
+    pub broker: Arc<Broker>,
     /// Clients that wait for data.
     pub waiting: Waiting,
     /// Figures.
@@ -43,6 +44,8 @@ pub struct Node {
     pub started_ms: i64,
     /// When everything was last made durable as a whole, unix seconds.
     pub last_save_s: AtomicI64,
+    /// How often a client asked for that.
+    pub saves: AtomicU64,
     /// Records that the log had then.
     pub saved_records: AtomicU64,
     clients: RwLock<BTreeMap<ClientId, (ClientAddr, Arc<ClientInfo>)>>,
@@ -78,10 +81,13 @@ impl Node {
     ) -> Self {
         let env = Arc::new(crate::settings::env_of(&config.settings()));
         let started_ms = engine.now_ms();
+        let broker = Arc::new(Broker::new(control.post().clone()));
+        let listener = Arc::clone(&broker);
+        engine.set_event_sink(Box::new(move |event, position| listener.notify(event, position)));
         Self {
             engine,
             config,
-            broker: Broker::new(control.post().clone()),
+            broker,
             control,
             waiting: Waiting::default(),
             stats: Stats::default(),
@@ -89,6 +95,7 @@ impl Node {
             started: Instant::now(),
             started_ms,
             last_save_s: AtomicI64::new(started_ms / 1000),
+            saves: AtomicU64::new(0),
             saved_records: AtomicU64::new(0),
             clients: RwLock::default(),
             env: RwLock::new(env),
@@ -179,9 +186,9 @@ impl Node {
     pub fn tell_monitors(&self, line: &[u8]) {
         for addr in self.monitors.read().iter() {
             let bytes: Arc<[u8]> = line.into();
+            let message = Message::Push { resp2: Arc::clone(&bytes), resp3: bytes, position: Position::START };
             // A monitor that is gone or too slow misses the line; the I/O loop closes the slow.
-            let _ =
-                self.control.post().send(addr, Message::Push { resp2: Arc::clone(&bytes), resp3: bytes }, line.len());
+            let _ = self.control.post().send(addr, message, line.len());
         }
     }
 
@@ -228,8 +235,12 @@ impl Node {
 
     /// What the allocator says now; notes the peak and whether `maxmemory` is passed.
     pub fn look_at_memory(&self) -> AllocatorFigures {
+        self.watch_memory(self.config.settings().maxmemory)
+    }
+
+    /// The same with a bound that is about to become `maxmemory`.
+    pub fn watch_memory(&self, limit: u64) -> AllocatorFigures {
         let figures = self.allocator().figures();
-        let limit = self.config.settings().maxmemory;
         self.stats.over_memory.store(limit > 0 && figures.allocated > limit, Ordering::Relaxed);
         self.stats.peak_memory.fetch_max(figures.allocated, Ordering::Relaxed);
         self.stats.last_memory.store(figures.allocated, Ordering::Relaxed);

@@ -1,9 +1,9 @@
 //! From the configuration to what the parts of the server take.
 
 use command::Env;
-use engine::Limits;
+use engine::{Limits, RewritePolicy};
 
-use crate::config::{Compact, Eviction, Fsync, Settings};
+use crate::config::{Compact, Eviction, Fsync, Persistence, Settings};
 
 /// What commands read.
 pub fn env_of(settings: &Settings) -> Env {
@@ -38,4 +38,9 @@ pub fn fsync_of(fsync: Fsync) -> wal::Fsync {
         Fsync::EverySecond => wal::Fsync::EverySec,
         Fsync::No => wal::Fsync::No,
     }
+}
+
+/// When the log is rewritten by itself.
+pub fn rewrite_of(persistence: &Persistence) -> RewritePolicy {
+    RewritePolicy { percentage: persistence.rewrite_percentage, min_bytes: persistence.rewrite_min_bytes }
 }

@@ -39,6 +39,7 @@ pub struct Stats {
     errors: Mutex<BTreeMap<Vec<u8>, u64>>,
     error_replies: AtomicU64,
     threads: Mutex<Vec<Arc<CommandStats>>>,
+    tracking: Arc<AtomicBool>,
 }
 
 impl Default for Stats {
@@ -58,6 +59,7 @@ impl Default for Stats {
             errors: Mutex::default(),
             error_replies: AtomicU64::new(0),
             threads: Mutex::default(),
+            tracking: Arc::new(AtomicBool::new(true)),
         }
     }
 }
@@ -65,7 +67,7 @@ impl Default for Stats {
 impl Stats {
     /// The figures of one more thread.
     pub fn add_thread(&self, commands: usize) -> Arc<CommandStats> {
-        let stats = Arc::new(CommandStats::new(commands));
+        let stats = Arc::new(CommandStats::new(commands, Arc::clone(&self.tracking)));
         self.threads.lock().push(Arc::clone(&stats));
         stats
     }
@@ -134,6 +136,11 @@ impl Stats {
         self.notable_us.store(slow.min(spike), Ordering::Relaxed);
     }
 
+    /// Says whether durations of commands are counted by size.
+    pub fn set_tracking(&self, on: bool) {
+        self.tracking.store(on, Ordering::Relaxed);
+    }
+
     /// From how many µs on a command is slow; `i64::MAX` if none is.
     pub fn slow_us(&self) -> i64 {
         self.slow_us.load(Ordering::Relaxed)
@@ -166,6 +173,13 @@ pub struct CommandTotals {
     pub buckets: [u64; LATENCY_BUCKETS],
 }
 
+impl CommandTotals {
+    /// Times it ran while durations were counted by size.
+    pub fn tracked(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
 #[derive(Default)]
 struct Row {
     calls: AtomicU64,
@@ -187,6 +201,8 @@ pub struct CommandStats {
     rows: Vec<Row>,
     hits: AtomicU64,
     misses: AtomicU64,
+    /// `latency-tracking`: durations are counted by size.
+    tracking: Arc<AtomicBool>,
 }
 
 /// Adds without a locked instruction: there is one writer.
@@ -196,8 +212,8 @@ fn add(to: &AtomicU64, n: u64) {
 }
 
 impl CommandStats {
-    fn new(commands: usize) -> Self {
-        Self { rows: (0..commands).map(|_| Row::default()).collect(), hits: 0.into(), misses: 0.into() }
+    fn new(commands: usize, tracking: Arc<AtomicBool>) -> Self {
+        Self { rows: (0..commands).map(|_| Row::default()).collect(), hits: 0.into(), misses: 0.into(), tracking }
     }
 
     fn reset(&self) {
@@ -218,8 +234,10 @@ impl CommandStats {
         add(&row.calls, 1);
         let ns = took.as_nanos() as u64;
         add(&row.ns, ns);
-        let bucket = &row.buckets[bucket(ns)];
-        bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        if self.tracking.load(Ordering::Relaxed) {
+            let bucket = &row.buckets[bucket(ns)];
+            bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
         if failed {
             add(&row.failed, 1);
         }

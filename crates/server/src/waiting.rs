@@ -30,8 +30,10 @@ pub struct Wait {
     pub addr: ClientAddr,
     /// Where it is queued; known once it is.
     pub keys: Vec<DbKey>,
-    /// What it gets in the end is a null array, else a null.
-    pub empty_array: bool,
+    /// Whether it renews the access clocks of what it looks up.
+    pub touch: bool,
+    /// It gives up some day.
+    pub timed: bool,
 }
 
 /// A wait that is going on, or has ended.
@@ -64,6 +66,23 @@ impl Waiting {
     /// How many clients wait.
     pub fn len(&self) -> usize {
         self.cells.lock().len()
+    }
+
+    /// Keys that clients wait for, each once.
+    pub fn key_count(&self) -> usize {
+        let cells: Vec<WaitCell> = self.cells.lock().values().cloned().collect();
+        let waits = cells.iter().map(|cell| cell.lock());
+        let mut keys: Vec<DbKey> =
+            waits.filter_map(|wait| wait.as_ref().map(|wait| wait.keys.clone())).flatten().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.len()
+    }
+
+    /// Clients that will not wait for ever.
+    pub fn timed_count(&self) -> usize {
+        let cells: Vec<WaitCell> = self.cells.lock().values().cloned().collect();
+        cells.iter().filter(|cell| cell.lock().as_ref().is_some_and(|wait| wait.timed)).count()
     }
 
     /// Whether no client waits.

@@ -1,10 +1,11 @@
 //! Thousands of idle clients cost little and do not slow the busy ones. A binary of its own: it measures the process.
 #![allow(clippy::unwrap_used)]
 
-mod support;
+#[path = "server/rig.rs"]
+mod rig;
 
+use rig::{Client, Rig, bulk, pong};
 use server::net::NetConfig;
-use support::{Client, Rig, bulk, pong};
 
 /// Bytes of RAM that this process has, client ends included.
 fn resident() -> usize {

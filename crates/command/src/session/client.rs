@@ -186,7 +186,7 @@ pub(super) const CLIENT: &[Spec] = &[
     Spec {
         name: "help",
         arity: 2,
-        flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+        flags: Flags::LOADING.and(Flags::STALE),
         keys: Keys::None,
         group: Group::Connection,
         since: "5.0.0",

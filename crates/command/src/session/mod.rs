@@ -47,7 +47,7 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "echo",
         arity: 2,
-        flags: Flags::FAST,
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         keys: Keys::None,
         group: Group::Connection,
         since: "1.0.0",
@@ -505,7 +505,7 @@ const PUBSUB: &[Spec] = &[
     Spec {
         name: "help",
         arity: 2,
-        flags: Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE),
+        flags: Flags::LOADING.and(Flags::STALE),
         keys: Keys::None,
         group: Group::PubSub,
         since: "2.8.0",

@@ -54,7 +54,7 @@ pub(super) const CONFIG: &[Spec] = &[
     Spec {
         name: "help",
         arity: 2,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+        flags: Flags::LOADING.and(Flags::STALE),
         keys: Keys::None,
         group: Group::Server,
         since: "2.0.0",
@@ -192,7 +192,7 @@ pub(super) const SLOWLOG: &[Spec] = &[
     Spec {
         name: "help",
         arity: 2,
-        flags: Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE),
+        flags: Flags::LOADING.and(Flags::STALE),
         keys: Keys::None,
         group: Group::Server,
         since: "6.2.0",
@@ -279,7 +279,7 @@ pub(super) const LATENCY: &[Spec] = &[
     Spec {
         name: "help",
         arity: 2,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+        flags: Flags::LOADING.and(Flags::STALE),
         keys: Keys::None,
         group: Group::Server,
         since: "2.8.13",
@@ -343,7 +343,7 @@ pub(super) const MEMORY: &[Spec] = &[
     Spec {
         name: "help",
         arity: 2,
-        flags: Flags::NONE,
+        flags: Flags::LOADING.and(Flags::STALE),
         keys: Keys::None,
         group: Group::Server,
         since: "4.0.0",

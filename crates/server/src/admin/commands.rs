@@ -5,7 +5,7 @@ use command::{Flags, Keys, Run, Spec, errors, parse};
 use effect::glob;
 use resp::{Args, Reply};
 
-use super::Handlers;
+use super::{Handlers, key_specs};
 use crate::front::Room;
 use crate::net::{Flow, Turn};
 use crate::session::{Session, refuse};
@@ -42,102 +42,61 @@ fn find(name: &[u8]) -> Option<(&'static Spec, CommandId)> {
 
 /// The ten elements that describe a command.
 fn describe(reply: &mut Reply<'_>, spec: &Spec, full_name: &str) {
-    let (first, last, step) = positions(&spec.keys);
+    let (first, last, step) = key_specs::positions(spec);
     reply.array(10);
     reply.bulk(full_name.as_bytes());
     reply.int(i64::from(spec.arity));
-    words(reply, &flags(spec));
+    words(reply, &flags(spec, full_name));
     reply.int(first);
     reply.int(last);
     reply.int(step);
-    words(reply, &spec.categories());
+    words(reply, &categories(spec, full_name));
     // Tips for proxies: there are none.
     reply.array(0);
-    key_specs(reply, spec);
+    key_specs::write(reply, spec);
     let subs = spec.subcommands();
     reply.array(subs.len());
     subs.iter().for_each(|sub| describe(reply, sub, &format!("{}|{}", spec.name, sub.name)));
 }
 
-fn words(reply: &mut Reply<'_>, words: &[&str]) {
+pub(super) fn words(reply: &mut Reply<'_>, words: &[&str]) {
     reply.set(words.len());
     words.iter().for_each(|word| reply.simple(word));
 }
 
 /// The names of the flags; keys that are counted or searched for make a command's keys movable.
-fn flags(spec: &Spec) -> Vec<&'static str> {
+fn flags(spec: &Spec, full_name: &str) -> Vec<&'static str> {
     let movable = matches!(spec.keys, Keys::Counted { .. } | Keys::Found(_));
-    if movable { spec.flags.and(Flags::MOVABLE_KEYS).names() } else { spec.flags.names() }
-}
-
-/// First key, last key and step, as far as positions alone say.
-fn positions(keys: &Keys) -> (i64, i64, i64) {
-    match *keys {
-        Keys::Range { first, last, step } => (first as i64, last as i64, step as i64),
-        Keys::Counted { dest, .. } if dest > 0 => (dest as i64, dest as i64, 1),
-        Keys::None | Keys::All | Keys::Counted { .. } | Keys::Found(_) => (0, 0, 0),
+    let mut names = if movable { spec.flags.and(Flags::MOVABLE_KEYS).names() } else { spec.flags.names() };
+    match full_name {
+        // Nothing here is ever busy with a script, or loads while it serves; what Redis would do then is a part of what
+        // clients may read.
+        "auth" | "discard" | "hello" | "multi" | "quit" | "reset" | "shutdown" | "unwatch" | "watch" => {
+            names.push("allow_busy");
+        }
+        "bgrewriteaof" | "bgsave" | "replicaof" | "save" => names.push("no_async_loading"),
+        // To ACLs they are administration, though clients need not treat them so.
+        "lastsave" | "role" => names.retain(|name| *name != "admin"),
+        // Monitors do see it.
+        "exec" => names.iter_mut().filter(|name| **name == "skip_monitor").for_each(|name| *name = "skip_slowlog"),
+        _ => {}
     }
+    names
 }
 
-/// What a command does to its keys.
-fn access(spec: &Spec) -> &'static [&'static str] {
-    if spec.flags.has(Flags::WRITE) { &["RW", "ACCESS", "UPDATE"] } else { &["RO", "ACCESS"] }
-}
-
-/// How a client finds the keys.
-fn key_specs(reply: &mut Reply<'_>, spec: &Spec) {
-    let access = access(spec);
-    match spec.keys {
-        Keys::None | Keys::All => reply.array(0),
-        Keys::Range { first, last, step } => {
-            reply.array(1);
-            // From the first key on; counted from the end it stays as it is.
-            let last = if last < 0 { last as i64 } else { last as i64 - first as i64 };
-            let find: Find<'_> = &[("lastkey", last), ("keystep", step as i64), ("limit", 0)];
-            key_spec(reply, access, Some(first as i64), ("range", find));
-        }
-        Keys::Counted { at, dest } => {
-            reply.array(if dest > 0 { 2 } else { 1 });
-            if dest > 0 {
-                let find: Find<'_> = &[("lastkey", 0), ("keystep", 1), ("limit", 0)];
-                key_spec(reply, &["OW", "UPDATE"], Some(dest as i64), ("range", find));
-            }
-            let access = if dest > 0 { &["RO", "ACCESS"] } else { access };
-            let find: Find<'_> = &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
-            key_spec(reply, access, Some(at as i64), ("keynum", find));
-        }
-        Keys::Found(_) => {
-            reply.array(1);
-            let mut access = access.to_vec();
-            access.push("incomplete");
-            key_spec(reply, &access, None, ("unknown", &[]));
-        }
+/// The categories of the ACL. Containers and helps belong to no family, unlike what they contain.
+fn categories(spec: &Spec, full_name: &str) -> Vec<&'static str> {
+    let mut names = spec.categories();
+    if full_name == "command" || full_name.starts_with("command|") {
+        names.insert(0, "@connection");
+    } else if matches!(full_name, "wait" | "waitaof") {
+        names.iter_mut().filter(|name| **name == "@keyspace").for_each(|name| *name = "@connection");
+    } else if !spec.subcommands().is_empty() || full_name.ends_with("|help") && !full_name.starts_with("client|") {
+        names.retain(|name| matches!(*name, "@slow" | "@fast") || *name == "@keyspace" && full_name != "object");
+    } else if spec.flags.has(Flags::ADMIN) && !names.contains(&"@admin") {
+        names.insert(0, "@admin");
     }
-}
-
-type Find<'a> = &'a [(&'a str, i64)];
-
-fn key_spec(reply: &mut Reply<'_>, access: &[&str], begin: Option<i64>, (kind, find): (&str, Find<'_>)) {
-    let part = |reply: &mut Reply<'_>, name: &str, kind: &str, fields: Find<'_>| {
-        reply.bulk(name.as_bytes());
-        reply.map(2);
-        reply.bulk(b"type");
-        reply.bulk(kind.as_bytes());
-        reply.bulk(b"spec");
-        reply.map(fields.len());
-        for (name, value) in fields {
-            reply.bulk(name.as_bytes());
-            reply.int(*value);
-        }
-    };
-    reply.map(3);
-    reply.bulk(b"flags");
-    words(reply, access);
-    match begin {
-        Some(index) => part(reply, "begin_search", "index", &[("index", index)]),
-        None => part(reply, "begin_search", "unknown", &[]),
-    }
-    part(reply, "find_keys", kind, find);
+    names
 }
 
 fn count(_: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
@@ -213,7 +172,9 @@ fn list(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>
                 () if parse::is(&args[3], "MODULE") => Vec::new(),
                 () if parse::is(&args[3], "ACLCAT") => {
                     let category = [b"@", by].concat();
-                    names(|spec, _| spec.categories().iter().any(|c| category.eq_ignore_ascii_case(c.as_bytes())))
+                    names(|spec, name| {
+                        categories(spec, name).iter().any(|c| category.eq_ignore_ascii_case(c.as_bytes()))
+                    })
                 }
                 () if parse::is(&args[3], "PATTERN") => {
                     names(|_, name| glob::matches_ignoring_case(by, name.as_bytes()))
@@ -255,13 +216,14 @@ fn get_keys(session: &Session, args: &Args<'_>, turn: &mut Turn<'_>, with_flags:
     }
     let mut reply = session.reply(turn);
     reply.array(keys.len());
-    for at in keys {
+    let (first_access, others) = key_specs::access(spec);
+    for (number, at) in keys.into_iter().enumerate() {
         if with_flags {
             reply.array(2);
         }
         reply.bulk(&given[at]);
         if with_flags {
-            words(&mut reply, access(spec));
+            words(&mut reply, others.filter(|_| number > 0).unwrap_or(first_access));
         }
     }
     Flow::Continue

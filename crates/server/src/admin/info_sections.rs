@@ -10,7 +10,7 @@ use wal::Health;
 
 use super::info::Lines;
 use super::percentile::percentile_us;
-use crate::config::Eviction;
+use crate::config::{Eviction, Supervisor};
 use crate::front::Room;
 use crate::memory::{cpu_times, human, resident_bytes, system_bytes};
 use crate::net::Turn;
@@ -32,19 +32,35 @@ pub fn server(room: &Room, turn: &Turn<'_>, lines: &mut Lines) {
     lines.add("monotonic_clock", "POSIX clock_gettime");
     lines.add("multiplexing_api", "epoll");
     lines.add("process_id", std::process::id());
-    lines.add("process_supervised", "no");
+    lines.add("process_supervised", supervisor(settings.process.supervised));
     lines.add("run_id", &node.run_id);
     lines.add("tcp_port", settings.network.port);
     lines.add("server_time_usec", turn.now.unix_ms * 1000);
     lines.add("uptime_in_seconds", uptime);
     lines.add("uptime_in_days", uptime / 86_400);
-    lines.add("hz", 10);
-    lines.add("configured_hz", 10);
+    // Nothing here runs by a timer; what is configured is shown because clients look for it.
+    let hz = configured(room, b"hz");
+    lines.add("hz", &hz);
+    lines.add("configured_hz", &hz);
     lines.add("lru_clock", (turn.now.unix_ms / 1000) & 0xFF_FFFF);
     let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
     lines.add("executable", executable);
     lines.add("config_file", node.config.file().map(|file| file.display().to_string()).unwrap_or_default());
     lines.add("io_threads_active", u8::from(settings.process.io_threads > 1));
+}
+
+/// The value of a directive, as CONFIG GET prints it.
+fn configured(room: &Room, name: &[u8]) -> String {
+    let found = room.node.config.get(&[name]);
+    found.first().map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+}
+
+fn supervisor(supervisor: Supervisor) -> &'static str {
+    match supervisor.resolved() {
+        Supervisor::Upstart => "upstart",
+        Supervisor::Systemd => "systemd",
+        Supervisor::None | Supervisor::Auto => "no",
+    }
 }
 
 /// Who is connected.
@@ -65,10 +81,10 @@ pub fn clients(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("tracking_clients", 0);
     lines.add("pubsub_clients", listening);
     lines.add("watching_clients", count(&|info| info.watched.load(Ordering::Relaxed) > 0));
-    lines.add("clients_in_timeout_table", 0);
+    lines.add("clients_in_timeout_table", node.waiting.timed_count());
     let watched: usize = clients.iter().map(|(_, info)| info.watched.load(Ordering::Relaxed)).sum();
     lines.add("total_watched_keys", watched);
-    lines.add("total_blocking_keys", 0);
+    lines.add("total_blocking_keys", node.waiting.key_count());
     lines.add("total_blocking_keys_on_nokey", 0);
 }
 
@@ -88,7 +104,10 @@ pub fn memory(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     pair("used_memory_peak", peak);
     lines.add("used_memory_peak_perc", format!("{:.2}%", ratio(used, peak) * 100.0));
     lines.add("used_memory_startup", node.startup_memory());
-    lines.add("used_memory_dataset", used.saturating_sub(node.startup_memory()));
+    lines.add("used_memory_overhead", node.startup_memory());
+    let dataset = used.saturating_sub(node.startup_memory());
+    lines.add("used_memory_dataset", dataset);
+    lines.add("used_memory_dataset_perc", format!("{:.2}%", ratio(dataset, used) * 100.0));
     lines.add("allocator_allocated", figures.allocated);
     lines.add("allocator_active", figures.active);
     lines.add("allocator_resident", figures.resident);
@@ -98,7 +117,9 @@ pub fn memory(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     };
     pair("total_system_memory", system_bytes());
     pair("used_memory_lua", 0);
+    // There are no scripts: what they would take and how many there are is nothing.
     pair("used_memory_scripts", 0);
+    pair("used_memory_vm_total", 0);
     pair("maxmemory", settings.maxmemory);
     lines.add("maxmemory_policy", eviction(settings.maxmemory_policy));
     lines.add("allocator_frag_ratio", format!("{:.2}", ratio(figures.active, figures.allocated)));
@@ -109,15 +130,26 @@ pub fn memory(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("rss_overhead_bytes", rss as i64 - figures.resident as i64);
     lines.add("mem_fragmentation_ratio", format!("{:.2}", ratio(rss, used)));
     lines.add("mem_fragmentation_bytes", rss as i64 - used as i64);
+    for name in [
+        "used_memory_vm_eval",
+        "used_memory_vm_functions",
+        "used_memory_scripts_eval",
+        "used_memory_functions",
+        "number_of_cached_scripts",
+        "number_of_functions",
+        "number_of_libraries",
+    ] {
+        lines.add(name, 0);
+    }
     lines.add("mem_not_counted_for_evict", 0);
+    lines.add("mem_total_replication_buffers", 0);
+    lines.add("mem_cluster_links", 0);
     lines.add("mem_replication_backlog", 0);
     lines.add("mem_clients_slaves", 0);
     lines.add("mem_clients_normal", client_bytes(room));
     lines.add("mem_aof_buffer", node.engine.log().stats().buffered_bytes);
     lines.add("mem_allocator", node.allocator().name());
     lines.add("active_defrag_running", 0);
-    lines.add("lazyfree_pending_objects", 0);
-    lines.add("lazyfreed_objects", 0);
 }
 
 /// `a / b`, 0 if there is no `b`.
@@ -149,11 +181,15 @@ pub fn persistence(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     let node = &room.node;
     let log = node.engine.log();
     let (stats, end, durable) = (log.stats(), log.end().get(), log.durable().get());
-    let health = if log.health() == Health::Good { "ok" } else { "err" };
+    let health = status(log.health() == Health::Good);
+    let (rewrites, base) = (node.engine.rewrite_figures(), node.engine.snapshot_bytes());
+    let running = node.engine.is_snapshotting();
+    let seconds = |time: Option<std::time::Duration>| time.map_or(-1, |time| time.as_secs() as i64);
     lines.add("loading", 0);
     lines.add("async_loading", 0);
     lines.add("current_cow_peak", 0);
     lines.add("current_cow_size", 0);
+    lines.add("current_cow_size_age", 0);
     lines.add("current_fork_perc", "0.00");
     lines.add("current_save_keys_processed", 0);
     lines.add("current_save_keys_total", 0);
@@ -161,24 +197,28 @@ pub fn persistence(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("rdb_changes_since_last_save", stats.records.saturating_sub(saved));
     lines.add("rdb_bgsave_in_progress", 0);
     lines.add("rdb_last_save_time", node.last_save_s.load(Ordering::Relaxed));
-    lines.add("rdb_last_bgsave_status", "ok");
-    lines.add("rdb_last_bgsave_time_sec", -1);
+    // A save makes the log durable, at once and as a whole.
+    lines.add("rdb_last_bgsave_status", health);
+    lines.add("rdb_last_bgsave_time_sec", if node.saves.load(Ordering::Relaxed) > 0 { 0 } else { -1 });
     lines.add("rdb_current_bgsave_time_sec", -1);
-    lines.add("rdb_saves", 0);
+    lines.add("rdb_saves", node.saves.load(Ordering::Relaxed));
     lines.add("rdb_last_cow_size", 0);
     lines.add("rdb_last_load_keys_expired", 0);
     lines.add("rdb_last_load_keys_loaded", 0);
     lines.add("aof_enabled", 1);
-    lines.add("aof_rewrite_in_progress", 0);
+    lines.add("aof_rewrite_in_progress", u8::from(running));
     lines.add("aof_rewrite_scheduled", 0);
-    lines.add("aof_last_rewrite_time_sec", -1);
-    lines.add("aof_current_rewrite_time_sec", -1);
-    lines.add("aof_last_bgrewrite_status", "ok");
-    lines.add("aof_rewrites", 0);
+    lines.add("aof_last_rewrite_time_sec", seconds(rewrites.last.map(|(took, _)| took)));
+    lines.add("aof_current_rewrite_time_sec", seconds(rewrites.running_for));
+    lines.add("aof_last_bgrewrite_status", status(rewrites.last.is_none_or(|(_, well)| well)));
+    lines.add("aof_rewrites", rewrites.begun);
+    lines.add("aof_rewrites_consecutive_failures", rewrites.failures);
+    lines.add("module_fork_in_progress", 0);
+    lines.add("module_fork_last_cow_size", 0);
     lines.add("aof_last_write_status", health);
     lines.add("aof_last_cow_size", 0);
-    lines.add("aof_current_size", end.saturating_sub(log.first().get()));
-    lines.add("aof_base_size", 0);
+    lines.add("aof_current_size", base + end.saturating_sub(log.first().get()));
+    lines.add("aof_base_size", base);
     lines.add("aof_pending_rewrite", 0);
     lines.add("aof_buffer_length", stats.buffered_bytes);
     lines.add("aof_pending_bio_fsync", 0);
@@ -195,6 +235,10 @@ pub fn persistence(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("log_durable_position", durable);
     lines.add("log_end_position", end);
     lines.add("log_unsynced_bytes", end.saturating_sub(durable));
+}
+
+fn status(good: bool) -> &'static str {
+    if good { "ok" } else { "err" }
 }
 
 /// What has happened.
@@ -236,6 +280,8 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("total_forks", 0);
     lines.add("migrate_cached_sockets", 0);
     lines.add("slave_expires_tracked_keys", 0);
+    lines.add("total_active_defrag_time", 0);
+    lines.add("current_active_defrag_time", 0);
     lines.add("active_defrag_hits", 0);
     lines.add("active_defrag_misses", 0);
     lines.add("active_defrag_key_hits", 0);
@@ -248,6 +294,10 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("dump_payload_sanitizations", 0);
     lines.add("total_reads_processed", totals.reads);
     lines.add("total_writes_processed", totals.writes);
+    // With several I/O threads each of them reads and writes.
+    let threaded = node.config.settings().process.io_threads > 1;
+    lines.add("io_threaded_reads_processed", if threaded { totals.reads } else { 0 });
+    lines.add("io_threaded_writes_processed", if threaded { totals.writes } else { 0 });
     lines.add("client_query_buffer_limit_disconnections", totals.query_buffer_closes);
     lines.add("client_output_buffer_limit_disconnections", totals.output_buffer_closes);
     lines.add("slowlog_length", stats.slowlog.lock().entries.len());
@@ -315,7 +365,7 @@ pub fn latency_stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     }
     for id in table::ids() {
         let totals = room.node.stats.command(id);
-        if totals.calls == 0 {
+        if totals.tracked() == 0 {
             continue;
         }
         let of = |percentile: &f64| {

@@ -132,14 +132,14 @@ fn histogram(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut 
         args.len() == 2 || args.iter().skip(2).any(|given| parse::is(given, name) || parse::is(given, container))
     };
     let rows = table::ids().map(|id| (table::full_name(id), room.node.stats.command(id)));
-    let rows: Vec<_> = rows.filter(|(name, totals)| tracked && totals.calls > 0 && wanted(name)).collect();
+    let rows: Vec<_> = rows.filter(|(name, totals)| tracked && totals.tracked() > 0 && wanted(name)).collect();
     let mut reply = session.reply(turn);
     reply.map(rows.len());
     for (name, totals) in &rows {
         reply.bulk(name.as_bytes());
         reply.map(2);
         reply.bulk(b"calls");
-        reply.int(totals.calls as i64);
+        reply.int(totals.tracked() as i64);
         reply.bulk(b"histogram_usec");
         let filled: Vec<_> = totals.buckets.iter().enumerate().filter(|(_, count)| **count > 0).collect();
         reply.map(filled.len());

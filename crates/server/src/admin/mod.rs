@@ -8,6 +8,7 @@ mod commands_doc;
 mod debug;
 mod info;
 mod info_sections;
+mod key_specs;
 mod latency;
 mod memory;
 mod percentile;

@@ -53,6 +53,7 @@ fn make_durable(room: &Room) -> Result<(), String> {
     log.sync().map_err(|error| format!("ERR the log could not be made durable: {error}"))?;
     room.node.last_save_s.store(room.node.engine.now_ms() / 1000, Ordering::Relaxed);
     room.node.saved_records.store(records, Ordering::Relaxed);
+    room.node.saves.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 

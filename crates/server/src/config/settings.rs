@@ -96,6 +96,19 @@ pub enum Supervisor {
     Auto,
 }
 
+impl Supervisor {
+    /// Who is meant by `auto`: whoever left word in the environment.
+    #[must_use]
+    pub fn resolved(self) -> Self {
+        match self {
+            Self::Auto if std::env::var_os("NOTIFY_SOCKET").is_some() => Self::Systemd,
+            Self::Auto if std::env::var_os("UPSTART_JOB").is_some() => Self::Upstart,
+            Self::Auto => Self::None,
+            named => named,
+        }
+    }
+}
+
 /// Addresses and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {

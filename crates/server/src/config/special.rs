@@ -1,5 +1,7 @@
 //! Values with a grammar of their own: save points, output buffer limits, OOM scores, event classes, percentiles.
 
+use engine::EventClass;
+
 use super::number::{MAX_U64, bytes};
 
 /// `save`: after so many seconds, if so many keys changed.
@@ -140,33 +142,33 @@ impl EventMask {
     /// `__keyevent@db__:event`.
     pub const KEYEVENT: Self = Self(1 << 1);
     /// DEL, EXPIRE, RENAME and the like.
-    pub const GENERIC: Self = Self(1 << 2);
+    pub const GENERIC: Self = Self(EventClass::GENERIC.0);
     /// Strings.
-    pub const STRING: Self = Self(1 << 3);
+    pub const STRING: Self = Self(EventClass::STRING.0);
     /// Lists.
-    pub const LIST: Self = Self(1 << 4);
+    pub const LIST: Self = Self(EventClass::LIST.0);
     /// Sets.
-    pub const SET: Self = Self(1 << 5);
+    pub const SET: Self = Self(EventClass::SET.0);
     /// Hashes.
-    pub const HASH: Self = Self(1 << 6);
+    pub const HASH: Self = Self(EventClass::HASH.0);
     /// Sorted sets.
-    pub const ZSET: Self = Self(1 << 7);
+    pub const ZSET: Self = Self(EventClass::ZSET.0);
     /// A key expired.
-    pub const EXPIRED: Self = Self(1 << 8);
+    pub const EXPIRED: Self = Self(EventClass::EXPIRED.0);
     /// A key was evicted.
-    pub const EVICTED: Self = Self(1 << 9);
+    pub const EVICTED: Self = Self(EventClass::EVICTED.0);
     /// Streams.
     pub const STREAM: Self = Self(1 << 10);
     /// Module types.
     pub const MODULE: Self = Self(1 << 11);
     /// A new key was made.
-    pub const NEW: Self = Self(1 << 12);
+    pub const NEW: Self = Self(EventClass::NEW.0);
     /// A key was looked for that does not exist.
-    pub const MISS: Self = Self(1 << 13);
+    pub const MISS: Self = Self(EventClass::MISS.0);
     /// A key's value was replaced (Redis 8.2).
-    pub const OVERWRITTEN: Self = Self(1 << 14);
+    pub const OVERWRITTEN: Self = Self(EventClass::OVERWRITTEN.0);
     /// A key's type changed (Redis 8.2).
-    pub const TYPE_CHANGED: Self = Self(1 << 15);
+    pub const TYPE_CHANGED: Self = Self(EventClass::TYPE_CHANGED.0);
 
     /// What `A` stands for: everything but new keys, misses, overwrites and changes of type.
     pub const ALL: Self = Self(0b1111_1111_1100);
@@ -201,6 +203,13 @@ impl EventMask {
     #[must_use]
     pub fn publishes(self, class: Self) -> bool {
         self.has(class) && (self.has(Self::KEYSPACE) || self.has(Self::KEYEVENT))
+    }
+
+    /// The classes of events that go to any channel at all.
+    #[must_use]
+    pub fn classes(self) -> EventClass {
+        let channels = Self::KEYSPACE.0 | Self::KEYEVENT.0;
+        EventClass(if self.0 & channels == 0 { 0 } else { self.0 & !channels })
     }
 
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {

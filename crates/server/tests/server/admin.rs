@@ -115,7 +115,7 @@ fn slow_commands_are_logged_newest_first() {
     let first = entries[0].as_slice().unwrap();
     assert_eq!(first.len(), 6);
     assert_eq!(first[3], Value::Array(vec![bulk("SET"), bulk("k7"), bulk("v")]));
-    assert_eq!(first[4], bulk(&a.socket.local_addr().unwrap().to_string()));
+    assert_eq!(first[4], bulk(a.wire.stream.local_addr().unwrap().to_string()));
     assert_eq!(first[5], bulk("me"));
     assert!(matches!(a.call("SLOWLOG GET 2"), Value::Array(entries) if entries.len() == 2));
     assert_eq!(a.int("SLOWLOG LEN"), 5);

@@ -50,7 +50,7 @@ fn a_client_is_listed_with_redis_fields_in_their_order() {
         "lib-ver",
     ];
     assert_eq!(&names[..redis.len()], redis);
-    let local = a.socket.local_addr().unwrap();
+    let local = a.wire.stream.local_addr().unwrap();
     let start = format!("id={} addr={local} laddr={} fd=", a.id(), server.addr);
     assert!(line.starts_with(&start), "{line} does not start with {start}");
     for part in [
@@ -92,7 +92,7 @@ fn filters_choose_clients() {
     assert_eq!(ids("NOT-NAME bee SKIPME yes"), [id_c]);
     assert_eq!(ids("FLAGS x"), [id_c]);
     assert_eq!(ids("MAXAGE 1000"), []);
-    let local = b.socket.local_addr().unwrap();
+    let local = b.wire.stream.local_addr().unwrap();
     assert_eq!(ids(&format!("ADDR {local} USER default")), [id_b]);
     assert!(a.error("CLIENT LIST TYPE aliens").starts_with("ERR Unknown client type"));
     assert_eq!(a.error("CLIENT LIST NAME"), "ERR syntax error");
@@ -104,7 +104,7 @@ fn killed_clients_are_gone_and_a_suicide_has_its_reply() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::start(dir.path(), &["--io-threads", "2"]);
     let (mut a, mut b, mut c) = (server.client(), server.client(), server.client());
-    let (id_b, addr_c) = (b.id(), c.socket.local_addr().unwrap());
+    let (id_b, addr_c) = (b.id(), c.wire.stream.local_addr().unwrap());
     assert_eq!(a.int(&format!("CLIENT KILL ID {id_b}")), 1);
     b.wait_closed();
     a.ok(&format!("CLIENT KILL {addr_c}"));

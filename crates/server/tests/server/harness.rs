@@ -1,20 +1,18 @@
 //! A server on a free port of the loopback interface, and clients that speak RESP to it.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use resp::{ReplyDecoder, Value};
+use resp::Value;
 use server::config::{Config, Invocation, Request, parse_args};
 use server::node::Node;
 use server::serve;
 
-/// How long a client waits for bytes before its test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub use crate::rig::bulk;
+use crate::rig::{self, PATIENCE};
 
 /// A server that runs until it is dropped or stopped.
 pub struct TestServer {
@@ -93,8 +91,7 @@ fn invocation(words: Vec<String>) -> Invocation {
 
 /// A connection.
 pub struct Client {
-    pub socket: TcpStream,
-    decoder: ReplyDecoder,
+    pub wire: rig::Client<TcpStream>,
 }
 
 impl Client {
@@ -102,18 +99,12 @@ impl Client {
         let socket = TcpStream::connect(addr).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { socket, decoder: ReplyDecoder::new() }
+        Self { wire: rig::Client::new(socket) }
     }
 
     /// Sends words without waiting for a reply.
     pub fn send(&mut self, words: &[&[u8]]) {
-        let mut out = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            out.extend(format!("${}\r\n", word.len()).bytes());
-            out.extend(*word);
-            out.extend(b"\r\n");
-        }
-        self.socket.write_all(&out).unwrap();
+        self.wire.send(words);
     }
 
     /// Sends a line whose words are separated by blanks.
@@ -124,18 +115,7 @@ impl Client {
 
     /// The next reply; `None` at the end of the connection.
     pub fn next(&mut self) -> Option<Value> {
-        loop {
-            if let Some(value) = self.decoder.next_value().unwrap() {
-                return Some(value);
-            }
-            let mut bytes = [0; 4096];
-            match self.socket.read(&mut bytes) {
-                Ok(0) => return None,
-                Ok(count) => self.decoder.feed(&bytes[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no reply: {error}"),
-            }
-        }
+        self.wire.try_reply()
     }
 
     pub fn reply(&mut self) -> Value {
@@ -206,8 +186,4 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 pub fn simple(text: &str) -> Value {
     Value::Simple(text.as_bytes().to_vec())
-}
-
-pub fn bulk(text: &str) -> Value {
-    Value::Bulk(text.as_bytes().to_vec())
 }

@@ -145,7 +145,7 @@ fn commands_are_described_as_redis_describes_them() {
     assert_eq!(get[3..6], [Value::Int(1), Value::Int(1), Value::Int(1)]);
     assert_eq!(get[6], Value::Array(vec![simple("@read"), simple("@string"), simple("@fast")]));
     let spec = get[8].as_slice().unwrap()[0].as_slice().unwrap();
-    assert_eq!(spec[..2], [bulk("flags"), Value::Array(vec![simple("RO"), simple("ACCESS")])]);
+    assert_eq!(spec[..2], [bulk("flags"), Value::Array(vec![simple("RO"), simple("access")])]);
     let begin = [bulk("type"), bulk("index"), bulk("spec"), Value::Array(vec![bulk("index"), Value::Int(1)])];
     assert_eq!(spec[2..4], [bulk("begin_search"), Value::Array(begin.to_vec())]);
     assert_eq!(found[1], Value::NullArray);
@@ -180,7 +180,7 @@ fn keys_of_a_whole_command_are_found() {
     let server = TestServer::start(dir.path(), &[]);
     let mut a = server.client();
     assert_eq!(a.call("COMMAND GETKEYS MSET a 1 b 2"), Value::Array(vec![bulk("a"), bulk("b")]));
-    let flags = Value::Array(vec![simple("RO"), simple("ACCESS")]);
+    let flags = Value::Array(vec![simple("RO"), simple("access")]);
     let key = Value::Array(vec![bulk("k"), flags]);
     assert_eq!(a.call("COMMAND GETKEYSANDFLAGS GET k"), Value::Array(vec![key]));
     assert_eq!(a.error("COMMAND GETKEYS NOSUCH k"), "ERR Invalid command specified");

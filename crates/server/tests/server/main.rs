@@ -3,9 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod blocking;
 mod clients;
 mod data;
+mod described;
+mod directives;
+mod events;
 mod harness;
 mod introspection;
+mod net;
+mod net_tls;
+mod oracle;
 mod pubsub;
+mod rig;
 mod transactions;

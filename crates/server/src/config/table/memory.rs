@@ -23,7 +23,8 @@ const WHEEL: &str = "keys expire exactly when they are read and by a timing whee
 
 pub(super) static MEMORY: &[Directive] = &[
     Directive::new("maxmemory", BYTES_U64, "0", "Bytes that the data may take; 0: no bound."),
-    Directive::new("maxmemory-policy", POLICIES, "noeviction", "What gives way when maxmemory is reached."),
+    Directive::new("maxmemory-policy", POLICIES, "noeviction", "What gives way when maxmemory is reached.")
+        .refused(&["noeviction"], "nothing is evicted yet: above maxmemory, commands that need memory are refused"),
     Directive::new("maxmemory-samples", range(1, MAX_I32), "5", "Keys looked at for each eviction.").inert(NO_SAMPLING),
     Directive::new("maxmemory-eviction-tenacity", range(0, 100), "10", "How long one round of eviction may take.")
         .inert(NO_SAMPLING),

@@ -1,8 +1,8 @@
 //! A small application for tests of the I/O loop, and a client.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, clippy::unwrap_used, reason = "not every binary needs all of it")]
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -141,6 +141,7 @@ impl Kv {
                 return Flow::Close;
             }
             (b"DIE", 1) => return Flow::CloseNow,
+            (b"PANIC", 1) => panic!("as asked"),
             (name, _) => reply.error(format!("ERR unknown command '{}'", name.escape_ascii())),
         }
         Flow::Continue
@@ -317,8 +318,13 @@ impl<S: Read + Write> Client<S> {
                 return Some(value);
             }
             match self.stream.read(&mut buffer) {
-                Ok(0) | Err(_) => return None,
+                Ok(0) => return None,
                 Ok(count) => self.decoder.feed(&buffer[..count]),
+                Err(error) => {
+                    let late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                    assert!(!late, "no reply: {error}");
+                    return None;
+                }
             }
         }
     }

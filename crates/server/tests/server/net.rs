@@ -1,15 +1,12 @@
 //! The I/O loop with real sockets: rounds, blocking, mail, limits, shutdown.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use crate::rig::{Client, Message, Rig, bulk, error, ok, pong};
 use resp::{Value, write_command};
 use server::net::{NetConfig, OutputLimit, SendError, Settings};
-use support::{Client, Message, Rig, bulk, error, ok, pong};
 
 fn with(change: impl FnOnce(&mut Settings)) -> Rig {
     let mut config = NetConfig::default();
@@ -480,4 +477,28 @@ fn stopping_sends_what_is_due_and_accepts_nobody_else() {
 fn time_passes_for_the_application_while_nobody_sends() {
     let rig = Rig::simple();
     rig.world.wait("ticks", |state| state.ticks >= 3);
+}
+
+/// In a process of its own, which the test below starts.
+#[test]
+#[ignore = "it ends its process"]
+fn panic_on_an_io_thread() {
+    let rig = Rig::start(NetConfig { io_threads: 2, ..NetConfig::default() });
+    let mut client = rig.client();
+    client.send(&[b"PANIC"]);
+    client.try_reply();
+    // Whoever gets here has survived the panic: then another thread would still answer.
+    assert_eq!(rig.client().say("PING"), pong());
+    println!("the process lives");
+}
+
+#[test]
+fn a_panic_of_one_io_thread_ends_the_process() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["net::panic_on_an_io_thread", "--exact", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(std::os::unix::process::ExitStatusExt::signal(&output.status).is_some(), "{}: {said}", output.status);
+    assert!(!said.contains("the process lives"), "{said}");
 }

@@ -1,19 +1,16 @@
 //! TLS and Unix sockets.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use crate::rig::{Client, Rig, bulk, ok, pong};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use server::net::{NetConfig, NetError, TcpEndpoint, TlsFiles, UnixEndpoint};
-use support::{Client, Rig, bulk, ok, pong};
 
 struct Authority {
     dir: tempfile::TempDir,
@@ -155,8 +152,8 @@ fn a_unix_socket_serves_replaces_a_stale_file_and_goes_with_the_server() {
     assert_eq!(client.call(&[b"ECHO", &value]), bulk(&value));
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     // A server that listens is not robbed of its socket.
-    let taken = server::net::Server::<support::Message>::start(config(), |_, control| {
-        support::Kv::new(&Arc::default(), control)
+    let taken = server::net::Server::<crate::rig::Message>::start(config(), |_, control| {
+        crate::rig::Kv::new(&Arc::default(), control)
     });
     assert!(matches!(taken, Err(NetError::Listen { .. })));
     assert_eq!(client.say("PING"), pong());

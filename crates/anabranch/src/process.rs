@@ -1,0 +1,141 @@
+//! The process and its surroundings: background, process id file, supervisor, log output.
+
+use std::fs::{File, OpenOptions};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+use server::config::{LogLevel, Process, Supervisor};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Set for the process that serves in the background, so that it does not go there again.
+const IN_BACKGROUND: &str = "ANABRANCH_IN_BACKGROUND";
+
+/// `daemonize`: starts the same program again, away from the terminal; true if that one serves and this one is done.
+///
+/// It is started anew, not forked: a process with threads cannot be forked safely.
+pub fn go_to_background(settings: &Process) -> anyhow::Result<bool> {
+    if !settings.daemonize {
+        return Ok(false);
+    }
+    if std::env::var_os(IN_BACKGROUND).is_some() {
+        rustix::process::setsid().context("the process could not leave its terminal")?;
+        return Ok(false);
+    }
+    let program = std::env::current_exe().context("the program cannot be found again")?;
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).env(IN_BACKGROUND, "1");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().context("the process could not be started in the background")?;
+    Ok(true)
+}
+
+/// The file with the process id; it goes with this value.
+pub struct PidFile(PathBuf);
+
+impl PidFile {
+    /// Writes it, if one is configured. That it cannot be written is no reason not to serve.
+    pub fn write(path: Option<&Path>) -> Option<Self> {
+        let path = path?;
+        match std::fs::write(path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(path.to_owned())),
+            Err(error) => {
+                tracing::warn!(%error, "pidfile {} could not be written", path.display());
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(%error, "pidfile {} could not be removed", self.0.display());
+        }
+    }
+}
+
+/// `supervised`: says that the server is ready.
+pub fn tell_supervisor(supervisor: Supervisor) -> anyhow::Result<()> {
+    match supervisor.resolved() {
+        Supervisor::None | Supervisor::Auto => Ok(()),
+        Supervisor::Systemd => notify("READY=1\nSTATUS=Ready to accept connections\n"),
+        Supervisor::Upstart => {
+            let me = rustix::process::getpid();
+            rustix::process::kill_process(me, rustix::process::Signal::STOP).context("supervised upstart")
+        }
+    }
+}
+
+/// `supervised`: says that the server stops.
+pub fn tell_stopping(supervisor: Supervisor) {
+    if supervisor.resolved() == Supervisor::Systemd
+        && let Err(error) = notify("STOPPING=1\n")
+    {
+        tracing::warn!("{error:#}");
+    }
+}
+
+/// Sends a message to systemd. Without a socket to send it to there is nobody who waits for it.
+fn notify(message: &str) -> anyhow::Result<()> {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
+        tracing::warn!("supervised systemd: NOTIFY_SOCKET is not set, so nobody is told");
+        return Ok(());
+    };
+    let addr = match name.as_bytes().strip_prefix(b"@") {
+        Some(abstract_name) => SocketAddr::from_abstract_name(abstract_name),
+        None => SocketAddr::from_pathname(Path::new(&name)),
+    };
+    let socket = UnixDatagram::unbound().context("supervised systemd")?;
+    let sent = addr.and_then(|addr| socket.send_to_addr(message.as_bytes(), &addr));
+    sent.with_context(|| format!("NOTIFY_SOCKET {} cannot be written to", Path::new(&name).display()))?;
+    Ok(())
+}
+
+/// Changes how much is logged.
+pub type LevelHandle = reload::Handle<LevelFilter, tracing_subscriber::Registry>;
+
+/// `logfile` and `loglevel`: where log lines go, and which.
+pub fn start_log(settings: &Process) -> anyhow::Result<LevelHandle> {
+    let (filter, handle) = reload::Layer::new(level(settings.loglevel));
+    let lines = tracing_subscriber::fmt::layer();
+    let registry = tracing_subscriber::registry().with(filter);
+    match &settings.logfile {
+        None => registry.with(lines.with_writer(std::io::stdout)).init(),
+        Some(path) => {
+            let file: File = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .with_context(|| format!("logfile {} cannot be opened", path.display()))?;
+            registry.with(lines.with_ansi(false).with_writer(std::sync::Mutex::new(file))).init();
+        }
+    }
+    Ok(handle)
+}
+
+/// The levels of Redis, of which there are two for what we call debugging.
+pub fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Debug => LevelFilter::TRACE,
+        LogLevel::Verbose => LevelFilter::DEBUG,
+        LogLevel::Notice => LevelFilter::INFO,
+        LogLevel::Warning => LevelFilter::WARN,
+    }
+}
+
+/// Has a panic of any thread end the process: a server that has lost one of its threads serves nobody well.
+pub fn abort_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        tracing::error!("{panic}");
+        std::process::abort();
+    }));
+}

@@ -1,0 +1,130 @@
+//! The process and its surroundings: background, process id file, log output, supervisor.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < end, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn serve(dir: &Path, port: u16, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
+    command.args(["serve", "--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]).arg(dir.join("data"));
+    command.args(flags).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_remove("NOTIFY_SOCKET");
+    command
+}
+
+/// Ends its process, however the test ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended already needs no killing.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a line and reads the reply, a line or a bulk; `None` while nobody listens.
+fn ask(port: u16, line: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(format!("{line}\r\n").as_bytes()).ok()?;
+    let mut reader = BufReader::new(stream);
+    let mut reply = String::new();
+    reader.read_line(&mut reply).ok().filter(|count| *count > 0)?;
+    if let Some(bytes) = reply.strip_prefix('$') {
+        let mut bulk = vec![0; bytes.trim().parse().unwrap()];
+        reader.read_exact(&mut bulk).ok()?;
+        reply = String::from_utf8(bulk).unwrap();
+    }
+    Some(reply)
+}
+
+fn wait_ready(port: u16) {
+    assert_eq!(until("the server answers", || ask(port, "PING")), "+PONG\r\n");
+}
+
+#[test]
+fn a_daemon_leaves_its_pid_and_its_log_and_takes_the_pid_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, pid, log) = (free_port(), dir.path().join("pid"), dir.path().join("log"));
+    let flags = ["--daemonize", "yes", "--pidfile", pid.to_str().unwrap(), "--logfile", log.to_str().unwrap()];
+    let mut started = serve(dir.path(), port, &flags).spawn().unwrap();
+    assert!(started.wait().unwrap().success(), "the first process ends at once, and well");
+    wait_ready(port);
+    let number: i32 = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    assert_ne!(number as u32, started.id());
+    let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap();
+    // Behind the name in parentheses: state, parent, group, session.
+    let session = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(3).unwrap().to_owned();
+    assert_eq!(session, number.to_string(), "it leads a session of its own");
+    assert!(std::fs::read_to_string(&log).unwrap().contains("Ready to accept connections"));
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"SHUTDOWN\r\n").unwrap();
+    until("the daemon ends", || (!pid.exists()).then_some(()));
+}
+
+#[test]
+fn the_level_of_the_log_can_be_changed_while_the_server_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, log) = (free_port(), dir.path().join("log"));
+    let flags = ["--logfile", log.to_str().unwrap(), "--loglevel", "warning", "--enable-debug-command", "yes"];
+    let _running = Running(serve(dir.path(), port, &flags).spawn().unwrap());
+    wait_ready(port);
+    let said = || std::fs::read_to_string(&log).unwrap();
+    ask(port, "DEBUG LOG quietly").unwrap();
+    assert_eq!(said(), "");
+    assert_eq!(ask(port, "CONFIG SET loglevel notice").unwrap(), "+OK\r\n");
+    ask(port, "DEBUG LOG aloud").unwrap();
+    assert!(said().contains("aloud") && !said().contains("quietly"), "{}", said());
+    assert_eq!(ask(port, "CONFIG SET loglevel warning").unwrap(), "+OK\r\n");
+    ask(port, "DEBUG LOG again").unwrap();
+    assert!(!said().contains("again"));
+}
+
+#[test]
+fn systemd_is_told_when_the_server_is_ready_and_when_it_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = move || {
+        let mut bytes = [0; 200];
+        let count = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    };
+    for supervised in ["systemd", "auto"] {
+        let mut command = serve(dir.path(), port, &["--supervised", supervised]);
+        let mut running = Running(command.env("NOTIFY_SOCKET", &path).spawn().unwrap());
+        assert!(heard().starts_with("READY=1\n"), "{supervised}");
+        assert_eq!(ask(port, "PING").unwrap(), "+PONG\r\n", "ready means that PING is answered");
+        let info = ask(port, "INFO server").unwrap();
+        assert!(info.contains("process_supervised:systemd\r\n"), "{info}");
+        TcpStream::connect(("127.0.0.1", port)).unwrap().write_all(b"SHUTDOWN\r\n").unwrap();
+        assert_eq!(heard(), "STOPPING=1\n");
+        assert!(running.0.wait().unwrap().success());
+    }
+}

@@ -1,0 +1,56 @@
+//! How rewriting the log has gone: figures for those who watch the server.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// What is known of the log's rewrites since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RewriteFigures {
+    /// How many have been begun.
+    pub begun: u64,
+    /// How long the one that goes on has taken so far.
+    pub running_for: Option<Duration>,
+    /// How long the last one took that ended, and whether it ended well.
+    pub last: Option<(Duration, bool)>,
+    /// How many have failed since the last that did not.
+    pub failures: u64,
+}
+
+/// Keeps the figures.
+#[derive(Default)]
+pub(crate) struct Rewrites {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    begun: u64,
+    running_since: Option<Instant>,
+    last: Option<(Duration, bool)>,
+    failures: u64,
+}
+
+impl Rewrites {
+    /// One begins.
+    pub(crate) fn begin(&self) {
+        let mut state = self.state.lock();
+        state.begun += 1;
+        state.running_since = Some(Instant::now());
+    }
+
+    /// It has ended.
+    pub(crate) fn end(&self, well: bool) {
+        let mut state = self.state.lock();
+        state.failures = if well { 0 } else { state.failures + 1 };
+        if let Some(since) = state.running_since.take() {
+            state.last = Some((since.elapsed(), well));
+        }
+    }
+
+    pub(crate) fn figures(&self) -> RewriteFigures {
+        let state = self.state.lock();
+        let running_for = state.running_since.map(|since| since.elapsed());
+        RewriteFigures { begun: state.begun, running_for, last: state.last, failures: state.failures }
+    }
+}
