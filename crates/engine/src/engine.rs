@@ -123,7 +123,7 @@ pub(crate) struct Shared {
     /// How far the snapshot that is being taken has come.
     pub(crate) passage: Passage,
     /// A snapshot has been asked for and is not done.
-    pub(crate) snapshot_running: AtomicBool,
+    pub(crate) snapshot_running: Arc<AtomicBool>,
     /// Size of the last snapshot.
     pub(crate) snapshot_bytes: AtomicU64,
     pub(crate) rewrite: Mutex<RewritePolicy>,
@@ -307,7 +307,7 @@ impl Engine {
             miss_seed: options.miss_at_random.map(AtomicU64::new),
             generation: AtomicU64::new(0),
             passage: Passage::default(),
-            snapshot_running: AtomicBool::new(false),
+            snapshot_running: Arc::new(AtomicBool::new(false)),
             snapshot_bytes: AtomicU64::new(0),
             rewrite: Mutex::new(options.rewrite),
             rewrites: Rewrites::default(),

@@ -158,7 +158,10 @@ pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<()> {
             }
             Err(error) => tracing::warn!(%error, "the log could not be rewritten; it goes on growing"),
         }
-        shared.snapshot_running.store(false, Ordering::Release);
+        // Who waits for the end may close the data directory then: this thread must not hold it any more.
+        let running = Arc::clone(&shared.snapshot_running);
+        drop(shared);
+        running.store(false, Ordering::Release);
     })?;
     Ok(())
 }
