@@ -30,12 +30,6 @@ enum What {
         #[arg(long)]
         no_skips: bool,
     },
-    /// The checks that start many servers and clients: crash loops, crowds, fuzzing, client programs.
-    Long {
-        /// A check that cannot run is a failure.
-        #[arg(long)]
-        no_skips: bool,
-    },
     /// Formatting and clippy; warnings are errors.
     Lint,
     /// Forbidden dependencies and calls of the pure crates.
@@ -100,7 +94,6 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let shell = Shell::at_root()?;
     match Cli::parse().what {
-        What::Long { no_skips } => test::run_long(&shell, no_skips),
         What::Test { no_skips } => test::run(&shell, no_skips || std::env::var("CI").is_ok_and(|v| v == "true")),
         What::Lint => lint(&shell),
         What::Deps => deps::run(&shell),

@@ -14,34 +14,42 @@ fn runs(shell: &Shell, program: &str, argument: &str) -> bool {
     shell.command(program).arg(argument).output().is_ok_and(|o| o.status.success())
 }
 
-/// Makes sure that redis-server, redis-cli and redis-benchmark are there, with apt-get where it may.
-pub fn redis(shell: &Shell) -> Found<()> {
-    let there = || runs(shell, "redis-server", "--version") && runs(shell, "redis-benchmark", "--version");
-    if there() {
-        return Ok(());
-    }
+/// Installs Debian packages with apt-get, where that is allowed.
+fn apt(shell: &Shell, packages: &[&str]) -> Found<()> {
+    let names = packages.join(", ");
     let is_root = shell.command("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"));
     if !is_root || !runs(shell, "apt-get", "--version") {
-        return Err("redis-server is not installed, and only root with apt-get could install it".into());
+        return Err(format!("{names}: not installed, and only root with apt-get could install it"));
     }
-    println!("installing redis-server with apt-get");
-    let install = ["-qq", "install", "-y", "--no-install-recommends", "redis-server", "redis-tools"];
+    println!("installing {names} with apt-get");
+    let mut install = vec!["-qq", "install", "-y", "--no-install-recommends"];
+    install.extend(packages);
     let done = shell.run("apt-get", &install).unwrap_or(false)
         || (shell.run("apt-get", &["-qq", "update"]).unwrap_or(false)
             && shell.run("apt-get", &install).unwrap_or(false));
-    if done && there() { Ok(()) } else { Err("apt-get could not install redis-server".into()) }
+    if done { Ok(()) } else { Err(format!("apt-get could not install {names}")) }
+}
+
+/// Makes sure that redis-server, redis-cli and redis-benchmark are there.
+pub fn redis(shell: &Shell) -> Found<()> {
+    if runs(shell, "redis-server", "--version") && runs(shell, "redis-benchmark", "--version") {
+        return Ok(());
+    }
+    apt(shell, &["redis-server", "redis-tools"])
 }
 
 /// A virtual environment with the pinned redis-py; its interpreter.
 pub fn python(shell: &Shell) -> Found<PathBuf> {
-    if !runs(shell, "python3", "--version") {
-        return Err("python3 is not installed".into());
+    let can_make_environments =
+        shell.command("python3").args(["-c", "import venv, ensurepip"]).output().is_ok_and(|o| o.status.success());
+    if !can_make_environments {
+        apt(shell, &["python3", "python3-venv"])?;
     }
     let folder = shell.target().join("clients/redis-py");
     let interpreter = folder.join("bin/python");
     let path = folder.to_string_lossy().into_owned();
     if !interpreter.exists() && !shell.run("python3", &["-m", "venv", &path]).unwrap_or(false) {
-        return Err("python3 -m venv failed (is python3-venv installed?)".into());
+        return Err("python3 -m venv failed".into());
     }
     let install = [
         "-m",
@@ -62,7 +70,7 @@ pub fn python(shell: &Shell) -> Found<PathBuf> {
 /// ioredis in its folder, exactly as the lock file says.
 pub fn node(shell: &Shell) -> Found<()> {
     if !runs(shell, "node", "--version") || !runs(shell, "npm", "--version") {
-        return Err("node and npm are not installed".into());
+        apt(shell, &["nodejs", "npm"])?;
     }
     if shell.run("npm", &["--prefix", "tests/clients/ioredis", "ci", "--silent"]).unwrap_or(false) {
         Ok(())

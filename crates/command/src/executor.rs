@@ -10,7 +10,7 @@ mod events;
 
 use std::sync::Arc;
 
-use engine::{Committed, Context, DbKey, Engine, EventClass, Lock, Recycled, ShardId, Stop, Ticket};
+use engine::{Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Stop, Ticket};
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;
 use wal::Position;
@@ -144,12 +144,12 @@ impl Shards {
 /// Runs commands; one a thread.
 pub struct Executor {
     engine: Arc<Engine>,
+    recycled: Recycled,
     tools: Tools,
 }
 
 /// What runs use and leave behind, apart from the engine that they borrow from.
 struct Tools {
-    recycled: Recycled,
     random: Random,
     env: Arc<Env>,
     hits: u64,
@@ -161,9 +161,8 @@ struct Tools {
 impl Executor {
     /// An executor on `engine`; `seed` determines its random numbers.
     pub fn new(engine: Arc<Engine>, env: Arc<Env>, seed: u64) -> Self {
-        let tools =
-            Tools { recycled: Recycled::new(), random: Random::new(seed), env, hits: 0, misses: 0, touch: true };
-        Self { engine, tools }
+        let tools = Tools { random: Random::new(seed), env, hits: 0, misses: 0, touch: true };
+        Self { engine, recycled: Recycled::new(), tools }
     }
 
     /// The engine.
@@ -201,22 +200,29 @@ impl Executor {
     pub fn with_keys<R>(&mut self, keys: &[&[u8]], db: u8, now_ms: i64, run: impl FnOnce(&mut Context<'_>) -> R) -> R {
         let mut shards = Shards::default();
         keys.iter().for_each(|key| shards.add(self.engine.shard_of(key)));
-        let mut context = self.engine.context(shards.lock(), db, now_ms, &mut self.tools.recycled);
+        let mut context = self.engine.context(shards.lock(), db, now_ms, &mut self.recycled);
         let result = run(&mut context);
-        context.abort(&mut self.tools.recycled);
+        context.abort();
         result
     }
 
     /// Runs a data command and writes its reply to `out`. `wait` says what it does if it finds nothing.
     #[inline]
     pub fn run(&mut self, call: &Call<'_>, wait: Wait, out: &mut Vec<u8>) -> Ran {
-        let Self { engine, tools } = self;
+        let Self { engine, recycled, tools } = self;
         let mut shards = Shards::default();
-        shards.add_keys(engine, &call.spec.keys, &call.args);
+        let only = call.args.get(1).filter(|_| call.spec.keys.is_one());
+        if only.is_none() {
+            shards.add_keys(engine, &call.spec.keys, &call.args);
+        }
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        for _ in 0..RUNS_MAX {
-            let mut context = engine.context(shards.lock(), call.db, call.now_ms, &mut tools.recycled);
+        for run in 0..RUNS_MAX {
+            let lock = match only {
+                Some(key) if run == 0 => Lock::Key(key, call.args.note().map(Place::from)),
+                _ => shards.lock(),
+            };
+            let mut context = engine.context(lock, call.db, call.now_ms, recycled);
             let stop = match tools.once(&mut context, call, wait, &mut reply) {
                 Ok(()) => {
                     tools.count(&context, call.spec);
@@ -230,7 +236,7 @@ impl Executor {
                     Wait::Queue(ticket) => queue(&mut context, call, ticket),
                     Wait::No | Wait::Queued => Vec::new(),
                 };
-                context.abort(&mut tools.recycled);
+                context.abort();
                 return Ran::Blocked { keys, until_ms, empty_array };
             }
             if context.has_events() && matches!(stop, Stop::WrongType | Stop::Error(_)) {
@@ -238,7 +244,12 @@ impl Executor {
                 tools.commit(context, mark, &mut reply);
                 return Ran::Done(refuse(&stop, &mut reply));
             }
-            context.abort(&mut tools.recycled);
+            context.abort();
+            if run == 0
+                && let Some(key) = only
+            {
+                shards.add(engine.shard_of(key));
+            }
             if let Err(stop) = shards.widen(stop) {
                 return Ran::Done(refuse(&stop, &mut reply));
             }
@@ -250,7 +261,7 @@ impl Executor {
     /// Runs the commands of a transaction as one batch and writes the array of their replies.
     /// If what was watched has changed, writes a null array.
     pub fn exec(&mut self, queue: &[Queued<'_>], call: &Call<'_>, host: &mut impl Host, out: &mut Vec<u8>) -> Done {
-        let Self { engine, tools } = self;
+        let Self { engine, recycled, tools } = self;
         let mut shards = Shards::default();
         for command in queue {
             shards.add_keys(engine, &command.spec.keys, &command.args);
@@ -259,7 +270,7 @@ impl Executor {
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
         for _ in 0..RUNS_MAX {
-            let mut context = engine.context(shards.lock(), call.db, call.now_ms, &mut tools.recycled);
+            let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
                     let done = tools.commit(context, mark, &mut reply);
@@ -271,7 +282,7 @@ impl Executor {
                 Ok(None) => None,
                 Err(stop) => Some(stop),
             };
-            context.abort(&mut tools.recycled);
+            context.abort();
             reply.rewind(mark);
             match stop.map(|stop| shards.widen(stop)) {
                 Some(Ok(())) => {}
@@ -434,7 +445,7 @@ impl Tools {
     #[inline]
     fn commit(&mut self, context: Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
         let wrote = !context.out.is_empty();
-        match context.commit(&mut self.recycled) {
+        match context.commit() {
             Ok(Committed { position, ready }) => Done { position, ready, failed: false, wrote },
             Err(refusal) => {
                 reply.rewind(mark);

@@ -66,7 +66,7 @@ impl Harness {
         let mut recycled = engine::Recycled::new();
         let mut context = self.executor.engine().context(engine::Lock::All, self.db, now_ms, &mut recycled);
         emit(&mut context.out, key);
-        context.commit(&mut recycled).expect("a planted value is logged");
+        context.commit().expect("a planted value is logged");
     }
 
     /// The deadline of `key`: `None` if there is no such key, `Some(None)` if it has none.

@@ -425,7 +425,7 @@ impl Gen {
 
 /// A command from words of any kind.
 macro_rules! words {
-    ($($word:expr),* $(,)?) => { vec![$(AsRef::<[u8]>::as_ref(&$word).to_vec()),*] };
+    ($($word:expr),* $(,)?) => { Vec::from([$(AsRef::<[u8]>::as_ref(&$word).to_vec()),*]) };
 }
 pub(crate) use words;
 

@@ -118,12 +118,9 @@ pub fn negatable(text: &[u8]) -> Result<i64, Stop> {
 /// a few dozen bytes each within what a reply may hold.
 const REPEATED_MAX: i64 = 1 << 24;
 
-/// How many random members to reply, with repetition if negative.
-pub fn random_count(text: &[u8]) -> Result<i64, Stop> {
-    match negatable(text)? {
-        n if n < -REPEATED_MAX => Err(errors::OUT_OF_RANGE),
-        n => Ok(n),
-    }
+/// How many members to reply, with repetition, for a negative count.
+pub fn repetitions(count: i64) -> Result<usize, Stop> {
+    if count < -REPEATED_MAX { Err(errors::OUT_OF_RANGE) } else { Ok(count.unsigned_abs() as usize) }
 }
 
 /// Turns an index that may count from the end into one from the start, of `len` elements.

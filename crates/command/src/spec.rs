@@ -117,7 +117,14 @@ impl Keys {
     /// All arguments.
     pub const REST: Self = Self::Range { first: 1, last: -1, step: 1 };
 
+    /// Whether there is exactly one key, at argument 1.
+    #[inline]
+    pub fn is_one(&self) -> bool {
+        matches!(self, Self::Range { first: 1, last: 1, .. })
+    }
+
     /// Hands the argument number of every key to `found`. Wrong counts yield no keys: the command will refuse them.
+    #[inline]
     pub fn each(&self, args: &Args<'_>, mut found: impl FnMut(usize)) {
         match *self {
             Self::None | Self::All => {}

@@ -5,12 +5,20 @@
 //! flags   : bit 0 fresh, bit 1 deps follow, bits 2-3 deadline (0 clear, 1 keep, 2 at), bit 4 as the op says
 //! deps    := count varint ‖ (origin u64 LE ‖ seq varint)*
 //! ```
-//! Byte strings have their length before them (varint). Numbers of operations are never reused.
+//! Byte strings have their length before them (varint). Numbers of operations are never reused. A flag that the operation
+//! has no use for is refused, so that a later version can give it a meaning that this one does not overlook.
+//!
+//! *Invariant:* whatever is accepted would be written again as the same bytes.
 
-use crate::id::{Dot, KeyspaceId, Origin};
+mod shapes;
+
+pub use shapes::{BindKey, BindKeyShape, DotShape};
+pub(crate) use shapes::{dot, put_dot};
+
+use crate::id::KeyspaceId;
 use crate::items::{BytesShape, FieldShape, ItemShape, RunShape, Seq, get_deadline, put_deadline};
 use crate::op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
-use crate::pos::ListPos;
+use crate::pos::{ListPos, check_reach};
 use crate::value::Folded;
 use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
 
@@ -81,6 +89,18 @@ const CODES: [Code; 26] = [
     Code::SwapDb,
     Code::Serialize,
 ];
+
+impl Code {
+    /// The flags that mean something to it.
+    #[inline]
+    fn flags(self) -> u8 {
+        match self {
+            Code::Set | Code::Put | Code::Replace => FRESH | DEPS | DEADLINE,
+            Code::Push | Code::Bind | Code::Verdict | Code::Serialize => FRESH | DEPS | EXTRA,
+            _ => FRESH | DEPS,
+        }
+    }
+}
 
 fn code_of(op: &Op<'_>) -> Code {
     match op {
@@ -190,8 +210,14 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
             pos.encode(home, out);
             put_bytes(out, value);
         }
-        Op::Cut(runs) => runs.encode(out),
-        Op::Replace { value, .. } => value.encode(out),
+        Op::Cut(runs) => {
+            debug_assert_eq!(runs.shape().home, home, "positions are encoded for the origin of their batch");
+            runs.encode(out);
+        }
+        Op::Replace { value, .. } => {
+            debug_assert!(value.is_of(home), "positions are encoded for the origin of their batch");
+            value.encode(out);
+        }
         Op::Expire(deadline) => put_deadline(out, *deadline),
         Op::Rename { keyspace, db, key } => {
             put_varint(out, u64::from(keyspace.0));
@@ -210,6 +236,7 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
             out.extend_from_slice(&hlc.to_le_bytes());
             put_dot(out, *writer);
             put_deadline(out, *deadline);
+            debug_assert!(value.is_of(home), "positions are encoded for the origin of their batch");
             value.encode(out);
         }
         Op::SwapDb(other) => out.push(*other),
@@ -224,16 +251,20 @@ pub(crate) fn decode<'a>(home: u64, from: &mut Reader<'a>) -> Result<Effect<'a>,
     let at = from.offset();
     let code = from.u8()?;
     let code = *CODES.get(usize::from(code).wrapping_sub(1)).ok_or(WireError::Invalid { what: "operation", at })?;
+    let flags_at = from.offset();
     let flags = from.u8()?;
+    if flags & !code.flags() != 0 {
+        return Err(WireError::Invalid { what: "flags", at: flags_at });
+    }
     let keyspace = keyspace(from)?;
     let db = from.u8()?;
     let key = from.bytes()?;
-    let deps = if flags & DEPS != 0 { Seq::decode(DotShape, from)? } else { Seq::empty(DotShape) };
+    let deps = if flags & DEPS != 0 { dependencies(from)? } else { Seq::empty(DotShape) };
     let deadline = match flags & DEADLINE {
         0 => Deadline::Clear,
         KEEP => Deadline::Keep,
         AT => Deadline::At(from.zigzag()?),
-        _ => return Err(WireError::Invalid { what: "deadline", at }),
+        _ => return Err(WireError::Invalid { what: "deadline", at: flags_at }),
     };
     let extra = flags & EXTRA != 0;
     let op = decode_body(code, deadline, extra, home, from)?;
@@ -265,8 +296,11 @@ fn decode_body<'a>(
         Code::Drop => Op::Drop { kind: element_kind(from)?, ids: Seq::decode(BytesShape, from)? },
         Code::FieldDeadlines => Op::FieldDeadlines(Seq::decode(FieldShape, from)?),
         Code::Push => {
-            let side = if extra { Side::Head } else { Side::Tail };
-            Op::Push { side, first: ListPos::decode(home, from)?, values: Seq::decode(BytesShape, from)? }
+            let (side, way) = if extra { (Side::Head, -1) } else { (Side::Tail, 1) };
+            let at = from.offset();
+            let (first, values) = (ListPos::decode(home, from)?, Seq::decode(BytesShape, from)?);
+            check_reach(first.n, way, values.len() as u64, at)?;
+            Op::Push { side, first, values }
         }
         Code::Insert => Op::Insert { pos: ListPos::decode(home, from)?, value: from.bytes()? },
         Code::SetAt => Op::SetAt { pos: ListPos::decode(home, from)?, value: from.bytes()? },
@@ -287,6 +321,13 @@ fn decode_body<'a>(
         Code::SwapDb => Op::SwapDb(from.u8()?),
         Code::Serialize => Op::Serialize(if extra { Some(from.u64()?) } else { None }),
     })
+}
+
+/// The dependencies that a flag has announced: at least one.
+fn dependencies<'a>(from: &mut Reader<'a>) -> Result<Seq<'a, DotShape>, WireError> {
+    let at = from.offset();
+    let deps = Seq::decode(DotShape, from)?;
+    if deps.is_empty() { Err(WireError::Invalid { what: "number of dependencies", at }) } else { Ok(deps) }
 }
 
 fn bits<'a>(from: &mut Reader<'a>) -> Result<Patch<'a>, WireError> {
@@ -322,72 +363,4 @@ fn merge(from: &mut Reader<'_>) -> Result<Merge, WireError> {
         5 => Merge::MaxBytes,
         _ => return Err(WireError::Invalid { what: "merge rule", at }),
     })
-}
-
-/// Appends a dot: `origin u64 LE ‖ seq varint`.
-pub(crate) fn put_dot(out: &mut Vec<u8>, dot: Dot) {
-    out.extend_from_slice(&dot.origin.0.to_le_bytes());
-    put_varint(out, dot.seq);
-}
-
-/// Reads what [`put_dot`] wrote.
-pub(crate) fn dot(from: &mut Reader<'_>) -> Result<Dot, WireError> {
-    Ok(Dot { origin: Origin(from.u64()?), seq: from.varint()? })
-}
-
-/// Dots.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DotShape;
-
-impl crate::items::Shape for DotShape {
-    type Item<'a> = Dot;
-    fn read<'a>(&self, from: &mut Reader<'a>) -> Result<Dot, WireError> {
-        dot(from)
-    }
-    fn write(&self, item: &Dot, out: &mut Vec<u8>) {
-        put_dot(out, *item);
-    }
-}
-
-/// The keys of a bind: `flags u8 (bit 0 written, bit 1 read) ‖ keyspace ‖ db ‖ key ‖ consumed tips`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BindKeyShape;
-
-/// What a transaction did with one key.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BindKey<'a> {
-    /// The transaction writes the key.
-    pub written: bool,
-    /// The transaction read or watched the key.
-    pub read: bool,
-    /// The key's keyspace.
-    pub keyspace: KeyspaceId,
-    /// The key's database.
-    pub db: u8,
-    /// The key.
-    pub key: &'a [u8],
-    /// The tips that were seen and are consumed.
-    pub consumed: Seq<'a, DotShape>,
-}
-
-impl crate::items::Shape for BindKeyShape {
-    type Item<'a> = BindKey<'a>;
-    fn read<'a>(&self, from: &mut Reader<'a>) -> Result<BindKey<'a>, WireError> {
-        let flags = from.u8()?;
-        Ok(BindKey {
-            written: flags & 1 != 0,
-            read: flags & 2 != 0,
-            keyspace: keyspace(from)?,
-            db: from.u8()?,
-            key: from.bytes()?,
-            consumed: Seq::decode(DotShape, from)?,
-        })
-    }
-    fn write(&self, item: &BindKey<'_>, out: &mut Vec<u8>) {
-        out.push(u8::from(item.written) | u8::from(item.read) << 1);
-        put_varint(out, u64::from(item.keyspace.0));
-        out.push(item.db);
-        put_bytes(out, item.key);
-        item.consumed.encode(out);
-    }
 }

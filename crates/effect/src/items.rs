@@ -13,6 +13,10 @@ pub trait Shape: Copy + PartialEq + std::fmt::Debug {
     type Item<'a>;
     /// Reads one element.
     fn read<'a>(&self, from: &mut Reader<'a>) -> Result<Self::Item<'a>, WireError>;
+    /// Reads past one element; refuses what [`Shape::read`] refuses.
+    fn check(&self, from: &mut Reader<'_>) -> Result<(), WireError> {
+        self.read(from).map(drop)
+    }
     /// Writes one element.
     fn write(&self, item: &Self::Item<'_>, out: &mut Vec<u8>);
 }
@@ -121,6 +125,7 @@ impl Shape for ItemShape {
     }
     #[inline]
     fn write(&self, item: &Item<'_>, out: &mut Vec<u8>) {
+        debug_assert!(self.fits(&item.value), "{:?} is no value of {self:?}", item.value);
         put_bytes(out, item.id);
         match item.value {
             ItemValue::Member => {}
@@ -131,6 +136,22 @@ impl Shape for ItemShape {
                 out.extend_from_slice(&from.to_bits().to_le_bytes());
                 out.extend_from_slice(&to.to_bits().to_le_bytes());
             }
+        }
+    }
+}
+
+impl ItemShape {
+    /// Whether `value` is what [`Shape::read`] would look for.
+    fn fits(&self, value: &ItemValue<'_>) -> bool {
+        match (self.kind, self.merge) {
+            (Kind::Set, _) => matches!(value, ItemValue::Member),
+            (Kind::ZSet, Merge::AddFloat) => {
+                matches!(value, ItemValue::ScoreDelta { from, to } if !from.is_nan() && !to.is_nan())
+            }
+            (Kind::ZSet, _) => matches!(value, ItemValue::Score(score) if !score.is_nan()),
+            (_, Merge::AddInt | Merge::MaxInt) => matches!(value, ItemValue::Int(_)),
+            (_, Merge::AddFloat) => matches!(value, ItemValue::Decimal(_)),
+            (_, Merge::LastWriter | Merge::FirstWriter | Merge::MaxBytes) => matches!(value, ItemValue::Bytes(_)),
         }
     }
 }
@@ -146,6 +167,9 @@ impl Shape for RunShape {
     type Item<'a> = (ListPos, u64);
     fn read<'a>(&self, from: &mut Reader<'a>) -> Result<Self::Item<'a>, WireError> {
         Ok((ListPos::decode(self.home, from)?, from.varint()?))
+    }
+    fn check(&self, from: &mut Reader<'_>) -> Result<(), WireError> {
+        ListPos::check_run(self.home, from).map(drop)
     }
     fn write(&self, item: &(ListPos, u64), out: &mut Vec<u8>) {
         item.0.encode(self.home, out);
@@ -163,10 +187,11 @@ pub(crate) fn put_deadline(out: &mut Vec<u8>, deadline: Option<i64>) {
 
 /// Reads what [`put_deadline`] wrote.
 pub(crate) fn get_deadline(from: &mut Reader<'_>) -> Result<Option<i64>, WireError> {
+    let at = from.offset();
     match from.u8()? {
         0 => Ok(None),
         1 => Ok(Some(from.zigzag()?)),
-        _ => Err(WireError::Invalid { what: "deadline", at: from.offset() }),
+        _ => Err(WireError::Invalid { what: "deadline", at }),
     }
 }
 
@@ -190,7 +215,7 @@ impl<'a, S: Shape> Seq<'a, S> {
         let count = from.varint()?;
         let mut ahead = from.clone();
         for _ in 0..count {
-            shape.read(&mut ahead)?;
+            shape.check(&mut ahead)?;
         }
         let bytes = from.take(ahead.offset() - from.offset())?;
         Ok(Self { shape, count, bytes })

@@ -93,7 +93,7 @@ impl ListPos {
         child
     }
 
-    /// The element `offset` places further in the same run (negative: before it). Only for pushed elements.
+    /// The element `offset` places further in the same run (negative: before it), with the same path.
     pub fn step(&self, offset: i64) -> Self {
         Self { n: self.n.wrapping_add(offset), ..self.clone() }
     }
@@ -126,16 +126,12 @@ impl ListPos {
         }
     }
 
-    /// Reads what [`ListPos::encode`] wrote.
+    /// Reads what [`ListPos::encode`] wrote, and nothing that it would have written differently.
+    #[inline]
     pub fn decode(home: u64, from: &mut Reader<'_>) -> Result<Self, WireError> {
-        let tag = from.u8()?;
-        let epoch = if tag & 2 != 0 { 0 } else { from.zigzag()? };
-        let origin = if tag & 1 != 0 { home } else { from.u64()? };
-        let n = from.zigzag()?;
-        let short = (tag >> 2) as usize;
-        let steps = if short == LONG_PATH { from.varint()? as usize } else { short };
-        if short > LONG_PATH || steps > from.remaining() / MIN_STEP_BYTES {
-            return Err(WireError::Invalid { what: "list position path", at: from.offset() });
+        let Head { epoch, origin, n, steps } = head(home, from)?;
+        if steps == 0 {
+            return Ok(Self::new(epoch, origin, n));
         }
         let mut path = SmallVec::with_capacity(steps);
         for _ in 0..steps {
@@ -143,6 +139,60 @@ impl ListPos {
         }
         Ok(Self { epoch, origin, n, path })
     }
+
+    /// Reads past a position and the count behind it, of elements in the same run; keeps nothing of the position.
+    pub(crate) fn check_run(home: u64, from: &mut Reader<'_>) -> Result<u64, WireError> {
+        let at = from.offset();
+        let Head { n, steps, .. } = head(home, from)?;
+        for _ in 0..steps {
+            from.zigzag()?;
+            from.u64()?;
+        }
+        let len = from.varint()?;
+        check_reach(n, 1, len, at)?;
+        Ok(len)
+    }
+}
+
+/// Refuses `len` elements from number `n` on, in direction `way` (1 or -1), if there are not so many numbers.
+pub(crate) fn check_reach(n: i64, way: i64, len: u64, at: usize) -> Result<(), WireError> {
+    let steps = len.saturating_sub(1);
+    let last = if way < 0 { n.checked_sub_unsigned(steps) } else { n.checked_add_unsigned(steps) };
+    last.map(drop).ok_or(WireError::Invalid { what: "length of a run of positions", at })
+}
+
+/// A position before its path.
+struct Head {
+    epoch: i64,
+    origin: u64,
+    n: i64,
+    /// How many steps follow; there are bytes for them.
+    steps: usize,
+}
+
+#[inline]
+fn head(home: u64, from: &mut Reader<'_>) -> Result<Head, WireError> {
+    let at = from.offset();
+    let invalid = |what| WireError::Invalid { what, at };
+    let tag = from.u8()?;
+    let epoch = if tag & 2 != 0 { 0 } else { from.zigzag()? };
+    let origin = if tag & 1 != 0 { home } else { from.u64()? };
+    if (tag & 2 == 0 && epoch == 0) || (tag & 1 == 0 && origin == home) {
+        return Err(invalid("list position"));
+    }
+    let n = from.zigzag()?;
+    if tag >> 2 == 0 {
+        return Ok(Head { epoch, origin, n, steps: 0 });
+    }
+    let steps = match usize::from(tag >> 2) {
+        short @ ..LONG_PATH => short as u64,
+        LONG_PATH => from.varint()?,
+        _ => return Err(invalid("list position path")),
+    };
+    if (tag >> 2 == LONG_PATH as u8 && steps < LONG_PATH as u64) || steps > (from.remaining() / MIN_STEP_BYTES) as u64 {
+        return Err(invalid("list position path"));
+    }
+    Ok(Head { epoch, origin, n, steps: steps as usize })
 }
 
 /// Path lengths from here on are written as a varint of their own.

@@ -47,7 +47,7 @@ impl<'a> Folded<'a> {
         let at = from.offset();
         let kind = Kind::from_u8(from.u8()?).ok_or(WireError::Invalid { what: "kind of value", at })?;
         let mut ahead = from.clone();
-        walk(kind, home, &mut ahead, &mut |_| {})?;
+        check(kind, home, &mut ahead)?;
         let bytes = from.take(ahead.offset() - from.offset())?;
         Ok(Self { kind, home, bytes })
     }
@@ -56,6 +56,11 @@ impl<'a> Folded<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.kind as u8);
         out.extend_from_slice(self.bytes);
+    }
+
+    /// Whether it means the same in a batch of `home`: only list positions depend on it.
+    pub(crate) fn is_of(&self, home: u64) -> bool {
+        self.kind != Kind::List || self.home == home
     }
 
     /// The type of the value.
@@ -68,6 +73,19 @@ impl<'a> Folded<'a> {
         walk(self.kind, self.home, &mut Reader::new(self.bytes), &mut visit)
             .expect("every part was read once when the value was decoded");
     }
+}
+
+/// Reads past a value without keeping anything of it.
+fn check(kind: Kind, home: u64, from: &mut Reader<'_>) -> Result<(), WireError> {
+    if kind != Kind::List {
+        return walk(kind, home, from, &mut |_| {});
+    }
+    for _ in 0..from.varint()? {
+        for _ in 0..ListPos::check_run(home, from)? {
+            from.bytes()?;
+        }
+    }
+    Ok(())
 }
 
 fn walk<'a>(kind: Kind, home: u64, from: &mut Reader<'a>, visit: &mut impl FnMut(Part<'a>)) -> Result<(), WireError> {

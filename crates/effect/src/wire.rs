@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         Ok(f64::from_bits(self.u64()?))
     }
 
-    /// An unsigned varint.
+    /// An unsigned varint, in the one form that [`put_varint`] writes: without zeros at its end.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, WireError> {
         let first = self.u8()?;
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
             let byte = self.u8()?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                if shift == 63 && byte > 1 {
+                if byte == 0 || (shift == 63 && byte > 1) {
                     break;
                 }
                 return Ok(value);

@@ -27,6 +27,18 @@ pub(crate) type UndoLog<'u> = Option<&'u mut Vec<Undo>>;
 /// Applies one effect to the locked shards; those of its keys are among them.
 #[inline]
 pub(crate) fn apply(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, undo: UndoLog<'_>) {
+    apply_at(guards, shared, effect, None, undo);
+}
+
+/// The same, for whoever may know the place of the effect's key.
+#[inline]
+pub(crate) fn apply_at(
+    guards: &mut Guards<'_>,
+    shared: &Shared,
+    effect: &Effect<'_>,
+    place: Option<Place>,
+    undo: UndoLog<'_>,
+) {
     match &effect.op {
         Op::FlushDb => return flush_db(guards, shared, effect.db, undo),
         Op::FlushAll => return flush_all(guards, shared, undo),
@@ -35,7 +47,7 @@ pub(crate) fn apply(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_
         Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => return,
         _ => {}
     }
-    let place = Place::from(KeyHash::of(&shared.seed, effect.key));
+    let place = place.unwrap_or_else(|| shared.place_of(effect.key));
     let shard = guards.get_mut(place.shard).expect("the shards of a batch are locked before it is applied");
     Target { shard, shared, place, db: effect.db, key: effect.key, fresh: effect.fresh, undo }.apply(&effect.op);
 }

@@ -9,32 +9,27 @@ use std::sync::atomic::Ordering;
 use effect::{BatchBuf, BatchMark, Effect, Op, Tick};
 use wal::Position;
 
-use crate::apply::apply;
+use crate::apply::{apply, apply_at};
 use crate::emitter::Emitter;
 use crate::engine::{RECORD_BATCH, Shared};
 use crate::error::Refusal;
 use crate::events::{Event, EventClass};
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
-use crate::stop::{Place, Stop};
+use crate::stop::Stop;
 use crate::undo::{forget, undo_to};
 
 /// Memory that contexts hand on from one to the next, one a thread.
+#[derive(Default)]
 pub struct Recycled {
-    batch: Option<BatchBuf>,
-    memory: Vec<Vec<u8>>,
+    pub(crate) batch: Option<BatchBuf>,
+    pub(crate) memory: Vec<Vec<u8>>,
 }
 
 impl Recycled {
     /// No memory yet.
     pub fn new() -> Self {
-        Self { batch: None, memory: Vec::new() }
-    }
-}
-
-impl Default for Recycled {
-    fn default() -> Self {
-        Self::new()
+        Self::default()
     }
 }
 
@@ -70,10 +65,10 @@ pub struct Committed {
 }
 
 impl<'e> Context<'e> {
-    pub(crate) fn new(shared: &'e Shared, state: State<'e>, recycled: &mut Recycled) -> Self {
-        let batch = recycled.batch.take().unwrap_or_else(|| BatchBuf::new(shared.group, shared.origin));
-        let out = Emitter::new(shared, batch, std::mem::take(&mut recycled.memory), state.db());
-        Self { state, out, shared, events: Vec::new(), wanted: shared.events.wanted() }
+    #[inline]
+    pub(crate) fn new(shared: &'e Shared, state: State<'e>, recycled: &'e mut Recycled) -> Self {
+        let out = Emitter::new(shared, recycled, state.known(), state.db());
+        Self { out, state, shared, events: Vec::new(), wanted: shared.events.wanted() }
     }
 
     /// Sends reads and effects to logical database `db`.
@@ -104,9 +99,8 @@ impl<'e> Context<'e> {
     }
 
     /// Gives up: nothing that was emitted remains.
-    pub fn abort(mut self, recycled: &mut Recycled) {
-        undo_to(&mut self.state, 0);
-        self.recycle(recycled);
+    pub fn abort(self) {
+        drop(self);
     }
 
     /// Lets `ticket` wait for `key`, before anybody else can touch it.
@@ -128,8 +122,13 @@ impl<'e> Context<'e> {
     }
 
     /// Logs and applies everything that was emitted: all of it, or (on an error) none.
-    #[inline]
-    pub fn commit(mut self, recycled: &mut Recycled) -> Result<Committed, Refusal> {
+    #[inline(always)]
+    pub fn commit(mut self) -> Result<Committed, Refusal> {
+        // In place: a context is large to move.
+        self.commit_in_place()
+    }
+
+    fn commit_in_place(&mut self) -> Result<Committed, Refusal> {
         if self.out.is_empty() {
             self.tell_of_rewritten();
             let position = self.state.applied();
@@ -138,32 +137,17 @@ impl<'e> Context<'e> {
                 forget(&mut self.state.undo, self.shared);
                 self.tell_events(position);
             }
-            self.recycle(recycled);
             return Ok(Committed { position, ready: Vec::new() });
         }
-        match self.log() {
-            Ok(position) => {
-                let mut committed = self.make_visible(position);
-                if self.shared.snapshotting.load(Ordering::Acquire) {
-                    committed.position = self.bring_renamed(position);
-                }
-                if !self.events.is_empty() {
-                    self.tell_events(committed.position);
-                }
-                self.recycle(recycled);
-                Ok(committed)
-            }
-            Err(refusal) => {
-                self.abort(recycled);
-                Err(refusal)
-            }
+        let position = self.log()?;
+        let mut committed = self.make_visible(position);
+        if self.shared.snapshotting.load(Ordering::Acquire) {
+            committed.position = self.bring_renamed(position);
         }
-    }
-
-    fn recycle(self, recycled: &mut Recycled) {
-        let (batch, memory) = self.out.into_memory();
-        recycled.batch = Some(batch);
-        recycled.memory = memory;
+        if !self.events.is_empty() {
+            self.tell_events(committed.position);
+        }
+        Ok(committed)
     }
 
     /// Gives the batch its dots, timestamps and place in the log: one critical section.
@@ -195,9 +179,10 @@ impl<'e> Context<'e> {
     #[inline]
     fn make_visible(&mut self, position: Position) -> Committed {
         let mut ready = Vec::new();
+        let mut place = self.out.place_of_first();
         for effect in self.out.batch.effects_since(self.out.settled) {
             let effect = effect.expect("the context encoded its own batch");
-            apply(&mut self.state.guards, self.shared, &effect, None);
+            apply_at(&mut self.state.guards, self.shared, &effect, place.take(), None);
         }
         forget(&mut self.state.undo, self.shared);
         self.state.set_applied(position);
@@ -224,7 +209,7 @@ impl<'e> Context<'e> {
         self.out.batch.clear();
         let now_ms = self.state.now_ms;
         for (db, key) in targets {
-            let place = Place::from(effect::KeyHash::of(&self.shared.seed, &key));
+            let place = self.shared.place_of(&key);
             let Some(entry) = self.state.guards.get(place.shard).and_then(|s| s.find(db, place.order, &key)) else {
                 continue;
             };
@@ -301,7 +286,7 @@ pub fn settle(state: &mut State<'_>, out: &mut Emitter<'_>) {
 
 impl State<'_> {
     fn shard_of_mut(&mut self, key: &[u8]) -> Result<&mut crate::shard::Shard, Stop> {
-        let place = Place::from(effect::KeyHash::of(&self.shared.seed, key));
+        let place = self.shared.place_of(key);
         self.guards.get_mut(place.shard).ok_or(Stop::Unlocked(place.shard))
     }
 }

@@ -173,8 +173,8 @@ mod tests {
                     context.savepoint();
                 }
                 match commit {
-                    true => drop(context.commit(&mut recycled).unwrap()),
-                    false => context.abort(&mut recycled),
+                    true => drop(context.commit().unwrap()),
+                    false => context.abort(),
                 }
                 let context = engine.context(Lock::All, 0, now_ms, &mut recycled);
                 for db in 0..3 {
@@ -194,7 +194,7 @@ mod tests {
                         prop_assert!((counts.mean_ttl_ms - mean).abs() <= 1, "{} is not {}", counts.mean_ttl_ms, mean);
                     }
                 }
-                context.abort(&mut recycled);
+                context.abort();
             }
         }
     }

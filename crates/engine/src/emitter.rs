@@ -3,8 +3,10 @@
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, Merge, Op, Origin, Seq, SeqBuf};
 
+use crate::context::Recycled;
 use crate::engine::Shared;
 use crate::shard::DbKey;
+use crate::stop::{Known, Place};
 
 /// Collects the effects of one command, EXEC or script.
 ///
@@ -12,23 +14,25 @@ use crate::shard::DbKey;
 pub struct Emitter<'e> {
     shared: &'e Shared,
     db: u8,
-    pub(crate) batch: BatchBuf,
+    pub(crate) batch: &'e mut BatchBuf,
+    known: Option<Known<'e>>,
+    /// Where the key of the batch's first effect stands, if that is known.
+    first: Option<Place>,
     /// Up to here the batch has been applied to the state already.
     pub(crate) settled: BatchMark,
     /// Keys that were written without being changed.
     pub(crate) rewritten: Vec<DbKey>,
-    memory: Vec<Vec<u8>>,
+    memory: &'e mut Vec<Vec<u8>>,
 }
 
 impl<'e> Emitter<'e> {
-    pub(crate) fn new(shared: &'e Shared, mut batch: BatchBuf, memory: Vec<Vec<u8>>, db: u8) -> Self {
+    #[inline]
+    pub(crate) fn new(shared: &'e Shared, recycled: &'e mut Recycled, known: Option<Known<'e>>, db: u8) -> Self {
+        let Recycled { batch, memory } = recycled;
+        let batch = batch.get_or_insert_with(|| BatchBuf::new(shared.group, shared.origin));
         batch.clear();
         let settled = batch.mark();
-        Self { shared, db, batch, settled, rewritten: Vec::new(), memory }
-    }
-
-    pub(crate) fn into_memory(self) -> (BatchBuf, Vec<Vec<u8>>) {
-        (self.batch, self.memory)
+        Self { shared, db, batch, known, first: None, settled, rewritten: Vec::new(), memory }
     }
 
     /// The origin under which this node writes: the owner of the list positions that it opens.
@@ -49,6 +53,9 @@ impl<'e> Emitter<'e> {
     /// Says that `op` happens to `key`. `fresh`: the command found the key absent or expired.
     #[inline]
     pub fn emit(&mut self, key: &[u8], fresh: bool, op: Op<'_>) {
+        if self.batch.is_empty() {
+            self.first = self.known.and_then(|known| known.place_of(key));
+        }
         let db = self.shared.physical(self.db);
         let deps = Seq::empty(effect::codec::DotShape);
         self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db, key, fresh, deps, op });
@@ -77,6 +84,11 @@ impl<'e> Emitter<'e> {
         let deps = Seq::empty(effect::codec::DotShape);
         let op = Op::SwapDb(b);
         self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db: a, key: b"", fresh: false, deps, op });
+    }
+
+    /// The place of the batch's first effect, if it is known and the effect has not been settled.
+    pub(crate) fn place_of_first(&self) -> Option<Place> {
+        self.first.filter(|_| self.settled == BatchMark::START)
     }
 
     /// Whether nothing has been emitted.

@@ -22,7 +22,7 @@ use crate::rewrites::{RewriteFigures, Rewrites};
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::snapshot::{self, RewritePolicy, SnapshotReport};
 use crate::state::State;
-use crate::stop::{Place, Probe};
+use crate::stop::{Known, Place, Probe};
 use crate::value::Limits;
 
 /// The kind of log record that holds a batch.
@@ -182,7 +182,13 @@ impl Shared {
     /// The ordering hash of a key.
     #[inline]
     pub(crate) fn order_of(&self, key: &[u8]) -> u64 {
-        Place::from(KeyHash::of(&self.seed, key)).order
+        self.place_of(key).order
+    }
+
+    /// The place of a key.
+    #[inline]
+    pub(crate) fn place_of(&self, key: &[u8]) -> Place {
+        Place::from(KeyHash::of(&self.seed, key))
     }
 
     #[inline]
@@ -216,7 +222,7 @@ impl Shared {
         Ok(())
     }
 
-    fn probe(&self) -> Probe {
+    pub(crate) fn probe(&self) -> Probe {
         match &self.miss_seed {
             None => Probe::default(),
             Some(seed) => {
@@ -232,6 +238,8 @@ impl Shared {
 /// Which shards a command locks.
 #[derive(Debug, Clone, Copy)]
 pub enum Lock<'a> {
+    /// The one of this key, which [`Engine::foresee`] may have placed already.
+    Key(&'a [u8], Option<Place>),
     /// These, ascending and without repetition.
     Some(&'a [ShardId]),
     /// All of them.
@@ -240,7 +248,7 @@ pub enum Lock<'a> {
 
 /// All keys of a node, and the log of their changes.
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     keeper: Option<Keeper>,
 }
 
@@ -301,15 +309,21 @@ impl Engine {
 
     /// Locks shards and begins a context that reads as of `now_ms` (unix ms) in logical database `db`.
     #[inline]
-    pub fn context(&self, lock: Lock<'_>, db: u8, now_ms: i64, recycled: &mut Recycled) -> Context<'_> {
+    pub fn context<'e>(&'e self, lock: Lock<'e>, db: u8, now_ms: i64, recycled: &'e mut Recycled) -> Context<'e> {
         let shared = &*self.shared;
         shared.note_time(now_ms);
         let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());
+        let mut known = None;
         let guards = match lock {
+            Lock::Key(key, place) => {
+                let place = place.unwrap_or_else(|| shared.place_of(key));
+                known = Some(Known::new(key, place));
+                Guards::one(guard(place.shard))
+            }
             Lock::Some(ids) => Guards::new(ids.iter().map(|id| guard(*id))),
             Lock::All => Guards::new((0..SHARDS).map(|id| guard(ShardId(id as u8)))),
         };
-        Context::new(shared, State::new(shared, guards, shared.probe(), now_ms, db), recycled)
+        Context::new(shared, State::new(shared, guards, known, now_ms, db), recycled)
     }
 
     /// The shard of a key.

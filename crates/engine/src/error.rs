@@ -17,10 +17,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// The log does not take writes.
-    #[error(
-        "MISCONF Errors writing to the log: {0}. Commands that may modify the data set are disabled. \
-         Free the disk or repair it, then restart the server. Reads go on."
-    )]
+    #[error("MISCONF Errors writing to the log: {0}. Commands that may modify the data set are disabled, reads go on.")]
     Log(#[from] wal::LogError),
     /// The durable ceiling of the clock could not be raised.
     #[error("MISCONF the clock's ceiling could not be made durable: {0}. Writes are disabled, reads go on.")]

@@ -19,6 +19,14 @@ impl<'e> Guards<'e> {
         guards
     }
 
+    /// One lock.
+    #[inline]
+    pub(crate) fn one(lock: (ShardId, MutexGuard<'e, Shard>)) -> Self {
+        let mut guards = SmallVec::new();
+        guards.push(lock);
+        Self(guards)
+    }
+
     #[inline]
     fn at(&self, id: ShardId) -> Option<usize> {
         match &self.0[..] {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use effect::Hlc;
+use wal::Health;
 
 use crate::engine::{Shared, request_snapshot};
 use crate::limits::{CEILING_RENEW_MS, EXPIRE_BUDGET, KEEPER_PERIOD_MS, SHARDS};
@@ -25,6 +26,7 @@ impl Keeper {
         let (stop, stopped) = sync_channel(1);
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
             let period = Duration::from_millis(KEEPER_PERIOD_MS);
+            let mut rounds = 0_u64;
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
                 let now_ms = (shared.clock)();
                 if shared.reclaims.load(Ordering::Relaxed) {
@@ -32,6 +34,10 @@ impl Keeper {
                 }
                 renew_ceiling(&shared, now_ms);
                 rewrite_if_due(&shared);
+                rounds += 1;
+                if rounds.is_multiple_of(HEAL_ROUNDS) {
+                    heal(&shared);
+                }
             }
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
@@ -45,6 +51,16 @@ impl Drop for Keeper {
             // A panic of the keeper has been printed; there is nothing left to do about it.
             let _ = thread.join();
         }
+    }
+}
+
+/// Rounds of the keeper between two attempts to go on after the disk was full.
+const HEAL_ROUNDS: u64 = 50;
+
+/// If the disk was full: writes what is still in memory, and takes writes again once that works.
+fn heal(shared: &Shared) {
+    if shared.log.health() == Health::NoSpace && shared.log.try_heal().is_ok() {
+        tracing::info!("there is space for the log again; writes are accepted");
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 
-use effect::{Effect, KeyHash, Kind, Op};
+use effect::{Effect, Kind, Op};
 use wal::Position;
 
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::shard::{DbKey, Shard, ShardId};
-use crate::stop::{Place, Probe, Stop};
+use crate::stop::{Known, Place, Probe, Stop};
 use crate::undo::Undo;
 use crate::value::Entry;
 use crate::view::{HashView, ListView, SetView, ZSetView};
@@ -21,6 +21,7 @@ pub struct State<'e> {
     pub(crate) shared: &'e Shared,
     pub(crate) guards: Guards<'e>,
     pub(crate) probe: Probe,
+    known: Option<Known<'e>>,
     pub(crate) now_ms: i64,
     /// What takes back the effects that were settled.
     pub(crate) undo: Vec<Undo>,
@@ -31,11 +32,13 @@ pub struct State<'e> {
 }
 
 impl<'e> State<'e> {
-    pub(crate) fn new(shared: &'e Shared, guards: Guards<'e>, probe: Probe, now_ms: i64, db: u8) -> Self {
+    #[inline]
+    pub(crate) fn new(shared: &'e Shared, guards: Guards<'e>, known: Option<Known<'e>>, now_ms: i64, db: u8) -> Self {
         Self {
             shared,
             guards,
-            probe,
+            probe: shared.probe(),
+            known,
             now_ms,
             undo: Vec::new(),
             db: Cell::new(db),
@@ -107,14 +110,14 @@ impl<'e> State<'e> {
 
     /// Tells those who watch a key of a logical database that it was written.
     pub(crate) fn tell_watchers(&self, db: u8, key: &[u8]) {
-        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        let place = self.place_of(key);
         if let Some(shard) = self.guards.get(place.shard) {
             shard.touch_watches(db, key);
         }
     }
 
     fn tell_of_key(&self, db: u8, key: &[u8], ready: &mut Vec<DbKey>) {
-        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        let place = self.place_of(key);
         let Some(shard) = self.guards.get(place.shard) else { return };
         shard.touch_watches(db, key);
         if shard.waiters.is_empty() {
@@ -126,10 +129,20 @@ impl<'e> State<'e> {
         }
     }
 
+    pub(crate) fn known(&self) -> Option<Known<'e>> {
+        self.known
+    }
+
+    #[inline]
+    fn place_of(&self, key: &[u8]) -> Place {
+        let known = self.known.and_then(|known| known.place_of(key));
+        known.unwrap_or_else(|| self.shared.place_of(key))
+    }
+
     /// The entry of `key`, whatever its type; `None` if it does not exist or has expired.
     #[inline]
     pub fn entry(&self, key: &[u8]) -> Result<Option<&Entry>, Stop> {
-        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        let place = self.place_of(key);
         let shard = self.shard(place.shard)?;
         let db = self.physical();
         self.probe.check(db, key, false)?;

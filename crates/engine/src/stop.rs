@@ -107,6 +107,40 @@ pub struct Place {
     pub order: u64,
 }
 
+impl From<Place> for u128 {
+    #[inline]
+    fn from(place: Place) -> Self {
+        Self::from(place.shard.0) << 64 | Self::from(place.order)
+    }
+}
+
+impl From<u128> for Place {
+    #[inline]
+    fn from(bits: u128) -> Self {
+        Self { shard: ShardId((bits >> 64) as u8), order: bits as u64 }
+    }
+}
+
+/// A key whose place has been worked out, so that the steps of one command need not hash it again. It is recognised by
+/// where it stands in memory, so it must not outlive the command's arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    key: &'a [u8],
+    place: Place,
+}
+
+impl<'a> Known<'a> {
+    pub(crate) fn new(key: &'a [u8], place: Place) -> Self {
+        Self { key, place }
+    }
+
+    /// The place of `key`, if it is this very key.
+    #[inline]
+    pub(crate) fn place_of(&self, key: &[u8]) -> Option<Place> {
+        (std::ptr::eq(self.key, key)).then_some(self.place)
+    }
+}
+
 impl From<KeyHash> for Place {
     #[inline]
     fn from(hash: KeyHash) -> Self {

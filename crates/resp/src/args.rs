@@ -35,7 +35,12 @@ pub struct ArgRanges {
     /// Unquoted words of an inline command; `spans` point here when `inline` is set.
     pub(crate) text: Vec<u8>,
     pub(crate) inline: bool,
+    note: Note,
 }
+
+/// What somebody who looked at a command before it ran has found out about its first argument, to save whoever runs it
+/// the work. Opaque here; it goes with the ranges.
+pub type Note = Option<u128>;
 
 impl ArgRanges {
     /// An empty set of ranges, without memory of its own.
@@ -56,7 +61,7 @@ impl ArgRanges {
     /// The arguments themselves. `buf` is the slice that was handed to the decode call that filled these ranges.
     #[inline]
     pub fn view<'a>(&'a self, buf: &'a [u8]) -> Args<'a> {
-        Args { buf: if self.inline { &self.text } else { buf }, spans: &self.spans }
+        Args { buf: if self.inline { &self.text } else { buf }, spans: &self.spans, note: self.note }
     }
 
     /// Forgets all arguments and keeps the memory.
@@ -64,6 +69,12 @@ impl ArgRanges {
     pub fn clear(&mut self) {
         self.spans.clear();
         self.inline = false;
+        self.note = None;
+    }
+
+    /// Attaches a note to the command.
+    pub fn set_note(&mut self, note: Note) {
+        self.note = note;
     }
 
     /// Gives memory back that an unusually large command left behind.
@@ -80,6 +91,7 @@ impl ArgRanges {
 pub struct Args<'a> {
     buf: &'a [u8],
     spans: &'a [Span],
+    note: Note,
 }
 
 impl<'a> Args<'a> {
@@ -87,6 +99,11 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn len(&self) -> usize {
         self.spans.len()
+    }
+
+    /// What was noted about argument 1.
+    pub fn note(&self) -> Note {
+        self.note
     }
 
     /// Whether there is not even a name.
@@ -103,13 +120,13 @@ impl<'a> Args<'a> {
 
     /// The arguments from `first` on; empty if there are not that many.
     pub fn tail(&self, first: usize) -> Args<'a> {
-        Args { buf: self.buf, spans: self.spans.get(first..).unwrap_or_default() }
+        Args { buf: self.buf, spans: self.spans.get(first..).unwrap_or_default(), note: None }
     }
 
     /// The arguments `first..first + count`, or `None` if there are not that many.
     pub fn part(&self, first: usize, count: usize) -> Option<Args<'a>> {
         let end = first.checked_add(count)?;
-        Some(Args { buf: self.buf, spans: self.spans.get(first..end)? })
+        Some(Args { buf: self.buf, spans: self.spans.get(first..end)?, note: None })
     }
 
     /// All arguments in order.
@@ -231,7 +248,7 @@ impl OwnedArgs {
     /// The view that commands read.
     #[inline]
     pub fn as_args(&self) -> Args<'_> {
-        Args { buf: &self.buf, spans: &self.spans }
+        Args { buf: &self.buf, spans: &self.spans, note: None }
     }
 
     /// Memory held, in bytes.

@@ -106,6 +106,13 @@ impl Decoder {
         self.decode_slow(buf, limits, args)
     }
 
+    /// Forgets a partial command: the next call is given the buffer from a command's beginning.
+    pub fn restart(&mut self) {
+        let mut parked = std::mem::take(&mut self.parked);
+        parked.clear();
+        *self = Self { parked, ..Self::default() };
+    }
+
     /// Gives back memory that is only of use to a busy client.
     pub fn shrink(&mut self) {
         if self.missing == 0 {

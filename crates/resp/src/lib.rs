@@ -26,7 +26,7 @@ mod reply;
 mod reply_decoder;
 mod value;
 
-pub use args::{ArgRanges, Args, ArgsIter, OwnedArgs};
+pub use args::{ArgRanges, Args, ArgsIter, Note, OwnedArgs};
 pub use decoder::{Decoder, Progress};
 pub use error::{ProtocolError, ReplyError};
 pub use fuzz::fuzz_decoder;

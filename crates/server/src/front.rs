@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use command::table::{self, CommandId};
 use command::{Call, Done, Executor, Flags, Queued, Ran, Run, Spec, Wait as Waits, errors};
-use engine::{DbKey, Stop};
-use resp::{Args, Protocol, Reply};
+use engine::{DbKey, Sight, Stop};
+use resp::{Args, Note, Protocol, Reply};
+use smallvec::SmallVec;
 use wal::Position;
 
 use crate::client::ClientInfo;
@@ -458,6 +459,19 @@ impl App for Front {
         settings.class = OutputClass::Normal;
         node.add_client(addr, Arc::clone(&info));
         Ok(Session::new(info, open))
+    }
+
+    fn foresee(&mut self, session: &Session, commands: &[Args<'_>], notes: &mut [Note]) {
+        // What stands at argument 1 is a key in almost every command.
+        let (mut sights, mut whose) = (SmallVec::<[Sight<'_>; 16]>::new(), SmallVec::<[&mut Note; 16]>::new());
+        for (args, note) in commands.iter().zip(notes) {
+            if let Some(key) = args.get(1) {
+                sights.push(Sight { key, next: [args.get(2), args.get(3)] });
+                whose.push(note);
+            }
+        }
+        let places = self.room.node.engine.foresee(session.db, &sights);
+        whose.into_iter().zip(places).for_each(|(note, place)| *note = Some(place.into()));
     }
 
     #[inline]

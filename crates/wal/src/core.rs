@@ -160,7 +160,7 @@ impl<S> Core<S> {
 
     /// The end: everything durable, a mark that says so, and no reserved space left behind.
     pub(crate) fn close(&self) -> Result<(), LogError> {
-        self.progress.writable()?;
+        self.try_heal()?;
         {
             let lead = self.gate.enter();
             self.sync(&lead)?;

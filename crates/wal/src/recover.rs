@@ -57,7 +57,8 @@ pub(crate) struct Opened {
 pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogError> {
     remove_unfinished(disk)?;
     let mut bases = list_segments(disk)?;
-    if bases.is_empty() {
+    let new = bases.is_empty();
+    if new {
         let plan = blueprint(disk.entropy(), options);
         create_segment(disk, plan, Position::START).map_err(into_io)?;
         bases.push(Position::START);
@@ -72,7 +73,11 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogE
         }
     }
     let last = *bases.last().expect("a segment was created if there was none");
-    let segment = Segment::open(disk, last, log_id)?;
+    let mut segment = Segment::open(disk, last, log_id)?;
+    if new {
+        // The room that was reserved for it need not be read.
+        segment.limit = segment.base;
+    }
     let scan = segment.scan(last)?;
     let tail = judge_tail(&segment, &scan)?;
     settle(&segment, &scan, &tail)?;

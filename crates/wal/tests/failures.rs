@@ -145,6 +145,34 @@ fn a_full_disk_refuses_and_heals_without_loss_wherever_it_strikes() {
 }
 
 #[test]
+fn closing_writes_what_a_full_disk_held_back() {
+    let mut held_back = 0;
+    for after in 0..20 {
+        let disk = MemDisk::new(after);
+        let log = log_with_one_record(&disk, &small(300));
+        disk.fail_after(after, Fault::NoSpace);
+        let mut expected = vec![b"first".to_vec()];
+        for i in 0..20 {
+            let record = payload(60 + i, i as u64);
+            let Ok(end) = append(&log, 2, &record) else { break };
+            expected.push(record);
+            if log.commit(end).is_err() {
+                break;
+            }
+        }
+        held_back += u32::from(log.health() == Health::NoSpace);
+        disk.free_space();
+        if log.health() != Health::Poisoned {
+            log.close().expect("there is space again");
+            let (log, _) = open(&disk, &small(300)).unwrap();
+            let found: Vec<_> = read_all(&log).into_iter().map(|entry| entry.payload).collect();
+            assert_eq!(found, expected, "after {after}");
+        }
+    }
+    assert!(held_back > 5, "the full disk was met often: {held_back}");
+}
+
+#[test]
 fn a_record_over_the_limit_and_a_panicking_filler_leave_no_trace() {
     let disk = MemDisk::new(1);
     let log = log_with_one_record(&disk, &Options { max_payload_bytes: 100, ..small(4096) });

@@ -135,7 +135,7 @@ pub(super) fn hrandfield(cx: &mut Cx<'_, '_>) -> Outcome {
         }
         return Ok(());
     }
-    let count = parse::random_count(cx.arg(2))?;
+    let count = parse::negatable(cx.arg(2))?;
     if cx.argc() > 4 || cx.argc() == 4 && !parse::is(cx.arg(3), "withvalues") {
         return Err(errors::SYNTAX);
     }
@@ -165,13 +165,15 @@ pub(super) fn hrandfield(cx: &mut Cx<'_, '_>) -> Outcome {
 /// `count` different fields, or all; with a negative count so many picks, possibly of the same.
 fn choose<'s>(random: &mut Random, hash: &HashView<'s>, count: i64) -> Result<Vec<FieldRef<'s>>, Stop> {
     let len = hash.len()?;
-    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let mut chosen = Vec::new();
     if count < 0 {
-        for _ in 0..wanted {
+        for _ in 0..parse::repetitions(count)? {
             chosen.extend(hash.pick(|| random.next_u64())?);
         }
-    } else if wanted > len / 3 {
+        return Ok(chosen);
+    }
+    let wanted = count as usize;
+    if wanted > len / 3 {
         // Many of them: go through all and keep each with the chance that is left (Knuth's algorithm S).
         let (mut needed, mut left) = (wanted.min(len) as u64, len as u64);
         for field in hash.iter()? {

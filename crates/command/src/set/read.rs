@@ -67,14 +67,14 @@ pub(super) fn srandmember(cx: &mut Cx<'_, '_>) -> Outcome {
         }
         return Ok(());
     }
-    let count = crate::parse::random_count(cx.arg(2))?;
+    let count = crate::parse::negatable(cx.arg(2))?;
     let Some(set) = cx.state.set(cx.arg(1))? else {
         cx.reply.array(0);
         return Ok(());
     };
     let len = set.len()?;
     if count < 0 {
-        let times = count.unsigned_abs() as usize;
+        let times = crate::parse::repetitions(count)?;
         cx.reply.array(times);
         for _ in 0..times {
             if let Some(member) = set.pick(cx.random.next_u64())? {

@@ -16,7 +16,7 @@ const DRAWN_SHARE: usize = 3;
 
 pub(super) fn zrandmember(cx: &mut Cx<'_, '_>) -> Outcome {
     let Some(text) = cx.args.get(2) else { return one(cx) };
-    let count = parse::random_count(text)?;
+    let count = parse::negatable(text)?;
     let scores = match cx.argc() {
         3 => false,
         4 if parse::is(cx.arg(3), "WITHSCORES") => true,
@@ -31,7 +31,7 @@ pub(super) fn zrandmember(cx: &mut Cx<'_, '_>) -> Outcome {
     };
     let len = zset.len()?;
     let Ok(count) = usize::try_from(count) else {
-        let ranks: Vec<usize> = (0..count.unsigned_abs()).map(|_| draw(cx.random, len)).collect();
+        let ranks: Vec<usize> = (0..parse::repetitions(count)?).map(|_| draw(cx.random, len)).collect();
         return at_ranks(cx.reply.reborrow(), &zset, &ranks, scores);
     };
     if count >= len {

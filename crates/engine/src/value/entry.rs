@@ -4,7 +4,8 @@ use super::hash::{BigHash, HashMut, HashRef};
 use super::list::{BigList, ListMut, ListRef};
 use super::set::{BigSet, SetMut, SetRef};
 use super::zset::{BigZSet, ZSetMut, ZSetRef};
-use super::{Limits, packed, size_class, text};
+use super::{Fetch, Limits, Steps, packed, size_class, text};
+use crate::prefetch::prefetch;
 use effect::Kind;
 use std::cell::Cell;
 
@@ -75,6 +76,21 @@ const _: () = assert!(size_of::<Entry>() == 24, "an entry is three words");
 const fn sent<T: Send>() {}
 const _: () = sent::<Entry>();
 
+impl Fetch for Entry {
+    #[inline]
+    fn fetch(&self) {
+        match self {
+            Self::Packed(_, bytes) => {
+                prefetch(bytes.as_ptr());
+                if let Some(next_line) = bytes.get(64) {
+                    prefetch(next_line);
+                }
+            }
+            Self::Big(_, big) => prefetch(std::ptr::from_ref(&**big)),
+        }
+    }
+}
+
 impl Entry {
     /// A string.
     pub fn string(key: &[u8], bytes: &[u8], deadline: Option<i64>) -> Self {
@@ -95,6 +111,19 @@ impl Entry {
             Kind::ZSet => (0, super::zset::EMPTY),
         };
         Self::Packed(Cell::new(0), packed::build(kind, form, key, deadline, &[payload]))
+    }
+
+    /// The members of a large collection, and which of a command's arguments behind the key is one of them.
+    pub(crate) fn members<'a>(&self, arguments: [Option<&'a [u8]>; 2]) -> Option<(&dyn Steps, &'a [u8])> {
+        let Self::Big(_, big) = self else { return None };
+        let [second, third] = arguments;
+        match &big.value {
+            Value::Hash(hash) => Some((hash.steps(), second?)),
+            Value::Set(set) => Some((set.steps(), second?)),
+            // Behind a score, if there is one.
+            Value::ZSet(zset) => Some((zset, third.or(second)?)),
+            Value::String(_) | Value::List(_) => None,
+        }
     }
 
     /// The key.

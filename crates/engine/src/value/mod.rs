@@ -35,7 +35,7 @@ pub use limits::Limits;
 pub use list::{BigList, ListMut, ListPositions, ListRange, ListRef, PackedList};
 pub use remains::Remains;
 pub use set::{BigSet, Member, PackedSet, SetMut, SetRef};
-pub use table::{Batches, Table};
+pub use table::{Batches, Fetch, Steps, Table};
 pub use zset::{BigZSet, LexBound, PackedZSet, ScoreBound, ZRange, ZSetMut, ZSetRef};
 
 /// The next number of the splitmix64 sequence (Steele et al., 2014): spreads one random number over several draws.

@@ -6,7 +6,7 @@
 use super::entry::{Entry, Value};
 use super::packed::{self, FORM_A, Varint};
 use super::text::canonical_integer;
-use super::{Batches, HashSeed, Limits, Table, below, size_class};
+use super::{Batches, HashSeed, Limits, Steps, Table, below, size_class};
 use std::ops::{Deref, Range};
 
 /// Flag: members are byte strings, not integers.
@@ -154,6 +154,10 @@ impl BigSet {
         let gone = self.table.remove(hash, |other| **other == *member, |other| seed.hash(other))?;
         self.heap -= size_class(gone.len());
         Some(gone)
+    }
+
+    pub(super) fn steps(&self) -> &dyn Steps {
+        &self.table
     }
 
     fn contains(&self, member: &[u8]) -> bool {

@@ -13,6 +13,7 @@
 mod directory;
 mod segment;
 
+use crate::prefetch::prefetch;
 use directory::Directory;
 use segment::{MAX_ITEMS, Segment};
 
@@ -22,6 +23,47 @@ const POOL_CHUNK: usize = 256;
 const MERGE_AT: usize = MAX_ITEMS / 2;
 /// Random draws before `pick` settles for a near place.
 const PICK_TRIES: usize = 64;
+
+/// What an item of a table points to.
+pub trait Fetch {
+    /// Fetches it into the processor's caches; nothing if it points nowhere.
+    fn fetch(&self) {}
+}
+
+/// The steps from a hash to the item that has it, to be made ahead of a look-up.
+pub trait Steps {
+    /// Fetches the header of the item's segment.
+    fn to_segment(&self, hash: u64);
+    /// Fetches the item, which [`Steps::to_segment`] has been made for.
+    fn to_item(&self, hash: u64);
+    /// Fetches what the item points to, after [`Steps::to_item`].
+    fn to_value(&self, hash: u64);
+}
+
+impl<T: Fetch> Steps for Table<T> {
+    fn to_segment(&self, hash: u64) {
+        prefetch(std::ptr::from_ref(self.segment(self.directory.find(hash))));
+    }
+
+    fn to_item(&self, hash: u64) {
+        if let Some(item) = self.likely(hash) {
+            prefetch(std::ptr::from_ref(item));
+        }
+    }
+
+    fn to_value(&self, hash: u64) {
+        if let Some(item) = self.likely(hash) {
+            item.fetch();
+        }
+    }
+}
+
+impl Fetch for Box<[u8]> {
+    #[inline]
+    fn fetch(&self) {
+        prefetch(self.as_ptr());
+    }
+}
 
 /// A set of items found by a caller-given 64-bit hash, whose top bits also give the order of a scan.
 ///
@@ -36,13 +78,13 @@ pub struct Table<T> {
     max_depth: u8,
 }
 
-impl<T> Default for Table<T> {
+impl<T: Fetch> Default for Table<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T> Table<T> {
+impl<T: Fetch> Table<T> {
     /// An empty table.
     pub fn new() -> Self {
         Self::with_max_depth(64)
@@ -86,6 +128,12 @@ impl<T> Table<T> {
     pub fn find(&self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&T> {
         let segment = self.segment(self.directory.find(hash));
         segment.position(hash, eq).map(|at| &segment.items()[at])
+    }
+
+    /// The item that probably has this hash.
+    pub fn likely(&self, hash: u64) -> Option<&T> {
+        let segment = self.segment(self.directory.find(hash));
+        segment.items().get(segment.likely(hash)?)
     }
 
     /// As [`find`](Self::find); the caller must not change what the item's hash is made of.
@@ -144,6 +192,8 @@ impl<T> Table<T> {
     }
 
     fn split(&mut self, at: usize, rehash: &impl Fn(&T) -> u64) {
+        // Rehashing reads what the items point to.
+        self.segment(at).items().iter().for_each(Fetch::fetch);
         let segment = self.segment_mut(at);
         let before = segment.capacity();
         let upper = segment.split(rehash);

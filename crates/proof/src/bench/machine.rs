@@ -4,13 +4,14 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-/// User and system time of a process with all its threads, in microseconds.
+/// User and system time of a process with all its threads, and of its children that have ended (Redis rewrites its log in
+/// one), in microseconds.
 pub fn cpu_us(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server's accounting")?;
     // The name in parentheses may contain anything; the numbers come after it. Times are in ticks of 1/100 s.
     let rest = stat.rsplit_once(')').context("the fields of stat")?.1;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: f64 = fields.get(11..13).context("utime and stime")?.iter().filter_map(|f| f.parse::<f64>().ok()).sum();
+    let ticks: f64 = fields.get(11..15).context("utime, stime, and those of its children")?.iter().filter_map(|f| f.parse::<f64>().ok()).sum();
     Ok(ticks * 10_000.0)
 }
 

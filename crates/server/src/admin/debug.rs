@@ -109,7 +109,7 @@ fn look<R>(
         let context = room.node.engine.context(lock, session.db, turn.now.unix_ms as i64, &mut recycled);
         context.state.set_touch(false);
         let result = look(&context);
-        context.abort(&mut recycled);
+        context.abort();
         match result {
             // Everything is resident; a miss is one that tests make, and passes.
             Err(Stop::Miss(_)) => {}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use resp::Args;
+use resp::{Args, Note};
 
 use super::counters::ClientGauge;
 use super::output::OutputClass;
@@ -145,6 +145,11 @@ pub trait App: Sized {
         peer: &Peer,
         settings: &mut ClientSettings,
     ) -> Result<Self::Session, Vec<u8>>;
+
+    /// These commands of a client have arrived, and will be executed one after the other unless one of them says
+    /// otherwise: time to fetch into the processor's caches what they will look at, and to note what was found out about
+    /// each.
+    fn foresee(&mut self, _session: &Self::Session, _commands: &[Args<'_>], _notes: &mut [Note]) {}
 
     /// A command has arrived; it has at least a name.
     fn execute(&mut self, session: &mut Self::Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow;

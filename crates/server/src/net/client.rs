@@ -86,6 +86,11 @@ impl<S> Client<S> {
         self.state == State::Running && !self.stalled && (self.backlog || self.readable)
     }
 
+    /// Whether its next command may run.
+    pub fn may_run(&self) -> bool {
+        self.state == State::Running && !self.stalled
+    }
+
     pub fn is_blocked(&self) -> bool {
         matches!(self.state, State::Blocked { .. })
     }

@@ -5,7 +5,8 @@
 
 use std::io::{self, ErrorKind, Read};
 
-use resp::{ArgRanges, Progress};
+use resp::{ArgRanges, Args, Progress, ProtocolError};
+use smallvec::SmallVec;
 
 use super::app::{App, Flow, Now, Turn};
 use super::client::{Client, State};
@@ -15,9 +16,28 @@ use super::settings::Settings;
 use super::timers::Timers;
 use super::worker::Worker;
 
+/// Commands that are decoded before the first of them runs, so that what they look at can be fetched meanwhile.
+pub(crate) const AHEAD: usize = 16;
+
+/// What [`Run::decode_ahead`] found: complete commands, by their lengths, and what stands behind them.
+struct Ahead {
+    lens: [usize; AHEAD],
+    count: usize,
+    then: Then,
+}
+
+enum Then {
+    /// Perhaps more commands.
+    More,
+    /// A command that is not all there.
+    Partial { consumed: usize, needed: usize },
+    /// Nothing that can be read.
+    Broken(ProtocolError),
+}
+
 /// What running commands needs besides the client and the application.
 pub(crate) struct Run<'a> {
-    pub args: &'a mut ArgRanges,
+    pub args: &'a mut [ArgRanges; AHEAD],
     pub timers: &'a mut Timers,
     pub settings: &'a Settings,
     pub counters: &'a ThreadCounters,
@@ -113,32 +133,51 @@ impl Run<'_> {
 
     /// Runs the commands in `buf`; returns how many bytes are done with.
     fn commands<A: App>(&mut self, app: &mut A, client: &mut Client<A::Session>, buf: &[u8]) -> usize {
-        let mut limits = self.settings.decoder_limits(client.settings.authenticated);
         let (mut used, mut count) = (0, 0);
         client.backlog = true;
-        while count < COMMANDS_PER_TURN && client.state == State::Running && !client.stalled {
-            let rest = &buf[used..];
-            match client.decoder.decode(rest, &limits, self.args) {
-                Ok(Progress::Command { consumed }) => {
-                    let Client { output, addr, settings, session, .. } = client;
-                    let mut turn = Turn { out: &mut output.bytes, now: self.now, addr, settings };
-                    let flow = app.execute(session, self.args.view(rest), &mut turn);
-                    used += consumed;
-                    count += 1;
-                    client.apply(flow, self.now, self.timers);
-                    limits.authenticated = client.settings.authenticated;
-                    client.stalled = client.output.waiting() > self.settings.max_unread(client.settings.class);
-                    if client.output.of_round() > WRITTEN_PER_TURN {
-                        break;
-                    }
+        while count < COMMANDS_PER_TURN && client.backlog && client.may_run() {
+            let ahead = self.decode_ahead(client, &buf[used..]);
+            if ahead.count > 1 {
+                let mut notes = [None; AHEAD];
+                let mut frames: SmallVec<[Args<'_>; AHEAD]> = SmallVec::new();
+                let mut at = used;
+                for (args, len) in self.args.iter().zip(&ahead.lens[..ahead.count]) {
+                    frames.push(args.view(&buf[at..]));
+                    at += len;
                 }
-                Ok(Progress::Partial { consumed, needed }) => {
+                app.foresee(&client.session, &frames, &mut notes);
+                drop(frames);
+                self.args.iter_mut().zip(notes).for_each(|(args, note)| args.set_note(note));
+            }
+            let mut all_ran = true;
+            for (args, len) in self.args.iter().zip(&ahead.lens[..ahead.count]) {
+                if !client.may_run() || client.output.of_round() > WRITTEN_PER_TURN {
+                    all_ran = false;
+                    break;
+                }
+                let Client { output, addr, settings, session, .. } = client;
+                let mut turn = Turn { out: &mut output.bytes, now: self.now, addr, settings };
+                let flow = app.execute(session, args.view(&buf[used..]), &mut turn);
+                used += len;
+                count += 1;
+                client.apply(flow, self.now, self.timers);
+                client.stalled = client.output.waiting() > self.settings.max_unread(client.settings.class);
+            }
+            if !all_ran || client.output.of_round() > WRITTEN_PER_TURN {
+                // What was decoded and not run will be decoded again.
+                client.decoder.restart();
+                break;
+            }
+            match ahead.then {
+                Then::More => {}
+                // Not behind a command that ended, or ends, the client's turn: what follows it may not be looked at.
+                Then::Partial { .. } | Then::Broken(_) if !client.may_run() => client.decoder.restart(),
+                Then::Partial { consumed, needed } => {
                     used += consumed;
                     client.needed = needed;
                     client.backlog = false;
-                    break;
                 }
-                Err(error) => {
+                Then::Broken(error) => {
                     error.write(&mut client.output.bytes);
                     self.counters.protocol_errors.add(1);
                     client.apply(Flow::Close, self.now, self.timers);
@@ -153,6 +192,33 @@ impl Run<'_> {
         }
         client.backlog &= used < buf.len();
         used
+    }
+
+    /// Decodes the next few commands.
+    fn decode_ahead<S>(&mut self, client: &mut Client<S>, buf: &[u8]) -> Ahead {
+        let limits = self.settings.decoder_limits(client.settings.authenticated);
+        // The first command of somebody who has not said who he is may change how the rest is read.
+        let most = if client.settings.authenticated { AHEAD } else { 1 };
+        let mut ahead = Ahead { lens: [0; AHEAD], count: 0, then: Then::More };
+        let mut at = 0;
+        while ahead.count < most {
+            match client.decoder.decode(&buf[at..], &limits, &mut self.args[ahead.count]) {
+                Ok(Progress::Command { consumed }) => {
+                    ahead.lens[ahead.count] = consumed;
+                    ahead.count += 1;
+                    at += consumed;
+                }
+                Ok(Progress::Partial { consumed, needed }) => {
+                    ahead.then = Then::Partial { consumed, needed };
+                    break;
+                }
+                Err(error) => {
+                    ahead.then = Then::Broken(error);
+                    break;
+                }
+            }
+        }
+        ahead
     }
 
     fn note_arrival<S>(&mut self, client: &mut Client<S>, got: usize, short: bool) {

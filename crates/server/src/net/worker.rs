@@ -21,6 +21,7 @@ use super::server::Shared;
 use super::settings::Settings;
 use super::timers::Timers;
 use super::transport::Transport;
+use super::turn::AHEAD;
 
 /// Wakes a sleeping thread.
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -38,7 +39,7 @@ pub(crate) struct Worker<A: App> {
     pub(crate) shared: Arc<Shared>,
     /// Reads of all clients go here and are decoded in place.
     pub(crate) scratch: Box<[u8]>,
-    pub(crate) args: ArgRanges,
+    pub(crate) args: [ArgRanges; AHEAD],
     /// Something ran in this round.
     pub(crate) ran: bool,
     /// Where the sweep over the clients goes on.
@@ -82,7 +83,7 @@ impl<A: App> Worker<A> {
             settings,
             shared: parts.shared,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
-            args: ArgRanges::new(),
+            args: std::array::from_fn(|_| ArgRanges::new()),
             ran: false,
             swept: 0,
             // Looks again at once, in case of a change since.
@@ -359,7 +360,7 @@ impl<A: App> Worker<A> {
 
     fn on_tick(&mut self) {
         self.accept |= !self.listeners.is_empty();
-        self.args.shrink(KEPT_ARGS, READ_BYTES);
+        self.args.iter_mut().for_each(|args| args.shrink(KEPT_ARGS, READ_BYTES));
         self.sweep();
         self.app.tick(self.now);
     }

@@ -113,7 +113,7 @@ fn numpat(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'
 
 fn numsub(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     let mut reply = session.reply(turn);
-    reply.map(args.len() - 2);
+    reply.array((args.len() - 2) * 2);
     for name in args.iter().skip(2) {
         reply.bulk(name);
         reply.int(room.node.broker.channel_listeners(name) as i64);

@@ -145,3 +145,21 @@ fn those_who_watch_and_wait_stay_with_the_name_when_databases_change_places() {
     b.call("RPUSH l y");
     assert_eq!(a.reply(), Value::Array(vec![bulk("l"), bulk("y")]));
 }
+
+#[test]
+fn commands_about_the_whole_server_may_stand_in_a_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &["--enable-debug-command", "yes"]);
+    let mut a = server.client();
+    a.ok("MULTI");
+    assert_eq!(a.error("SAVE"), "ERR Command not allowed inside a transaction");
+    assert!(a.error("EXEC").starts_with("EXECABORT"));
+    a.ok("MULTI");
+    let asked = ["INFO everything", "MEMORY STATS", "CLIENT LIST", "COMMAND", "CONFIG GET *", "DEBUG DIGEST", "DEL k"];
+    for command in std::iter::once("SET k 1").chain(asked) {
+        assert_eq!(a.call(command), simple("QUEUED"), "{command}");
+    }
+    let Value::Array(replies) = a.call("EXEC") else { panic!("no array") };
+    assert_eq!(replies.len(), 1 + asked.len());
+    assert!(replies.iter().all(|reply| !reply.is_error()), "{replies:?}");
+}

@@ -116,7 +116,7 @@ fn random_members_are_distinct_or_repeated_as_the_sign_says() {
         let repeated = repeated.as_slice().expect("an array");
         assert_eq!(repeated.len(), 2000);
         let distinct: std::collections::HashSet<_> = repeated.iter().map(Value::as_bytes).collect();
-        assert!(distinct.len() > members as usize * 9 / 10, "almost every member is drawn");
+        assert!(distinct.len() > members * 9 / 10, "almost every member is drawn");
     }
 }
 

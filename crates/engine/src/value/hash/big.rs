@@ -2,7 +2,7 @@
 
 use super::{FieldRef, NEVER};
 use crate::value::packed::{self, Varint};
-use crate::value::{Batches, HashSeed, Table, size_class};
+use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
 use std::collections::BTreeMap;
 
 /// A field of a big hash in one allocation: `varint(length * 2 + has deadline) ‖ field ‖ [deadline] ‖ value`.
@@ -51,6 +51,13 @@ impl FieldCell {
     }
 }
 
+impl Fetch for FieldCell {
+    #[inline]
+    fn fetch(&self) {
+        self.0.fetch();
+    }
+}
+
 /// A hash beyond the packed limits.
 pub struct BigHash {
     table: Table<FieldCell>,
@@ -68,6 +75,10 @@ const INDEX_BYTES: usize = 32;
 impl BigHash {
     pub(super) fn new(seed: HashSeed) -> Self {
         Self { table: Table::new(), seed, deadlines: BTreeMap::new(), with_deadline: 0, heap: 0 }
+    }
+
+    pub(in crate::value) fn steps(&self) -> &dyn Steps {
+        &self.table
     }
 
     fn index(&mut self, deadline: Option<i64>, hash: u64) {

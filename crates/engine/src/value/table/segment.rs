@@ -105,6 +105,17 @@ impl<T> Segment<T> {
         overflow.iter().position(eq).map(|at| at + MAX_ITEMS)
     }
 
+    /// The first place whose fingerprint is the hash's.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<usize> {
+        let (words, rest) = self.fingerprints.as_chunks::<8>();
+        let tail = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([tail]);
+        let matches = words.map(|word| matching_bytes(word, fingerprint(hash)));
+        let (word, hits) = matches.enumerate().find(|(_, hits)| *hits != 0)?;
+        Some(word * 8 + (hits.trailing_zeros() / 8) as usize)
+    }
+
     pub(super) fn push(&mut self, hash: u64, item: T) -> usize {
         let at = self.items.len();
         if let Some(place) = self.fingerprints.get_mut(at) {

@@ -4,6 +4,9 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
+impl Fetch for (u64, u64) {}
+impl Fetch for [u64; 3] {}
+
 type Item = (u64, u64);
 
 fn rehash(item: &Item) -> u64 {

@@ -4,7 +4,7 @@
 //! repeat the score, for searches that stay within the leaf.
 
 use crate::value::tree::{Leaf, Leaves, Tree};
-use crate::value::{Batches, HashSeed, Table, size_class};
+use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
 
 /// Members of a leaf: with length and scores it fills an allocation class of 896 bytes.
 const LEAF: usize = 74;
@@ -147,6 +147,25 @@ pub struct BigZSet {
     seed: HashSeed,
     heap: usize,
 }
+
+impl Steps for BigZSet {
+    fn to_segment(&self, hash: u64) {
+        self.table.to_segment(hash);
+    }
+
+    fn to_item(&self, hash: u64) {
+        self.table.to_item(hash);
+    }
+
+    fn to_value(&self, hash: u64) {
+        if let Some(id) = self.table.likely(hash) {
+            self.slot(*id).member.fetch();
+        }
+    }
+}
+
+/// A slot's number; [`BigZSet`] knows where that is.
+impl Fetch for u32 {}
 
 impl BigZSet {
     pub(super) fn new(seed: HashSeed) -> Self {

@@ -1,0 +1,166 @@
+//! What holds for all effects and for all bytes.
+
+#[path = "support/strategies.rs"]
+mod strategies;
+mod support;
+
+use effect::{Batch, BatchBuf, GroupId, Hlc, Origin, WireError};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use strategies::{HOME, change};
+use support::{Act, Change, Whole};
+
+fn encode(changes: &[Change], seq: u64, hlc: u64) -> Vec<u8> {
+    let mut buf = BatchBuf::new(GroupId(7), Origin(HOME));
+    changes.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
+    buf.stamp(seq, Hlc(hlc));
+    let bytes = buf.to_bytes();
+    assert!(
+        bytes.len() <= buf.size() && buf.size() <= bytes.len() + 10,
+        "the size is known before the count is written"
+    );
+    bytes
+}
+
+/// Reads all of a batch, down to the last element.
+fn decode(bytes: &[u8]) -> Result<Vec<Change>, WireError> {
+    Batch::decode(bytes)?.effects().map(|effect| effect.map(|effect| Change::of(&effect))).collect()
+}
+
+/// One way to damage bytes.
+#[derive(Debug, Clone)]
+enum Damage {
+    Flip(u8),
+    Put(u8),
+    Insert(u8),
+    Remove,
+    /// What follows is taken from further on.
+    Skip(u8),
+    End,
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        (0u8..8).prop_map(Damage::Flip),
+        any::<u8>().prop_map(Damage::Put),
+        prop_oneof![Just(0), Just(0x80), any::<u8>()].prop_map(Damage::Insert),
+        Just(Damage::Remove),
+        any::<u8>().prop_map(Damage::Skip),
+        Just(Damage::End),
+    ]
+}
+
+fn harm(bytes: &mut Vec<u8>, at: usize, damage: &Damage) {
+    let at = at % (bytes.len() + 1);
+    match *damage {
+        Damage::Insert(byte) => bytes.insert(at, byte),
+        Damage::End => bytes.truncate(at),
+        Damage::Flip(bit) if at < bytes.len() => bytes[at] ^= 1 << bit,
+        Damage::Put(byte) if at < bytes.len() => bytes[at] = byte,
+        Damage::Remove if at < bytes.len() => drop(bytes.remove(at)),
+        Damage::Skip(by) => drop(bytes.drain(at..(at + usize::from(by)).min(bytes.len()))),
+        Damage::Flip(_) | Damage::Put(_) | Damage::Remove => {}
+    }
+}
+
+/// Whether encoding what was read must give back the runs of a list: it does not know where they were divided.
+fn has_runs(change: &Change) -> bool {
+    matches!(&change.act, Act::Replace(Whole::List(_), _) | Act::Snapshot { value: Whole::List(_), .. })
+}
+
+/// An accepted batch of this origin without optional parts is written again as the same bytes: by the views that were
+/// read, and by the values that they show.
+fn check_the_encoding_is_the_only_one(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let Ok(changes) = decode(bytes) else { return Ok(()) };
+    let batch = Batch::decode(bytes).expect("decoded a moment ago");
+    prop_assert_eq!(batch.len(), changes.len() as u64);
+    if batch.context.is_some() || batch.trace.is_some() {
+        return Ok(());
+    }
+    let mut views = BatchBuf::new(batch.group, batch.first.origin);
+    let mut values = BatchBuf::new(batch.group, batch.first.origin);
+    for (effect, change) in batch.effects().zip(&changes) {
+        let effect = effect.expect("decoded a moment ago");
+        views.push(&effect);
+        match has_runs(change) {
+            true => values.push(&effect),
+            false => change.show(batch.first.origin.0, |effect| values.push(effect)),
+        }
+    }
+    for mut again in [views, values] {
+        again.stamp(batch.first.seq, batch.hlc);
+        prop_assert_eq!(again.to_bytes(), bytes);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn every_effect_comes_back_as_it_was(changes in vec(change(), 0..6), seq in any::<u64>(), hlc in any::<u64>()) {
+        prop_assume!(seq.checked_add(changes.len() as u64).is_some());
+        let bytes = encode(&changes, seq, hlc);
+        let batch = Batch::decode(&bytes).expect("own bytes");
+        prop_assert_eq!((batch.group, batch.first.origin, batch.first.seq), (GroupId(7), Origin(HOME), seq));
+        prop_assert_eq!((batch.hlc, batch.len()), (Hlc(hlc), changes.len() as u64));
+        let flat: Vec<Change> = changes.into_iter().map(Change::flat).collect();
+        prop_assert_eq!(decode(&bytes), Ok(flat));
+    }
+
+    #[test]
+    fn a_batch_that_ends_too_early_or_too_late_is_refused(
+        changes in vec(change(), 0..4), cut in any::<prop::sample::Index>(), more in any::<u8>()
+    ) {
+        let mut bytes = encode(&changes, 1, 1);
+        prop_assert!(decode(&bytes[..cut.index(bytes.len())]).is_err());
+        bytes.push(more);
+        prop_assert!(decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn damaged_batches_are_refused_or_have_no_other_encoding(
+        changes in vec(change(), 1..4), harms in vec((any::<usize>(), damage()), 1..4)
+    ) {
+        let mut bytes = encode(&changes, 1, 1);
+        harms.iter().for_each(|(at, damage)| harm(&mut bytes, *at, damage));
+        check_the_encoding_is_the_only_one(&bytes)?;
+    }
+
+    #[test]
+    fn damage_behind_the_header_is_refused_or_has_no_other_encoding(
+        change in change(), harms in vec((0usize..40, damage()), 1..3)
+    ) {
+        let mut bytes = encode(&[change], 1, 1);
+        let mut effects = bytes.split_off(31);
+        harms.iter().for_each(|(at, damage)| harm(&mut effects, *at, damage));
+        bytes.append(&mut effects);
+        check_the_encoding_is_the_only_one(&bytes)?;
+    }
+
+    #[test]
+    fn arbitrary_bytes_behind_an_operation_are_read_or_refused(code in any::<u8>(), flags in any::<u8>(), rest in vec(any::<u8>(), 0..60)) {
+        let mut bytes = encode(&[], 1, 1);
+        bytes[30] = 1;
+        bytes.extend([code, flags, 0, 0, 0]);
+        bytes.extend(rest);
+        check_the_encoding_is_the_only_one(&bytes)?;
+    }
+
+    #[test]
+    fn taking_back_the_end_of_a_batch_leaves_the_beginning(kept in vec(change(), 0..3), dropped in vec(change(), 0..3)) {
+        let mut buf = BatchBuf::new(GroupId(7), Origin(HOME));
+        kept.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
+        let mark = buf.mark();
+        dropped.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
+        let since: Vec<Change> = buf.effects_since(mark).map(|e| Change::of(&e.expect("own bytes"))).collect();
+        prop_assert_eq!(since, dropped.into_iter().map(Change::flat).collect::<Vec<_>>());
+        buf.rewind(mark);
+        buf.stamp(3, Hlc(4));
+        prop_assert_eq!(buf.to_bytes(), encode(&kept, 3, 4));
+        buf.clear();
+        prop_assert!(buf.is_empty());
+        buf.stamp(3, Hlc(4));
+        prop_assert_eq!(buf.to_bytes(), encode(&[], 3, 4));
+    }
+}

@@ -1,0 +1,360 @@
+//! Effects as owned values: what tests say that an effect is, to be encoded, and what a decoded effect says that it is.
+#![allow(dead_code, reason = "a tool box: not every test needs all of it")]
+
+use effect::codec::{BindKey, BindKeyShape, DotShape};
+use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
+use effect::wire::Reader;
+use effect::{
+    Bind, Deadline, Dot, Effect, Folded, FoldedWriter, Item, ItemValue, KeyspaceId, Kind, ListPos, Merge, Op, Part,
+    Patch, Seq, SeqBuf, Side,
+};
+
+pub type Bytes = Vec<u8>;
+
+/// One effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub keyspace: u16,
+    pub db: u8,
+    pub key: Bytes,
+    pub fresh: bool,
+    pub deps: Vec<Dot>,
+    pub act: Act,
+}
+
+/// Its operation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    Set(Bytes, Deadline),
+    AddInt(i64),
+    AddDecimal(Bytes),
+    MaxBytes(Bytes),
+    Append(Bytes),
+    Write(u64, Bytes),
+    Bits(u64, u8, u64),
+    Put(Kind, Merge, Deadline, Vec<(Bytes, Value)>),
+    Drop(Kind, Vec<Bytes>),
+    FieldDeadlines(Vec<(Bytes, Option<i64>)>),
+    Push(Side, ListPos, Vec<Bytes>),
+    Insert(ListPos, Bytes),
+    SetAt(ListPos, Bytes),
+    Cut(Vec<(ListPos, u64)>),
+    Replace(Whole, Deadline),
+    Expire(Option<i64>),
+    Remove,
+    Rename(u16, u8, Bytes),
+    Noop,
+    Bind { hlc: u64, exclusive: bool, keys: Vec<Bound> },
+    Verdict { bind: Dot, committed: bool, ballot: u64 },
+    Snapshot { hlc: u64, writer: Dot, value: Whole, deadline: Option<i64> },
+    FlushDb,
+    FlushAll,
+    SwapDb(u8),
+    Serialize(Option<u64>),
+}
+
+/// The value of an element; doubles by their bits, so that zeros with different signs differ.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Member,
+    Bytes(Bytes),
+    Int(i64),
+    Decimal(Bytes),
+    Score(u64),
+    ScoreDelta(u64, u64),
+}
+
+/// A key of a bind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound {
+    pub written: bool,
+    pub read: bool,
+    pub keyspace: u16,
+    pub db: u8,
+    pub key: Bytes,
+    pub consumed: Vec<Dot>,
+}
+
+/// A whole value. A list is made of runs; read back, each element is a run of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Whole {
+    String(Bytes),
+    List(Vec<(ListPos, Vec<Bytes>)>),
+    Hash(Vec<(Bytes, Bytes, Option<i64>)>),
+    Set(Vec<Bytes>),
+    ZSet(Vec<(Bytes, u64)>),
+}
+
+impl Whole {
+    /// With each list element as a run of its own.
+    fn flat(self) -> Self {
+        let Self::List(runs) = self else { return self };
+        let single = |(first, values): (ListPos, Vec<Bytes>)| {
+            values.into_iter().enumerate().map(move |(i, value)| (first.step(i as i64), vec![value]))
+        };
+        Self::List(runs.into_iter().flat_map(single).collect())
+    }
+
+    /// Its encoding.
+    pub fn bytes(&self, home: u64) -> Bytes {
+        let mut out = Vec::new();
+        match self {
+            Self::String(bytes) => FoldedWriter::string(&mut out, bytes),
+            Self::List(runs) => {
+                let mut writer = FoldedWriter::collection(&mut out, Kind::List, home, runs.len());
+                runs.iter().for_each(|(first, values)| writer.run(first, values.iter().map(Vec::as_slice)));
+            }
+            Self::Hash(fields) => {
+                let mut writer = FoldedWriter::collection(&mut out, Kind::Hash, home, fields.len());
+                fields.iter().for_each(|(field, value, deadline)| writer.field(field, value, *deadline));
+            }
+            Self::Set(members) => {
+                let mut writer = FoldedWriter::collection(&mut out, Kind::Set, home, members.len());
+                members.iter().for_each(|member| writer.member(member));
+            }
+            Self::ZSet(members) => {
+                let mut writer = FoldedWriter::collection(&mut out, Kind::ZSet, home, members.len());
+                members.iter().for_each(|(member, score)| writer.scored(member, f64::from_bits(*score)));
+            }
+        }
+        out
+    }
+
+    /// What a decoded value says.
+    pub fn of(folded: &Folded<'_>) -> Self {
+        let mut whole = match folded.kind() {
+            Kind::String => Self::String(Vec::new()),
+            Kind::List => Self::List(Vec::new()),
+            Kind::Hash => Self::Hash(Vec::new()),
+            Kind::Set => Self::Set(Vec::new()),
+            Kind::ZSet => Self::ZSet(Vec::new()),
+        };
+        folded.for_each(|part| match (&mut whole, part) {
+            (Self::String(whole), Part::String(bytes)) => *whole = bytes.to_vec(),
+            (Self::List(runs), Part::Element(pos, value)) => runs.push((pos, vec![value.to_vec()])),
+            (Self::Hash(fields), Part::Field { field, value, deadline }) => {
+                fields.push((field.to_vec(), value.to_vec(), deadline));
+            }
+            (Self::Set(members), Part::Member(member)) => members.push(member.to_vec()),
+            (Self::ZSet(members), Part::Scored(member, score)) => members.push((member.to_vec(), score.to_bits())),
+            (whole, part) => panic!("{part:?} in {whole:?}"),
+        });
+        whole
+    }
+}
+
+impl Value {
+    fn view(&self) -> ItemValue<'_> {
+        match self {
+            Self::Member => ItemValue::Member,
+            Self::Bytes(bytes) => ItemValue::Bytes(bytes),
+            Self::Int(n) => ItemValue::Int(*n),
+            Self::Decimal(text) => ItemValue::Decimal(text),
+            Self::Score(score) => ItemValue::Score(f64::from_bits(*score)),
+            Self::ScoreDelta(from, to) => {
+                ItemValue::ScoreDelta { from: f64::from_bits(*from), to: f64::from_bits(*to) }
+            }
+        }
+    }
+
+    fn of(value: &ItemValue<'_>) -> Self {
+        match *value {
+            ItemValue::Member => Self::Member,
+            ItemValue::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+            ItemValue::Int(n) => Self::Int(n),
+            ItemValue::Decimal(text) => Self::Decimal(text.to_vec()),
+            ItemValue::Score(score) => Self::Score(score.to_bits()),
+            ItemValue::ScoreDelta { from, to } => Self::ScoreDelta(from.to_bits(), to.to_bits()),
+        }
+    }
+}
+
+impl Change {
+    /// With each list element of a whole value as a run of its own, as decoding gives it.
+    pub fn flat(mut self) -> Self {
+        self.act = match self.act {
+            Act::Replace(value, deadline) => Act::Replace(value.flat(), deadline),
+            Act::Snapshot { hlc, writer, value, deadline } => {
+                Act::Snapshot { hlc, writer, value: value.flat(), deadline }
+            }
+            other => other,
+        };
+        self
+    }
+
+    /// Shows this as the effect that code outside of tests would make in a batch of `home`.
+    pub fn show<R>(&self, home: u64, see: impl FnOnce(&Effect<'_>) -> R) -> R {
+        let deps = dots(&self.deps);
+        let mut parts = Parts::new(home);
+        parts.fill(&self.act);
+        see(&Effect {
+            keyspace: KeyspaceId(self.keyspace),
+            db: self.db,
+            key: &self.key,
+            fresh: self.fresh,
+            deps: deps.seq(),
+            op: parts.op(&self.act),
+        })
+    }
+
+    /// What a decoded effect says.
+    pub fn of(effect: &Effect<'_>) -> Self {
+        Self {
+            keyspace: effect.keyspace.0,
+            db: effect.db,
+            key: effect.key.to_vec(),
+            fresh: effect.fresh,
+            deps: effect.deps.iter().collect(),
+            act: act_of(&effect.op),
+        }
+    }
+}
+
+fn dots(dots: &[Dot]) -> SeqBuf<DotShape> {
+    let mut seq = SeqBuf::new(DotShape);
+    dots.iter().for_each(|dot| seq.push(*dot));
+    seq
+}
+
+/// The encoded sequences that an operation borrows.
+struct Parts {
+    home: u64,
+    bytes: SeqBuf<BytesShape>,
+    items: SeqBuf<ItemShape>,
+    fields: SeqBuf<FieldShape>,
+    runs: SeqBuf<RunShape>,
+    keys: SeqBuf<BindKeyShape>,
+    whole: Bytes,
+}
+
+impl Parts {
+    fn new(home: u64) -> Self {
+        Self {
+            home,
+            bytes: SeqBuf::new(BytesShape),
+            items: SeqBuf::new(ItemShape { kind: Kind::Set, merge: Merge::LastWriter }),
+            fields: SeqBuf::new(FieldShape),
+            runs: SeqBuf::new(RunShape { home }),
+            keys: SeqBuf::new(BindKeyShape),
+            whole: Vec::new(),
+        }
+    }
+
+    fn fill(&mut self, act: &Act) {
+        match act {
+            Act::Put(kind, merge, _, items) => {
+                self.items = SeqBuf::new(ItemShape { kind: *kind, merge: *merge });
+                items.iter().for_each(|(id, value)| self.items.push(Item { id, value: value.view() }));
+            }
+            Act::Drop(_, values) | Act::Push(_, _, values) => values.iter().for_each(|v| self.bytes.push(v)),
+            Act::FieldDeadlines(fields) => fields.iter().for_each(|(field, d)| self.fields.push((field, *d))),
+            Act::Cut(runs) => runs.iter().for_each(|run| self.runs.push(run.clone())),
+            Act::Replace(value, _) | Act::Snapshot { value, .. } => self.whole = value.bytes(self.home),
+            Act::Bind { keys, .. } => keys.iter().for_each(|bound| {
+                let Bound { written, read, keyspace, db, ref key, ref consumed } = *bound;
+                let consumed = dots(consumed);
+                let keyspace = KeyspaceId(keyspace);
+                self.keys.push(BindKey { written, read, keyspace, db, key, consumed: consumed.seq() });
+            }),
+            _ => {}
+        }
+    }
+
+    fn whole(&self) -> Folded<'_> {
+        Folded::decode(self.home, &mut Reader::new(&self.whole)).expect("the writer's own bytes")
+    }
+
+    fn op<'a>(&'a self, act: &'a Act) -> Op<'a> {
+        match act {
+            Act::Set(value, deadline) => Op::Set { value, deadline: *deadline },
+            Act::AddInt(delta) => Op::AddInt(*delta),
+            Act::AddDecimal(text) => Op::AddDecimal(text),
+            Act::MaxBytes(bytes) => Op::MaxBytes(bytes),
+            Act::Append(bytes) => Op::Patch(Patch::Append(bytes)),
+            Act::Write(offset, bytes) => Op::Patch(Patch::Write { offset: *offset, bytes }),
+            Act::Bits(offset, width, value) => Op::Patch(Patch::Bits { offset: *offset, width: *width, value: *value }),
+            Act::Put(kind, merge, deadline, _) => {
+                Op::Put { kind: *kind, merge: *merge, deadline: *deadline, items: self.items.seq() }
+            }
+            Act::Drop(kind, _) => Op::Drop { kind: *kind, ids: self.bytes.seq() },
+            Act::FieldDeadlines(_) => Op::FieldDeadlines(self.fields.seq()),
+            Act::Push(side, first, _) => Op::Push { side: *side, first: first.clone(), values: self.bytes.seq() },
+            Act::Insert(pos, value) => Op::Insert { pos: pos.clone(), value },
+            Act::SetAt(pos, value) => Op::SetAt { pos: pos.clone(), value },
+            Act::Cut(_) => Op::Cut(self.runs.seq()),
+            Act::Replace(_, deadline) => Op::Replace { value: self.whole(), deadline: *deadline },
+            Act::Expire(deadline) => Op::Expire(*deadline),
+            Act::Remove => Op::Remove,
+            Act::Rename(keyspace, db, key) => Op::Rename { keyspace: KeyspaceId(*keyspace), db: *db, key },
+            Act::Noop => Op::Noop,
+            Act::Bind { hlc, exclusive, .. } => {
+                Op::Bind(Bind { hlc: *hlc, exclusive: *exclusive, keys: self.keys.seq() })
+            }
+            Act::Verdict { bind, committed, ballot } => {
+                Op::Verdict { bind: *bind, committed: *committed, ballot: *ballot }
+            }
+            Act::Snapshot { hlc, writer, deadline, .. } => {
+                Op::Snapshot { hlc: *hlc, writer: *writer, value: self.whole(), deadline: *deadline }
+            }
+            Act::FlushDb => Op::FlushDb,
+            Act::FlushAll => Op::FlushAll,
+            Act::SwapDb(other) => Op::SwapDb(*other),
+            Act::Serialize(leader) => Op::Serialize(*leader),
+        }
+    }
+}
+
+fn owned(values: &Seq<'_, BytesShape>) -> Vec<Bytes> {
+    values.iter().map(<[u8]>::to_vec).collect()
+}
+
+fn act_of(op: &Op<'_>) -> Act {
+    match op {
+        Op::Set { value, deadline } => Act::Set(value.to_vec(), *deadline),
+        Op::AddInt(delta) => Act::AddInt(*delta),
+        Op::AddDecimal(text) => Act::AddDecimal(text.to_vec()),
+        Op::MaxBytes(bytes) => Act::MaxBytes(bytes.to_vec()),
+        Op::Patch(Patch::Append(bytes)) => Act::Append(bytes.to_vec()),
+        Op::Patch(Patch::Write { offset, bytes }) => Act::Write(*offset, bytes.to_vec()),
+        Op::Patch(Patch::Bits { offset, width, value }) => Act::Bits(*offset, *width, *value),
+        Op::Put { kind, merge, deadline, items } => {
+            let items = items.iter().map(|item| (item.id.to_vec(), Value::of(&item.value))).collect();
+            Act::Put(*kind, *merge, *deadline, items)
+        }
+        Op::Drop { kind, ids } => Act::Drop(*kind, owned(ids)),
+        Op::FieldDeadlines(fields) => Act::FieldDeadlines(fields.iter().map(|(f, d)| (f.to_vec(), d)).collect()),
+        Op::Push { side, first, values } => Act::Push(*side, first.clone(), owned(values)),
+        Op::Insert { pos, value } => Act::Insert(pos.clone(), value.to_vec()),
+        Op::SetAt { pos, value } => Act::SetAt(pos.clone(), value.to_vec()),
+        Op::Cut(runs) => Act::Cut(runs.iter().collect()),
+        Op::Replace { value, deadline } => Act::Replace(Whole::of(value), *deadline),
+        Op::Expire(deadline) => Act::Expire(*deadline),
+        Op::Remove => Act::Remove,
+        Op::Rename { keyspace, db, key } => Act::Rename(keyspace.0, *db, key.to_vec()),
+        Op::Noop => Act::Noop,
+        Op::Bind(bind) => Act::Bind {
+            hlc: bind.hlc,
+            exclusive: bind.exclusive,
+            keys: bind.keys.iter().map(|key| bound_of(&key)).collect(),
+        },
+        Op::Verdict { bind, committed, ballot } => Act::Verdict { bind: *bind, committed: *committed, ballot: *ballot },
+        Op::Snapshot { hlc, writer, value, deadline } => {
+            Act::Snapshot { hlc: *hlc, writer: *writer, value: Whole::of(value), deadline: *deadline }
+        }
+        Op::FlushDb => Act::FlushDb,
+        Op::FlushAll => Act::FlushAll,
+        Op::SwapDb(other) => Act::SwapDb(*other),
+        Op::Serialize(leader) => Act::Serialize(*leader),
+    }
+}
+
+fn bound_of(key: &BindKey<'_>) -> Bound {
+    Bound {
+        written: key.written,
+        read: key.read,
+        keyspace: key.keyspace.0,
+        db: key.db,
+        key: key.key.to_vec(),
+        consumed: key.consumed.iter().collect(),
+    }
+}

@@ -1,0 +1,75 @@
+//! Fetching into the processor's caches what will be read soon.
+//!
+//! The way from a key to its value is a chain of places in memory, each of which names the next: the shard's table, a
+//! segment, an item, the allocation that it points to, and for a member of a large collection all of it once more. For
+//! one command the processor waits at each. For a pipeline of commands every step is made for all of them before the
+//! next, so that the waits overlap.
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use crate::engine::Engine;
+use crate::shard::{Shard, ShardId};
+use crate::stop::Place;
+use crate::value::{Entry, Fetch, Steps, Table};
+
+/// Commands that are looked ahead for at once.
+const MOST: usize = 16;
+
+/// Asks for the cache line at `place`. Only a hint: it may be any address.
+#[inline]
+pub(crate) fn prefetch<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
+    // SAFETY: a prefetch changes nothing but caches, whatever the address; SSE is part of every x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// What a command is going to look at, as far as its arguments tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The two arguments behind it: one of them may be a member of a collection.
+    pub next: [Option<&'a [u8]>; 2],
+}
+
+impl Engine {
+    /// Places the keys of commands that are about to run in logical database `db`, and fetches what they will read.
+    pub fn foresee(&self, db: u8, sights: &[Sight<'_>]) -> SmallVec<[Place; MOST]> {
+        let shared = &*self.shared;
+        let db = shared.physical(db);
+        let places: SmallVec<[Place; MOST]> = sights.iter().map(|sight| shared.place_of(sight.key)).collect();
+        let mut shards: SmallVec<[(ShardId, Option<MutexGuard<'_, Shard>>); MOST]> = SmallVec::new();
+        for place in &places {
+            if shards.iter().all(|(id, _)| *id != place.shard) {
+                // Whoever holds a lock has the lines in another processor's cache: nothing to be gained there.
+                shards.push((place.shard, shared.shards[usize::from(place.shard.0)].try_lock()));
+            }
+        }
+        let table = |place: &Place| {
+            let (_, shard) = shards.iter().find(|(id, _)| *id == place.shard)?;
+            Some(&shard.as_ref()?.db(db)?.table)
+        };
+        let tables: SmallVec<[(usize, &Table<_>); MOST]> =
+            places.iter().enumerate().filter_map(|(at, place)| Some((at, table(place)?))).collect();
+        tables.iter().for_each(|(at, table)| table.to_segment(places[*at].order));
+        let entries: SmallVec<[(usize, &Entry); MOST]> =
+            tables.iter().filter_map(|(at, table)| Some((*at, table.likely(places[*at].order)?))).collect();
+        entries.iter().for_each(|(_, entry)| prefetch(std::ptr::from_ref(*entry)));
+        entries.iter().for_each(|(_, entry)| entry.fetch());
+        let mut members: SmallVec<[(&dyn Steps, u64); MOST]> = SmallVec::new();
+        for (at, entry) in &entries {
+            let found = entry.members(sights[*at].next);
+            members.extend(found.map(|(steps, member)| (steps, shared.seed.hash(member))));
+        }
+        members.iter().for_each(|(steps, hash)| steps.to_segment(*hash));
+        members.iter().for_each(|(steps, hash)| steps.to_item(*hash));
+        members.iter().for_each(|(steps, hash)| steps.to_value(*hash));
+        places
+    }
+}
