@@ -65,12 +65,12 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let running = serve::start(config).context("the server could not start")?;
-    running.node.set_allocator(Box::new(allocator::Jemalloc));
-    running.node.config.subscribe(move |changes| {
+    config.subscribe(move |changes| {
         let level = process::level(changes.after.process.loglevel);
         levels.reload(level).map_err(|error| Veto { name: "loglevel", reason: error.to_string() })
     });
+    let running = serve::start(config).context("the server could not start")?;
+    running.node.set_allocator(Box::new(allocator::Jemalloc));
     let _pidfile = PidFile::write(settings.process.pidfile.as_deref());
     let stop = running.stopper();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])

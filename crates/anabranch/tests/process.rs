@@ -46,6 +46,18 @@ impl Drop for Running {
     }
 }
 
+/// Ends a process that is nobody's child, however the test ends.
+struct Daemon(u16);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // One that has ended already is not to be reached.
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.0)) {
+            let _ = stream.write_all(b"SHUTDOWN NOSAVE\r\n");
+        }
+    }
+}
+
 /// Sends a line and reads the reply, a line or a bulk; `None` while nobody listens.
 fn ask(port: u16, line: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
@@ -74,13 +86,18 @@ fn a_daemon_leaves_its_pid_and_its_log_and_takes_the_pid_with_it() {
     let mut started = serve(dir.path(), port, &flags).spawn().unwrap();
     assert!(started.wait().unwrap().success(), "the first process ends at once, and well");
     wait_ready(port);
-    let number: i32 = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    let _daemon = Daemon(port);
+    let number = until("the process id is written", || {
+        std::fs::read_to_string(&pid).ok().and_then(|text| text.trim().parse::<i32>().ok())
+    });
     assert_ne!(number as u32, started.id());
     let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap();
     // Behind the name in parentheses: state, parent, group, session.
     let session = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(3).unwrap().to_owned();
     assert_eq!(session, number.to_string(), "it leads a session of its own");
-    assert!(std::fs::read_to_string(&log).unwrap().contains("Ready to accept connections"));
+    until("the log says so", || {
+        std::fs::read_to_string(&log).ok().filter(|said| said.contains("Ready to accept connections"))
+    });
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(b"SHUTDOWN\r\n").unwrap();
     until("the daemon ends", || (!pid.exists()).then_some(()));

@@ -9,12 +9,11 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use effect::{BatchMark, Effect, KeyHash, Kind};
+use effect::{BatchMark, Effect, Kind};
 use wal::Position;
 
 use crate::context::{Context, settle};
 use crate::state::is_dead_hash;
-use crate::stop::Place;
 use crate::undo::Undo;
 
 /// Kinds of events, one bit each.
@@ -159,7 +158,7 @@ impl Context<'_> {
 
     /// What type of value a key of a logical database has, if it exists and its shard is locked. It counts as no access.
     pub fn peek(&self, db: u8, key: &[u8]) -> Option<Kind> {
-        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        let place = self.shared.place_of(key);
         let entry = self.state.guards.get(place.shard)?.find(self.shared.physical(db), place.order, key)?;
         let now_ms = self.state.now_ms;
         let gone = entry.deadline().is_some_and(|at| at <= now_ms) || is_dead_hash(entry, now_ms);
@@ -170,7 +169,7 @@ impl Context<'_> {
     /// of it. An abort brings it back, hidden as it was.
     pub fn expire_on_access(&mut self, db: u8, key: &[u8]) {
         let (physical, now_ms) = (self.shared.physical(db), self.state.now_ms);
-        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        let place = self.shared.place_of(key);
         let Some(shard) = self.state.guards.get_mut(place.shard) else { return };
         let Some(entry) = shard.find(physical, place.order, key) else { return };
         let expired = entry.deadline().is_some_and(|at| at <= now_ms);

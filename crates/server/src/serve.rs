@@ -69,13 +69,15 @@ pub fn start(config: Config) -> Result<Running, ServeError> {
             let stop = Box::new(move || {
                 let _ = signal.try_send(());
             });
-            parts.1 = Some(Arc::new(Node::new(Arc::clone(&engine), config, control.clone(), run_id, stop)));
+            let node = Arc::new(Node::new(Arc::clone(&engine), config, control.clone(), run_id, stop));
+            // Before any client can ask for a change.
+            crate::follow::follow_config(&node);
+            parts.1 = Some(node);
         }
         let node = parts.1.clone().expect("the first thread made the node");
         Front::new(node, seed ^ u64::from(thread.0).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     })?;
     let node = wait_for_node(&parts);
-    crate::follow::follow_config(&node);
     Ok(Running { node, server, stopped, stop })
 }
 
