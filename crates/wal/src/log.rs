@@ -293,14 +293,22 @@ impl<S: Send + 'static> std::fmt::Debug for Log<S> {
     }
 }
 
+/// How often, and how long apart, a lock is tried for that somebody else has. Whoever had it may be about to end, or
+/// a child process that was just forked may hold it until it runs its own program.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Takes the directory for this process.
 pub(crate) fn take_lock(disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, LogError> {
-    disk.lock().map_err(|error| {
-        let dir = disk.describe("");
-        if error.kind() == std::io::ErrorKind::WouldBlock {
-            LogError::Locked { dir }
-        } else {
-            LogError::io(Action::Open, dir, error)
+    for attempt in 1.. {
+        match disk.lock() {
+            Ok(lock) => return Ok(lock),
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => {
+                return Err(LogError::io(Action::Open, disk.describe(""), error));
+            }
+            Err(_) if attempt < LOCK_ATTEMPTS => std::thread::sleep(LOCK_PAUSE),
+            Err(_) => break,
         }
-    })
+    }
+    Err(LogError::Locked { dir: disk.describe("") })
 }

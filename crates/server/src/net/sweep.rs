@@ -41,6 +41,9 @@ impl<A: App> Worker<A> {
         }
         let counters = &self.shared.threads[usize::from(self.me.0)];
         let (sent, bytes, writes) = send(client);
+        // What is left was released. Sending may have moved it to the front, and whoever marks the client in the next
+        // round need not be its turn, which would look.
+        client.output.round_start = client.output.bytes.len();
         counters.output_bytes.add(bytes as u64);
         counters.writes.add(writes);
         let waiting = client.output.waiting();
