@@ -69,17 +69,11 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
         let level = process::level(changes.after.process.loglevel);
         levels.reload(level).map_err(|error| Veto { name: "loglevel", reason: error.to_string() })
     });
+    let stopper = process::stop_on_signals()?;
     let running = serve::start(config).context("the server could not start")?;
     running.node.set_allocator(Box::new(allocator::Jemalloc));
     let _pidfile = PidFile::write(settings.process.pidfile.as_deref());
-    let stop = running.stopper();
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
-        .context("signals cannot be handled")?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            stop();
-        }
-    })?;
+    stopper.begin(Box::new(running.stopper()));
     for address in running.addresses() {
         tracing::info!("Ready to accept connections on {address}, data in {}", settings.persistence.dir.display());
     }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use server::config::{LogLevel, Process, Supervisor};
@@ -16,6 +17,38 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Set for the process that serves in the background, so that it does not go there again.
 const IN_BACKGROUND: &str = "ANABRANCH_IN_BACKGROUND";
+
+/// What a signal to end does: see [`stop_on_signals`].
+pub struct SignalStop(Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>);
+
+impl SignalStop {
+    /// From now on a signal calls `stop`.
+    pub fn begin(self, stop: Box<dyn Fn() + Send + Sync>) {
+        // Nobody else can have set it: this takes the only value there is.
+        let _ = self.0.set(stop);
+    }
+}
+
+/// SIGTERM and SIGINT end the process at once while it starts, which does no harm to data, and stop the server once it
+/// has begun to serve.
+pub fn stop_on_signals() -> anyhow::Result<SignalStop> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
+        .context("signals cannot be handled")?;
+    let stop = Arc::new(OnceLock::<Box<dyn Fn() + Send + Sync>>::new());
+    let begun = Arc::clone(&stop);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            match begun.get() {
+                Some(stop) => stop(),
+                None => {
+                    tracing::info!("stopped before it was ready");
+                    std::process::exit(0);
+                }
+            }
+        }
+    })?;
+    Ok(SignalStop(stop))
+}
 
 /// `daemonize`: starts the same program again, away from the terminal; true if that one serves and this one is done.
 ///

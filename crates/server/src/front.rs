@@ -553,17 +553,16 @@ impl App for Front {
     fn end_of_round(&mut self, _: Now) -> Verdict {
         let node = &self.room.node;
         let log = node.engine.log();
+        let owed = std::mem::replace(&mut self.owed, Position::START);
         if log.policy() == wal::Fsync::Always {
-            let owed = std::mem::replace(&mut self.owed, Position::START);
             if owed > log.durable()
                 && let Err(error) = log.commit(owed)
             {
                 tracing::error!(%error, "the log could not be made durable");
                 return Verdict::Revise;
             }
-        } else if log.wants_relief()
-            && let Err(error) = log.relieve()
-        {
+        } else if let Err(error) = log.write_up_to(owed) {
+            // What is acknowledged waits in memory; writes are refused until there is room for it.
             tracing::error!(%error, "the log could not be written");
         }
         if node.env_version() != self.env_version {

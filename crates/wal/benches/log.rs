@@ -36,10 +36,10 @@ fn append(c: &mut Criterion) {
                 let mut appender = log.lock();
                 *appender.state() += 1;
                 let position = appender.append(KIND, &[black_box(&payload)]).expect("appending works");
-                let relieve = appender.wants_flush();
+                let over = appender.wants_flush();
                 drop(appender);
-                if relieve {
-                    log.relieve().expect("relieving works");
+                if over {
+                    log.write_up_to(position).expect("writing works");
                 }
                 position
             });
@@ -116,11 +116,11 @@ fn read(c: &mut Criterion) {
     let log = open(&dir, Fsync::No, Preallocate::Reserve);
     for _ in 0..records {
         let mut appender = log.lock();
-        appender.append(KIND, &[&[7; 100]]).expect("appending works");
-        let relieve = appender.wants_flush();
+        let position = appender.append(KIND, &[&[7; 100]]).expect("appending works");
+        let over = appender.wants_flush();
         drop(appender);
-        if relieve {
-            log.relieve().expect("relieving works");
+        if over {
+            log.write_up_to(position).expect("writing works");
         }
     }
     log.sync().expect("syncing works");

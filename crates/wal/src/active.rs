@@ -192,13 +192,13 @@ impl<'a, S> Appender<'a, S> {
         Ok((self.active.end(), result))
     }
 
-    /// Whether the buffer is over its limit: call `Log::relieve` once all locks are released.
+    /// Whether the buffer is over its limit: call `Log::write_up_to` once all locks are released.
     #[must_use]
     pub fn wants_flush(&self) -> bool {
         self.active.batch.bytes.len() > self.core.options.buffer_limit_bytes
     }
 
-    /// Wakes who has to know that the buffer is no longer empty, large, or over its limit: each once.
+    /// Wakes who has to know that the buffer is no longer empty, or large: each once.
     #[inline]
     fn signal(&self, before: usize) {
         let now = self.active.batch.bytes.len();
@@ -207,9 +207,6 @@ impl<'a, S> Appender<'a, S> {
         }
         if before < FLUSH_BYTES && now >= FLUSH_BYTES {
             self.core.alarm.ring();
-        }
-        if now > self.core.options.buffer_limit_bytes {
-            self.core.raise_pressure();
         }
     }
 }

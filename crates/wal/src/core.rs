@@ -1,7 +1,7 @@
 //! The parts of an open log together: how bytes go from the buffer to durable, by whichever thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 
@@ -26,7 +26,6 @@ pub(crate) struct Core<S> {
     pub(crate) progress: Arc<Progress>,
     writer: Mutex<Writer>,
     policy: AtomicU8,
-    pressure: AtomicBool,
 }
 
 impl<S> Core<S> {
@@ -40,7 +39,6 @@ impl<S> Core<S> {
             progress: Arc::clone(&shared.progress),
             shared,
             writer: Mutex::new(writer),
-            pressure: AtomicBool::new(false),
         }
     }
 
@@ -51,14 +49,6 @@ impl<S> Core<S> {
     pub(crate) fn set_policy(&self, policy: Fsync) {
         self.policy.store(policy as u8, Ordering::Relaxed);
         self.alarm.arm();
-    }
-
-    pub(crate) fn raise_pressure(&self) {
-        self.pressure.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has_pressure(&self) -> bool {
-        self.pressure.load(Ordering::Relaxed)
     }
 
     /// Waits until everything up to `position` is durable, making it so if nobody else does.
@@ -109,14 +99,12 @@ impl<S> Core<S> {
         Ok(())
     }
 
-    /// Writes the buffer out if it is over its limit; waits while somebody else does.
-    pub(crate) fn relieve(&self) -> Result<(), LogError> {
-        if !self.has_pressure() {
-            return Ok(());
-        }
+    /// Returns when everything up to `position` is written, which one caller does for all that wait.
+    pub(crate) fn write_up_to(&self, position: Position) -> Result<(), LogError> {
+        let is_written = || self.progress.written() >= position;
         let wrote = {
             let mut writer = self.writer.lock();
-            if !self.has_pressure() {
+            if is_written() {
                 return Ok(());
             }
             self.flush(&mut writer, None)?
@@ -193,7 +181,6 @@ impl<S> Core<S> {
         }
         let next = Batch { bytes: std::mem::take(&mut writer.spare), ..Batch::at(active.end()) };
         writer.pending = std::mem::replace(&mut active.batch, next);
-        self.pressure.store(false, Ordering::Relaxed);
         drop(active);
         self.shared.counters.flushes.fetch_add(1, Ordering::Relaxed);
     }

@@ -15,7 +15,7 @@
 //!                                                               written() ─▶ Reader      durable() ─▶ commit() returns
 //!
 //!   commit(pos)   one caller leads: swaps, writes, syncs, publishes; the others wait for its result
-//!   relieve()     back-pressure: whoever finds the buffer over its limit writes it out
+//!   write_up_to() before a reply: what is written survives this process; also the back-pressure
 //!   background    writes out every 100 ms or 1 MiB; `EverySec`: one fdatasync a second; asleep when idle
 //!   open          survey headers ─▶ scan frames ─▶ cut an unproven tail ─▶ make the rest durable ─▶ Log
 //! ```

@@ -112,20 +112,15 @@ impl<S: Send + 'static> Log<S> {
         self.core.write_out()
     }
 
-    /// Whether the buffer is over its limit, so that [`Log::relieve`] should be called.
-    #[inline]
-    #[must_use]
-    pub fn wants_relief(&self) -> bool {
-        self.core.has_pressure()
-    }
-
-    /// Back-pressure: returns when the buffer is below its limit, writing it out unless somebody else is at it. To be
-    /// called without locks of the caller's own.
+    /// Returns when everything up to `position` is written, without making it durable: what is written survives the
+    /// end of this process, but not of the machine. One caller writes for all that wait. To be called without locks of
+    /// the caller's own.
     ///
     /// # Errors
     /// `Poisoned`, `NoSpace`.
-    pub fn relieve(&self) -> Result<(), LogError> {
-        self.core.relieve()
+    #[inline]
+    pub fn write_up_to(&self, position: Position) -> Result<(), LogError> {
+        if self.core.progress.written() >= position { Ok(()) } else { self.core.write_up_to(position) }
     }
 
     /// Position up to which the log is written, and can be read.

@@ -65,7 +65,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// When records become durable without anybody asking; `set_policy` changes it later.
     pub policy: Fsync,
-    /// Bytes in the buffer from which on appenders are asked to `relieve`. At most twice this much is in memory,
+    /// Bytes in the buffer from which on appenders are asked to write it out. At most twice this much is in memory,
     /// plus one record for each appending thread.
     pub buffer_limit_bytes: usize,
     /// What is done for a segment's blocks beforehand.

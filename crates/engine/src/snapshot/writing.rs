@@ -93,8 +93,13 @@ impl<'s> Writing<'s> {
     }
 
     fn append(&mut self, kind: wal::Kind) -> Result<(), Break> {
-        self.out.lock().append(kind, &[&self.body])?;
-        self.out.relieve()?;
+        let mut out = self.out.lock();
+        let end = out.append(kind, &[&self.body])?;
+        let over = out.wants_flush();
+        drop(out);
+        if over {
+            self.out.write_up_to(end)?;
+        }
         self.records += 1;
         (self.pause)();
         Ok(())
