@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails.
@@ -23,8 +24,12 @@ fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A port that nobody listens on, below those that the system hands to clients: no other test's connection takes it.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + (std::process::id() % 700) as u16 * 10;
+    let port = || first + NEXT.fetch_add(1, Ordering::Relaxed) % 1000;
+    until("a port is free", || Some(port()).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()))
 }
 
 fn serve(dir: &Path, port: u16, flags: &[&str]) -> Command {

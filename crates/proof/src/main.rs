@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -54,9 +53,6 @@ enum What {
         /// The policy under test.
         #[arg(long, value_enum, default_value_t = Fsync::Always)]
         appendfsync: Fsync,
-        /// Under everysec, how long an acknowledged write may be lost.
-        #[arg(long, default_value_t = 1000)]
-        window_ms: u64,
         /// Plant a bug: cut so many bytes off the log after each kill.
         #[arg(long)]
         truncate: Option<u64>,
@@ -124,14 +120,9 @@ fn run() -> Result<bool> {
         What::Diff { commands, seed, failures, only, raw } => {
             diff::run(&sut, &oracle, &diff::Options { commands, seed, failures, only, minimise: !raw })
         }
-        What::Crash { cycles, seed, appendfsync, window_ms, truncate } => {
-            let options = crash::Options {
-                cycles,
-                seed,
-                fsync: appendfsync,
-                window: Duration::from_millis(window_ms),
-                sabotage: truncate.map(crash::Sabotage::Truncate),
-            };
+        What::Crash { cycles, seed, appendfsync, truncate } => {
+            let options =
+                crash::Options { cycles, seed, fsync: appendfsync, sabotage: truncate.map(crash::Sabotage::Truncate) };
             crash::run(&sut, &options)
         }
         What::Golden { folder, only } => {

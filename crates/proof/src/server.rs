@@ -94,8 +94,9 @@ impl Program {
             None => Command::new(&self.words[0]),
         };
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(dir);
+        command.args(["--enable-debug-command", "yes"]);
         if self.is_redis() {
-            command.args(["--save", "", "--enable-debug-command", "yes"]);
+            command.args(["--save", ""]);
             command.args(["--appendonly", if fsync.is_some() { "yes" } else { "no" }]);
         }
         if let Some(fsync) = fsync {
@@ -177,6 +178,19 @@ impl Server {
         String::from_utf8_lossy(&text[text.len().saturating_sub(3000)..]).into_owned()
     }
 
+    /// What each of its threads waits for in the kernel, as far as we may know: a line each.
+    fn threads(&self) -> String {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let tasks = std::fs::read_dir(tasks).into_iter().flatten().flatten();
+        let part = |task: &Path, name: &str| {
+            std::fs::read_to_string(task.join(name)).unwrap_or_default().trim().replace('\n', " < ")
+        };
+        tasks
+            .map(|task| task.path())
+            .map(|task| format!("  {}: {} {}\n", part(&task, "comm"), part(&task, "wchan"), part(&task, "stack")))
+            .collect()
+    }
+
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
@@ -215,7 +229,11 @@ impl Server {
         let deadline = Instant::now() + START_PATIENCE;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > deadline {
-                bail!("the server did not end within {START_PATIENCE:?} of SIGTERM; it said:\n{}", self.tail());
+                bail!(
+                    "the server did not end within {START_PATIENCE:?} of SIGTERM; its threads:\n{}it said:\n{}",
+                    self.threads(),
+                    self.tail()
+                );
             }
             std::thread::sleep(Duration::from_millis(2));
         }

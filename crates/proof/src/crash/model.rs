@@ -1,7 +1,6 @@
 //! The model of one worker: what its keys hold after each of its operations.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
 
 use anyhow::{Result, bail};
 
@@ -49,8 +48,8 @@ pub struct Sent {
     pub n: u64,
     /// What it does.
     pub op: Op,
-    /// When it was acknowledged.
-    pub acked: Option<Instant>,
+    /// Whether it was acknowledged.
+    pub acked: bool,
 }
 
 /// What the keys hold.
@@ -106,8 +105,6 @@ impl State {
 pub struct Settled {
     /// Acknowledged before the kill.
     pub acknowledged: usize,
-    /// Acknowledged, lost, and allowed to be.
-    pub lost: usize,
     /// Not acknowledged, and there.
     pub extra: usize,
 }
@@ -122,25 +119,19 @@ pub struct Worker {
     /// An error reply, which no operation here deserves.
     pub refused: Option<String>,
     next: u64,
-    kill: Option<Instant>,
 }
 
 impl Worker {
     /// A worker that has done nothing.
     pub fn new(i: usize) -> Worker {
-        Worker { name: format!("w{i}"), base: State::default(), sent: Vec::new(), refused: None, next: 1, kill: None }
-    }
-
-    /// Notes the moment of the kill.
-    pub fn killed(&mut self, at: Instant) {
-        self.kill = Some(at);
+        Worker { name: format!("w{i}"), base: State::default(), sent: Vec::new(), refused: None, next: 1 }
     }
 
     /// Takes the next number for `op` and gives its commands; how many replies they have is their number.
     pub fn send(&mut self, op: Op) -> Vec<Command> {
         let (n, w) = (self.next, &self.name);
         self.next += 1;
-        self.sent.push(Sent { n, op, acked: None });
+        self.sent.push(Sent { n, op, acked: false });
         let slot = n % SLOTS;
         let one = |text: String| command(&text.split(' ').collect::<Vec<_>>());
         match op {
@@ -169,16 +160,13 @@ impl Worker {
     }
 
     /// Reads what the server has, finds the prefix of the sent operations that it is, and goes on from there.
-    pub fn settle(&mut self, conn: &mut Conn, required: impl Fn(&Sent, Instant) -> bool) -> Result<Settled> {
+    pub fn settle(&mut self, conn: &mut Conn) -> Result<Settled> {
         if let Some(error) = &self.refused {
             bail!("{}: a write was refused: {error}", self.name);
         }
         let there = self.read(conn)?;
-        let acknowledged = self.sent.iter().filter(|s| s.acked.is_some()).count();
-        let least = match self.kill {
-            Some(kill) => self.sent.iter().rposition(|s| required(s, kill)).map_or(0, |i| i + 1),
-            None => 0,
-        };
+        let acknowledged = self.sent.iter().filter(|s| s.acked).count();
+        let least = self.sent.iter().rposition(|s| s.acked).map_or(0, |i| i + 1);
         let mut state = self.base.clone();
         let mut any = None;
         for kept in 0..=self.sent.len() {
@@ -205,8 +193,7 @@ impl Worker {
         }
         self.sent.clear();
         self.base = there;
-        self.kill = None;
-        Ok(Settled { acknowledged, lost: acknowledged.saturating_sub(kept), extra: kept.saturating_sub(acknowledged) })
+        Ok(Settled { acknowledged, extra: kept.saturating_sub(acknowledged) })
     }
 
     fn read(&self, conn: &mut Conn) -> Result<State> {

@@ -210,18 +210,17 @@ impl Generator {
 /// Whether a mutation made a time to live so short that one server might still have the key when the other has not.
 fn ends_during_the_run(words: &[Vec<u8>]) -> bool {
     const MILLISECONDS: i64 = 1_000_000;
-    let short = |at: usize, unit: i64| {
-        let time = words.get(at).and_then(|word| std::str::from_utf8(word).ok()?.parse::<i64>().ok());
+    let short = |word: Option<&Vec<u8>>, unit: i64| {
+        let time = word.and_then(|word| std::str::from_utf8(word).ok()?.parse::<i64>().ok());
         time.is_some_and(|time| time > 0 && time < MILLISECONDS / unit)
     };
-    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-    let any = |names: &[&str]| names.iter().any(|name| is(&words[0], name));
-    let options = any(&["SET", "GETEX"]).then(|| 1..words.len()).unwrap_or_default();
-    any(&["SETEX", "EXPIRE"]) && short(2, 1000)
-        || any(&["PSETEX", "PEXPIRE", "RESTORE"]) && short(2, 1)
-        || options
-            .into_iter()
-            .any(|at| is(&words[at], "EX") && short(at + 1, 1000) || is(&words[at], "PX") && short(at + 1, 1))
+    let is = |word: &[u8], names: &[&str]| names.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+    let option = |pair: &[Vec<u8>]| {
+        is(&pair[0], &["EX"]) && short(Some(&pair[1]), 1000) || is(&pair[0], &["PX"]) && short(Some(&pair[1]), 1)
+    };
+    is(&words[0], &["SETEX", "EXPIRE"]) && short(words.get(2), 1000)
+        || is(&words[0], &["PSETEX", "PEXPIRE", "RESTORE"]) && short(words.get(2), 1)
+        || is(&words[0], &["SET", "GETEX"]) && words.windows(2).any(option)
 }
 
 /// Where a SORT whose order is partly open stores its result.
