@@ -14,6 +14,7 @@ use effect::{
 
 use crate::engine::Shared;
 use crate::guards::Guards;
+use crate::limits::CUT_BY_CHUNKS;
 use crate::numeric;
 use crate::reaper::is_large;
 use crate::shard::{DbKey, Shard, ShardId, is_empty_collection};
@@ -374,7 +375,8 @@ impl Target<'_, '_> {
         }
         self.keep_small();
         for (first, len) in runs.iter() {
-            if self.undo.is_none()
+            if len >= CUT_BY_CHUNKS
+                && self.undo.is_none()
                 && let Some(remains) = self.update(|entry, limits| list_mut(entry, limits).cut(&first, len)).flatten()
             {
                 self.shared.reaper.free_remains(remains);

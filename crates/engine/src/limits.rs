@@ -20,6 +20,10 @@ pub const CEILING_RENEW_MS: i64 = 5_000;
 /// Databases that SELECT can be given at most.
 pub const DATABASES_MAX: usize = 256;
 
+/// Neighbouring list elements from which on they are removed chunk by chunk, and freed by the reaper thread. A pop of a
+/// few must not wake it.
+pub const CUT_BY_CHUNKS: u64 = 64;
+
 /// Values with at least this many elements are freed by the reaper thread.
 pub const FREE_ASIDE_ELEMENTS: usize = 256;
 
