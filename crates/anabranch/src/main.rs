@@ -57,6 +57,9 @@ fn version() -> String {
 fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     let config = Config::load(invocation).map_err(|error| anyhow::anyhow!("{error}"))?;
     let settings = config.settings();
+    if settings.process.daemonize && invocation.stdin {
+        bail!("daemonize: the process in the background cannot read its configuration from standard input");
+    }
     if process::go_to_background(&settings.process)? {
         return Ok(());
     }
@@ -77,10 +80,10 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     for address in running.addresses() {
         tracing::info!("Ready to accept connections on {address}, data in {}", settings.persistence.dir.display());
     }
-    process::tell_supervisor(settings.process.supervised)?;
-    let stopped = running.run().context("the server did not stop well");
+    process::tell_supervisor(settings.process.supervised);
+    running.wait();
     process::tell_stopping(settings.process.supervised);
-    stopped
+    running.stop().context("the server did not stop well")
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the user asked for")]

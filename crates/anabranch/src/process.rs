@@ -1,6 +1,6 @@
 //! The process and its surroundings: background, process id file, supervisor, log output.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use server::config::{LogLevel, Process, Supervisor};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
@@ -30,15 +31,16 @@ impl SignalStop {
 }
 
 /// SIGTERM and SIGINT end the process at once while it starts, which does no harm to data, and stop the server once it
-/// has begun to serve.
+/// has begun to serve. SIGHUP, which comes when a terminal closes, is no reason to end.
 pub fn stop_on_signals() -> anyhow::Result<SignalStop> {
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
-        .context("signals cannot be handled")?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals cannot be handled")?;
     let stop = Arc::new(OnceLock::<Box<dyn Fn() + Send + Sync>>::new());
     let begun = Arc::clone(&stop);
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for _ in signals.forever() {
+        for signal in signals.forever() {
             match begun.get() {
+                _ if signal == SIGHUP => tracing::info!("SIGHUP has no effect"),
                 Some(stop) => stop(),
                 None => {
                     tracing::info!("stopped before it was ready");
@@ -54,7 +56,8 @@ pub fn stop_on_signals() -> anyhow::Result<SignalStop> {
 ///
 /// It is started anew, not forked: a process with threads cannot be forked safely.
 pub fn go_to_background(settings: &Process) -> anyhow::Result<bool> {
-    if !settings.daemonize {
+    // A supervisor waits for the process that it started.
+    if !settings.daemonize || settings.supervised.resolved() != Supervisor::None {
         return Ok(false);
     }
     if std::env::var_os(IN_BACKGROUND).is_some() {
@@ -94,15 +97,18 @@ impl Drop for PidFile {
     }
 }
 
-/// `supervised`: says that the server is ready.
-pub fn tell_supervisor(supervisor: Supervisor) -> anyhow::Result<()> {
-    match supervisor.resolved() {
+/// `supervised`: says that the server is ready. One that cannot be told is no reason not to serve.
+pub fn tell_supervisor(supervisor: Supervisor) {
+    let told = match supervisor.resolved() {
         Supervisor::None | Supervisor::Auto => Ok(()),
         Supervisor::Systemd => notify("READY=1\nSTATUS=Ready to accept connections\n"),
         Supervisor::Upstart => {
             let me = rustix::process::getpid();
             rustix::process::kill_process(me, rustix::process::Signal::STOP).context("supervised upstart")
         }
+    };
+    if let Err(error) = told {
+        tracing::warn!("{error:#}");
     }
 }
 
@@ -142,12 +148,17 @@ pub fn start_log(settings: &Process) -> anyhow::Result<LevelHandle> {
     match &settings.logfile {
         None => registry.with(lines.with_writer(std::io::stdout)).init(),
         Some(path) => {
-            let file: File = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
-                .with_context(|| format!("logfile {} cannot be opened", path.display()))?;
-            registry.with(lines.with_ansi(false).with_writer(std::sync::Mutex::new(file))).init();
+            let open = |path: &Path| OpenOptions::new().create(true).append(true).open(path);
+            open(path).with_context(|| format!("logfile {} cannot be opened", path.display()))?;
+            let path = path.clone();
+            // Opened for each line, as Redis does: whoever rotates it has to tell nobody.
+            let writer = move || -> Box<dyn std::io::Write> {
+                match open(&path) {
+                    Ok(file) => Box::new(file),
+                    Err(_) => Box::new(std::io::stderr()),
+                }
+            };
+            registry.with(lines.with_ansi(false).with_writer(writer)).init();
         }
     }
     Ok(handle)
@@ -160,6 +171,7 @@ pub fn level(level: LogLevel) -> LevelFilter {
         LogLevel::Verbose => LevelFilter::DEBUG,
         LogLevel::Notice => LevelFilter::INFO,
         LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Nothing => LevelFilter::OFF,
     }
 }
 

@@ -127,6 +127,21 @@ fn the_level_of_the_log_can_be_changed_while_the_server_runs() {
 }
 
 #[test]
+fn a_terminal_that_closes_ends_nothing_and_a_log_that_is_moved_away_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, log) = (free_port(), dir.path().join("log"));
+    let flags = ["--logfile", log.to_str().unwrap(), "--enable-debug-command", "yes"];
+    let running = Running(serve(dir.path(), port, &flags).spawn().unwrap());
+    wait_ready(port);
+    std::fs::rename(&log, dir.path().join("log.1")).unwrap();
+    let sent = Command::new("kill").args(["-HUP", &running.0.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    until("the signal is heard", || std::fs::read_to_string(&log).ok().filter(|said| said.contains("SIGHUP")));
+    ask(port, "DEBUG LOG anew").unwrap();
+    assert!(std::fs::read_to_string(&log).unwrap().contains("anew"));
+}
+
+#[test]
 fn systemd_is_told_when_the_server_is_ready_and_when_it_stops() {
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();

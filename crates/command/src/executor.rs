@@ -8,6 +8,7 @@
 
 mod events;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket};
@@ -461,12 +462,9 @@ impl Tools {
 
 /// Queues the client at all keys of its command, before anybody else can touch them.
 fn queue(context: &mut Context<'_>, call: &Call<'_>, ticket: Ticket) -> Vec<DbKey> {
-    let mut keys: Vec<DbKey> = Vec::new();
+    let (mut keys, mut known) = (Vec::<DbKey>::new(), BTreeSet::new());
     call.spec.keys.each(&call.args, |at| {
-        let Some(key) = call.args.get(at) else { return };
-        if keys.iter().any(|(_, known)| **known == *key) {
-            return;
-        }
+        let Some(key) = call.args.get(at).filter(|key| known.insert(key.to_vec())) else { return };
         keys.push(context.wait_for(key, ticket).expect("the shards of a command's keys are locked while it runs"));
     });
     keys

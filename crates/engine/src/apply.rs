@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use effect::{
-    Deadline, Effect, Folded, Item, ItemValue, KeyHash, Kind, ListPos, Op, Part, Patch, Side,
+    Deadline, Effect, Folded, Item, ItemValue, Kind, ListPos, Op, Part, Patch, Side,
     items::{Ids, Items, Runs, Values},
 };
 
@@ -55,6 +55,14 @@ pub(crate) fn apply_at(
     Target { shard, shared, place, db: effect.db, key: effect.key, fresh: effect.fresh, undo }.apply(&effect.op);
 }
 
+/// Whether a string may be written where the old value is: not if that is something else, or a snapshot still needs it,
+/// nor if a large allocation would be freed here.
+fn may_overwrite(old: &Entry, value: &[u8]) -> bool {
+    old.kind() == Kind::String
+        && old.pinned().is_none()
+        && (!is_large(old) || old.bytes().is_some_and(|old| old.len() == value.len()))
+}
+
 /// One key in its locked shard, about to change.
 struct Target<'t, 'u> {
     shard: &'t mut Shard,
@@ -82,7 +90,7 @@ impl Target<'_, '_> {
                 }
             }
             Op::Push { side, first, values } => self.push(*side, first, values),
-            Op::Insert { pos, value } => self.element(Kind::List, |t| t.insert_at(pos, value)),
+            Op::Insert { pos, value } => self.add(Kind::List, |t| t.insert_at(pos, value)),
             Op::SetAt { pos, value } => self.set_at(pos, value),
             Op::Cut(runs) => self.cut(runs),
             Op::Replace { value, deadline } => self.replace(value, *deadline),
@@ -126,16 +134,17 @@ impl Target<'_, '_> {
         self.shard.put(self.db, self.place, entry, self.shared);
     }
 
-    /// Makes sure that the key holds a value of `kind`: what is fresh, absent or of another type begins empty.
-    fn open(&mut self, kind: Kind) {
-        let found = self.find().map(Entry::kind);
-        if found.is_some_and(|k| self.fresh || k != kind) {
-            self.remove();
+    /// Makes sure that the key holds a value of `kind`: what is fresh, absent or of another type begins empty. Whether
+    /// it had to make one.
+    fn open(&mut self, kind: Kind) -> bool {
+        match self.find().map(Entry::kind) {
+            Some(found) if found == kind && !self.fresh => return false,
+            Some(_) => self.remove(),
+            None => {}
         }
         self.fresh = false;
-        if found != Some(kind) || self.find().is_none() {
-            self.insert(Entry::empty(kind, self.key, None));
-        }
+        self.insert(Entry::empty(kind, self.key, None));
+        true
     }
 
     /// Removes the entry if nothing is left in it.
@@ -145,11 +154,14 @@ impl Target<'_, '_> {
         }
     }
 
-    fn element(&mut self, kind: Kind, change: impl FnOnce(&mut Self)) {
-        self.open(kind);
+    /// Adds to a collection, which begins empty if there is none.
+    fn add(&mut self, kind: Kind, change: impl FnOnce(&mut Self)) {
+        let made = self.open(kind);
         self.keep_small();
         change(self);
-        self.close();
+        if made {
+            self.close();
+        }
     }
 
     /// Small values are kept whole for the undo log: cheaper and simpler than by element.
@@ -181,20 +193,20 @@ impl Target<'_, '_> {
 
     #[inline]
     fn set(&mut self, value: &[u8], deadline: Deadline) {
-        let old = self.find().map(|e| (e.kind(), e.deadline()));
+        let old = self.find().map(|old| (may_overwrite(old, value) && self.undo.is_none(), old.deadline()));
         let deadline = match deadline {
             Deadline::Clear => None,
             Deadline::At(ms) => Some(ms),
             Deadline::Keep => old.and_then(|(_, deadline)| deadline).filter(|_| !self.fresh),
         };
         match old {
-            Some((Kind::String, _)) if self.undo.is_none() && self.may_overwrite(value) => {
+            Some((true, _)) => {
                 self.update(|entry, _| {
                     entry.set_bytes(value);
                     entry.set_deadline(deadline);
                 });
             }
-            Some(_) => {
+            Some((false, _)) => {
                 self.remove();
                 self.insert(Entry::string(self.key, value, deadline));
             }
@@ -202,21 +214,12 @@ impl Target<'_, '_> {
         }
     }
 
-    /// Whether the bytes may be written where the old ones are: not if a snapshot still needs those, nor if a large
-    /// allocation would be freed here.
-    fn may_overwrite(&self, value: &[u8]) -> bool {
-        self.find().is_some_and(|old| {
-            old.pinned().is_none() && (!is_large(old) || old.bytes().is_some_and(|old| old.len() == value.len()))
-        })
-    }
-
-    /// Replaces a string by a function of itself; its deadline stays.
+    /// Replaces a string by a function of itself; its deadline stays. What is fresh, absent or of another type was empty.
     fn string(&mut self, change: impl FnOnce(&[u8]) -> Vec<u8>) {
-        self.open(Kind::String);
-        let old = self.find().map(|e| (change(string(e)), e.deadline()));
-        if let Some((bytes, deadline)) = old {
-            self.set(&bytes, deadline.map_or(Deadline::Clear, Deadline::At));
-        }
+        let old = self.find().filter(|old| old.kind() == Kind::String && !self.fresh);
+        let deadline = old.and_then(Entry::deadline).map_or(Deadline::Clear, Deadline::At);
+        let bytes = change(old.map_or(b"", string));
+        self.set(&bytes, deadline);
     }
 
     fn patch(&mut self, patch: &Patch<'_>) {
@@ -243,35 +246,34 @@ impl Target<'_, '_> {
     }
 
     fn put(&mut self, kind: Kind, deadline: Deadline, items: &Items<'_>) {
-        self.open(kind);
-        self.keep_small();
-        for item in items.iter() {
-            match kind {
-                Kind::Hash => self.put_field(deadline, &item),
-                Kind::Set => self.put_member(item.id),
-                Kind::ZSet => self.put_score(&item),
-                Kind::String | Kind::List => {}
+        self.add(kind, |target| {
+            for item in items.iter() {
+                match kind {
+                    Kind::Hash => target.put_field(deadline, &item),
+                    Kind::Set => target.put_member(item.id),
+                    Kind::ZSet => target.put_score(&item),
+                    Kind::String | Kind::List => {}
+                }
             }
-        }
-        self.close();
+        });
     }
 
     fn put_field(&mut self, deadline: Deadline, item: &Item<'_>) {
-        let old = self.find().and_then(Entry::hash).and_then(|hash| hash.get(item.id));
+        let old = || self.find().and_then(Entry::hash).and_then(|hash| hash.get(item.id));
         let deadline = match deadline {
             Deadline::Clear => None,
-            Deadline::Keep => old.and_then(|f| f.deadline),
+            Deadline::Keep => old().and_then(|f| f.deadline),
             Deadline::At(ms) => Some(ms),
         };
         let owned;
         let value = match item.value {
             ItemValue::Bytes(bytes) => bytes,
             ItemValue::Int(delta) => {
-                owned = numeric::add_int(old.map_or(b"", |f| f.value), delta);
+                owned = numeric::add_int(old().map_or(b"", |f| f.value), delta);
                 &owned
             }
             ItemValue::Decimal(delta) => {
-                owned = numeric::add_decimal(old.map_or(b"", |f| f.value), delta);
+                owned = numeric::add_decimal(old().map_or(b"", |f| f.value), delta);
                 &owned
             }
             ItemValue::Member | ItemValue::Score(_) | ItemValue::ScoreDelta { .. } => return,
@@ -341,7 +343,7 @@ impl Target<'_, '_> {
 
     fn push(&mut self, side: Side, first: &ListPos, values: &Values<'_>) {
         let way = if side == Side::Head { -1 } else { 1 };
-        self.element(Kind::List, |target| {
+        self.add(Kind::List, |target| {
             for (i, value) in values.iter().enumerate() {
                 target.insert_at(&first.step(way * i as i64), value);
             }
@@ -439,7 +441,7 @@ fn fill(entry: &mut Entry, limits: &Limits, value: &Folded<'_>) {
 
 /// Brings in a piece of a large value that a snapshot holds: with the pieces before it, it is the key's value.
 pub(crate) fn load_part(guards: &mut Guards<'_>, shared: &Shared, part: &format::Part<'_>) {
-    let place = Place::from(KeyHash::of(&shared.seed, part.key));
+    let place = shared.place_of(part.key);
     let shard = guards.get_mut(place.shard).expect("every shard is locked while a snapshot is read");
     let mut target = Target { shard, shared, place, db: part.db, key: part.key, fresh: part.first, undo: None };
     if part.first {
@@ -455,8 +457,8 @@ pub(crate) fn load_part(guards: &mut Guards<'_>, shared: &Shared, part: &format:
 /// Moves an entry, with its deadline, to another name. Nothing if there is none.
 fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8, &[u8]), undo: UndoLog<'_>) {
     let locked = "the shards of a batch are locked before it is applied";
-    let from_place = Place::from(KeyHash::of(&shared.seed, effect.key));
-    let to_place = Place::from(KeyHash::of(&shared.seed, to.1));
+    let from_place = shared.place_of(effect.key);
+    let to_place = shared.place_of(to.1);
     let source = guards.get_mut(from_place.shard).expect(locked);
     let Some(mut entry) = source.take(effect.db, from_place, effect.key, shared) else { return };
     entry.rename(to.1);

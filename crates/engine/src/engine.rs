@@ -225,8 +225,9 @@ impl Shared {
         let mut identity = self.identity.lock();
         let ahead = Hlc::at_ms((self.clock)().max(wanted.ms()) + CEILING_AHEAD_MS);
         if identity.ceiling < ahead {
-            identity.ceiling = ahead;
-            identity.save(&self.dir).map_err(Refusal::Ceiling)?;
+            let raised = Identity { ceiling: ahead, ..identity.clone() };
+            raised.save(&self.dir).map_err(Refusal::Ceiling)?;
+            *identity = raised;
         }
         self.log.lock().state().clock.raise_ceiling(identity.ceiling);
         Ok(())
@@ -460,7 +461,7 @@ impl Engine {
     /// Makes everything durable, proves the stop clean and ends.
     pub fn close(mut self) -> Result<(), Refusal> {
         self.keeper.take();
-        let end = self.shared.log.sync()?;
+        let end = self.shared.log.finish()?;
         let mut identity = self.shared.identity.lock();
         identity.clean = Some(end.get());
         identity.ceiling = self.shared.log.lock().state().clock.last();

@@ -166,15 +166,15 @@ impl Context<'_> {
     }
 
     /// Takes a key away whose time is over, as whoever looks for it would in a server that keeps it until then, and tells
-    /// of it. An abort brings it back, hidden as it was.
-    pub fn expire_on_access(&mut self, db: u8, key: &[u8]) {
+    /// of it. An abort brings it back, hidden as it was. Whether there was such a key.
+    pub fn expire_on_access(&mut self, db: u8, key: &[u8]) -> bool {
         let (physical, now_ms) = (self.shared.physical(db), self.state.now_ms);
         let place = self.shared.place_of(key);
-        let Some(shard) = self.state.guards.get_mut(place.shard) else { return };
-        let Some(entry) = shard.find(physical, place.order, key) else { return };
+        let Some(shard) = self.state.guards.get_mut(place.shard) else { return false };
+        let Some(entry) = shard.find(physical, place.order, key) else { return false };
         let expired = entry.deadline().is_some_and(|at| at <= now_ms);
         if !expired && !is_dead_hash(entry, now_ms) {
-            return;
+            return false;
         }
         if let Some(entry) = shard.take(physical, place, key, self.shared) {
             self.state.undo.push(Undo::Entry((physical, key.into()), Some(entry)));
@@ -187,6 +187,7 @@ impl Context<'_> {
             tell(EventClass::HASH, "hexpired");
             tell(EventClass::GENERIC, "del");
         }
+        true
     }
 
     /// Hands out what happened, now that it is sure.

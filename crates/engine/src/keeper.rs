@@ -112,7 +112,7 @@ fn renew_ceiling(shared: &Shared, now_ms: i64) {
 fn rewrite_if_due(shared: &Arc<Shared>) {
     let log = shared.log.written().get().saturating_sub(shared.log.first().get());
     let base = shared.snapshot_bytes.load(Ordering::Relaxed);
-    if shared.rewrite.lock().is_due(log, base) {
+    if shared.rewrite.lock().is_due(log, base) && shared.rewrites.may_try_again() {
         request_snapshot(shared);
     }
 }

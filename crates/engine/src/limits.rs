@@ -20,6 +20,9 @@ pub const CEILING_RENEW_MS: i64 = 5_000;
 /// Databases that SELECT can be given at most.
 pub const DATABASES_MAX: usize = 256;
 
+/// Time between a rewrite of the log that failed and the next that begins by itself.
+pub const REWRITE_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Neighbouring list elements from which on they are removed chunk by chunk, and freed by the reaper thread. A pop of a
 /// few must not wake it.
 pub const CUT_BY_CHUNKS: u64 = 64;

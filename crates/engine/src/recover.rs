@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use effect::{Batch, Effect, Folded, Hlc, KeyHash, Op, Origin, WireError, wire};
+use effect::{Batch, Effect, Folded, Hlc, Op, Origin, WireError, wire};
 use wal::Position;
 
 use crate::apply::{apply, load_part};
@@ -172,7 +172,7 @@ impl Recovery {
 
     /// Applies what the snapshot does not hold yet.
     fn apply_missing(&self, shared: &Shared, guards: &mut Guards<'_>, effect: &Effect<'_>, end: Position) {
-        let has = |db: u8, key: &[u8]| self.held.has(db, key, Place::from(KeyHash::of(&shared.seed, key)), end);
+        let has = |db: u8, key: &[u8]| self.held.has(db, key, shared.place_of(key), end);
         match &effect.op {
             Op::Rename { db, key, .. } => {
                 let (source, target) = (has(effect.db, effect.key), has(*db, key));

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::limits::REWRITE_PAUSE;
+
 /// What is known of the log's rewrites since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RewriteFigures {
@@ -29,6 +31,7 @@ struct State {
     running_since: Option<Instant>,
     last: Option<(Duration, bool)>,
     failures: u64,
+    failed_at: Option<Instant>,
 }
 
 impl Rewrites {
@@ -43,9 +46,15 @@ impl Rewrites {
     pub(crate) fn end(&self, well: bool) {
         let mut state = self.state.lock();
         state.failures = if well { 0 } else { state.failures + 1 };
+        state.failed_at = if well { None } else { Some(Instant::now()) };
         if let Some(since) = state.running_since.take() {
             state.last = Some((since.elapsed(), well));
         }
+    }
+
+    /// Whether the last one ended well, or long enough ago: what made it fail may last.
+    pub(crate) fn may_try_again(&self) -> bool {
+        self.state.lock().failed_at.is_none_or(|at| at.elapsed() >= REWRITE_PAUSE)
     }
 
     pub(crate) fn figures(&self) -> RewriteFigures {

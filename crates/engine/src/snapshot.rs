@@ -31,13 +31,18 @@ const ASIDE: &str = "snapshot.new";
 
 /// The newest complete snapshot in `dir`: the position that it begins at, and its directory.
 pub(crate) fn newest(dir: &Path) -> std::io::Result<Option<(Position, PathBuf)>> {
-    let mut found = None;
+    Ok(complete(dir)?.into_iter().max())
+}
+
+/// All complete snapshots in `dir`.
+fn complete(dir: &Path) -> std::io::Result<Vec<(Position, PathBuf)>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
         let position = name.to_str().and_then(|n| n.strip_prefix(PREFIX)).and_then(|n| n.parse::<u64>().ok());
         if let Some(position) = position {
-            found = found.max(Some((Position(position), entry.path())));
+            found.push((Position(position), entry.path()));
         }
     }
     Ok(found)
@@ -76,6 +81,15 @@ fn write_with(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport
 }
 
 fn write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, Break> {
+    let written = try_write_aside(shared, pause);
+    if written.is_err() {
+        // Half a snapshot may be what fills the disk. That it cannot be removed is the smaller of two problems.
+        let _ = remove_dir(&shared.dir.join(ASIDE));
+    }
+    written
+}
+
+fn try_write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, Break> {
     let aside = shared.dir.join(ASIDE);
     remove_dir(&aside)?;
     shared.log.roll()?;
@@ -97,12 +111,17 @@ fn write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotRepor
 }
 
 fn publish(shared: &Shared, report: &SnapshotReport) -> Result<(), SnapshotError> {
-    let before = newest(&shared.dir).map_err(|e| SnapshotError::io(&shared.dir, e))?;
+    let before = complete(&shared.dir).map_err(|e| SnapshotError::io(&shared.dir, e))?;
     let place = shared.dir.join(format!("{PREFIX}{}", report.position));
-    fs::rename(shared.dir.join(ASIDE), &place).map_err(|e| SnapshotError::io(&place, e))?;
+    let (aside, there) = (shared.dir.join(ASIDE), before.iter().any(|(_, old)| *old == place));
+    match there {
+        // Nothing has been written since the one before: it is the same.
+        true => remove_dir(&aside)?,
+        false => fs::rename(aside, &place).map_err(|e| SnapshotError::io(&place, e))?,
+    }
     File::open(&shared.dir).and_then(|dir| dir.sync_all()).map_err(|e| SnapshotError::io(&shared.dir, e))?;
-    if let Some((_, old)) = before.filter(|(_, old)| *old != place) {
-        remove_dir(&old)?;
+    for (_, old) in before.iter().filter(|(_, old)| *old != place) {
+        remove_dir(old)?;
     }
     shared.log.remove_below(report.position)?;
     Ok(())

@@ -1,12 +1,11 @@
 //! What takes back effects that were applied before their commit.
 
-use effect::{KeyHash, ListPos};
+use effect::ListPos;
 
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::shard::{Db, DbKey, ShardId, WatchFlag};
 use crate::state::State;
-use crate::stop::Place;
 use crate::typed::{hash_mut, list_mut, set_mut, zset_mut};
 use crate::value::Entry;
 
@@ -98,13 +97,13 @@ fn take_back(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
 }
 
 fn take(guards: &mut Guards<'_>, shared: &Shared, (db, key): &DbKey) -> Option<Entry> {
-    let place = Place::from(KeyHash::of(&shared.seed, key));
+    let place = shared.place_of(key);
     guards.get_mut(place.shard).expect("what was changed is locked").take(*db, place, key, shared)
 }
 
 fn put(guards: &mut Guards<'_>, shared: &Shared, db: u8, entry: Option<Entry>) {
     let Some(entry) = entry else { return };
-    let place = Place::from(KeyHash::of(&shared.seed, entry.key()));
+    let place = shared.place_of(entry.key());
     guards.get_mut(place.shard).expect("what was changed is locked").put(db, place, entry, shared);
 }
 
@@ -117,7 +116,7 @@ fn take_back_part(guards: &mut Guards<'_>, shared: &Shared, undo: Undo) {
             unreachable!("not about a part of a value")
         }
     };
-    let place = Place::from(KeyHash::of(&shared.seed, key));
+    let place = shared.place_of(key);
     let shard = guards.get_mut(place.shard).expect("what was changed is locked");
     shard.update(*db, place, key, shared, |entry, limits| match &undo {
         Undo::Deadline(_, old) => entry.set_deadline(*old),

@@ -156,10 +156,13 @@ impl Wheel {
     }
 
     /// Hands out the entries whose deadline is at or before `now`, in no order, and returns whether all of them are
-    /// out. It stops after touching `budget` entries (at least one); the next call goes on from there. A `now` before
-    /// an earlier one is taken for that one.
+    /// out. It stops after touching `budget` entries (at least one); the next call goes on from there. Nothing is
+    /// before a `now` that is less than an earlier one: time that has gone back is waited for.
     pub fn advance(&mut self, now: i64, budget: usize, mut fire: impl FnMut(i64, u64)) -> bool {
-        let now = place(now).max(self.time);
+        let now = place(now);
+        if now < self.time {
+            return true;
+        }
         let mut left = budget.max(1);
         loop {
             while let Some(timer) = self.pending.pop() {

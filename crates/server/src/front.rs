@@ -355,6 +355,7 @@ impl Front {
         let Watch { flag, keys: registered, existed } = &mut session.watch;
         // A look-up that misses is made again; registering twice is harmless.
         let watched: Result<(), Stop> = self.executor.with_keys(&keys, db, now_ms, |context| {
+            context.state.set_touch(false);
             for key in &keys {
                 if context.state.exists(key)? && !existed.iter().any(|(d, k)| *d == db && **k == **key) {
                     existed.push((db, (*key).into()));
@@ -407,6 +408,20 @@ impl Front {
             node.engine.stop_waiting(&wait.keys, ticket);
         }
         wait
+    }
+}
+
+/// Takes back the reply that stands in the output from `start` on, if CLIENT REPLY says so.
+#[inline]
+fn mute(session: &mut Session, start: usize, turn: &mut Turn<'_>) {
+    match session.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off => turn.out.truncate(start),
+        ReplyMode::SkipNext => session.reply_mode = ReplyMode::SkipThis,
+        ReplyMode::SkipThis => {
+            turn.out.truncate(start);
+            session.reply_mode = ReplyMode::On;
+        }
     }
 }
 
@@ -482,19 +497,15 @@ impl App for Front {
         if turn.out.get(start) == Some(&b'-') {
             self.room.node.stats.count_error(&turn.out[start + 1..]);
         }
-        match session.reply_mode {
-            ReplyMode::On => {}
-            ReplyMode::Off => turn.out.truncate(start),
-            ReplyMode::SkipNext => session.reply_mode = ReplyMode::SkipThis,
-            ReplyMode::SkipThis => {
-                turn.out.truncate(start);
-                session.reply_mode = ReplyMode::On;
-            }
+        // A command that waits has its reply before it: whether that is wanted is asked then.
+        if !matches!(flow, Flow::Block { .. }) {
+            mute(session, start, turn);
         }
         flow
     }
 
     fn message(&mut self, session: &mut Session, message: Message, turn: &mut Turn<'_>) -> Flow {
+        let start = turn.out.len();
         match message {
             Message::Push { resp2, resp3, position } => {
                 self.owed = self.owed.max(position);
@@ -503,9 +514,8 @@ impl App for Front {
                 Flow::Continue
             }
             Message::Served { reply, position } => {
-                if session.reply_mode == ReplyMode::On {
-                    turn.out.extend_from_slice(&reply);
-                }
+                turn.out.extend_from_slice(&reply);
+                mute(session, start, turn);
                 self.owed = self.owed.max(position);
                 session.last_write = session.last_write.max(position);
                 self.give_up(session);
@@ -523,6 +533,7 @@ impl App for Front {
                     true => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
                     false => reply.null_array(),
                 }
+                mute(session, start, turn);
                 Flow::Resume
             }
             Message::Unpaused => self.release(session, turn),
@@ -536,8 +547,10 @@ impl App for Front {
         if session.held.is_some() {
             return self.release(session, turn);
         }
+        let start = turn.out.len();
         if std::mem::take(&mut session.sleeping) {
             session.reply(turn).ok();
+            mute(session, start, turn);
             return Flow::Resume;
         }
         match self.give_up(session) {
@@ -545,6 +558,7 @@ impl App for Front {
             None => Flow::Continue,
             Some(_) => {
                 session.reply(turn).null_array();
+                mute(session, start, turn);
                 Flow::Resume
             }
         }
@@ -554,16 +568,10 @@ impl App for Front {
         let node = &self.room.node;
         let log = node.engine.log();
         let owed = std::mem::replace(&mut self.owed, Position::START);
-        if log.policy() == wal::Fsync::Always {
-            if owed > log.durable()
-                && let Err(error) = log.commit(owed)
-            {
-                tracing::error!(%error, "the log could not be made durable");
-                return Verdict::Revise;
-            }
-        } else if let Err(error) = log.write_up_to(owed) {
-            // What is acknowledged waits in memory; writes are refused until there is room for it.
+        let kept = if log.policy() == wal::Fsync::Always { log.commit(owed) } else { log.write_up_to(owed) };
+        if let Err(error) = kept {
             tracing::error!(%error, "the log could not be written");
+            return Verdict::Revise;
         }
         if node.env_version() != self.env_version {
             let (env, version) = node.env();
@@ -580,8 +588,9 @@ impl App for Front {
         let mut count = 0;
         let mut decoder = resp::ReplyDecoder::new();
         decoder.feed(replies);
-        while let Ok(Some(_)) = decoder.next_value() {
-            count += 1;
+        while let Ok(Some(value)) = decoder.next_value() {
+            // Nobody waits for a push.
+            count += usize::from(!matches!(value, resp::Value::Push(_)));
         }
         replies.clear();
         for _ in 0..count {

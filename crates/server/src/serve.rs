@@ -106,10 +106,14 @@ impl Running {
         }
     }
 
-    /// Serves until somebody asks for a stop; then makes everything durable.
-    pub fn run(self) -> Result<(), ServeError> {
+    /// Serves until somebody asks for a stop.
+    pub fn wait(&self) {
         // The sender lives as long as we do: an error cannot come.
         let _ = self.stopped.recv();
+    }
+
+    /// Lets replies out, closes connections and makes everything durable.
+    pub fn stop(self) -> Result<(), ServeError> {
         self.node.control.stop();
         self.server.join();
         let Self { node, .. } = self;

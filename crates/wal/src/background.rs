@@ -143,7 +143,12 @@ fn run<S>(core: &Core<S>) {
             }
             // A record appended after this store wakes the thread; one appended before it is seen by the second look.
             core.alarm.armed.store(false, Ordering::SeqCst);
-            if core.active.lock().batch.is_idle() || core.progress.health() != Health::Good {
+            // One that somebody else has written out meanwhile is still to be synced.
+            let quiet = {
+                let active = core.active.lock();
+                active.batch.is_idle() && active.end() == pace.end
+            };
+            if quiet || core.progress.health() != Health::Good {
                 break;
             }
             core.alarm.armed.store(true, Ordering::Release);
@@ -169,7 +174,7 @@ fn tick<S>(core: &Core<S>, pace: &mut Pace, sync_wanted: bool, now: Instant) -> 
     let every_sec = core.policy() == Fsync::EverySec;
     let dirty = core.progress.durable() < last_record_end;
     let sync_due = every_sec && dirty && pace.synced_at.is_none_or(|at| now - at >= SYNC_INTERVAL);
-    let much = core.progress.written().0 - core.progress.durable().0 >= SYNC_BYTES;
+    let much = core.progress.written().0.saturating_sub(core.progress.durable().0) >= SYNC_BYTES;
     if sync_wanted || sync_due || much {
         pace.synced_at = Some(now);
         let lead = core.gate.enter();

@@ -104,6 +104,18 @@ impl<S: Send + 'static> Log<S> {
         self.core.sync(&lead)
     }
 
+    /// Makes everything durable, with a mark that says so as its end; answers where that is. Unless something is appended
+    /// afterwards, the log ends there when it is opened again.
+    ///
+    /// # Errors
+    /// `Poisoned`, `NoSpace`.
+    pub fn finish(&self) -> Result<Position, LogError> {
+        self.core.try_heal()?;
+        self.sync()?;
+        self.core.mark()?;
+        self.sync()
+    }
+
     /// Writes out everything that was appended before the call, so that readers see it, without making it durable.
     ///
     /// # Errors

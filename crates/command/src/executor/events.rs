@@ -8,6 +8,8 @@
 //! then per change `new` (or `overwritten`, `type_changed`), the command's own event, `expire`, and `del` for what it
 //! emptied.
 
+use std::collections::BTreeMap;
+
 use effect::{Deadline, Effect, Kind, Op};
 use engine::{Context, EventClass, EventMark, Stop};
 
@@ -40,32 +42,27 @@ struct Change {
     did: Did,
 }
 
-/// A key as it was before the command.
-struct Seen {
-    db: u8,
-    key: Box<[u8]>,
-    was: Option<Kind>,
-}
+/// Keys of a database, with what they were before the command.
+type Seen = BTreeMap<Box<[u8]>, Option<Kind>>;
 
 /// A command whose events are wanted.
 pub(super) struct Watched {
-    seen: Vec<Seen>,
+    /// By database: the command's own, and the other one that it may name. There may be a million keys in one.
+    seen: BTreeMap<u8, Seen>,
     mark: EventMark,
 }
 
 impl Watched {
     /// The command is about to run: what of its keys has expired goes, and what they hold is noted.
     pub(super) fn begin(context: &mut Context<'_>, call: &Call<'_>) -> Self {
-        let mut seen: Vec<Seen> = Vec::new();
+        let mut seen: BTreeMap<u8, Seen> = BTreeMap::new();
         let dbs = [Some(call.db), other_db(call)];
         for db in dbs.into_iter().flatten() {
+            let seen = seen.entry(db).or_default();
             call.spec.keys.each(&call.args, |at| {
-                let Some(key) = call.args.get(at) else { return };
-                if seen.iter().any(|s| s.db == db && *s.key == *key) {
-                    return;
-                }
+                let Some(key) = call.args.get(at).filter(|key| !seen.contains_key(*key)) else { return };
                 context.expire_on_access(db, key);
-                seen.push(Seen { db, key: key.into(), was: context.peek(db, key) });
+                seen.insert(key.into(), context.peek(db, key));
             });
         }
         Self { seen, mark: context.event_mark() }
@@ -102,7 +99,7 @@ impl Watched {
     }
 
     fn was(&self, db: u8, key: &[u8]) -> Option<Kind> {
-        self.seen.iter().find(|s| s.db == db && *s.key == *key).and_then(|s| s.was)
+        *self.seen.get(&db)?.get(key)?
     }
 
     /// Tells that a key is new, once.
@@ -112,10 +109,7 @@ impl Watched {
             return;
         }
         context.tell(EventClass::NEW, "new", db, key);
-        match self.seen.iter_mut().find(|s| s.db == db && *s.key == *key) {
-            Some(seen) => seen.was = is,
-            None => self.seen.push(Seen { db, key: key.into(), was: is }),
-        }
+        self.seen.entry(db).or_default().insert(key.into(), is);
     }
 
     /// Tells of a whole value that took the place of another.
@@ -129,7 +123,9 @@ impl Watched {
 
     /// Tells that a collection was emptied, if it was.
     fn emptied(&self, context: &mut Context<'_>, db: u8, key: &[u8]) {
-        if self.was(db, key).is_some() && context.peek(db, key).is_none() {
+        // A hash of which only expired fields are left goes with them.
+        let gone = self.was(db, key).is_some() && context.peek(db, key).is_none();
+        if gone && !context.expire_on_access(db, key) {
             context.tell(EventClass::GENERIC, "del", db, key);
         }
     }

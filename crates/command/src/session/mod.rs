@@ -357,7 +357,6 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "debug",
         arity: -2,
-        // DIFFERENCE: not inside MULTI. It locks shards, and a transaction holds locks of its own.
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
         keys: Keys::None,
         group: Group::Server,

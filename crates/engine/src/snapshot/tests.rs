@@ -369,6 +369,62 @@ fn a_name_that_is_owed_does_not_take_back_what_moved_away_from_it() {
     }
 }
 
+#[test]
+fn a_snapshot_does_not_begin_within_a_transaction_that_changes_databases_as_a_whole() {
+    for whole in [Step::Flush { db: 0 }, Step::Swap] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(AtomicI64::new(1_000_000));
+        let bench = Bench::open(dir.path(), &clock);
+        bench.run(&[Step::Write { db: 0, key: 0, from: 0, count: 10 }], true);
+        let (mut recycled, shared) = (Recycled::new(), Arc::clone(&bench.engine.shared));
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        emit(&mut context, &whole, bench.now_ms()).unwrap();
+        context.savepoint();
+        let snapshot = std::thread::spawn(move || write_with(&shared, &mut || ()).map(drop));
+        // It begins meanwhile, or, as it should, waits.
+        for _ in 0..100_000 {
+            if bench.engine.shared.passage.pass().is_some() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        emit(&mut context, &Step::Write { db: 0, key: 1, from: 0, count: 10 }, bench.now_ms()).unwrap();
+        drop(context.commit().unwrap());
+        snapshot.join().unwrap().unwrap();
+        let before = bench.digest();
+        drop(bench);
+        assert_eq!(Bench::open(dir.path(), &clock).digest(), before, "{whole:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_of_what_the_one_before_has_takes_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(1_000_000));
+    let bench = Bench::open(dir.path(), &clock);
+    bench.run(&[Step::Write { db: 0, key: 0, from: 0, count: 10 }], true);
+    bench.engine.log().finish().unwrap();
+    let positions = [(); 2].map(|()| write_with(&bench.engine.shared, &mut || ()).unwrap().position);
+    assert_eq!(positions[0], positions[1], "nothing was written between the two");
+    let before = bench.digest();
+    drop(bench);
+    assert_eq!(Bench::open(dir.path(), &clock).digest(), before);
+}
+
+#[test]
+fn a_clean_stop_is_known_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(1_000_000));
+    let mut origins = std::collections::HashSet::new();
+    for key in 0..3 {
+        let bench = Bench::open(dir.path(), &clock);
+        bench.run(&[Step::Write { db: 0, key, from: 0, count: 10 }], true);
+        origins.insert(bench.engine.shared.origin);
+        bench.engine.close().unwrap();
+    }
+    assert_eq!(origins.len(), 1, "who ended well goes on under the same name");
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use effect::{KeyHash, Kind};
+use effect::Kind;
 use parking_lot::MutexGuard;
 use wal::{Log, Position};
 
@@ -47,6 +47,7 @@ pub(super) struct Writing<'s> {
     pause: &'s mut dyn FnMut(),
     pass: u64,
     generation: u64,
+    head: Head,
     pinned: Vec<Pinned>,
     body: Vec<u8>,
     records: u64,
@@ -67,15 +68,20 @@ fn lives(entry: &Entry, now_ms: i64) -> bool {
 impl<'s> Writing<'s> {
     /// Begins a snapshot that is good while no database changes as a whole.
     pub(super) fn begin(shared: &'s Shared, out: &'s Log<()>, pause: &'s mut dyn FnMut()) -> Self {
+        // Whoever empties or exchanges databases holds all shards from there to its place in the log: with one of them
+        // in hand, none is between the two.
+        let guard = shared.shards[0].lock();
         let generation = shared.generation.load(Ordering::Acquire);
         let pass = shared.passage.begin();
-        Self { shared, out, pause, pass, generation, pinned: Vec::new(), body: Vec::new(), records: 0, keys: 0 }
+        let head = head(shared);
+        drop(guard);
+        let (pinned, body) = (Vec::new(), Vec::new());
+        Self { shared, out, pause, pass, generation, head, pinned, body, records: 0, keys: 0 }
     }
 
     /// Writes all of it; answers where replay begins.
     pub(super) fn run(&mut self) -> Result<Position, Break> {
-        let head = head(self.shared);
-        head.encode(&mut self.body);
+        self.head.encode(&mut self.body);
         self.out.lock().append(HEAD, &[&self.body])?;
         for shard in 0..SHARDS {
             self.take_shard(shard)?;
@@ -85,7 +91,7 @@ impl<'s> Writing<'s> {
         }
         self.check()?;
         self.out.lock().append(END, &[&self.records.to_le_bytes(), &self.keys.to_le_bytes()])?;
-        Ok(head.from)
+        Ok(self.head.from)
     }
 
     fn check(&self) -> Result<(), Break> {
@@ -161,7 +167,7 @@ impl<'s> Writing<'s> {
         head.fill(body);
         self.keys += u64::from(head.count);
         for key in large {
-            let place = Place::from(KeyHash::of(&shared.seed, &key));
+            let place = shared.place_of(&key);
             self.pin(guard, db as u8, place, &key, now_ms);
         }
         let (db, order) = next.map_or((db + 1, 0), |order| (db, order));
@@ -217,7 +223,7 @@ impl<'s> Writing<'s> {
 
     /// One part of the value at `name`; whether it was the last. `None` if the value is not there any more.
     fn next_part(&mut self, id: u64, name: &DbKey) -> Option<bool> {
-        let place = Place::from(KeyHash::of(&self.shared.seed, &name.1));
+        let place = self.shared.place_of(&name.1);
         let mut guard = self.lock(usize::from(place.shard.0));
         let entry = guard.find_mut(name.0, place.order, &name.1).filter(|entry| entry.pinned() == Some(id))?;
         let done = entry.next_part(&mut self.body);
@@ -252,7 +258,7 @@ impl<'s> Writing<'s> {
     fn take_owed(&mut self, name: DbKey) -> Result<(), Break> {
         let now_ms = (self.shared.clock)();
         let (db, key) = (name.0, &name.1);
-        let place = Place::from(KeyHash::of(&self.shared.seed, key));
+        let place = self.shared.place_of(key);
         let mut guard = self.lock(usize::from(place.shard.0));
         self.shared.passage.settle(&name);
         put_owed_head(&mut self.body, db, guard.applied, key);
@@ -282,7 +288,7 @@ impl<'s> Writing<'s> {
                     self.shared.reaper.free_entry(entry);
                 }
                 Whereabouts::At(name) => {
-                    let place = Place::from(KeyHash::of(&self.shared.seed, &name.1));
+                    let place = self.shared.place_of(&name.1);
                     let mut guard = self.lock(usize::from(place.shard.0));
                     let found = guard.find_mut(name.0, place.order, &name.1).filter(|e| e.pinned() == Some(id));
                     let pin = match found {

@@ -99,6 +99,18 @@ fn work_per_call_stays_within_the_budget_when_a_full_slot_comes_due() {
 }
 
 #[test]
+fn time_that_goes_back_is_waited_for() {
+    let mut wheel = Wheel::new(0);
+    assert!(wheel.advance(1000, usize::MAX, |_, _| ()));
+    (0..100).for_each(|token| wheel.insert(900, token));
+    assert!(wheel.advance(800, 10, |at, _| panic!("{at} is not there yet")));
+    assert!(wheel.next_deadline().is_some_and(|at| at > 800), "or whoever waits for it would ask again at once");
+    let mut fired = 0;
+    assert!(wheel.advance(1000, usize::MAX, |_, _| fired += 1));
+    assert_eq!(fired, 100);
+}
+
+#[test]
 fn a_million_entries_cost_little_beyond_their_sixteen_bytes() {
     let mut wheel = Wheel::new(1_700_000_000_000);
     let mut state = 1;

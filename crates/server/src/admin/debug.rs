@@ -1,6 +1,5 @@
 //! DEBUG, as far as test suites and clients use it.
 //!
-//! DIFFERENCE: DEBUG is not allowed inside MULTI. What it looks at lies behind locks that a transaction holds.
 //! DIFFERENCE: DEBUG SLEEP puts the client to sleep that asks for it, not the server.
 //! DIFFERENCE: what would rebuild the data set in place (RELOAD, LOADAOF) is refused: restart the server for that.
 

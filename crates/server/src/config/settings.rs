@@ -81,6 +81,7 @@ pub enum LogLevel {
     Verbose,
     Notice,
     Warning,
+    Nothing,
 }
 
 /// Who started the server and wants to hear when it is ready.
@@ -398,6 +399,7 @@ impl View<'_> {
                 "debug" => LogLevel::Debug,
                 "verbose" => LogLevel::Verbose,
                 "warning" => LogLevel::Warning,
+                "nothing" => LogLevel::Nothing,
                 _ => LogLevel::Notice,
             },
             logfile: self.path("logfile"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
-use mio::{Poll, Waker};
+use mio::{Poll, Token, Waker};
 use parking_lot::Mutex;
 
 use super::app::{App, ThreadId};
@@ -15,7 +15,7 @@ use super::limits::{MAX_IO_THREADS, RESERVED_FDS};
 use super::listener::Listener;
 use super::mailbox::{Mailbox, Post};
 use super::settings::{Settings, SharedSettings};
-use super::worker::{Parts, WAKER, Worker};
+use super::worker::{LISTENERS, Parts, WAKER, Worker};
 
 /// What all I/O threads see.
 pub(crate) struct Shared {
@@ -112,7 +112,7 @@ impl<M: Send + 'static> Server<M> {
             return Err(NetError::Threads { asked: config.io_threads, max: MAX_IO_THREADS });
         }
         config.settings.max_clients = allow_files(config.settings.max_clients);
-        let listeners = Listener::open_all(&config)?;
+        let mut listeners = Listener::open_all(&config)?;
         let addrs = listeners.iter().filter_map(Listener::local_addr).collect();
         let shared = Arc::new(Shared {
             settings: SharedSettings::new(config.settings),
@@ -130,6 +130,10 @@ impl<M: Send + 'static> Server<M> {
         let control = Control { post: Post::new(Arc::clone(&boxes)), shared };
         let mut server = Self { control, threads: Vec::new(), addrs };
         let make = Arc::new(make);
+        // The first thread accepts for all.
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            listener.register(polls[0].registry(), Token(LISTENERS + index))?;
+        }
         let mut listeners = Some(listeners);
         for (index, poll) in polls.into_iter().enumerate() {
             let parts = Parts {
@@ -156,11 +160,7 @@ impl<M: Send + 'static> Server<M> {
         let me = parts.me;
         let thread = std::thread::Builder::new().name(format!("io-{}", me.0)).spawn(move || {
             let _whole = AllOrNothing;
-            let mut worker = Worker::new(parts, make(me, &control));
-            match worker.listen() {
-                Ok(()) => worker.run(),
-                Err(error) => tracing::error!(%error, "the listeners could not be watched"),
-            }
+            Worker::new(parts, make(me, &control)).run();
         })?;
         self.threads.push(thread);
         Ok(())

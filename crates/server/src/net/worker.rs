@@ -1,6 +1,6 @@
 //! An I/O thread and its poll round.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,7 +26,7 @@ use super::turn::AHEAD;
 /// Wakes a sleeping thread.
 pub(crate) const WAKER: Token = Token(usize::MAX);
 /// The first of the listeners; clients' tokens are their slots, and there are never so many.
-const LISTENERS: usize = usize::MAX / 2;
+pub(crate) const LISTENERS: usize = usize::MAX / 2;
 
 pub(crate) struct Worker<A: App> {
     pub(crate) me: ThreadId,
@@ -97,14 +97,6 @@ impl<A: App> Worker<A> {
             next_tick: now.mono + parts.tick,
             stop_at: None,
         }
-    }
-
-    /// Registers the listeners. Connections are accepted once the thread runs.
-    pub fn listen(&mut self) -> io::Result<()> {
-        for (index, listener) in self.listeners.iter_mut().enumerate() {
-            listener.register(self.poll.registry(), Token(LISTENERS + index))?;
-        }
-        Ok(())
     }
 
     /// Serves until the server stops.

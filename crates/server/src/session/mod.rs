@@ -80,7 +80,7 @@ pub struct Session {
 pub struct Watch {
     /// Set when one of them changes.
     pub flag: WatchFlag,
-    /// Where the flag is registered: physical database and key.
+    /// Where the flag is registered: logical database and key.
     pub keys: Vec<DbKey>,
     /// Logical database and name of those that existed: if they expire before EXEC, they have changed.
     pub existed: Vec<(u8, Box<[u8]>)>,

@@ -124,15 +124,15 @@ impl Host for Transaction<'_, '_> {
         if self.session.watch.flag.is_dirty() {
             return Ok(false);
         }
-        let before = context.state.db();
+        let (before, touched) = (context.state.db(), context.state.set_touch(false));
+        let mut unchanged = true;
         for (db, key) in &self.session.watch.existed {
             context.state.select(*db);
             let exists = context.state.exists(key);
             context.state.select(before);
-            if !exists? {
-                return Ok(false);
-            }
+            unchanged &= exists?;
         }
-        Ok(true)
+        context.state.set_touch(touched);
+        Ok(unchanged)
     }
 }

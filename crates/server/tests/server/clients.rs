@@ -161,6 +161,25 @@ fn replies_are_left_out_as_asked() {
 }
 
 #[test]
+fn a_reply_that_is_not_wanted_is_not_given_after_a_wait_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let (mut a, mut b) = (server.client(), server.client());
+    a.post("CLIENT REPLY SKIP");
+    a.post("BLPOP served 0");
+    until("it waits", || b.info("clients")["blocked_clients"] == "1");
+    assert_eq!(b.int("RPUSH served x"), 1);
+    assert_eq!(a.call("ECHO next"), bulk("next"));
+    a.post("CLIENT REPLY OFF");
+    a.post("BLPOP never 0.01");
+    a.ok("CLIENT REPLY ON");
+    b.ok("CLIENT PAUSE 20 WRITE");
+    a.post("CLIENT REPLY SKIP");
+    a.post("SET held 1");
+    assert_eq!(a.call("GET held"), bulk("1"));
+}
+
+#[test]
 fn nobody_is_unblocked_who_does_not_wait() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::start(dir.path(), &[]);

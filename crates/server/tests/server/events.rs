@@ -608,6 +608,20 @@ fn fields_tell_when_they_get_deadlines_and_when_they_expire() {
 }
 
 #[test]
+fn a_hash_that_only_expired_fields_are_left_of_is_told_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &["--enable-debug-command", "yes"]);
+    let mut heard = Heard::new(server.addr, "Ehg");
+    let event = |name: &str| format!("__keyevent@0__:{name} h");
+    heard.client.ok("DEBUG SET-ACTIVE-EXPIRE 0");
+    heard.told("HSET h a 1 b 2");
+    heard.told("HPEXPIRE h 1 FIELDS 1 b");
+    heard.wait_past_deadline();
+    assert_eq!(heard.told("HDEL h a"), [event("hdel"), event("hexpired"), event("del")]);
+    assert_eq!(heard.told("EXISTS h"), [""; 0]);
+}
+
+#[test]
 fn overwriting_tells_of_it_and_of_another_type() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::start(dir.path(), &[]);

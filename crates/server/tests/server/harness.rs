@@ -51,7 +51,10 @@ impl TestServer {
     fn of(running: serve::Running) -> Self {
         let (addr, stop) = (running.addresses()[0], Box::new(running.stopper()));
         let node = Some(Arc::clone(&running.node));
-        let thread = std::thread::spawn(move || running.run().unwrap());
+        let thread = std::thread::spawn(move || {
+            running.wait();
+            running.stop().unwrap();
+        });
         Self { addr, node, stop, thread: Some(thread) }
     }
 

@@ -6,8 +6,13 @@ use super::{ANY_INT, COUNT, LONG_COUNT, TEXT, range};
 use Kind::{Bool, Choice, Flags};
 
 const ON_SIGNAL: Kind = Flags(&["default", "save", "nosave", "now", "force"]);
-const LEVELS: Kind =
-    Choice(&[("debug", "debug"), ("verbose", "verbose"), ("notice", "notice"), ("warning", "warning")]);
+const LEVELS: Kind = Choice(&[
+    ("debug", "debug"),
+    ("verbose", "verbose"),
+    ("notice", "notice"),
+    ("warning", "warning"),
+    ("nothing", "nothing"),
+]);
 const SUPERVISORS: Kind = Choice(&[("upstart", "upstart"), ("systemd", "systemd"), ("auto", "auto"), ("no", "no")]);
 const FACILITIES: Kind = Choice(&[
     ("user", "user"),
