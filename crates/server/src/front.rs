@@ -66,8 +66,10 @@ pub struct Front {
     executor: Executor,
     env_version: u64,
     stats: Arc<CommandStats>,
-    /// The highest log position that a reply of this round waits for.
+    /// The highest log position that a reply of this round waits for, be it of a read.
     owed: Position,
+    /// The same of what this round acknowledges to have written.
+    written: Position,
     /// When the last command ended: where the next one began.
     mark: Instant,
     scratch: Vec<u8>,
@@ -88,9 +90,9 @@ impl Front {
         let executor = Executor::new(Arc::clone(&node.engine), env, seed);
         let stats = node.stats.add_thread(table::count());
         let renames = Renames::new(&node.config.settings().security.renamed_commands);
-        let (owed, mark, scratch) = (Position::START, Instant::now(), Vec::new());
+        let (owed, written, mark, scratch) = (Position::START, Position::START, Instant::now(), Vec::new());
         let room = Room { node, handlers };
-        Self { room, executor, env_version, stats, owed, mark, scratch, renames }
+        Self { room, executor, env_version, stats, owed, written, mark, scratch, renames }
     }
 
     fn dispatch(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
@@ -268,6 +270,7 @@ impl Front {
         self.owed = self.owed.max(done.position);
         if done.wrote {
             session.last_write = done.position;
+            self.written = self.written.max(done.position);
         }
         if !done.ready.is_empty() {
             self.serve(done.ready);
@@ -517,6 +520,7 @@ impl App for Front {
                 turn.out.extend_from_slice(&reply);
                 mute(session, start, turn);
                 self.owed = self.owed.max(position);
+                self.written = self.written.max(position);
                 session.last_write = session.last_write.max(position);
                 self.give_up(session);
                 Flow::Resume
@@ -568,8 +572,14 @@ impl App for Front {
         let node = &self.room.node;
         let log = node.engine.log();
         let owed = std::mem::replace(&mut self.owed, Position::START);
-        let kept = if log.policy() == wal::Fsync::Always { log.commit(owed) } else { log.write_up_to(owed) };
-        if let Err(error) = kept {
+        let written = std::mem::replace(&mut self.written, Position::START);
+        let always = log.policy() == wal::Fsync::Always;
+        let kept = if always { log.commit(owed) } else { log.write_up_to(owed) };
+        // Reads go on where only the system's memory was promised: what they show may be lost, but nobody was told that
+        // it would not be.
+        if let Err(error) = kept
+            && (always || written > log.written())
+        {
             tracing::error!(%error, "the log could not be written");
             return Verdict::Revise;
         }
