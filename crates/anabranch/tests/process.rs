@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -139,6 +140,66 @@ fn a_terminal_that_closes_ends_nothing_and_a_log_that_is_moved_away_begins_anew(
     until("the signal is heard", || std::fs::read_to_string(&log).ok().filter(|said| said.contains("SIGHUP")));
     ask(port, "DEBUG LOG anew").unwrap();
     assert!(std::fs::read_to_string(&log).unwrap().contains("anew"));
+}
+
+/// Sets strings until one is refused; says how many were not.
+fn fill(stream: &mut BufReader<TcpStream>) -> usize {
+    let value = "v".repeat(20_000);
+    let mut reply = String::new();
+    for count in 0..200 {
+        stream.get_mut().write_all(format!("SET k{count} {value}\r\n").as_bytes()).unwrap();
+        reply.clear();
+        stream.read_line(&mut reply).unwrap();
+        if reply != "+OK\r\n" {
+            assert!(reply.starts_with("-MISCONF"), "{reply}");
+            return count;
+        }
+    }
+    panic!("every write was accepted");
+}
+
+#[test]
+fn what_the_system_refuses_to_write_is_not_acknowledged_and_reads_go_on() {
+    for policy in ["everysec", "no", "always"] {
+        let dir = tempfile::tempdir().unwrap();
+        let port = free_port();
+        // A file may have half a MiB or, where a shell counts in KiB, one; to write beyond is an error, not a signal.
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_anabranch")]);
+        let flags = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--appendfsync", policy, "--dir"];
+        limited.arg("serve").args(flags).arg(dir.path().join("data")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut running = Running(limited.spawn().unwrap());
+        wait_ready(port);
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let kept = fill(&mut BufReader::new(stream));
+        assert!(kept > 10, "{kept}");
+        assert_eq!(ask(port, "STRLEN k0").unwrap(), ":20000\r\n", "{policy}: reads go on");
+        running.0.kill().unwrap();
+        running.0.wait().unwrap();
+        let _again = Running(serve(dir.path(), port, &[]).spawn().unwrap());
+        wait_ready(port);
+        for key in 0..kept {
+            assert_eq!(ask(port, &format!("STRLEN k{key}")).unwrap(), ":20000\r\n", "{policy}: {key} of {kept}");
+        }
+    }
+}
+
+#[test]
+fn a_panic_ends_the_process_and_takes_nothing_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, log) = (free_port(), dir.path().join("log"));
+    let flags = ["--io-threads", "2", "--enable-debug-command", "yes", "--logfile", log.to_str().unwrap()];
+    let mut running = Running(serve(dir.path(), port, &flags).spawn().unwrap());
+    wait_ready(port);
+    assert_eq!(ask(port, "SET k v").unwrap(), "+OK\r\n");
+    assert_eq!(ask(port, "DEBUG PANIC"), None);
+    let status = until("the process ends", || running.0.try_wait().unwrap());
+    assert!(status.signal().is_some(), "{status}");
+    assert!(std::fs::read_to_string(&log).unwrap().contains("DEBUG PANIC"));
+    let _again = Running(serve(dir.path(), port, &[]).spawn().unwrap());
+    wait_ready(port);
+    assert_eq!(ask(port, "STRLEN k").unwrap(), ":1\r\n");
 }
 
 #[test]

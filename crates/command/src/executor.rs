@@ -364,22 +364,18 @@ impl Tools {
         reply: &mut Reply<'_>,
     ) -> Result<(), Stop> {
         context.select(call.db);
-        let savepoint = context.savepoint();
         let mark = reply.mark();
-        match self.once(context, call, Wait::No, reply) {
-            Ok(()) => Ok(()),
+        match self.whole_or_not(context, call, Wait::No, reply) {
             Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
-                if context.events_wanted() == EventClass::default() {
-                    context.restore(savepoint);
-                }
                 reply.rewind(mark);
                 refuse(&stop, reply);
                 Ok(())
             }
-            Err(stop) => Err(stop),
+            other => other,
         }
     }
 
+    /// A command on its own: where it is refused, its context is not committed.
     #[inline]
     fn once(
         &mut self,
@@ -389,35 +385,31 @@ impl Tools {
         reply: &mut Reply<'_>,
     ) -> Result<(), Stop> {
         if context.events_wanted() != EventClass::default() {
-            return self.once_watched(context, call, wait, reply);
+            return self.whole_or_not(context, call, wait, reply);
         }
         self.function(context, call, wait, reply)
     }
 
-    /// The same, with an eye on the events that the command causes. Where it is refused, what it did is taken back,
-    /// but not that it looked.
-    #[cold]
-    fn once_watched(
+    /// Where the command is refused, what it did is taken back, but not that it looked: of that, too, events tell.
+    fn whole_or_not(
         &mut self,
         context: &mut Context<'_>,
         call: &Call<'_>,
         wait: Wait,
         reply: &mut Reply<'_>,
     ) -> Result<(), Stop> {
-        let watched = events::Watched::begin(context, call);
+        let watched = (context.events_wanted() != EventClass::default()).then(|| events::Watched::begin(context, call));
         let savepoint = context.savepoint();
-        match self.function(context, call, wait, reply) {
-            Ok(()) => {
-                watched.tell(context, call);
-                Ok(())
-            }
+        let result = self.function(context, call, wait, reply);
+        match &result {
+            Ok(()) => watched.into_iter().for_each(|watched| watched.tell(context, call)),
             Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
                 context.restore(savepoint);
-                watched.tell_refused(context, call, &stop);
-                Err(stop)
+                watched.into_iter().for_each(|watched| watched.tell_refused(context, call, stop));
             }
-            Err(stop) => Err(stop),
+            Err(_) => {}
         }
+        result
     }
 
     #[inline]

@@ -146,14 +146,17 @@ impl<S> Core<S> {
         self.write_out()
     }
 
-    /// The end: everything durable, a mark that says so, and no reserved space left behind.
-    pub(crate) fn close(&self) -> Result<(), LogError> {
+    /// Everything durable, and a mark that says so.
+    pub(crate) fn finish(&self) -> Result<Position, LogError> {
         self.try_heal()?;
-        {
-            let lead = self.gate.enter();
-            self.sync(&lead)?;
-        }
+        self.sync(&self.gate.enter())?;
         self.mark()?;
+        self.sync(&self.gate.enter())
+    }
+
+    /// The end: finished, and no reserved space left behind.
+    pub(crate) fn close(&self) -> Result<(), LogError> {
+        self.finish()?;
         let _lead = self.gate.enter();
         let writer = self.writer.lock();
         writer.trim(&self.shared)

@@ -110,10 +110,7 @@ impl<S: Send + 'static> Log<S> {
     /// # Errors
     /// `Poisoned`, `NoSpace`.
     pub fn finish(&self) -> Result<Position, LogError> {
-        self.core.try_heal()?;
-        self.sync()?;
-        self.core.mark()?;
-        self.sync()
+        self.core.finish()
     }
 
     /// Writes out everything that was appended before the call, so that readers see it, without making it durable.

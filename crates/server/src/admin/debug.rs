@@ -33,6 +33,8 @@ const HELP: &[&str] = &[
     "    Writes a line to the server's log.",
     "OBJECT <key>",
     "    Returns how the value of a key is kept.",
+    "PANIC",
+    "    Ends the server as a defect of it would.",
     "PROTOCOL <type>",
     "    Replies with a value of the type.",
     "SET-ACTIVE-EXPIRE <0 | 1>",
@@ -70,7 +72,8 @@ fn debug(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn
         (b"reload" | b"loadaof" | b"restart" | b"crash-and-recover", _) => {
             return refuse(session, turn, "ERR the data set cannot be loaded again in place; restart the server");
         }
-        (b"jmap" | b"segfault" | b"panic" | b"oom", _) => {
+        (b"panic", 2) => panic_as_asked(),
+        (b"jmap" | b"segfault" | b"oom", _) => {
             return refuse(session, turn, "ERR this server has no such means of debugging");
         }
         (b"change-repl-id", _) => return refuse(session, turn, "ERR this version does not replicate"),
@@ -115,6 +118,11 @@ fn look<R>(
             result => return result,
         }
     }
+}
+
+#[expect(clippy::panic, reason = "that is what was asked for")]
+fn panic_as_asked() -> ! {
+    panic!("DEBUG PANIC")
 }
 
 fn digest(room: &Room, session: &Session, turn: &mut Turn<'_>) -> Flow {

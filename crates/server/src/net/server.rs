@@ -159,7 +159,6 @@ impl<M: Send + 'static> Server<M> {
         let control = self.control.clone();
         let me = parts.me;
         let thread = std::thread::Builder::new().name(format!("io-{}", me.0)).spawn(move || {
-            let _whole = AllOrNothing;
             Worker::new(parts, make(me, &control)).run();
         })?;
         self.threads.push(thread);
@@ -195,19 +194,6 @@ impl<M: Send + 'static> Drop for Server<M> {
         if !self.threads.is_empty() {
             self.control.stop();
             self.join_all();
-        }
-    }
-}
-
-/// Ends the process where its thread panics: without it the others would go on, and its clients, and whoever waits for
-/// them, would hang for ever.
-struct AllOrNothing;
-
-impl Drop for AllOrNothing {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("an I/O thread panicked: the process ends");
-            std::process::abort();
         }
     }
 }

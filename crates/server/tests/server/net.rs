@@ -478,27 +478,3 @@ fn time_passes_for_the_application_while_nobody_sends() {
     let rig = Rig::simple();
     rig.world.wait("ticks", |state| state.ticks >= 3);
 }
-
-/// In a process of its own, which the test below starts.
-#[test]
-#[ignore = "it ends its process"]
-fn panic_on_an_io_thread() {
-    let rig = Rig::start(NetConfig { io_threads: 2, ..NetConfig::default() });
-    let mut client = rig.client();
-    client.send(&[b"PANIC"]);
-    client.try_reply();
-    // Whoever gets here has survived the panic: then another thread would still answer.
-    assert_eq!(rig.client().say("PING"), pong());
-    println!("the process lives");
-}
-
-#[test]
-fn a_panic_of_one_io_thread_ends_the_process() {
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["net::panic_on_an_io_thread", "--exact", "--ignored", "--nocapture"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(std::os::unix::process::ExitStatusExt::signal(&output.status).is_some(), "{}: {said}", output.status);
-    assert!(!said.contains("the process lives"), "{said}");
-}

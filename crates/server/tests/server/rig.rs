@@ -141,7 +141,6 @@ impl Kv {
                 return Flow::Close;
             }
             (b"DIE", 1) => return Flow::CloseNow,
-            (b"PANIC", 1) => panic!("as asked"),
             (name, _) => reply.error(format!("ERR unknown command '{}'", name.escape_ascii())),
         }
         Flow::Continue
