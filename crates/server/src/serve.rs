@@ -199,6 +199,7 @@ pub fn net_settings(settings: &Settings) -> net::Settings {
         pubsub_output: limit(&clients.output_limits.pubsub),
         idle_timeout: seconds(settings.network.timeout_s),
         tcp_keepalive: seconds(settings.network.tcp_keepalive_s),
+        coalesce: Duration::from_micros(u64::from(settings.network.coalesce_us)),
         ..net::Settings::default()
     }
 }

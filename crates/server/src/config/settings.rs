@@ -129,6 +129,8 @@ pub struct Network {
     pub timeout_s: u32,
     /// Without a password, only clients of this machine.
     pub protected_mode: bool,
+    /// How long a busy thread lets requests gather at most.
+    pub coalesce_us: u32,
 }
 
 /// TLS.
@@ -339,6 +341,7 @@ impl View<'_> {
             tcp_keepalive_s: self.number("tcp-keepalive"),
             timeout_s: self.number("timeout"),
             protected_mode: self.flag("protected-mode"),
+            coalesce_us: self.number("io-coalesce-usecs"),
         }
     }
 

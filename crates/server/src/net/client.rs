@@ -52,6 +52,8 @@ pub(crate) struct Client<S> {
     pub watching_writes: bool,
     pub since: Instant,
     pub last_active: Instant,
+    /// Of [`Gather`](super::gather::Gather).
+    pub mark: u32,
     pub over_soft_since: Option<Instant>,
 }
 
@@ -76,6 +78,7 @@ impl<S> Client<S> {
             watching_writes: false,
             since: now.mono,
             last_active: now.mono,
+            mark: 0,
             over_soft_since: None,
         }
     }

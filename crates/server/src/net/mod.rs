@@ -22,6 +22,7 @@ mod app;
 mod client;
 mod config;
 mod counters;
+mod gather;
 mod limits;
 mod listener;
 mod mailbox;

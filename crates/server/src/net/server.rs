@@ -159,6 +159,7 @@ impl<M: Send + 'static> Server<M> {
         let control = self.control.clone();
         let me = parts.me;
         let thread = std::thread::Builder::new().name(format!("io-{}", me.0)).spawn(move || {
+            exact_sleeps();
             Worker::new(parts, make(me, &control)).run();
         })?;
         self.threads.push(thread);
@@ -222,4 +223,13 @@ fn allow_files(max_clients: usize) -> usize {
         "maxclients lowered: the limit of open files (ulimit -n) is too low"
     );
     lowered
+}
+
+/// Has the kernel wake this thread when its short sleeps end: by default it may be 50 µs late, which is longer than
+/// they are.
+fn exact_sleeps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)) {
+        tracing::debug!(%error, "the timer slack could not be set");
+    }
 }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub max_unread_output: usize,
     /// `timeout`: normal clients that send nothing for so long are closed.
     pub idle_timeout: Option<Duration>,
+    /// `io-coalesce-usecs`: how long a busy thread lets requests gather at most.
+    pub coalesce: Duration,
     /// `tcp-keepalive`, for connections accepted from now on.
     pub tcp_keepalive: Option<Duration>,
 }
@@ -48,6 +50,7 @@ impl Default for Settings {
             pubsub_output: OutputLimit { hard: 32 * MIB, soft: 8 * MIB, soft_for: Duration::from_secs(60) },
             max_unread_output: 64 * MIB,
             idle_timeout: None,
+            coalesce: Duration::from_micros(50),
             tcp_keepalive: Some(Duration::from_secs(300)),
         }
     }

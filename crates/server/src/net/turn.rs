@@ -56,6 +56,7 @@ impl<A: App> Worker<A> {
             counters: &self.shared.threads[usize::from(self.me.0)],
             now: self.now,
         };
+        self.gather.served(&mut client.mark);
         if client.backlog && client.wants_turn() {
             run.held_input(&mut self.app, client);
         }

@@ -12,6 +12,7 @@ use resp::ArgRanges;
 use super::app::{App, ClientAddr, ClientId, ClientSettings, Flow, Now, Outbox, ThreadId, Turn, Verdict};
 use super::client::{Client, Clients, State};
 use super::counters::{ClientGauge, ThreadCounters};
+use super::gather::Gather;
 use super::limits::{
     ACCEPTS_PER_ROUND, EVENTS_PER_ROUND, KEPT_ARGS, MAIL_PASSES, READ_BYTES, RESERVED_FDS, SHUTDOWN_GRACE,
 };
@@ -42,6 +43,7 @@ pub(crate) struct Worker<A: App> {
     pub(crate) args: [ArgRanges; AHEAD],
     /// Something ran in this round.
     pub(crate) ran: bool,
+    pub(crate) gather: Gather,
     /// Where the sweep over the clients goes on.
     pub(crate) swept: usize,
     settings_version: u64,
@@ -85,6 +87,7 @@ impl<A: App> Worker<A> {
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             args: std::array::from_fn(|_| ArgRanges::new()),
             ran: false,
+            gather: Gather::new(now.mono),
             swept: 0,
             // Looks again at once, in case of a change since.
             settings_version: u64::MAX,
@@ -118,8 +121,12 @@ impl<A: App> Worker<A> {
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let idle = self.clients.ready.is_empty() && !self.accept && self.mailbox.lie_down();
-        let timeout = if idle { self.sleep_time() } else { Duration::ZERO };
+        let nobody = self.clients.ready.is_empty() && !self.accept;
+        let before = Instant::now();
+        if nobody && let Some(pause) = self.gather.pause(before, self.settings.coalesce) {
+            std::thread::sleep(pause);
+        }
+        let timeout = if nobody && self.mailbox.lie_down() { self.sleep_time(before) } else { Duration::ZERO };
         if let Err(error) = self.poll.poll(events, Some(timeout))
             && error.kind() != ErrorKind::Interrupted
         {
@@ -127,12 +134,13 @@ impl<A: App> Worker<A> {
         }
         self.mailbox.get_up();
         self.now = read_clocks();
+        self.gather.slept(self.now.mono.saturating_duration_since(before));
     }
 
-    fn sleep_time(&self) -> Duration {
+    /// `now` is the clock's, not that of the last round.
+    fn sleep_time(&self, now: Instant) -> Duration {
         let due = self.timers.next().map_or(self.next_tick, |next| next.min(self.next_tick));
-        // The clock that counts is the one of now, not of the last round.
-        due.saturating_duration_since(Instant::now())
+        due.saturating_duration_since(now)
     }
 
     fn round(&mut self, events: &Events) {

@@ -42,6 +42,13 @@ pub(super) static PROCESS: &[Directive] = &[
     Directive::new("loglevel", LEVELS, "notice", "How much is logged."),
     Directive::new("logfile", TEXT, "\"\"", "File for the log; empty: standard output.").at_start(),
     Directive::new("io-threads", range(1, 128), "1", "Threads that read, execute and answer.").at_start(),
+    Directive::new(
+        "io-coalesce-usecs",
+        range(0, 1000),
+        "50",
+        "Microseconds at most that a busy thread lets requests of many clients gather before it serves them; 0 never.",
+    )
+    .from(Origin::Anabranch),
     Directive::new("databases", range(1, MAX_DATABASES), "16", "How many databases SELECT can choose from.").at_start(),
     Directive::new("include", TEXT, "\"\"", "Reads another file, or all files that a glob matches, at this place.")
         .file_only(),
@@ -58,10 +65,10 @@ pub(super) static PROCESS: &[Directive] = &[
         .inert("the number of I/O threads is fixed"),
     Directive::new("prefetch-batch-max-size", range(0, 128), "16", "Keys prefetched together.")
         .from(Origin::Valkey)
-        .inert("there is no prefetching"),
+        .inert("at most 16 commands are looked ahead for"),
     Directive::new("lookahead", range(1, MAX_I32), "16", "Commands parsed ahead for each client.")
         .from(Origin::Redis8)
-        .inert("all commands that have arrived are parsed"),
+        .inert("at most 16 commands are parsed ahead"),
     Directive::new("shutdown-on-sigint", ON_SIGNAL, "default", "What SIGINT does.").inert(STOP_IS_CLEAN),
     Directive::new("shutdown-on-sigterm", ON_SIGNAL, "default", "What SIGTERM does.").inert(STOP_IS_CLEAN),
     Directive::new("shutdown-timeout", COUNT, "10", "Seconds that a stop waits for replicas.")
