@@ -231,7 +231,7 @@ impl Executor {
             let stop = match tools.once(&mut context, call, wait, &mut reply) {
                 Ok(()) => {
                     tools.count(&context, call.spec);
-                    return Ran::Done(tools.commit(context, mark, &mut reply));
+                    return Ran::Done(tools.commit(&mut context, mark, &mut reply));
                 }
                 Err(stop) => stop,
             };
@@ -246,7 +246,7 @@ impl Executor {
             }
             if context.has_events() && matches!(stop, Stop::WrongType | Stop::Error(_)) {
                 // Nothing is written: the commit only tells of what was looked for.
-                tools.commit(context, mark, &mut reply);
+                tools.commit(&mut context, mark, &mut reply);
                 return Ran::Done(refuse(&stop, &mut reply));
             }
             context.abort();
@@ -278,7 +278,7 @@ impl Executor {
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
-                    let done = tools.commit(context, mark, &mut reply);
+                    let done = tools.commit(&mut context, mark, &mut reply);
                     if !done.failed {
                         fill(&gaps, queue, call.protocol, host, out, start);
                     }
@@ -440,7 +440,7 @@ impl Tools {
     }
 
     #[inline]
-    fn commit(&mut self, context: Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
+    fn commit(&mut self, context: &mut Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
         let wrote = !context.out.is_empty();
         match context.commit() {
             Ok(Committed { position, ready }) => Done { position, ready, failed: false, wrote },

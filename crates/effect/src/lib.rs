@@ -32,6 +32,6 @@ pub use hlc::{Hlc, HlcClock, Tick};
 pub use id::{Dot, GroupId, HashSeed, KeyHash, KeyspaceId, Origin, Slot};
 pub use items::{Item, ItemValue, Seq, SeqBuf};
 pub use op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
-pub use pos::{ListPos, PathStep};
+pub use pos::{ListPos, Path, PathStep};
 pub use value::{Folded, FoldedWriter, Part};
 pub use wire::WireError;

@@ -69,6 +69,18 @@ pub enum Deadline {
     At(i64),
 }
 
+impl Deadline {
+    /// The deadline after the write of what had `old`.
+    #[inline]
+    pub fn after(self, old: Option<i64>) -> Option<i64> {
+        match self {
+            Self::Clear => None,
+            Self::Keep => old,
+            Self::At(ms) => Some(ms),
+        }
+    }
+}
+
 /// The end of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {

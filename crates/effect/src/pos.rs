@@ -7,8 +7,7 @@
 //! Source: DESIGN §5, law 7; the digits follow the idea of Logoot (Weiss, Urso, Molli 2009).
 
 use std::cmp::Ordering;
-
-use smallvec::SmallVec;
+use std::ops::Deref;
 
 use crate::wire::{Reader, WireError, put_varint, put_zigzag};
 
@@ -21,6 +20,41 @@ pub struct PathStep {
     pub origin: u64,
 }
 
+/// The insertion path of an element. Pushed elements have none, and a copy of none costs next to nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path(
+    /// Never an empty slice.
+    Option<Box<[PathStep]>>,
+);
+
+impl Path {
+    /// This path with one more step.
+    pub fn with(&self, step: PathStep) -> Self {
+        self.iter().copied().chain([step]).collect()
+    }
+
+    /// Bytes of its own allocation.
+    pub fn heap(&self) -> usize {
+        size_of_val::<[PathStep]>(self)
+    }
+}
+
+impl Deref for Path {
+    type Target = [PathStep];
+
+    #[inline]
+    fn deref(&self) -> &[PathStep] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl FromIterator<PathStep> for Path {
+    fn from_iter<I: IntoIterator<Item = PathStep>>(steps: I) -> Self {
+        let steps: Box<[PathStep]> = steps.into_iter().collect();
+        Self((!steps.is_empty()).then_some(steps))
+    }
+}
+
 /// Where a list element stands, for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ListPos {
@@ -31,14 +65,15 @@ pub struct ListPos {
     /// The element's number within the run.
     pub n: i64,
     /// Empty for pushed elements; the insertion path of those that came by `LINSERT`.
-    pub path: SmallVec<[PathStep; 1]>,
+    pub path: Path,
 }
 
 impl Ord for ListPos {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         (self.epoch, self.origin, self.n)
             .cmp(&(other.epoch, other.origin, other.n))
-            .then_with(|| self.path.as_slice().cmp(other.path.as_slice()))
+            .then_with(|| self.path.cmp(&other.path))
     }
 }
 
@@ -51,7 +86,7 @@ impl PartialOrd for ListPos {
 impl ListPos {
     /// The position `n` of the run that `origin` opened in `epoch`.
     pub fn new(epoch: i64, origin: u64, n: i64) -> Self {
-        Self { epoch, origin, n, path: SmallVec::new() }
+        Self { epoch, origin, n, path: Path::default() }
     }
 
     /// Where `me` pushes the first of a run of elements behind `last` (`None`: the list is empty).
@@ -77,23 +112,23 @@ impl ListPos {
     /// A position strictly between `left` and `right` (`None`: `left` is the tail), chosen by `me`.
     pub fn between(left: &ListPos, right: Option<&ListPos>, me: u64) -> Self {
         let fits = |candidate: &ListPos| candidate > left && right.is_none_or(|r| candidate < r);
-        if let Some(last) = left.path.last() {
-            let mut sibling = left.clone();
-            let at = sibling.path.len() - 1;
-            sibling.path[at] = PathStep { digit: last.digit.saturating_add(1), origin: me };
+        let beside = |path: Path| Self { path, ..left.clone() };
+        if let [above @ .., last] = &*left.path {
+            let step = PathStep { digit: last.digit.saturating_add(1), origin: me };
+            let sibling = beside(above.iter().copied().chain([step]).collect());
             if fits(&sibling) {
                 return sibling;
             }
         }
-        let mut child = left.clone();
         let below = right.filter(|r| r.base() == left.base() && r.path.starts_with(&left.path));
         let digit = below.and_then(|r| r.path.get(left.path.len())).map_or(0, |step| step.digit.saturating_sub(1));
-        child.path.push(PathStep { digit, origin: me });
+        let child = beside(left.path.with(PathStep { digit, origin: me }));
         debug_assert!(fits(&child), "an insertion path must lie between its neighbours");
         child
     }
 
     /// The element `offset` places further in the same run (negative: before it), with the same path.
+    #[inline]
     pub fn step(&self, offset: i64) -> Self {
         Self { n: self.n.wrapping_add(offset), ..self.clone() }
     }
@@ -120,7 +155,7 @@ impl ListPos {
         if short == LONG_PATH {
             put_varint(out, steps as u64);
         }
-        for step in &self.path {
+        for step in &*self.path {
             put_zigzag(out, step.digit);
             out.extend_from_slice(&step.origin.to_le_bytes());
         }
@@ -133,11 +168,11 @@ impl ListPos {
         if steps == 0 {
             return Ok(Self::new(epoch, origin, n));
         }
-        let mut path = SmallVec::with_capacity(steps);
+        let mut path = Vec::with_capacity(steps);
         for _ in 0..steps {
             path.push(PathStep { digit: from.zigzag()?, origin: from.u64()? });
         }
-        Ok(Self { epoch, origin, n, path })
+        Ok(Self { epoch, origin, n, path: Path(Some(path.into_boxed_slice())) })
     }
 
     /// Reads past a position and the count behind it, of elements in the same run; keeps nothing of the position.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use effect::{
     Deadline, Effect, Folded, Item, ItemValue, Kind, ListPos, Op, Part, Patch, Side,
-    items::{Ids, Items, Runs, Values},
+    items::{Fields, Ids, Items, Runs, Values},
 };
 
 use crate::engine::Shared;
@@ -84,13 +84,11 @@ impl Target<'_, '_> {
             Op::Patch(patch) => self.patch(patch),
             Op::Put { kind, deadline, items, .. } => self.put(*kind, *deadline, items),
             Op::Drop { kind, ids } => self.drop_elements(*kind, ids),
-            Op::FieldDeadlines(fields) => {
-                for (name, deadline) in fields.iter() {
-                    self.field_deadline(name, deadline);
-                }
-            }
+            Op::FieldDeadlines(fields) => self.field_deadlines(fields),
             Op::Push { side, first, values } => self.push(*side, first, values),
-            Op::Insert { pos, value } => self.add(Kind::List, |t| t.insert_at(pos, value)),
+            Op::Insert { pos, value } => {
+                self.add(Kind::List, |entry, limits, notes| put_element(entry, limits, notes, pos, value));
+            }
             Op::SetAt { pos, value } => self.set_at(pos, value),
             Op::Cut(runs) => self.cut(runs),
             Op::Replace { value, deadline } => self.replace(value, *deadline),
@@ -104,303 +102,241 @@ impl Target<'_, '_> {
         }
     }
 
-    fn name(&self) -> DbKey {
-        (self.db, self.key.into())
-    }
-
     fn find(&self) -> Option<&Entry> {
         self.shard.find(self.db, self.place.order, self.key)
     }
 
-    fn note(&mut self, make: impl FnOnce(DbKey) -> Undo) {
-        let name = if self.undo.is_some() { Some(self.name()) } else { None };
-        if let (Some(undo), Some(name)) = (self.undo.as_deref_mut(), name) {
-            undo.push(make(name));
-        }
+    /// Where it is noted how what happens to the key is taken back.
+    fn notes(&mut self) -> Notes<'_> {
+        Notes { log: self.undo.as_deref_mut(), db: self.db, key: self.key }
     }
 
     /// Takes the entry out: into the undo log, or aside to be freed.
     fn remove(&mut self) {
         if let Some(old) = self.shard.take(self.db, self.place, self.key, self.shared) {
             match self.undo {
-                Some(_) => self.note(|name| Undo::Entry(name, Some(old))),
+                Some(_) => self.notes().push(|name| Undo::Entry(name, Some(old))),
                 None => self.shared.free(old),
             }
         }
     }
 
     fn insert(&mut self, entry: Entry) {
-        self.note(|name| Undo::Entry(name, None));
+        self.notes().push(|name| Undo::Entry(name, None));
         self.shard.put(self.db, self.place, entry, self.shared);
     }
 
-    /// Makes sure that the key holds a value of `kind`: what is fresh, absent or of another type begins empty. Whether
-    /// it had to make one.
-    fn open(&mut self, kind: Kind) -> bool {
-        match self.find().map(Entry::kind) {
-            Some(found) if found == kind && !self.fresh => return false,
-            Some(_) => self.remove(),
-            None => {}
+    /// Changes the entry, if there is one: it is looked up once for all that `change` does.
+    #[inline]
+    fn update<R>(&mut self, change: impl FnOnce(&mut Entry, &Limits, &mut Notes<'_>) -> R) -> Option<R> {
+        let Self { shard, shared, place, db, key, undo, .. } = self;
+        let mut notes = Notes { log: undo.as_deref_mut(), db: *db, key };
+        shard.update(*db, *place, key, shared, |entry, limits| change(entry, limits, &mut notes))
+    }
+
+    /// Changes the value of `kind`: what is fresh, absent or of another type begins empty. Whether it had to make one.
+    #[inline]
+    fn upsert(&mut self, kind: Kind, change: impl FnOnce(&mut Entry, &Limits, &mut Notes<'_>)) -> bool {
+        let fresh = self.fresh;
+        let mut change = Some(change);
+        let found = self.update(|entry, limits, notes| {
+            if entry.kind() == kind && !fresh {
+                change.take().into_iter().for_each(|change| change(entry, limits, notes));
+            }
+        });
+        let Some(change) = change else { return false };
+        if found.is_some() {
+            self.remove();
         }
-        self.fresh = false;
         self.insert(Entry::empty(kind, self.key, None));
+        self.update(change);
         true
     }
 
-    /// Removes the entry if nothing is left in it.
-    fn close(&mut self) {
-        if self.find().is_some_and(is_empty_collection) {
+    /// Adds to a collection, which begins empty if there is none.
+    #[inline]
+    fn add(&mut self, kind: Kind, change: impl FnOnce(&mut Entry, &Limits, &mut Notes<'_>)) {
+        let made = self.upsert(kind, |entry, limits, notes| {
+            notes.small(entry);
+            change(entry, limits, notes);
+        });
+        if made && self.find().is_some_and(is_empty_collection) {
             self.remove();
         }
     }
 
-    /// Adds to a collection, which begins empty if there is none.
-    fn add(&mut self, kind: Kind, change: impl FnOnce(&mut Self)) {
-        let made = self.open(kind);
-        self.keep_small();
-        change(self);
-        if made {
-            self.close();
-        }
-    }
-
-    /// Small values are kept whole for the undo log: cheaper and simpler than by element.
-    fn keep_small(&mut self) {
-        if self.undo.is_none() {
-            return;
-        }
-        if let Some(Entry::Packed(clock, bytes)) = self.find() {
-            let copy = Entry::Packed(clock.clone(), bytes.clone());
-            self.note(|name| Undo::Entry(name, Some(copy)));
-        }
-    }
-
-    /// Notes how a part of a large value is taken back.
-    fn note_part(&mut self, make: impl FnOnce(&Self, DbKey) -> Undo) {
-        if self.undo.is_none() || !self.find().is_some_and(|e| matches!(e, Entry::Big(..))) {
-            return;
-        }
-        let undo = make(self, self.name());
-        if let Some(log) = self.undo.as_deref_mut() {
-            log.push(undo);
-        }
-    }
-
+    /// Changes a collection, if there is one of this kind. It goes if nothing is left in it.
     #[inline]
-    fn update<R>(&mut self, change: impl FnOnce(&mut Entry, &Limits) -> R) -> Option<R> {
-        self.shard.update(self.db, self.place, self.key, self.shared, change)
+    fn reduce(&mut self, kind: Kind, change: impl FnOnce(&mut Entry, &Limits, &mut Notes<'_>)) {
+        let emptied = self.update(|entry, limits, notes| {
+            if entry.kind() != kind {
+                return false;
+            }
+            notes.small(entry);
+            change(entry, limits, notes);
+            is_empty_collection(entry)
+        });
+        if emptied == Some(true) {
+            self.remove();
+        }
     }
 
     #[inline]
     fn set(&mut self, value: &[u8], deadline: Deadline) {
-        let old = self.find().map(|old| (may_overwrite(old, value) && self.undo.is_none(), old.deadline()));
-        let deadline = match deadline {
-            Deadline::Clear => None,
-            Deadline::At(ms) => Some(ms),
-            Deadline::Keep => old.and_then(|(_, deadline)| deadline).filter(|_| !self.fresh),
-        };
-        match old {
-            Some((true, _)) => {
-                self.update(|entry, _| {
-                    entry.set_bytes(value);
-                    entry.set_deadline(deadline);
-                });
+        let fresh = self.fresh;
+        let written = self.update(|entry, _, notes| {
+            let deadline = deadline.after(entry.deadline().filter(|_| !fresh));
+            if notes.is_off() && may_overwrite(entry, value) {
+                entry.set_bytes(value);
+                entry.set_deadline(deadline);
+                return Ok(());
             }
-            Some((false, _)) => {
+            Err(deadline)
+        });
+        let deadline = match written {
+            Some(Ok(())) => return,
+            Some(Err(deadline)) => {
                 self.remove();
-                self.insert(Entry::string(self.key, value, deadline));
+                deadline
             }
-            None => self.insert(Entry::string(self.key, value, deadline)),
-        }
+            None => deadline.after(None),
+        };
+        self.insert(Entry::string(self.key, value, deadline));
     }
 
     /// Replaces a string by a function of itself; its deadline stays. What is fresh, absent or of another type was empty.
-    fn string(&mut self, change: impl FnOnce(&[u8]) -> Vec<u8>) {
-        let old = self.find().filter(|old| old.kind() == Kind::String && !self.fresh);
-        let deadline = old.and_then(Entry::deadline).map_or(Deadline::Clear, Deadline::At);
-        let bytes = change(old.map_or(b"", string));
-        self.set(&bytes, deadline);
+    fn string(&mut self, change: impl Fn(&[u8]) -> Vec<u8>) {
+        let fresh = self.fresh;
+        let written = self.update(|entry, _, notes| {
+            if entry.kind() != Kind::String || fresh {
+                return Err(None);
+            }
+            let value = change(string(entry));
+            if notes.is_off() && may_overwrite(entry, &value) {
+                entry.set_bytes(&value);
+                return Ok(());
+            }
+            Err(Some((value, entry.deadline())))
+        });
+        let made = match written {
+            Some(Ok(())) => return,
+            Some(Err(made)) => {
+                self.remove();
+                made
+            }
+            None => None,
+        };
+        let (value, deadline) = made.unwrap_or_else(|| (change(b""), None));
+        self.insert(Entry::string(self.key, &value, deadline));
     }
 
     fn patch(&mut self, patch: &Patch<'_>) {
-        self.open(Kind::String);
-        let len = self.find().map_or(0, |e| string(e).len());
-        let mut bits = [0u8; 9];
-        let (offset, bytes) = match *patch {
-            Patch::Append(bytes) => (len, bytes),
-            Patch::Write { offset, bytes } => (offset as usize, bytes),
-            Patch::Bits { offset, width, value } => {
-                let first = (offset / 8) as usize;
-                let whole = self.find().map_or(&[][..], string);
-                let used = numeric::spliced_bits(whole, offset, width, value, &mut bits);
-                (first, &bits[..used])
-            }
-        };
-        if self.undo.is_some() {
-            let whole = self.find().map_or(&[][..], string);
-            let from = offset.min(len);
-            let old = whole[from..len.min(offset.saturating_add(bytes.len()))].to_vec();
-            self.note(|key| Undo::Bytes { key, len, offset: from, old });
-        }
-        self.update(|entry, _| entry.write_at(offset, bytes));
+        self.upsert(Kind::String, |entry, _, notes| {
+            let whole = string(entry);
+            let mut bits = [0u8; 9];
+            let (offset, bytes) = match *patch {
+                Patch::Append(bytes) => (whole.len(), bytes),
+                Patch::Write { offset, bytes } => (offset as usize, bytes),
+                Patch::Bits { offset, width, value } => {
+                    let used = numeric::spliced_bits(whole, offset, width, value, &mut bits);
+                    ((offset / 8) as usize, &bits[..used])
+                }
+            };
+            notes.push(|key| {
+                let len = whole.len();
+                let from = offset.min(len);
+                let old = whole[from..len.min(offset.saturating_add(bytes.len()))].to_vec();
+                Undo::Bytes { key, len, offset: from, old }
+            });
+            entry.write_at(offset, bytes);
+        });
     }
 
     fn put(&mut self, kind: Kind, deadline: Deadline, items: &Items<'_>) {
-        self.add(kind, |target| {
+        self.add(kind, |entry, limits, notes| {
             for item in items.iter() {
                 match kind {
-                    Kind::Hash => target.put_field(deadline, &item),
-                    Kind::Set => target.put_member(item.id),
-                    Kind::ZSet => target.put_score(&item),
+                    Kind::Hash => put_field(entry, limits, notes, deadline, &item),
+                    Kind::Set => put_member(entry, limits, notes, item.id),
+                    Kind::ZSet => put_score(entry, limits, notes, &item),
                     Kind::String | Kind::List => {}
                 }
             }
         });
     }
 
-    fn put_field(&mut self, deadline: Deadline, item: &Item<'_>) {
-        let old = || self.find().and_then(Entry::hash).and_then(|hash| hash.get(item.id));
-        let deadline = match deadline {
-            Deadline::Clear => None,
-            Deadline::Keep => old().and_then(|f| f.deadline),
-            Deadline::At(ms) => Some(ms),
-        };
-        let owned;
-        let value = match item.value {
-            ItemValue::Bytes(bytes) => bytes,
-            ItemValue::Int(delta) => {
-                owned = numeric::add_int(old().map_or(b"", |f| f.value), delta);
-                &owned
-            }
-            ItemValue::Decimal(delta) => {
-                owned = numeric::add_decimal(old().map_or(b"", |f| f.value), delta);
-                &owned
-            }
-            ItemValue::Member | ItemValue::Score(_) | ItemValue::ScoreDelta { .. } => return,
-        };
-        self.note_part(|t, name| Undo::Field(name, item.id.to_vec(), t.field(item.id)));
-        self.update(|entry, limits| hash_mut(entry, limits).insert(item.id, value, deadline));
-    }
-
-    fn put_member(&mut self, member: &[u8]) {
-        if self.update(|entry, limits| set_mut(entry, limits).insert(member)) == Some(true) {
-            self.note_part(|_, name| Undo::Member(name, member.to_vec(), false));
-        }
-    }
-
-    fn put_score(&mut self, item: &Item<'_>) {
-        let score = match item.value {
-            ItemValue::Score(score) => score,
-            ItemValue::ScoreDelta { from, to } => {
-                let old = self.find().and_then(Entry::zset).and_then(|zset| zset.score(item.id));
-                numeric::add_score(old.unwrap_or(0.0), from, to)
-            }
-            _ => return,
-        };
-        let old = self.update(|entry, limits| zset_mut(entry, limits).insert(item.id, score)).flatten();
-        self.note_part(|_, name| Undo::Score(name, item.id.to_vec(), old));
-    }
-
     fn drop_elements(&mut self, kind: Kind, ids: &Ids<'_>) {
-        if self.find().map(Entry::kind) != Some(kind) {
-            return;
-        }
-        self.keep_small();
-        for id in ids.iter() {
-            match kind {
-                Kind::Hash => {
-                    self.note_part(|t, name| Undo::Field(name, id.to_vec(), t.field(id)));
-                    self.update(|entry, limits| hash_mut(entry, limits).remove(id));
-                }
-                Kind::Set => {
-                    if self.update(|entry, limits| set_mut(entry, limits).remove(id)) == Some(true) {
-                        self.note_part(|_, name| Undo::Member(name, id.to_vec(), true));
+        self.reduce(kind, |entry, limits, notes| {
+            for id in ids.iter() {
+                match kind {
+                    Kind::Hash => {
+                        notes.part(entry, |name, entry| Undo::Field(name, id.to_vec(), field(entry, id)));
+                        hash_mut(entry, limits).remove(id);
                     }
-                }
-                Kind::ZSet => {
-                    if let Some(old) = self.update(|entry, limits| zset_mut(entry, limits).remove(id)).flatten() {
-                        self.note_part(|_, name| Undo::Score(name, id.to_vec(), Some(old)));
+                    Kind::Set => {
+                        if set_mut(entry, limits).remove(id) {
+                            notes.part(entry, |name, _| Undo::Member(name, id.to_vec(), true));
+                        }
                     }
+                    Kind::ZSet => {
+                        if let Some(old) = zset_mut(entry, limits).remove(id) {
+                            notes.part(entry, |name, _| Undo::Score(name, id.to_vec(), Some(old)));
+                        }
+                    }
+                    Kind::String | Kind::List => {}
                 }
-                Kind::String | Kind::List => {}
-            }
-        }
-        self.close();
-    }
-
-    /// A field's value and deadline, owned.
-    fn field(&self, name: &[u8]) -> Option<(Vec<u8>, Option<i64>)> {
-        let found = self.find().and_then(Entry::hash).and_then(|hash| hash.get(name));
-        found.map(|f| (f.value.to_vec(), f.deadline))
-    }
-
-    fn field_deadline(&mut self, name: &[u8], deadline: Option<i64>) {
-        let Some((_, old)) = self.field(name) else { return };
-        self.keep_small();
-        self.note_part(|_, key| Undo::FieldDeadline(key, name.to_vec(), old));
-        self.update(|entry, limits| hash_mut(entry, limits).set_deadline(name, deadline));
-    }
-
-    fn push(&mut self, side: Side, first: &ListPos, values: &Values<'_>) {
-        let way = if side == Side::Head { -1 } else { 1 };
-        self.add(Kind::List, |target| {
-            for (i, value) in values.iter().enumerate() {
-                target.insert_at(&first.step(way * i as i64), value);
             }
         });
     }
 
-    fn insert_at(&mut self, pos: &ListPos, value: &[u8]) {
-        if self.update(|entry, limits| list_mut(entry, limits).insert(pos, value)) == Some(true) {
-            self.note_part(|_, name| Undo::Element(name, pos.clone(), None));
-        }
+    fn field_deadlines(&mut self, fields: &Fields<'_>) {
+        self.reduce(Kind::Hash, |entry, limits, notes| {
+            for (name, deadline) in fields.iter() {
+                let Some((_, old)) = field(entry, name) else { continue };
+                notes.part(entry, |key, _| Undo::FieldDeadline(key, name.to_vec(), old));
+                hash_mut(entry, limits).set_deadline(name, deadline);
+            }
+        });
     }
 
-    /// The value at a position, owned.
-    fn value_at(&self, pos: &ListPos) -> Option<Vec<u8>> {
-        let list = self.find().and_then(Entry::list)?;
-        list.get(list.index_of(pos)?).map(<[u8]>::to_vec)
+    fn push(&mut self, side: Side, first: &ListPos, values: &Values<'_>) {
+        let way = if side == Side::Head { -1 } else { 1 };
+        self.add(Kind::List, |entry, limits, notes| {
+            for (i, value) in values.iter().enumerate() {
+                put_element(entry, limits, notes, &first.step(way * i as i64), value);
+            }
+        });
     }
 
     fn set_at(&mut self, pos: &ListPos, value: &[u8]) {
-        if self.find().map(Entry::kind) != Some(Kind::List) {
-            return;
-        }
-        self.keep_small();
-        self.note_part(|t, name| Undo::Element(name, pos.clone(), t.value_at(pos)));
-        self.update(|entry, limits| list_mut(entry, limits).set(pos, value));
+        self.reduce(Kind::List, |entry, limits, notes| {
+            notes.part(entry, |name, entry| Undo::Element(name, pos.clone(), element(entry, pos)));
+            list_mut(entry, limits).set(pos, value);
+        });
     }
 
     fn cut(&mut self, runs: &Runs<'_>) {
-        if self.find().map(Entry::kind) != Some(Kind::List) {
-            return;
-        }
-        self.keep_small();
-        for (first, len) in runs.iter() {
-            if len >= CUT_BY_CHUNKS
-                && self.undo.is_none()
-                && let Some(remains) = self.update(|entry, limits| list_mut(entry, limits).cut(&first, len)).flatten()
-            {
-                self.shared.reaper.free_remains(remains);
-                continue;
-            }
-            for i in 0..len {
-                let pos = first.step(i as i64);
-                self.note_part(|t, name| Undo::Element(name, pos.clone(), t.value_at(&pos)));
-                if self.update(|entry, limits| list_mut(entry, limits).remove(&pos)).is_none() {
-                    return;
+        let shared = self.shared;
+        self.reduce(Kind::List, |entry, limits, notes| {
+            for (first, len) in runs.iter() {
+                if len >= CUT_BY_CHUNKS
+                    && notes.is_off()
+                    && let Some(remains) = list_mut(entry, limits).cut(&first, len)
+                {
+                    shared.reaper.free_remains(remains);
+                    continue;
+                }
+                for i in 0..len {
+                    let pos = first.step(i as i64);
+                    notes.part(entry, |name, entry| Undo::Element(name, pos.clone(), element(entry, &pos)));
+                    list_mut(entry, limits).remove(&pos);
                 }
             }
-        }
-        self.close();
+        });
     }
 
     fn replace(&mut self, value: &Folded<'_>, deadline: Deadline) {
-        let deadline = match deadline {
-            Deadline::Clear => None,
-            Deadline::At(ms) => Some(ms),
-            Deadline::Keep => self.find().and_then(Entry::deadline).filter(|_| !self.fresh),
-        };
+        let deadline = deadline.after(self.find().and_then(Entry::deadline).filter(|_| !self.fresh));
         self.remove();
         let mut entry = Entry::empty(value.kind(), self.key, None);
         fill(&mut entry, &self.shard.limits, value);
@@ -411,9 +347,108 @@ impl Target<'_, '_> {
     }
 
     fn expire(&mut self, deadline: Option<i64>) {
-        let Some(old) = self.find().map(Entry::deadline) else { return };
-        self.note(|name| Undo::Deadline(name, old));
-        self.update(|entry, _| entry.set_deadline(deadline));
+        self.update(|entry, _, notes| {
+            notes.push(|name| Undo::Deadline(name, entry.deadline()));
+            entry.set_deadline(deadline);
+        });
+    }
+}
+
+/// Where it is noted how changes of one key are taken back, if that may be asked for.
+struct Notes<'n> {
+    log: UndoLog<'n>,
+    db: u8,
+    key: &'n [u8],
+}
+
+impl Notes<'_> {
+    /// Nothing is taken back.
+    #[inline]
+    fn is_off(&self) -> bool {
+        self.log.is_none()
+    }
+
+    #[inline]
+    fn push(&mut self, make: impl FnOnce(DbKey) -> Undo) {
+        if let Some(log) = &mut self.log {
+            log.push(make((self.db, self.key.into())));
+        }
+    }
+
+    /// A small value is kept whole before it changes: cheaper and simpler than by element.
+    #[inline]
+    fn small(&mut self, entry: &Entry) {
+        if let Entry::Packed(clock, bytes) = entry {
+            self.push(|name| Undo::Entry(name, Some(Entry::Packed(clock.clone(), bytes.clone()))));
+        }
+    }
+
+    /// How a part of a large value is taken back.
+    #[inline]
+    fn part(&mut self, entry: &Entry, make: impl FnOnce(DbKey, &Entry) -> Undo) {
+        if let Entry::Big(..) = entry {
+            self.push(|name| make(name, entry));
+        }
+    }
+}
+
+/// A field's value and deadline, owned.
+fn field(entry: &Entry, name: &[u8]) -> Option<(Vec<u8>, Option<i64>)> {
+    let found = entry.hash().and_then(|hash| hash.get(name));
+    found.map(|f| (f.value.to_vec(), f.deadline))
+}
+
+/// The value at a position, owned.
+fn element(entry: &Entry, pos: &ListPos) -> Option<Vec<u8>> {
+    let list = entry.list()?;
+    list.get(list.index_of(pos)?).map(<[u8]>::to_vec)
+}
+
+fn put_field(entry: &mut Entry, limits: &Limits, notes: &mut Notes<'_>, deadline: Deadline, item: &Item<'_>) {
+    let old = || entry.hash().and_then(|hash| hash.get(item.id));
+    let deadline = match deadline {
+        Deadline::Keep => old().and_then(|f| f.deadline),
+        other => other.after(None),
+    };
+    let owned;
+    let value = match item.value {
+        ItemValue::Bytes(bytes) => bytes,
+        ItemValue::Int(delta) => {
+            owned = numeric::add_int(old().map_or(b"", |f| f.value), delta);
+            &owned
+        }
+        ItemValue::Decimal(delta) => {
+            owned = numeric::add_decimal(old().map_or(b"", |f| f.value), delta);
+            &owned
+        }
+        ItemValue::Member | ItemValue::Score(_) | ItemValue::ScoreDelta { .. } => return,
+    };
+    notes.part(entry, |name, entry| Undo::Field(name, item.id.to_vec(), field(entry, item.id)));
+    hash_mut(entry, limits).insert(item.id, value, deadline);
+}
+
+fn put_member(entry: &mut Entry, limits: &Limits, notes: &mut Notes<'_>, member: &[u8]) {
+    if set_mut(entry, limits).insert(member) {
+        notes.part(entry, |name, _| Undo::Member(name, member.to_vec(), false));
+    }
+}
+
+fn put_score(entry: &mut Entry, limits: &Limits, notes: &mut Notes<'_>, item: &Item<'_>) {
+    let score = match item.value {
+        ItemValue::Score(score) => score,
+        ItemValue::ScoreDelta { from, to } => {
+            let old = entry.zset().and_then(|zset| zset.score(item.id));
+            numeric::add_score(old.unwrap_or(0.0), from, to)
+        }
+        _ => return,
+    };
+    let old = zset_mut(entry, limits).insert(item.id, score);
+    notes.part(entry, |name, _| Undo::Score(name, item.id.to_vec(), old));
+}
+
+fn put_element(entry: &mut Entry, limits: &Limits, notes: &mut Notes<'_>, pos: &ListPos, value: &[u8]) {
+    if list_mut(entry, limits).insert(pos, value) {
+        notes.part(entry, |name, _| Undo::Element(name, pos.clone(), None));
     }
 }
 
@@ -451,7 +486,7 @@ pub(crate) fn load_part(guards: &mut Guards<'_>, shared: &Shared, part: &format:
         target.remove();
         target.insert(Entry::empty(part.value.kind(), part.key, part.deadline));
     }
-    target.update(|entry, limits| fill(entry, limits, &part.value));
+    target.update(|entry, limits, _| fill(entry, limits, &part.value));
 }
 
 /// Moves an entry, with its deadline, to another name. Nothing if there is none.

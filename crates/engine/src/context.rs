@@ -119,14 +119,9 @@ impl<'e> Context<'e> {
         Ok((db, key.into()))
     }
 
-    /// Logs and applies everything that was emitted: all of it, or (on an error) none.
-    #[inline(always)]
-    pub fn commit(mut self) -> Result<Committed, Refusal> {
-        // In place: a context is large to move.
-        self.commit_in_place()
-    }
-
-    fn commit_in_place(&mut self) -> Result<Committed, Refusal> {
+    /// Logs and applies everything that was emitted: all of it, or (on an error) none. The context has done its work then;
+    /// it is not taken by value, because it is large to move.
+    pub fn commit(&mut self) -> Result<Committed, Refusal> {
         if self.out.is_empty() {
             self.tell_of_rewritten();
             let position = self.state.applied();

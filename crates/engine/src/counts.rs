@@ -173,7 +173,10 @@ mod tests {
                     context.savepoint();
                 }
                 match commit {
-                    true => drop(context.commit().unwrap()),
+                    true => {
+                        context.commit().unwrap();
+                        drop(context);
+                    }
                     false => context.abort(),
                 }
                 let context = engine.context(Lock::All, 0, now_ms, &mut recycled);

@@ -43,12 +43,24 @@ impl Engine {
     pub fn foresee(&self, db: u8, sights: &[Sight<'_>]) -> SmallVec<[Place; MOST]> {
         let shared = &*self.shared;
         let db = shared.physical(db);
-        let places: SmallVec<[Place; MOST]> = sights.iter().map(|sight| shared.place_of(sight.key)).collect();
+        let mut places: SmallVec<[Place; MOST]> = SmallVec::new();
+        // Where a row of commands on one key begins: pipelines often have one key only.
+        let mut rows: SmallVec<[usize; MOST]> = SmallVec::new();
+        for (at, sight) in sights.iter().enumerate() {
+            match at.checked_sub(1) {
+                Some(before) if sights[before].key == sight.key => places.push(places[before]),
+                _ => {
+                    rows.push(at);
+                    places.push(shared.place_of(sight.key));
+                }
+            }
+        }
         let mut shards: SmallVec<[(ShardId, Option<MutexGuard<'_, Shard>>); MOST]> = SmallVec::new();
-        for place in &places {
-            if shards.iter().all(|(id, _)| *id != place.shard) {
+        for at in &rows {
+            let shard = places[*at].shard;
+            if shards.iter().all(|(id, _)| *id != shard) {
                 // Whoever holds a lock has the lines in another processor's cache: nothing to be gained there.
-                shards.push((place.shard, shared.shards[usize::from(place.shard.0)].try_lock()));
+                shards.push((shard, shared.shards[usize::from(shard.0)].try_lock()));
             }
         }
         let table = |place: &Place| {
@@ -56,16 +68,19 @@ impl Engine {
             Some(&shard.as_ref()?.db(db)?.table)
         };
         let tables: SmallVec<[(usize, &Table<_>); MOST]> =
-            places.iter().enumerate().filter_map(|(at, place)| Some((at, table(place)?))).collect();
-        tables.iter().for_each(|(at, table)| table.to_segment(places[*at].order));
+            rows.iter().enumerate().filter_map(|(row, at)| Some((row, table(&places[*at])?))).collect();
+        tables.iter().for_each(|(row, table)| table.to_segment(places[rows[*row]].order));
         let entries: SmallVec<[(usize, &Entry); MOST]> =
-            tables.iter().filter_map(|(at, table)| Some((*at, table.likely(places[*at].order)?))).collect();
+            tables.iter().filter_map(|(row, table)| Some((*row, table.likely(places[rows[*row]].order)?))).collect();
         entries.iter().for_each(|(_, entry)| prefetch(std::ptr::from_ref(*entry)));
         entries.iter().for_each(|(_, entry)| entry.fetch());
         let mut members: SmallVec<[(&dyn Steps, u64); MOST]> = SmallVec::new();
-        for (at, entry) in &entries {
-            let found = entry.members(sights[*at].next);
-            members.extend(found.map(|(steps, member)| (steps, shared.seed.hash(member))));
+        for (row, entry) in &entries {
+            let end = rows.get(row + 1).copied().unwrap_or(sights.len());
+            for sight in &sights[rows[*row]..end] {
+                let found = entry.members(sight.next);
+                members.extend(found.map(|(steps, member)| (steps, shared.seed.hash(member))));
+            }
         }
         members.iter().for_each(|(steps, hash)| steps.to_segment(*hash));
         members.iter().for_each(|(steps, hash)| steps.to_item(*hash));

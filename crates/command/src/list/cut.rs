@@ -37,8 +37,11 @@ impl Cut {
 
     /// Takes in the positions of these indexes, which ascend.
     pub(super) fn add_range(&mut self, list: &ListView<'_>, indexes: Range<usize>) -> Result<(), Stop> {
-        if !indexes.is_empty() {
-            list.positions(indexes)?.for_each(|position| self.add(position));
+        match indexes.len() {
+            0 => {}
+            // A pop's usual case, without the memory that a walk needs.
+            1 => list.position(indexes.start)?.into_iter().for_each(|position| self.add(position)),
+            _ => list.positions(indexes)?.for_each(|position| self.add(position)),
         }
         Ok(())
     }

@@ -130,7 +130,10 @@ impl Bench {
             context.savepoint();
         }
         match commit {
-            true => drop(context.commit().unwrap()),
+            true => {
+                context.commit().unwrap();
+                drop(context);
+            }
             false => context.abort(),
         }
         crate::keeper::reclaim(&self.engine.shared, self.now_ms());
@@ -389,7 +392,8 @@ fn a_snapshot_does_not_begin_within_a_transaction_that_changes_databases_as_a_wh
             std::thread::yield_now();
         }
         emit(&mut context, &Step::Write { db: 0, key: 1, from: 0, count: 10 }, bench.now_ms()).unwrap();
-        drop(context.commit().unwrap());
+        context.commit().unwrap();
+        drop(context);
         snapshot.join().unwrap().unwrap();
         let before = bench.digest();
         drop(bench);

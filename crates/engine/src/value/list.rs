@@ -12,6 +12,7 @@ use super::tree::{Leaf, Leaves, Tree};
 use super::{Limits, Pin, Remains};
 pub(super) use chunk::Chunk;
 use effect::{ListPos, wire::Reader};
+use std::cmp::Ordering;
 use std::ops::Range;
 
 /// The payload of a list without elements.
@@ -71,17 +72,27 @@ impl BigList {
         self.tree.into_leaves()
     }
 
-    /// How many elements stand before the position. The ends, where most work is, are tried without a search.
-    fn rank(&self, pos: &ListPos) -> usize {
-        if self.get_pos(0).is_none_or(|first| *pos <= first) {
-            return 0;
+    /// The index of the element with this position, or where it would be inserted. The ends, where most work is, are tried
+    /// without a search.
+    fn search(&self, pos: &ListPos) -> Result<usize, usize> {
+        match self.compare(0, pos) {
+            None | Some(Ordering::Greater) => return Err(0),
+            Some(Ordering::Equal) => return Ok(0),
+            Some(Ordering::Less) => {}
         }
         let last = self.tree.len() - 1;
-        match self.get_pos(last).map(|end| end.cmp(pos)) {
-            Some(std::cmp::Ordering::Less) => last + 1,
-            Some(std::cmp::Ordering::Equal) => last,
-            _ => self.tree.partition_point(|other| other < pos),
+        match self.compare(last, pos) {
+            Some(Ordering::Less) => return Err(last + 1),
+            Some(Ordering::Equal) => return Ok(last),
+            _ => {}
         }
+        let rank = self.tree.partition_point(|other| other < pos);
+        if self.compare(rank, pos) == Some(Ordering::Equal) { Ok(rank) } else { Err(rank) }
+    }
+
+    /// How the position of the element at `index` compares to `pos`.
+    fn compare(&self, index: usize, pos: &ListPos) -> Option<Ordering> {
+        self.tree.leaf_at(index).map(|(chunk, start)| chunk.runs().compare(index - start, pos))
     }
 
     fn get(&self, index: usize) -> Option<&[u8]> {
@@ -147,18 +158,27 @@ impl<'a> ListRef<'a> {
         self.position_of(self.len().checked_sub(1)?)
     }
 
-    /// How many elements stand before a position.
-    pub fn rank(&self, pos: &ListPos) -> usize {
+    /// The index of the element with this position, or the one at which it would be inserted.
+    pub fn search(&self, pos: &ListPos) -> Result<usize, usize> {
         match self {
-            Self::Packed(list) => list.runs().0.rank(pos),
-            Self::Big(list) => list.rank(pos),
+            Self::Packed(list) => {
+                let runs = list.runs().0;
+                let rank = runs.rank(pos);
+                let found = rank < runs.len() && runs.compare(rank, pos) == Ordering::Equal;
+                if found { Ok(rank) } else { Err(rank) }
+            }
+            Self::Big(list) => list.search(pos),
         }
     }
 
     /// The index of the element with exactly this position.
     pub fn index_of(&self, pos: &ListPos) -> Option<usize> {
-        let index = self.rank(pos);
-        (self.position_of(index)? == *pos).then_some(index)
+        self.search(pos).ok()
+    }
+
+    /// How many elements stand before a position.
+    pub fn rank(&self, pos: &ListPos) -> usize {
+        self.search(pos).unwrap_or_else(|rank| rank)
     }
 
     /// The elements of these indexes, from either end; indexes beyond the end are ignored.
@@ -398,10 +418,7 @@ impl<'a> ListMut<'a> {
     /// Adds an element where its position belongs. When there is one with that position already nothing is done and
     /// the answer is no.
     pub fn insert(&mut self, pos: &ListPos, value: &[u8]) -> bool {
-        let index = self.view().rank(pos);
-        if self.view().position_of(index).is_some_and(|other| other == *pos) {
-            return false;
-        }
+        let Err(index) = self.view().search(pos) else { return false };
         self.make_room(self.view().len() + 1, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),

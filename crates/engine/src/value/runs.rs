@@ -1,10 +1,11 @@
 //! The positions of a row of list elements, stored as runs: a pushed row costs the same for one element or a thousand.
 
 use effect::{
-    ListPos, PathStep,
+    ListPos,
     wire::{Reader, WireError, put_varint},
 };
 use smallvec::SmallVec;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 /// Elements from index `at` on, up to the next part: `pos`, then its followers in the same run.
@@ -84,6 +85,15 @@ impl Runs {
     pub(super) fn get(&self, index: usize) -> ListPos {
         let part = &self.parts[self.part(index as u32)];
         part.pos.step(i64::from(index as u32 - part.at))
+    }
+
+    /// How the position of the element at `index`, which is there, compares to `pos`.
+    #[inline]
+    pub(super) fn compare(&self, index: usize, pos: &ListPos) -> Ordering {
+        let part = &self.parts[self.part(index as u32)];
+        let n = part.pos.n.wrapping_add(i64::from(index as u32 - part.at));
+        let here = (part.pos.epoch, part.pos.origin, n);
+        here.cmp(&(pos.epoch, pos.origin, pos.n)).then_with(|| part.pos.path.cmp(&pos.path))
     }
 
     /// How many elements stand before the position.
@@ -168,8 +178,8 @@ impl Runs {
             self.parts.remove(part);
             self.shift(part, -1);
         } else {
-            let pos = self.parts[part].pos.step(1);
-            self.parts[part].pos = pos;
+            let pos = &mut self.parts[part].pos;
+            pos.n = pos.n.wrapping_add(1);
             self.shift(part + 1, -1);
         }
     }
@@ -200,7 +210,7 @@ impl Runs {
 
     /// Bytes of own allocations.
     pub(super) fn heap(&self) -> usize {
-        let paths: usize = self.parts.iter().filter(|part| part.pos.path.spilled()).count() * 2 * size_of::<PathStep>();
+        let paths: usize = self.parts.iter().map(|part| part.pos.path.heap()).sum();
         paths + if self.parts.spilled() { self.parts.capacity() * size_of::<Part>() } else { 0 }
     }
 
