@@ -110,9 +110,16 @@ impl BatchBuf {
         }
     }
 
-    /// The effects since `mark`, which must come from this batch.
-    pub fn effects_since(&self, mark: BatchMark) -> Effects<'_> {
-        Effects { home: self.home, left: self.count - mark.count, reader: Reader::new(&self.effects[mark.bytes..]) }
+    /// Hands the effects since `mark`, which must come from this batch, on to `visit`.
+    #[inline]
+    pub fn each_since(&self, mark: BatchMark, mut visit: impl FnMut(&Effect<'_>)) {
+        let mut reader = Reader::new(&self.effects[mark.bytes..]);
+        for left in (0..self.count - mark.count).rev() {
+            if left == 0 {
+                reader = reader.at_own_end();
+            }
+            visit(&codec::decode(self.home, &mut reader).expect("the batch encoded its own effects"));
+        }
     }
 
     /// Fills in what the sequencer gave.

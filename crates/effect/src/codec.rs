@@ -290,21 +290,21 @@ fn decode_body<'a>(
         Code::Put => {
             let kind = element_kind(from)?;
             let merge = merge(from)?;
-            let items = Seq::decode(ItemShape { kind, merge }, from)?;
+            let items = Seq::decode_last(ItemShape { kind, merge }, from)?;
             Op::Put { kind, merge, deadline, items }
         }
-        Code::Drop => Op::Drop { kind: element_kind(from)?, ids: Seq::decode(BytesShape, from)? },
-        Code::FieldDeadlines => Op::FieldDeadlines(Seq::decode(FieldShape, from)?),
+        Code::Drop => Op::Drop { kind: element_kind(from)?, ids: Seq::decode_last(BytesShape, from)? },
+        Code::FieldDeadlines => Op::FieldDeadlines(Seq::decode_last(FieldShape, from)?),
         Code::Push => {
             let (side, way) = if extra { (Side::Head, -1) } else { (Side::Tail, 1) };
             let at = from.offset();
-            let (first, values) = (ListPos::decode(home, from)?, Seq::decode(BytesShape, from)?);
+            let (first, values) = (ListPos::decode(home, from)?, Seq::decode_last(BytesShape, from)?);
             check_reach(first.n, way, values.len() as u64, at)?;
             Op::Push { side, first, values }
         }
         Code::Insert => Op::Insert { pos: ListPos::decode(home, from)?, value: from.bytes()? },
         Code::SetAt => Op::SetAt { pos: ListPos::decode(home, from)?, value: from.bytes()? },
-        Code::Cut => Op::Cut(Seq::decode(RunShape { home }, from)?),
+        Code::Cut => Op::Cut(Seq::decode_last(RunShape { home }, from)?),
         Code::Replace => Op::Replace { value: Folded::decode(home, from)?, deadline },
         Code::Expire => Op::Expire(get_deadline(from)?),
         Code::Remove => Op::Remove,

@@ -221,6 +221,16 @@ impl<'a, S: Shape> Seq<'a, S> {
         Ok(Self { shape, count, bytes })
     }
 
+    /// As [`Seq::decode`], for a sequence that an effect closes with.
+    #[inline]
+    pub(crate) fn decode_last(shape: S, from: &mut Reader<'a>) -> Result<Self, WireError> {
+        if from.is_at_own_end() {
+            let count = from.varint()?;
+            return Ok(Self { shape, count, bytes: from.rest() });
+        }
+        Self::decode(shape, from)
+    }
+
     /// Appends the sequence.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -49,12 +49,26 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub struct Reader<'a> {
     whole: &'a [u8],
     at: usize,
+    own_end: bool,
 }
 
 impl<'a> Reader<'a> {
     /// A reader at the start of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { whole: bytes, at: 0 }
+        Self { whole: bytes, at: 0, own_end: false }
+    }
+
+    /// The same for bytes that this process has just encoded, with one effect at their end: if it closes with a sequence,
+    /// that need not be walked over to be found sound and to find its end.
+    #[inline]
+    pub(crate) fn at_own_end(mut self) -> Self {
+        self.own_end = true;
+        self
+    }
+
+    #[inline]
+    pub(crate) fn is_at_own_end(&self) -> bool {
+        self.own_end
     }
 
     /// Bytes already read.

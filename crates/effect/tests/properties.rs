@@ -153,7 +153,8 @@ proptest! {
         kept.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
         let mark = buf.mark();
         dropped.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
-        let since: Vec<Change> = buf.effects_since(mark).map(|e| Change::of(&e.expect("own bytes"))).collect();
+        let mut since = Vec::new();
+        buf.each_since(mark, |effect| since.push(Change::of(effect)));
         prop_assert_eq!(since, dropped.into_iter().map(Change::flat).collect::<Vec<_>>());
         buf.rewind(mark);
         buf.stamp(3, Hlc(4));

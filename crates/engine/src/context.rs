@@ -173,10 +173,9 @@ impl<'e> Context<'e> {
     fn make_visible(&mut self, position: Position) -> Committed {
         let mut ready = Vec::new();
         let mut place = self.out.place_of_first();
-        for effect in self.out.batch.effects_since(self.out.settled) {
-            let effect = effect.expect("the context encoded its own batch");
-            apply_at(&mut self.state.guards, self.shared, &effect, place.take(), None);
-        }
+        self.out.batch.each_since(self.out.settled, |effect| {
+            apply_at(&mut self.state.guards, self.shared, effect, place.take(), None);
+        });
         forget(&mut self.state.undo, self.shared);
         self.state.set_applied(position);
         if self.shared.has_listeners() {
@@ -196,15 +195,14 @@ impl<'e> Context<'e> {
             let passed = self.state.guards.get(place.shard).map(|shard| shard.passed);
             passed.is_some_and(|passed| passed.covers(pass, name.0, place.order)) && !passage.owes(name)
         };
-        for effect in self.out.batch.effects_since(BatchMark::START) {
-            let effect = effect.expect("the context encoded its own batch");
+        self.out.batch.each_since(BatchMark::START, |effect| {
             if let Op::Rename { db, key, .. } = effect.op {
                 let to = (db, key.into());
                 if taken(&to) {
                     passage.owe(to);
                 }
             }
-        }
+        });
     }
 
     fn tell_of_rewritten(&self) {
@@ -213,18 +211,15 @@ impl<'e> Context<'e> {
 
     #[cold]
     fn tell_listeners(&mut self, ready: &mut Vec<DbKey>) {
-        let effects = || {
-            let whole = self.out.batch.effects_since(BatchMark::START);
-            whole.map(|effect| effect.expect("the context encoded its own batch"))
-        };
         let swap = |effect: &Effect<'_>| match effect.op {
             Op::SwapDb(other) => Some((effect.db, other)),
             _ => None,
         };
-        let swaps: Vec<(u8, u8)> = effects().filter_map(|effect| swap(&effect)).collect();
+        let mut swaps: Vec<(u8, u8)> = Vec::new();
+        self.out.batch.each_since(BatchMark::START, |effect| swaps.extend(swap(effect)));
         let mut later = &swaps[..];
-        for effect in effects() {
-            if swap(&effect).is_some() {
+        self.out.batch.each_since(BatchMark::START, |effect| {
+            if swap(effect).is_some() {
                 later = &later[1..];
             }
             // The name that the database had when the effect happened: the swaps after it, taken back.
@@ -235,8 +230,8 @@ impl<'e> Context<'e> {
                     _ => db,
                 })
             };
-            self.state.tell_listeners(&effect, logical, ready);
-        }
+            self.state.tell_listeners(effect, logical, ready);
+        });
     }
 }
 
@@ -250,10 +245,7 @@ impl Drop for State<'_> {
 pub fn settle(state: &mut State<'_>, out: &mut Emitter<'_>) {
     let shared = state.shared;
     let State { guards, undo, .. } = state;
-    for effect in out.batch.effects_since(out.settled) {
-        let effect: Effect<'_> = effect.expect("the context encoded its own batch");
-        apply(guards, shared, &effect, Some(undo));
-    }
+    out.batch.each_since(out.settled, |effect| apply(guards, shared, effect, Some(undo)));
     out.settled = out.batch.mark();
 }
 

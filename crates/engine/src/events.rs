@@ -136,9 +136,9 @@ impl Context<'_> {
         EventMark { batch: self.out.batch.mark(), rewritten: self.out.rewritten.len() }
     }
 
-    /// The effects that were emitted since `mark`.
-    pub fn effects_since(&self, mark: EventMark) -> impl Iterator<Item = Effect<'_>> {
-        self.out.batch.effects_since(mark.batch).map(|effect| effect.expect("the context encoded its own batch"))
+    /// Hands the effects that were emitted since `mark` on to `visit`.
+    pub fn each_effect_since(&self, mark: EventMark, visit: impl FnMut(&Effect<'_>)) {
+        self.out.batch.each_since(mark.batch, visit);
     }
 
     /// Keys, with their logical databases, that were written since `mark` without being changed.

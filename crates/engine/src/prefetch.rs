@@ -56,22 +56,21 @@ impl Engine {
             }
         }
         let mut shards: SmallVec<[(ShardId, Option<MutexGuard<'_, Shard>>); MOST]> = SmallVec::new();
-        for at in &rows {
-            let shard = places[*at].shard;
-            if shards.iter().all(|(id, _)| *id != shard) {
+        let whose: SmallVec<[usize; MOST]> = collect(rows.iter().map(|at| {
+            let id = places[*at].shard;
+            shards.iter().position(|(other, _)| *other == id).unwrap_or_else(|| {
                 // Whoever holds a lock has the lines in another processor's cache: nothing to be gained there.
-                shards.push((shard, shared.shards[usize::from(shard.0)].try_lock()));
-            }
-        }
-        let table = |place: &Place| {
-            let (_, shard) = shards.iter().find(|(id, _)| *id == place.shard)?;
-            Some(&shard.as_ref()?.db(db)?.table)
-        };
+                shards.push((id, shared.shards[usize::from(id.0)].try_lock()));
+                shards.len() - 1
+            })
+        }));
+        let of_row = |row: usize| places[rows[row]].order;
+        let table = |whose: &usize| Some(&shards[*whose].1.as_ref()?.db(db)?.table);
         let tables: SmallVec<[(usize, &Table<_>); MOST]> =
-            rows.iter().enumerate().filter_map(|(row, at)| Some((row, table(&places[*at])?))).collect();
-        tables.iter().for_each(|(row, table)| table.to_segment(places[rows[*row]].order));
+            collect(whose.iter().enumerate().filter_map(|(row, whose)| Some((row, table(whose)?))));
+        tables.iter().for_each(|(row, table)| table.to_segment(of_row(*row)));
         let entries: SmallVec<[(usize, &Entry); MOST]> =
-            tables.iter().filter_map(|(row, table)| Some((*row, table.likely(places[rows[*row]].order)?))).collect();
+            collect(tables.iter().filter_map(|(row, table)| Some((*row, table.likely(of_row(*row))?))));
         entries.iter().for_each(|(_, entry)| prefetch(std::ptr::from_ref(*entry)));
         entries.iter().for_each(|(_, entry)| entry.fetch());
         let mut members: SmallVec<[(&dyn Steps, u64); MOST]> = SmallVec::new();
@@ -87,4 +86,15 @@ impl Engine {
         members.iter().for_each(|(steps, hash)| steps.to_value(*hash));
         places
     }
+}
+
+/// Collects one by one: the general way of doing it costs more than all the rest for so few.
+#[inline(always)]
+fn collect<T>(items: impl Iterator<Item = T>) -> SmallVec<[T; MOST]>
+where
+    [T; MOST]: smallvec::Array<Item = T>,
+{
+    let mut all = SmallVec::new();
+    items.for_each(|item| all.push(item));
+    all
 }

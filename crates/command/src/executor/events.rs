@@ -291,7 +291,7 @@ impl Watched {
 
 /// What was emitted since `mark`, with logical databases, then what was written without being changed.
 fn changes(context: &Context<'_>, mark: EventMark) -> Vec<Change> {
-    let change = |effect: Effect<'_>| {
+    let change = |effect: &Effect<'_>| {
         let did = match effect.op {
             Op::Set { deadline, .. } => {
                 debug_assert!(deadline != Deadline::Keep || !effect.fresh, "what is fresh has nothing to keep");
@@ -308,7 +308,8 @@ fn changes(context: &Context<'_>, mark: EventMark) -> Vec<Change> {
         };
         Some(Change { db: context.logical_db(effect.db), key: effect.key.into(), did })
     };
-    let mut changes: Vec<Change> = context.effects_since(mark).filter_map(change).collect();
+    let mut changes: Vec<Change> = Vec::new();
+    context.each_effect_since(mark, |effect| changes.extend(change(effect)));
     let rewritten = context.rewritten_since(mark);
     changes.extend(rewritten.map(|(db, key)| Change { db, key: key.into(), did: Did::Part }));
     changes
