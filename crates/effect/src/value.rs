@@ -139,6 +139,12 @@ impl<'b> FoldedWriter<'b> {
         Self { out, kind, home }
     }
 
+    /// Goes on with the parts of a collection whose head, with their number, somebody else writes.
+    pub fn parts(out: &'b mut Vec<u8>, kind: Kind, home: u64) -> Self {
+        assert!(kind != Kind::String, "a string has no parts");
+        Self { out, kind, home }
+    }
+
     /// Writes a field of a hash.
     pub fn field(&mut self, field: &[u8], value: &[u8], deadline: Option<i64>) {
         debug_assert_eq!(self.kind, Kind::Hash);
@@ -168,5 +174,13 @@ impl<'b> FoldedWriter<'b> {
         for value in values {
             put_bytes(self.out, value);
         }
+    }
+
+    /// The same of values that are encoded already: the length of each before its bytes, one behind the other.
+    pub fn encoded_run(&mut self, first: &ListPos, count: usize, values: &[u8]) {
+        debug_assert_eq!(self.kind, Kind::List);
+        first.encode(self.home, self.out);
+        put_varint(self.out, count as u64);
+        self.out.extend_from_slice(values);
     }
 }

@@ -90,6 +90,11 @@ impl BigList {
         if self.compare(rank, pos) == Some(Ordering::Equal) { Ok(rank) } else { Err(rank) }
     }
 
+    /// The chunk that holds the element at `index`, and the index of its first one.
+    pub(super) fn chunk_at(&self, index: usize) -> Option<(&Chunk, usize)> {
+        self.tree.leaf_at(index)
+    }
+
     /// How the position of the element at `index` compares to `pos`.
     fn compare(&self, index: usize, pos: &ListPos) -> Option<Ordering> {
         self.tree.leaf_at(index).map(|(chunk, start)| chunk.runs().compare(index - start, pos))

@@ -40,12 +40,9 @@ enum Place {
 /// The encoded form of one element, as it stands within a folded value.
 fn encoded(kind: Kind, write: impl FnOnce(&mut FoldedWriter<'_>)) -> Box<[u8]> {
     let mut out = Vec::new();
-    write(&mut FoldedWriter::collection(&mut out, kind, 0, 0));
-    out.split_off(EMPTY_HEAD).into_boxed_slice()
+    write(&mut FoldedWriter::parts(&mut out, kind, 0));
+    out.into_boxed_slice()
 }
-
-/// Bytes of the head of a folded collection without parts: kind and count.
-const EMPTY_HEAD: usize = 2;
 
 impl Pin {
     /// Whether the hash is ahead of the snapshot and its element unchanged so far; notes that it changes.
@@ -143,11 +140,10 @@ impl Step {
         }
     }
 
-    /// A writer of elements; the count is for the caller to raise.
+    /// Adds one element, or one run of them.
+    #[inline]
     fn write(&mut self, write: impl FnOnce(&mut FoldedWriter<'_>)) {
-        let at = self.body.len();
-        write(&mut FoldedWriter::collection(&mut self.body, self.kind, 0, 0));
-        self.body.drain(at..at + EMPTY_HEAD);
+        write(&mut FoldedWriter::parts(&mut self.body, self.kind, 0));
         self.count += 1;
     }
 
@@ -263,42 +259,52 @@ fn next_elements(
     if *done || step.is_full() {
         return;
     }
-    let list = ListRef::Big(list);
     let first = match after {
         None => 0,
-        Some(pos) => {
-            let rank = list.rank(pos);
-            rank + usize::from(list.position_of(rank).as_ref() == Some(pos))
-        }
+        Some(pos) => match ListRef::Big(list).search(pos) {
+            Ok(index) => index + 1,
+            Err(index) => index,
+        },
     };
-    let end = first.saturating_add(SNAPSHOT_PART_ELEMENTS).min(list.len());
-    let mut run: Vec<&[u8]> = Vec::new();
-    let mut start: Option<ListPos> = None;
-    let mut bytes = 0;
-    let mut seen = first;
-    for (pos, value) in list.positions(first..end).zip(list.range(first..end)) {
-        if bytes >= SNAPSHOT_PART_BYTES {
-            break;
-        }
-        seen += 1;
-        if !changed.contains(&pos) {
-            bytes += value.len() + 1;
-            let joins = start.as_ref().is_some_and(|start| start.step(run.len() as i64) == pos);
-            if !joins {
-                if let Some(start) = start.take() {
-                    step.write(|out| out.run(&start, run.iter().copied()));
-                }
-                run.clear();
-                start = Some(pos.clone());
+    let most = first.saturating_add(SNAPSHOT_PART_ELEMENTS);
+    let mut at = first;
+    while at < most
+        && step.body.len() < SNAPSHOT_PART_BYTES
+        && let Some((chunk, base)) = list.chunk_at(at)
+    {
+        let here = at - base..(most - base).min(chunk.runs().len());
+        let mut index = here.start;
+        chunk.runs().each_run(here.clone(), |pos, count| {
+            each_unchanged(&pos, count, changed, |from, count| {
+                let values = chunk.encoded(index + from..index + from + count);
+                step.write(|out| out.encoded_run(&pos.step(from as i64), count, values));
+            });
+            index += count as usize;
+        });
+        *after = Some(chunk.runs().get(here.end - 1));
+        at = base + here.end;
+    }
+    *done = list.chunk_at(at).is_none();
+}
+
+/// Hands on what of a run of positions is not in `changed`: how many positions behind the first a part begins, and how
+/// many elements it has.
+fn each_unchanged(first: &ListPos, count: u64, changed: &BTreeSet<ListPos>, mut visit: impl FnMut(usize, usize)) {
+    let (mut from, end) = (0, count as usize);
+    for other in changed.range(first..=&first.step(count as i64 - 1)) {
+        let offset = other.n.wrapping_sub(first.n);
+        // One that was inserted between two of the run, and is gone, leaves no gap.
+        if first.step(offset) == *other {
+            let at = offset as usize;
+            if at > from {
+                visit(from, at - from);
             }
-            run.push(value);
+            from = at + 1;
         }
-        *after = Some(pos);
     }
-    if let Some(start) = start {
-        step.write(|out| out.run(&start, run.iter().copied()));
+    if end > from {
+        visit(from, end - from);
     }
-    *done = seen == list.len();
 }
 
 /// The next bytes as they were.

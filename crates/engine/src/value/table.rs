@@ -254,6 +254,11 @@ impl<T: Fetch> Table<T> {
     /// whatever else is inserted or removed between the calls; items of equal hash are visited in one call.
     pub fn scan<'a>(&'a self, from: u64, rehash: impl Fn(&T) -> u64, mut visit: impl FnMut(&'a T)) -> Option<u64> {
         let segment = self.segment(self.directory.find(from));
+        // What the items point to lies anywhere: the waits for it overlap.
+        segment.items().iter().for_each(Fetch::fetch);
+        if let Some(end) = segment.end() {
+            prefetch(std::ptr::from_ref(self.segment(self.directory.find(end))));
+        }
         let whole = segment.prefix() >= from;
         for item in segment.items() {
             if whole || rehash(item) >= from {

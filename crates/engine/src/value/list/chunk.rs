@@ -29,13 +29,18 @@ fn need(value: &[u8]) -> usize {
 }
 
 impl Chunk {
-    pub(super) fn runs(&self) -> &Runs {
+    pub(in crate::value) fn runs(&self) -> &Runs {
         &self.runs
     }
 
     /// The elements' bytes.
     pub(super) fn body(&self) -> &[u8] {
         &self.buffer[self.start..]
+    }
+
+    /// The bytes of these elements: the length of each before its bytes.
+    pub(in crate::value) fn encoded(&self, indexes: Range<usize>) -> &[u8] {
+        &self.buffer[self.offset(indexes.start)..self.offset(indexes.end)]
     }
 
     /// Where the element at `index` begins in the buffer; the end for the length.

@@ -3,8 +3,10 @@
 //! Table and tree both name a member by its 32-bit number in the pool, so it is stored once, with its score; leaves
 //! repeat the score, for searches that stay within the leaf.
 
+use crate::prefetch::prefetch;
 use crate::value::tree::{Leaf, Leaves, Tree};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Members of a leaf: with length and scores it fills an allocation class of 896 bytes.
@@ -226,14 +228,18 @@ impl BigZSet {
     }
 
     pub(super) fn scan(&self, from: u64, mut visit: impl FnMut(&[u8], f64)) -> Option<u64> {
-        self.table.scan(
+        let mut slots: SmallVec<[&Slot; 32]> = SmallVec::new();
+        let end = self.table.scan(
             from,
             |id| self.seed.hash(self.member(*id)),
             |id| {
-                let slot = self.slot(*id);
-                visit(&slot.member, slot.score);
+                prefetch(std::ptr::from_ref(self.slot(*id)));
+                slots.push(self.slot(*id));
             },
-        )
+        );
+        slots.iter().for_each(|slot| prefetch(slot.member.as_ptr()));
+        slots.iter().for_each(|slot| visit(&slot.member, slot.score));
+        end
     }
 
     pub(super) fn pick(&self, rand: u64) -> Option<(&[u8], f64)> {
