@@ -83,12 +83,7 @@ impl Fetch for Entry {
     #[inline]
     fn fetch(&self) {
         match self {
-            Self::Packed(_, bytes) => {
-                prefetch(bytes.as_ptr());
-                if let Some(next_line) = bytes.get(64) {
-                    prefetch(next_line);
-                }
-            }
+            Self::Packed(_, bytes) => bytes.fetch(),
             Self::Big(_, big) => prefetch(std::ptr::from_ref(&**big)),
         }
     }

@@ -62,6 +62,9 @@ impl Fetch for Box<[u8]> {
     #[inline]
     fn fetch(&self) {
         prefetch(self.as_ptr());
+        if let Some(next_line) = self.get(64) {
+            prefetch(next_line);
+        }
     }
 }
 
