@@ -1,16 +1,18 @@
 //! Lists: elements with identities, strictly ascending by position.
 //!
-//! Packed payload: `count u16 ‖ runs ‖ elements`, an element being `varint ‖ bytes`. Big: a tree of chunks, so that an
-//! index in the middle costs a descent and a walk over at most one chunk.
+//! Packed payload: `count u16 ‖ runs ‖ elements`, an element being `varint ‖ bytes`. Big: chunks in a tree,
+//! so that an index in the middle costs a descent and a walk over at most one chunk, and a chunk at each end beside it.
 
 mod chunk;
+mod chunks;
 
 use super::entry::{Entry, Value};
 use super::packed::{self, Varint};
 use super::runs::Runs;
-use super::tree::{Leaf, Leaves, Tree};
+use super::tree::{Leaf, Leaves};
 use super::{Limits, Pin, Remains};
 pub(super) use chunk::Chunk;
+use chunks::Chunks;
 use effect::{ListPos, wire::Reader};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -59,17 +61,17 @@ impl<'a> PackedList<'a> {
 
 /// A list beyond the packed limits.
 pub struct BigList {
-    tree: Tree<Chunk>,
+    chunks: Chunks,
 }
 
 impl BigList {
     pub(super) fn memory_bytes(&self) -> usize {
-        self.tree.memory_bytes()
+        self.chunks.memory_bytes()
     }
 
     /// The chunks, to be freed in slices.
     pub(super) fn into_leaves(self) -> Leaves<Chunk> {
-        self.tree.into_leaves()
+        self.chunks.into_leaves()
     }
 
     /// The index of the element with this position, or where it would be inserted. The ends, where most work is, are tried
@@ -80,32 +82,32 @@ impl BigList {
             Some(Ordering::Equal) => return Ok(0),
             Some(Ordering::Less) => {}
         }
-        let last = self.tree.len() - 1;
+        let last = self.chunks.len() - 1;
         match self.compare(last, pos) {
             Some(Ordering::Less) => return Err(last + 1),
             Some(Ordering::Equal) => return Ok(last),
             _ => {}
         }
-        let rank = self.tree.partition_point(|other| other < pos);
+        let rank = self.chunks.partition_point(|other| other < pos);
         if self.compare(rank, pos) == Some(Ordering::Equal) { Ok(rank) } else { Err(rank) }
     }
 
     /// The chunk that holds the element at `index`, and the index of its first one.
     pub(super) fn chunk_at(&self, index: usize) -> Option<(&Chunk, usize)> {
-        self.tree.leaf_at(index)
+        self.chunks.at(index)
     }
 
     /// How the position of the element at `index` compares to `pos`.
     fn compare(&self, index: usize, pos: &ListPos) -> Option<Ordering> {
-        self.tree.leaf_at(index).map(|(chunk, start)| chunk.runs().compare(index - start, pos))
+        self.chunks.at(index).map(|(chunk, start)| chunk.runs().compare(index - start, pos))
     }
 
     fn get(&self, index: usize) -> Option<&[u8]> {
-        self.tree.leaf_at(index).map(|(chunk, start)| chunk.get(index - start))
+        self.chunks.at(index).map(|(chunk, start)| chunk.get(index - start))
     }
 
     fn get_pos(&self, index: usize) -> Option<ListPos> {
-        self.tree.leaf_at(index).map(|(chunk, start)| chunk.runs().get(index - start))
+        self.chunks.at(index).map(|(chunk, start)| chunk.runs().get(index - start))
     }
 }
 
@@ -128,7 +130,7 @@ impl<'a> ListRef<'a> {
     pub fn len(&self) -> usize {
         match self {
             Self::Packed(list) => list.len(),
-            Self::Big(list) => list.tree.len(),
+            Self::Big(list) => list.chunks.len(),
         }
     }
 
@@ -222,7 +224,7 @@ impl<'a> ListRef<'a> {
         match self {
             Self::Packed(list) => list.runs().0.each_run(at..end, add),
             Self::Big(list) => {
-                while let Some((chunk, base)) = list.tree.leaf_at(at).filter(|_| at < end) {
+                while let Some((chunk, base)) = list.chunks.at(at).filter(|_| at < end) {
                     let till = end.min(base + chunk.len());
                     chunk.runs().each_run(at - base..till - base, &mut add);
                     at = till;
@@ -244,10 +246,10 @@ impl<'a> ListRef<'a> {
                 list.runs().0.validate();
             }
             Self::Big(list) => {
-                list.tree.validate(&|one, other| one == other);
+                list.chunks.validate();
                 let mut rank = 0;
                 let mut before: Option<ListPos> = None;
-                while let Some((chunk, start)) = list.tree.leaf_at(rank) {
+                while let Some((chunk, start)) = list.chunks.at(rank) {
                     assert_eq!(start, rank);
                     chunk.runs().validate();
                     assert!(before.is_none_or(|before| before < chunk.first()), "chunks are out of order");
@@ -287,7 +289,7 @@ fn load<'a>(list: Option<&'a BigList>, index: usize, spot: &mut (usize, Vec<&'a 
     if let Some(value) = index.checked_sub(spot.0).and_then(|at| spot.1.get(at)) {
         return Some(value);
     }
-    let (chunk, start) = list?.tree.leaf_at(index)?;
+    let (chunk, start) = list?.chunks.at(index)?;
     spot.0 = start;
     spot.1.clear();
     let (body, mut at) = (chunk.body(), 0);
@@ -304,7 +306,7 @@ impl<'a> Iterator for ListRange<'a> {
         let index = self.indexes.next()?;
         let Some(list) = self.list else { return load(None, index, &mut self.back) };
         if self.front.as_ref().is_none_or(|front| front.left == 0) {
-            let (chunk, start) = list.tree.leaf_at(index)?;
+            let (chunk, start) = list.chunks.at(index)?;
             self.front = Some(Front { chunk, left: chunk.len() - (index - start), at: chunk.offset(index - start) });
         }
         let front = self.front.as_mut()?;
@@ -353,7 +355,7 @@ impl Iterator for ListPositions<'_> {
             Part::Packed(runs) => Some(runs.get(index)),
             Part::Big { list, chunk } => {
                 let here = chunk.filter(|(chunk, start)| index - start < chunk.len());
-                let (here, start) = here.or_else(|| list.tree.leaf_at(index))?;
+                let (here, start) = here.or_else(|| list.chunks.at(index))?;
                 *chunk = Some((here, start));
                 Some(here.runs().get(index - start))
             }
@@ -412,11 +414,11 @@ impl<'a> ListMut<'a> {
         if count > most.min(packed::MAX_COUNT) || payload + more > bytes_most.min(packed::MAX_BYTES) {
             let list = PackedList::new(bytes);
             let runs = list.runs().0;
-            let mut tree = Tree::new();
+            let mut chunks = Chunks::default();
             for (index, value) in list.iter().enumerate() {
-                tree.insert(index, (&runs.get(index), value));
+                chunks.insert(index, (&runs.get(index), value));
             }
-            self.entry.grow(Value::List(BigList { tree }));
+            self.entry.grow(Value::List(BigList { chunks }));
         }
     }
 
@@ -429,7 +431,7 @@ impl<'a> ListMut<'a> {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
             Form::Big(list, pin) => {
                 pin.into_iter().for_each(|pin| pin.note_element(pos, None));
-                list.tree.insert(index, (pos, value));
+                list.chunks.insert(index, (pos, value));
             }
         }
         true
@@ -442,7 +444,7 @@ impl<'a> ListMut<'a> {
             Form::Packed(bytes) => edit(bytes, index, index + 1, None),
             Form::Big(list, pin) => {
                 pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
-                list.tree.remove(index);
+                list.chunks.remove(index);
             }
         }
         true
@@ -453,17 +455,17 @@ impl<'a> ListMut<'a> {
     pub fn cut(&mut self, first: &ListPos, len: u64) -> Option<Remains> {
         let Form::Big(list, None) = self.form() else { return None };
         let start = ListRef::Big(list).index_of(first)?;
-        let end = start.checked_add(usize::try_from(len).ok()?).filter(|end| *end <= list.tree.len())?;
+        let end = start.checked_add(usize::try_from(len).ok()?).filter(|end| *end <= list.chunks.len())?;
         let mut at = start;
         while at < end {
-            let (chunk, base) = list.tree.leaf_at(at)?;
+            let (chunk, base) = list.chunks.at(at)?;
             let till = end.min(base + chunk.len());
             if !chunk.runs().is_run(at - base..till - base, &first.step((at - start) as i64)) {
                 return None;
             }
             at = till;
         }
-        Some(Remains::of_chunks(list.tree.remove_range(start..end)))
+        Some(Remains::of_chunks(list.chunks.remove_range(start..end)))
     }
 
     /// Replaces the value of the element of a position and returns whether it was there.
@@ -481,9 +483,9 @@ impl<'a> ListMut<'a> {
                     }
                     takes
                 };
-                if list.tree.alter(index, set) == Some(false) {
-                    list.tree.remove(index);
-                    list.tree.insert(index, (pos, value));
+                if list.chunks.alter(index, set) == Some(false) {
+                    list.chunks.remove(index);
+                    list.chunks.insert(index, (pos, value));
                 }
             }
         }

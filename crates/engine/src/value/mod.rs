@@ -10,7 +10,7 @@
 //!                                                                   ├─ Hash    Table of fields
 //!                                                                   ├─ Set     Table of members
 //!                                                                   ├─ ZSet    Table + order-statistic tree
-//!                                                                   └─ List    tree of chunks, by position
+//!                                                                   └─ List    chunks, by position
 //! ```
 //!
 //! Read first: [`Table`], [`Entry`], [`Limits`].

@@ -90,6 +90,14 @@ impl<L: Leaf> Node<L> {
         }
     }
 
+    /// Adds a leaf before all others, or behind them; answers what stands beside this node then.
+    fn add_leaf(&mut self, leaf: L, front: bool) -> Option<Self> {
+        match self {
+            Self::Leaf(_) => Some(Self::Leaf(leaf)),
+            Self::Inner(inner) => inner.add_leaf(leaf, front).map(|beside| Self::Inner(Box::new(beside))),
+        }
+    }
+
     fn remove(&mut self, at: usize, change: &mut Change) {
         match self {
             Self::Leaf(leaf) => {
@@ -225,6 +233,53 @@ impl<L: Leaf> Inner<L> {
         })
     }
 
+    fn add_leaf(&mut self, leaf: L, front: bool) -> Option<Self> {
+        let (end, added) = (if front { 0 } else { self.children.len() - 1 }, leaf.len());
+        let beside = self.children[end].add_leaf(leaf, front);
+        let moved = beside.as_ref().map_or(0, Node::count);
+        self.counts[end] = self.counts[end] + added - moved;
+        self.keys[end] = self.children[end].first();
+        let beside = beside?;
+        let place = if front { 0 } else { self.children.len() };
+        self.counts.insert(place, moved);
+        self.keys.insert(place, beside.first());
+        self.children.insert(place, beside);
+        if self.children.len() <= FANOUT {
+            return None;
+        }
+        // A full node stays behind.
+        let some = if front { 0..2 } else { FANOUT - 1..FANOUT + 1 };
+        Some(Self {
+            counts: self.counts.drain(some.clone()).collect(),
+            keys: self.keys.drain(some.clone()).collect(),
+            children: self.children.drain(some).collect(),
+        })
+    }
+
+    /// Takes the first leaf out, or the last. The node may be without children then.
+    fn take_leaf(&mut self, front: bool, change: &mut Change) -> L {
+        let end = if front { 0 } else { self.children.len() - 1 };
+        let leaf = match &mut self.children[end] {
+            Node::Inner(inner) => inner.take_leaf(front, change),
+            Node::Leaf(_) => {
+                self.counts.remove(end);
+                self.keys.remove(end);
+                match self.children.remove(end) {
+                    Node::Leaf(leaf) => return leaf,
+                    Node::Inner(_) => unreachable!("it was a leaf"),
+                }
+            }
+        };
+        self.counts[end] -= leaf.len();
+        if self.counts[end] == 0 {
+            self.drop_child(end);
+        } else {
+            self.keys[end] = self.children[end].first();
+            self.fill_up(end, change);
+        }
+        leaf
+    }
+
     fn remove(&mut self, at: usize, change: &mut Change) {
         let (child, place) = self.child(at, false);
         self.children[child].remove(place, change);
@@ -298,6 +353,12 @@ impl<L: Leaf> Inner<L> {
     }
 }
 
+impl<L: Leaf> Default for Tree<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<L: Leaf> Tree<L> {
     pub(super) fn new() -> Self {
         Self { root: None, len: 0, leaves: 0, heap: 0 }
@@ -333,6 +394,41 @@ impl<L: Leaf> Tree<L> {
         }
     }
 
+    /// Adds a leaf before all others, or behind them.
+    pub(super) fn add_leaf(&mut self, leaf: L, front: bool) {
+        self.len += leaf.len();
+        self.heap += leaf.heap();
+        self.leaves += 1;
+        let root = match self.root.take() {
+            None => Node::Leaf(leaf),
+            Some(mut root) => match (root.add_leaf(leaf, front), front) {
+                (None, _) => root,
+                (Some(left), true) => Node::Inner(Box::new(Inner::pair(left, root))),
+                (Some(right), false) => Node::Inner(Box::new(Inner::pair(root, right))),
+            },
+        };
+        self.root = Some(root);
+    }
+
+    /// Takes the first leaf out, or the last.
+    pub(super) fn take_leaf(&mut self, front: bool) -> Option<L> {
+        let mut change = Change::default();
+        let leaf = match self.root.take()? {
+            Node::Leaf(leaf) => leaf,
+            Node::Inner(mut inner) => {
+                let leaf = inner.take_leaf(front, &mut change);
+                self.root = Some(Node::Inner(inner));
+                leaf
+            }
+        };
+        self.note(&change);
+        self.len -= leaf.len();
+        self.heap -= leaf.heap();
+        self.leaves -= 1;
+        self.lower();
+        Some(leaf)
+    }
+
     /// Removes the element of rank `at`, which is below the length.
     pub(super) fn remove(&mut self, at: usize) {
         debug_assert!(at < self.len, "a removal lies within the sequence");
@@ -355,7 +451,7 @@ impl<L: Leaf> Tree<L> {
             return Leaves(Vec::new());
         }
         if range.len() == self.len {
-            return std::mem::replace(self, Self::new()).into_leaves();
+            return std::mem::take(self).into_leaves();
         }
         let (mut change, mut gone) = (Change::default(), Vec::new());
         self.len -= range.len();
@@ -463,6 +559,13 @@ impl<L: Leaf> Tree<L> {
 
 /// What is left of a tree that is being freed.
 pub(super) struct Leaves<L: Leaf>(Vec<Node<L>>);
+
+impl<L: Leaf> Leaves<L> {
+    /// Takes in one more leaf.
+    pub(super) fn add(&mut self, leaf: L) {
+        self.0.push(Node::Leaf(leaf));
+    }
+}
 
 impl<L: Leaf> Iterator for Leaves<L> {
     type Item = L;

@@ -184,3 +184,35 @@ fn a_queue_of_many_elements_stays_in_order_and_small() {
     }
     assert!(entry.memory_bytes() < 1000);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// An element to a chunk, so that the tree between the ends is deep.
+    #[test]
+    fn whole_chunks_go_into_the_tree_and_come_out_at_either_end(
+        steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0_usize..1200), 1..16),
+    ) {
+        let limits = Limits::default();
+        let mut entry = Entry::empty(Kind::List, b"key", None);
+        let mut model = Model::new();
+        for (step, (push, tail, count)) in steps.into_iter().enumerate() {
+            for _ in 0..count {
+                let mut list = entry.list_mut(&limits).expect("a list");
+                let end = if tail { list.view().last() } else { list.view().first() };
+                if push {
+                    let pos = if tail { ListPos::after_tail(end.as_ref(), 1) } else { ListPos::before_head(end.as_ref(), 1) };
+                    assert!(list.insert(&pos, &value(step, 2100)));
+                    model.insert(pos, value(step, 8));
+                } else if let Some(pos) = end {
+                    assert!(list.remove(&pos));
+                    assert!(model.remove(&pos).is_some());
+                }
+            }
+            check(&entry, b"key", None);
+            let list = entry.list().expect("a list");
+            assert!(list.positions(0..usize::MAX).eq(model.keys().cloned()));
+            assert!(list.iter().map(|value| &value[..8]).eq(model.values().map(|value| &value[..])));
+        }
+    }
+}
