@@ -15,7 +15,7 @@ use effect::{
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::limits::CUT_BY_CHUNKS;
-use crate::numeric;
+use crate::numeric::{self, Text};
 use crate::reaper::is_large;
 use crate::shard::{DbKey, Shard, ShardId, is_empty_collection};
 use crate::snapshot::format;
@@ -205,7 +205,7 @@ impl Target<'_, '_> {
     }
 
     /// Replaces a string by a function of itself; its deadline stays. What is fresh, absent or of another type was empty.
-    fn string(&mut self, change: impl Fn(&[u8]) -> Vec<u8>) {
+    fn string(&mut self, change: impl Fn(&[u8]) -> Text) {
         let fresh = self.fresh;
         let written = self.update(|entry, _, notes| {
             if entry.kind() != Kind::String || fresh {

@@ -5,6 +5,7 @@
 
 use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::BigInt;
+use smallvec::SmallVec;
 
 /// Digits behind the point that a float string keeps, as Redis prints long doubles.
 const FRACTION_DIGITS: i64 = 17;
@@ -35,10 +36,13 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
     Some(value)
 }
 
+/// Bytes that are mostly few: a number's text needs no allocation.
+pub(crate) type Text = SmallVec<[u8; 24]>;
+
 /// The text of the sum; wraps around where it overflows, which no command lets happen.
-pub(crate) fn add_int(old: &[u8], delta: i64) -> Vec<u8> {
+pub(crate) fn add_int(old: &[u8], delta: i64) -> Text {
     let sum = parse_int(old).unwrap_or(0).wrapping_add(delta);
-    itoa::Buffer::new().format(sum).as_bytes().to_vec()
+    Text::from_slice(itoa::Buffer::new().format(sum).as_bytes())
 }
 
 /// The decimal that text stands for: digits with an optional point and exponent.
@@ -62,10 +66,10 @@ pub fn print_decimal(value: &BigDecimal) -> String {
 }
 
 /// The text of the exact sum.
-pub(crate) fn add_decimal(old: &[u8], delta: &[u8]) -> Vec<u8> {
+pub(crate) fn add_decimal(old: &[u8], delta: &[u8]) -> Text {
     let old = parse_decimal(old).unwrap_or_default();
     let delta = parse_decimal(delta).unwrap_or_default();
-    print_decimal(&(old + delta)).into_bytes()
+    print_decimal(&(old + delta)).into_bytes().into()
 }
 
 /// The score after an increment that turned `from` into `to`: exactly `to` where it still is `from`, else the exact
@@ -81,7 +85,7 @@ pub(crate) fn add_score(old: f64, from: f64, to: f64) -> f64 {
 }
 
 /// The bytewise maximum, as long as the longer one.
-pub(crate) fn max_bytes(old: &[u8], new: &[u8]) -> Vec<u8> {
+pub(crate) fn max_bytes(old: &[u8], new: &[u8]) -> Text {
     let len = old.len().max(new.len());
     (0..len).map(|i| old.get(i).max(new.get(i)).copied().unwrap_or(0)).collect()
 }
@@ -120,7 +124,7 @@ mod tests {
             ("", "3", "3"),
             ("1e17", "0.5", "100000000000000000.5"),
         ] {
-            assert_eq!(add_decimal(a.as_bytes(), b.as_bytes()), sum.as_bytes(), "{a} + {b}");
+            assert_eq!(add_decimal(a.as_bytes(), b.as_bytes()).as_slice(), sum.as_bytes(), "{a} + {b}");
         }
         assert!(parse_decimal(b"1e999999999").is_none());
     }
