@@ -5,8 +5,6 @@
 //!
 //! *Invariant:* applying the same effects in the same order to the same state gives the same state.
 
-use std::sync::atomic::Ordering;
-
 use effect::{
     Deadline, Effect, Folded, Item, ItemValue, Kind, ListPos, Op, Part, Patch, Side,
     items::{Fields, Ids, Items, Runs, Values},
@@ -511,7 +509,6 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
 
 fn flush_db(guards: &mut Guards<'_>, shared: &Shared, db: u8, undo: UndoLog<'_>) {
     debug_assert!(guards.is_all(), "a whole database changes only with every shard locked");
-    shared.generation.fetch_add(1, Ordering::AcqRel);
     let logical = shared.logical(db);
     let watched = watchers(guards, shared, [logical, logical]);
     let shards = (0..=u8::MAX).map(ShardId).zip(guards.iter_mut());
