@@ -488,3 +488,6 @@ fn refuse(stop: &Stop, reply: &mut Reply<'_>) -> Done {
     }
     Done { failed: true, ..Done::default() }
 }
+
+#[cfg(test)]
+mod tests;

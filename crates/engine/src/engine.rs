@@ -324,6 +324,7 @@ impl Engine {
         let guards = match lock {
             Lock::Key(key, place) => {
                 let place = place.unwrap_or_else(|| shared.place_of(key));
+                debug_assert_eq!(place, shared.place_of(key), "what was noted is the place of this very key");
                 known = Some(Known::new(key, place));
                 Guards::one(guard(place.shard))
             }
