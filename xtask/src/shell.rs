@@ -51,6 +51,13 @@ impl Shell {
         self.run(&self.cargo, arguments)
     }
 
+    /// The same with more in the environment.
+    pub fn cargo_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<bool> {
+        let mut command = self.command(&self.cargo);
+        command.args(arguments).envs(environment.iter().copied());
+        Ok(command.status().context("run cargo")?.success())
+    }
+
     /// What cargo prints, and whether it succeeded.
     pub fn cargo_output(&self, arguments: &[&str]) -> Result<(bool, String)> {
         let output = self.command(&self.cargo).args(arguments).output()?;

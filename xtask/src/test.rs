@@ -70,7 +70,7 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     let mut report = Report { shell, rows: Vec::new() };
     let redis = tools::redis(shell);
     let nothing = Ok(());
-    report.check("unit and property tests", &nothing, unit);
+    report.check("unit and property tests", &nothing, |s| unit(s, no_skips));
     report.check("build of the server, the harnesses and the clients", &nothing, |s| {
         s.cargo(&["build", "--quiet", "-p", "anabranch", "-p", "proof", "--bins", "--examples"])
     });
@@ -99,9 +99,10 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     Ok(report.finish(no_skips))
 }
 
-/// All tests of all crates.
-fn unit(shell: &Shell) -> Result<bool> {
-    shell.cargo(&["test", "--workspace", "--no-fail-fast"])
+/// All tests of all crates. What they may not skip, they are told by an environment variable.
+fn unit(shell: &Shell, no_skips: bool) -> Result<bool> {
+    let set: &[_] = if no_skips { &[("FORBID_SKIPS", "1")] } else { &[] };
+    shell.cargo_with(&["test", "--workspace", "--no-fail-fast"], set)
 }
 
 fn clients(report: &mut Report<'_>, debug: PathBuf) {

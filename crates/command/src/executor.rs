@@ -279,6 +279,8 @@ impl Executor {
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
                     let done = tools.commit(&mut context, mark, &mut reply);
+                    // Session commands lock shards of their own.
+                    drop(context);
                     if !done.failed {
                         fill(&gaps, queue, call.protocol, host, out, start);
                     }
@@ -488,3 +490,6 @@ fn refuse(stop: &Stop, reply: &mut Reply<'_>) -> Done {
     }
     Done { failed: true, ..Done::default() }
 }
+
+#[cfg(test)]
+mod tests;

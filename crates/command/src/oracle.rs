@@ -1,23 +1,19 @@
 //! A real Redis beside the harness: the same random commands go to both, and their replies must agree.
 //!
 //! [`Oracle`] is the server, [`Gen`] makes arguments, [`compare`] runs a family's generator against both. Where no
-//! redis-server is installed the comparison is skipped with a note, so a test that uses it starts with
+//! redis-server is installed the comparison is skipped (unless that is forbidden), so a test that uses it starts with
 //! `let Some(mut oracle) = Oracle::start() else { return };`.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use peer::{Listen, Redis};
 use resp::{Protocol, ReplyDecoder, Value};
 
 use crate::harness::{Harness, print};
 use crate::random::Random;
 
-/// Where Debian installs it.
-const REDIS_SERVER: &str = "/usr/bin/redis-server";
-/// Ends the server with the thread that started it (util-linux).
-const SETPRIV: &str = "/usr/bin/setpriv";
 /// Commands that are sent to the oracle at once.
 const BATCH: usize = 64;
 /// Replies that do not come within this are a failure of the test.
@@ -28,44 +24,20 @@ const SHOWN: usize = 25;
 /// A command as words.
 pub(crate) type Words = Vec<Vec<u8>>;
 
-/// A redis-server on a unix socket in a temporary directory; it is killed when this is dropped.
+/// A redis-server and a connection to it; it is killed when this is dropped.
 pub(crate) struct Oracle {
-    child: Child,
     stream: UnixStream,
     decoder: ReplyDecoder,
-    _log: BufReader<ChildStdout>,
-    _dir: tempfile::TempDir,
+    _redis: Redis,
 }
 
 impl Oracle {
-    /// Starts one; `None`, with a note, where none is installed.
+    /// Starts one. `None` if there is none installed: see [`Redis::start`].
     pub(crate) fn start() -> Option<Self> {
-        if [REDIS_SERVER, SETPRIV].iter().any(|path| !std::path::Path::new(path).exists()) {
-            println!("SKIPPED: {REDIS_SERVER} or {SETPRIV} is not installed, replies are not compared");
-            return None;
-        }
-        let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        let socket = dir.path().join("redis.sock");
-        // A test that is killed must not leave its server behind.
-        let mut child = Command::new(SETPRIV)
-            .args(["--pdeathsig", "KILL", REDIS_SERVER])
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes"])
-            .arg("--unixsocket")
-            .arg(&socket)
-            .arg("--dir")
-            .arg(dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("redis-server starts");
-        let mut log = BufReader::new(child.stdout.take().expect("it was piped"));
-        let mut line = String::new();
-        while !line.contains("ready to accept connections") {
-            line.clear();
-            assert!(log.read_line(&mut line).expect("its log can be read") > 0, "redis-server ended");
-        }
-        let stream = UnixStream::connect(&socket).expect("a server that says it is ready accepts");
+        let redis = Redis::start(Listen::Unix, &["--save", "", "--enable-debug-command", "yes"])?;
+        let stream = UnixStream::connect(redis.socket()).expect("a server that says it is ready accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("the timeout is not zero");
-        Some(Self { child, stream, decoder: ReplyDecoder::new(), _log: log, _dir: dir })
+        Some(Self { stream, decoder: ReplyDecoder::new(), _redis: redis })
     }
 
     /// Changes the protocol of the replies.
@@ -116,14 +88,6 @@ impl Oracle {
             scope.spawn(move || writer.write_all(&bytes).expect("redis-server takes commands"));
             commands.iter().map(|_| self.receive()).collect()
         })
-    }
-}
-
-impl Drop for Oracle {
-    fn drop(&mut self) {
-        // It may have ended by itself, which a test would have noticed at its next reply.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) use shapes::{dot, put_dot};
 
 use crate::id::KeyspaceId;
 use crate::items::{BytesShape, FieldShape, ItemShape, RunShape, Seq, get_deadline, put_deadline};
+use crate::limits::MAX_STRING_BYTES;
 use crate::op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
 use crate::pos::{ListPos, check_reach};
 use crate::value::Folded;
@@ -285,7 +286,7 @@ fn decode_body<'a>(
         Code::AddDecimal => Op::AddDecimal(from.bytes()?),
         Code::MaxBytes => Op::MaxBytes(from.bytes()?),
         Code::Append => Op::Patch(Patch::Append(from.bytes()?)),
-        Code::Write => Op::Patch(Patch::Write { offset: from.varint()?, bytes: from.bytes()? }),
+        Code::Write => Op::Patch(write(from)?),
         Code::Bits => Op::Patch(bits(from)?),
         Code::Put => {
             let kind = element_kind(from)?;
@@ -330,8 +331,24 @@ fn dependencies<'a>(from: &mut Reader<'a>) -> Result<Seq<'a, DotShape>, WireErro
     if deps.is_empty() { Err(WireError::Invalid { what: "number of dependencies", at }) } else { Ok(deps) }
 }
 
+/// What is said of a patch that would make a string too long.
+const OFFSET: &str = "offset in a string";
+
+fn write<'a>(from: &mut Reader<'a>) -> Result<Patch<'a>, WireError> {
+    let at = from.offset();
+    let (offset, bytes) = (from.varint()?, from.bytes()?);
+    match offset.checked_add(bytes.len() as u64) {
+        Some(end) if end <= MAX_STRING_BYTES => Ok(Patch::Write { offset, bytes }),
+        _ => Err(WireError::Invalid { what: OFFSET, at }),
+    }
+}
+
 fn bits<'a>(from: &mut Reader<'a>) -> Result<Patch<'a>, WireError> {
+    let at = from.offset();
     let offset = from.varint()?;
+    if offset / 8 >= MAX_STRING_BYTES {
+        return Err(WireError::Invalid { what: OFFSET, at });
+    }
     let (at, width) = (from.offset(), from.u8()?);
     if !(1..=64).contains(&width) {
         return Err(WireError::Invalid { what: "width in bits", at });

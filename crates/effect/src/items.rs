@@ -3,6 +3,7 @@
 //! A [`Seq`] is a count and the encoded elements, borrowed; a [`SeqBuf`] builds one and is reused from command to
 //! command, so that nothing is allocated per effect. The [`Shape`] says how an element is written.
 
+use crate::limits::MAX_RUN;
 use crate::op::{Kind, Merge};
 use crate::pos::ListPos;
 use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
@@ -169,7 +170,9 @@ impl Shape for RunShape {
         Ok((ListPos::decode(self.home, from)?, from.varint()?))
     }
     fn check(&self, from: &mut Reader<'_>) -> Result<(), WireError> {
-        ListPos::check_run(self.home, from).map(drop)
+        let at = from.offset();
+        let len = ListPos::check_run(self.home, from)?;
+        if len > MAX_RUN { Err(WireError::Invalid { what: "length of a run of positions", at }) } else { Ok(()) }
     }
     fn write(&self, item: &(ListPos, u64), out: &mut Vec<u8>) {
         item.0.encode(self.home, out);

@@ -22,6 +22,7 @@ pub mod glob;
 pub mod hlc;
 pub mod id;
 pub mod items;
+pub mod limits;
 pub mod op;
 pub mod pos;
 pub mod value;

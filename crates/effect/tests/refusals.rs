@@ -1,5 +1,6 @@
 //! What no encoder writes is refused, with the place in the bytes. Each case is a good effect with one thing wrong.
 
+use effect::limits::{MAX_RUN, MAX_STRING_BYTES};
 use effect::{Batch, BatchBuf, GroupId, Origin, WireError};
 
 /// Bytes of a batch with one effect, before the effect.
@@ -107,4 +108,33 @@ fn runs_of_positions_beyond_the_last_number() {
     let list = |values: &[u8]| [&[2, 1, 3][..], &largest, values].concat();
     assert_eq!(answer(15, 0, &list(&[1, 0])), None);
     refused(15, 0, &list(&[2, 0, 0]), what, 8);
+}
+
+fn varint(n: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    effect::wire::put_varint(&mut out, n);
+    out
+}
+
+#[test]
+fn patches_that_would_make_a_string_too_long() {
+    let what = "offset in a string";
+    let write = |offset: u64, bytes: &[u8]| [&varint(offset)[..], &varint(bytes.len() as u64), bytes].concat();
+    assert_eq!(answer(6, 0, &write(MAX_STRING_BYTES - 1, b"x")), None);
+    assert_eq!(answer(6, 0, &write(MAX_STRING_BYTES, b"")), None);
+    refused(6, 0, &write(MAX_STRING_BYTES, b"x"), what, 6);
+    refused(6, 0, &write(MAX_STRING_BYTES - 1, b"xy"), what, 6);
+    refused(6, 0, &write(u64::MAX, b"x"), what, 6);
+    let bits = |offset: u64| [&varint(offset)[..], &[64, 0]].concat();
+    assert_eq!(answer(7, 0, &bits(8 * MAX_STRING_BYTES - 1)), None);
+    refused(7, 0, &bits(8 * MAX_STRING_BYTES), what, 6);
+    refused(7, 0, &bits(u64::MAX), what, 6);
+}
+
+#[test]
+fn runs_of_more_positions_than_a_list_has() {
+    let cut = |len: u64| [&[1, 3, 0][..], &varint(len)].concat();
+    assert_eq!(answer(14, 0, &cut(MAX_RUN)), None);
+    refused(14, 0, &cut(MAX_RUN + 1), "length of a run of positions", 7);
+    refused(14, 0, &cut(1 << 62), "length of a run of positions", 7);
 }

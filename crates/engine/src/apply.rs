@@ -5,8 +5,6 @@
 //!
 //! *Invariant:* applying the same effects in the same order to the same state gives the same state.
 
-use std::sync::atomic::Ordering;
-
 use effect::{
     Deadline, Effect, Folded, Item, ItemValue, Kind, ListPos, Op, Part, Patch, Side,
     items::{Fields, Ids, Items, Runs, Values},
@@ -326,10 +324,17 @@ impl Target<'_, '_> {
                     shared.reaper.free_remains(remains);
                     continue;
                 }
-                for i in 0..len {
-                    let pos = first.step(i as i64);
+                // A run that no command made may be said to be of any length.
+                let list = list_mut(entry, limits);
+                let sparse = len >= CUT_BY_CHUNKS && len > list.view().len() as u64;
+                let present = sparse.then(|| list.view().present(&first, len));
+                let mut cut = |pos: ListPos| {
                     notes.part(entry, |name, entry| Undo::Element(name, pos.clone(), element(entry, &pos)));
                     list_mut(entry, limits).remove(&pos);
+                };
+                match present {
+                    Some(present) => present.into_iter().for_each(cut),
+                    None => (0..len).for_each(|i| cut(first.step(i as i64))),
                 }
             }
         });
@@ -511,7 +516,6 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
 
 fn flush_db(guards: &mut Guards<'_>, shared: &Shared, db: u8, undo: UndoLog<'_>) {
     debug_assert!(guards.is_all(), "a whole database changes only with every shard locked");
-    shared.generation.fetch_add(1, Ordering::AcqRel);
     let logical = shared.logical(db);
     let watched = watchers(guards, shared, [logical, logical]);
     let shards = (0..=u8::MAX).map(ShardId).zip(guards.iter_mut());
@@ -542,3 +546,6 @@ fn swap(guards: &Guards<'_>, shared: &Shared, a: u8, b: u8, undo: UndoLog<'_>) {
         None => forget(&mut vec![watched], shared),
     }
 }
+
+#[cfg(test)]
+mod tests;

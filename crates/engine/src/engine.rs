@@ -118,8 +118,6 @@ pub(crate) struct Shared {
     listeners: AtomicUsize,
     pub(crate) events: Events,
     miss_seed: Option<AtomicU64>,
-    /// Changes whenever a whole database is emptied or exchanged.
-    pub(crate) generation: AtomicU64,
     /// How far the snapshot that is being taken has come.
     pub(crate) passage: Passage,
     /// A snapshot has been asked for and is not done.
@@ -174,7 +172,6 @@ impl Shared {
 
     /// Exchanges two logical databases; every shard is locked.
     pub(crate) fn swap_dbs(&self, a: u8, b: u8) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
         let (x, y) = (self.physical(a), self.physical(b));
         self.set_number(a, y);
         self.set_number(b, x);
@@ -306,7 +303,6 @@ impl Engine {
             listeners: AtomicUsize::new(0),
             events: Events::default(),
             miss_seed: options.miss_at_random.map(AtomicU64::new),
-            generation: AtomicU64::new(0),
             passage: Passage::default(),
             snapshot_running: Arc::new(AtomicBool::new(false)),
             snapshot_bytes: AtomicU64::new(0),
@@ -328,6 +324,7 @@ impl Engine {
         let guards = match lock {
             Lock::Key(key, place) => {
                 let place = place.unwrap_or_else(|| shared.place_of(key));
+                debug_assert_eq!(place, shared.place_of(key), "what was noted is the place of this very key");
                 known = Some(Known::new(key, place));
                 Guards::one(guard(place.shard))
             }

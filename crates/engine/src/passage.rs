@@ -4,6 +4,8 @@
 //! past it. A value that it is half through may move or be removed: the pin that lies in the value says so here. And a
 //! key may be renamed to one that the snapshot has passed: then the new name is owed, and comes last.
 //!
+//! Whoever empties a database says nothing here: what the snapshot has of it, replay takes away when it comes to that.
+//!
 //! *Invariant:* the name to which a rename brought a value during a snapshot is taken after that rename.
 
 use std::collections::{HashMap, HashSet};
@@ -112,6 +114,16 @@ impl Passage {
     /// Forgets a pin.
     pub(crate) fn forget(&self, id: u64) {
         self.pinned.lock().remove(&id);
+    }
+
+    /// Forgets a pin if its value is still said to be at this name.
+    pub(crate) fn forget_at(&self, id: u64, name: &DbKey) -> bool {
+        let mut pinned = self.pinned.lock();
+        let there = matches!(pinned.get(&id), Some(Whereabouts::At(at)) if at == name);
+        if there {
+            pinned.remove(&id);
+        }
+        there
     }
 
     /// Whether the key is owed.

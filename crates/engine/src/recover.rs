@@ -1,7 +1,7 @@
 //! Recovery: the newest snapshot, then the log's batches behind it, in order, through the same `apply` as everything
 //! else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +26,16 @@ use crate::stop::Place;
 struct Held {
     chunks: HashMap<(ShardId, u8), Vec<(u64, Position)>>,
     keys: HashMap<DbKey, Position>,
+    /// The shards and databases of those keys.
+    with_keys: HashSet<(ShardId, u8)>,
+}
+
+/// How much of a shard's database a snapshot holds as of some position.
+#[derive(Debug, PartialEq, Eq)]
+enum Extent {
+    Nothing,
+    Some,
+    All,
 }
 
 impl Held {
@@ -39,6 +49,19 @@ impl Held {
         let Some(chunks) = self.chunks.get(&(place.shard, db)) else { return false };
         let at = chunks.partition_point(|(from, _)| *from <= place.order);
         at > 0 && chunks[at - 1].1 >= end
+    }
+
+    /// How much of a database the snapshot has with the effects up to `end`. Each chunk of a shard, and each key that
+    /// stands for itself, is of a later moment than the chunks before it.
+    fn extent(&self, shard: ShardId, db: u8, end: Position) -> Extent {
+        let chunks = self.chunks.get(&(shard, db)).map_or(&[][..], |chunks| &chunks[..]);
+        let (first, last) = (chunks.first(), chunks.last());
+        match (first, last) {
+            (Some((_, first)), _) if *first >= end => Extent::All,
+            (_, Some((_, last))) if *last >= end => Extent::Some,
+            _ if self.with_keys.contains(&(shard, db)) => Extent::Some,
+            _ => Extent::Nothing,
+        }
     }
 }
 
@@ -139,6 +162,7 @@ impl Recovery {
     /// A key that counts whatever its chunk says; answers how many keys that are.
     fn load_key(&mut self, shared: &Shared, guards: &mut Guards<'_>, owed: Owed<'_>) -> u64 {
         self.held.keys.insert((owed.db, owed.key.into()), owed.applied);
+        self.held.with_keys.insert((shared.place_of(owed.key).shard, owed.db));
         match owed.value {
             Some((deadline, value)) => {
                 replace(shared, guards, (owed.db, owed.key), deadline, value);
@@ -184,9 +208,35 @@ impl Recovery {
                     (true, true) => {}
                 }
             }
-            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) => apply(guards, shared, effect, None),
+            Op::FlushDb => self.flush_missing(shared, guards, effect.db, end),
+            Op::FlushAll => {
+                let dbs = guards.iter().map(|shard| shard.dbs.len()).max().unwrap_or(0);
+                (0..dbs).for_each(|db| self.flush_missing(shared, guards, db as u8, end));
+            }
+            Op::SwapDb(_) => apply(guards, shared, effect, None),
             _ if has(effect.db, effect.key) => {}
             _ => apply(guards, shared, effect, None),
+        }
+    }
+
+    /// Empties a database, but for the keys that the snapshot has as they were after that. At most one shard has some keys
+    /// of either sort, because the snapshot was in the middle of one: so this costs little, however often it happened.
+    fn flush_missing(&self, shared: &Shared, guards: &mut Guards<'_>, db: u8, end: Position) {
+        for (id, shard) in (0..=u8::MAX).map(ShardId).zip(guards.iter_mut()) {
+            match self.held.extent(id, db, end) {
+                Extent::All => {}
+                Extent::Nothing => shared.reaper.free_dbs(vec![shard.set_db(db, None, id, shared)]),
+                Extent::Some => {
+                    let Some(tables) = shard.db(db) else { continue };
+                    let keys = tables.table.iter().map(|entry| entry.key());
+                    let placed = keys.map(|key| (shared.place_of(key), key));
+                    let missing = placed.filter(|(place, key)| !self.held.has(db, key, *place, end));
+                    let missing: Vec<(Place, Box<[u8]>)> = missing.map(|(place, key)| (place, key.into())).collect();
+                    for (place, key) in missing {
+                        shard.take(db, place, &key, shared).into_iter().for_each(|entry| shared.free(entry));
+                    }
+                }
+            }
         }
     }
 

@@ -54,12 +54,42 @@ impl Rewrites {
 
     /// Whether the last one ended well, or long enough ago: what made it fail may last.
     pub(crate) fn may_try_again(&self) -> bool {
-        self.state.lock().failed_at.is_none_or(|at| at.elapsed() >= REWRITE_PAUSE)
+        self.may_try_again_at(Instant::now())
+    }
+
+    fn may_try_again_at(&self, now: Instant) -> bool {
+        self.state.lock().failed_at.is_none_or(|at| now.saturating_duration_since(at) >= REWRITE_PAUSE)
     }
 
     pub(crate) fn figures(&self) -> RewriteFigures {
         let state = self.state.lock();
         let running_for = state.running_since.map(|since| since.elapsed());
         RewriteFigures { begun: state.begun, running_for, last: state.last, failures: state.failures }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failure_there_is_a_pause_and_after_a_success_there_is_none() {
+        let rewrites = Rewrites::default();
+        assert!(rewrites.may_try_again(), "none has failed");
+        rewrites.begin();
+        rewrites.end(false);
+        let failed = Instant::now();
+        assert!(!rewrites.may_try_again(), "it has only just failed");
+        assert!(!rewrites.may_try_again_at(failed - Duration::from_millis(1) + REWRITE_PAUSE / 2));
+        assert!(rewrites.may_try_again_at(failed + REWRITE_PAUSE), "what made it fail may be over");
+        rewrites.begin();
+        rewrites.end(false);
+        assert_eq!(rewrites.figures().failures, 2);
+        assert!(!rewrites.may_try_again());
+        rewrites.begin();
+        rewrites.end(true);
+        assert!(rewrites.may_try_again(), "a success is no reason to wait");
+        assert_eq!(rewrites.figures().failures, 0);
+        assert_eq!(rewrites.figures().begun, 3);
     }
 }

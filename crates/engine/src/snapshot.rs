@@ -9,6 +9,10 @@
 //! A large value is pinned at the moment of its chunk and follows in parts, for which the lock is held for a moment
 //! each. See `passage` for what becomes of keys that move meanwhile.
 //!
+//! Databases that are emptied or exchanged meanwhile do not disturb it. Chunks go by physical numbers, which an exchange
+//! leaves alone, and replay makes the exchange again. Of an emptied database a chunk holds what was there before, or after:
+//! replay takes away only what was before.
+//!
 //! *Invariant:* the log is cut only below a snapshot that is durable and that replay can begin from.
 //! *Invariant:* no lock is held for longer than a chunk or a part takes, however large a value is.
 
@@ -24,7 +28,7 @@ use wal::{Log, Position};
 
 use crate::engine::Shared;
 use crate::error::SnapshotError;
-use writing::{Break, Writing};
+use writing::Writing;
 
 const PREFIX: &str = "snapshot-";
 const ASIDE: &str = "snapshot.new";
@@ -59,28 +63,21 @@ pub struct SnapshotReport {
     pub bytes: u64,
 }
 
-/// Writes a snapshot, puts it in the place of the one before and cuts the log. Whole databases that change meanwhile
-/// (FLUSHALL, SWAPDB) have it begin again.
+/// Writes a snapshot, puts it in the place of the one before and cuts the log.
 pub(crate) fn write(shared: &Shared) -> Result<SnapshotReport, SnapshotError> {
     // Others may have a use for the processor that this thread does not need now.
     write_with(shared, &mut std::thread::yield_now)
 }
 
 fn write_with(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, SnapshotError> {
-    loop {
-        let report = match write_aside(shared, pause) {
-            Ok(report) => report,
-            Err(Break::Again) => continue,
-            Err(Break::Failed(error)) => return Err(error),
-        };
-        // What the chunks hold must be in the log before the log is cut below it.
-        shared.log.sync()?;
-        publish(shared, &report)?;
-        return Ok(report);
-    }
+    let report = write_aside(shared, pause)?;
+    // What the chunks hold must be in the log before the log is cut below it.
+    shared.log.sync()?;
+    publish(shared, &report)?;
+    Ok(report)
 }
 
-fn write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, Break> {
+fn write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, SnapshotError> {
     let written = try_write_aside(shared, pause);
     if written.is_err() {
         // Half a snapshot may be what fills the disk. That it cannot be removed is the smaller of two problems.
@@ -89,7 +86,7 @@ fn write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotRepor
     written
 }
 
-fn try_write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, Break> {
+fn try_write_aside(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, SnapshotError> {
     let aside = shared.dir.join(ASIDE);
     remove_dir(&aside)?;
     shared.log.roll()?;

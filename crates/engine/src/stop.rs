@@ -148,3 +148,30 @@ impl From<KeyHash> for Place {
         Self { shard: ShardId((slot >> 6) as u8), order: slot << 58 | hash.hash >> 6 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_place_is_that_of_one_key_in_memory_and_of_no_other() {
+        let place = Place { shard: ShardId(3), order: 5 };
+        let (argument, copy) = (b"key:1key:1".to_vec(), b"key:1".to_vec());
+        let known = Known::new(&argument[..5], place);
+        assert_eq!(known.place_of(&argument[..5]), Some(place));
+        assert_eq!(known.place_of(&argument[5..]), None, "another argument, even with the same bytes");
+        assert_eq!(known.place_of(&copy), None);
+        for other in [&argument[..4], &argument[..6], &argument[..0], &argument[1..5]] {
+            assert_eq!(known.place_of(other), None, "a part of it, or more, is another key");
+        }
+    }
+
+    #[test]
+    fn a_place_survives_as_a_number() {
+        for place in
+            [(0, 0), (255, u64::MAX), (7, 1 << 63)].map(|(shard, order)| Place { shard: ShardId(shard), order })
+        {
+            assert_eq!(Place::from(u128::from(place)), place);
+        }
+    }
+}

@@ -96,10 +96,20 @@ fn linked(name: &str, target: Target, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A batch and all its effects.
+/// A batch and all its effects: none of them may ask for more memory or time than its limits say.
 fn effect(bytes: &[u8]) {
-    if let Ok(batch) = effect::Batch::decode(bytes) {
-        batch.effects().take_while(Result::is_ok).for_each(drop);
+    use effect::limits::{MAX_RUN, MAX_STRING_BYTES};
+    use effect::{Op, Patch};
+    let Ok(batch) = effect::Batch::decode(bytes) else { return };
+    for effect in batch.effects().map_while(Result::ok) {
+        match effect.op {
+            Op::Patch(Patch::Write { offset, bytes }) => {
+                assert!(offset.saturating_add(bytes.len() as u64) <= MAX_STRING_BYTES, "write at {offset}");
+            }
+            Op::Patch(Patch::Bits { offset, .. }) => assert!(offset / 8 < MAX_STRING_BYTES, "bits at {offset}"),
+            Op::Cut(runs) => runs.iter().for_each(|(_, len)| assert!(len <= MAX_RUN, "a run of {len}")),
+            _ => {}
+        }
     }
 }
 

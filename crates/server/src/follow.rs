@@ -38,10 +38,11 @@ fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
         let reason = "listeners cannot move while the server runs: change the configuration file and restart";
         return Err(Veto { name, reason: reason.into() });
     }
-    if settings.tls.port != 0 && changes.names.iter().any(|name| name.starts_with("tls-")) {
+    let tls = changes.names.iter().find(|name| name.starts_with("tls-"));
+    if let Some(name) = tls.filter(|_| settings.tls.port != 0) {
         match tls_files(settings).load() {
             Ok(config) => node.control.set_tls(config),
-            Err(error) => return Err(Veto { name: "tls-cert-file", reason: error.to_string() }),
+            Err(error) => return Err(Veto { name, reason: error.to_string() }),
         }
     }
     node.engine.log().set_policy(fsync_of(settings.persistence.appendfsync));

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::config::{ClientCertificates, Config, Network, Settings};
 use crate::front::Front;
-use crate::net::{self, NetConfig, NetError, OutputLimit, Server, TcpEndpoint, TlsFiles, UnixEndpoint};
+use crate::net::{self, NetConfig, NetError, OutputLimit, Server, SessionCache, TcpEndpoint, TlsFiles, UnixEndpoint};
 use crate::node::Node;
 use crate::settings::{fsync_of, limits_of, rewrite_of};
 
@@ -166,18 +166,21 @@ fn net_config(settings: &Settings) -> Result<NetConfig, ServeError> {
     Ok(NetConfig { io_threads, tcp, unix, tls, backlog, settings: net_settings(settings), ..NetConfig::default() })
 }
 
-/// Where certificates are.
+/// How clients are met on a TLS port.
 pub fn tls_files(settings: &Settings) -> TlsFiles {
     let tls = &settings.tls;
     let path = |file: &Option<std::path::PathBuf>| file.clone().unwrap_or_default();
+    let looked_at = tls.auth_clients != ClientCertificates::No;
+    let lifetime = Duration::from_secs(u64::from(tls.session_cache_timeout_s));
     TlsFiles {
         cert: path(&tls.cert_file),
         key: path(&tls.key_file),
-        client_ca: match tls.auth_clients {
-            ClientCertificates::No => None,
-            ClientCertificates::Required | ClientCertificates::Optional => tls.ca_cert_file.clone(),
-        },
+        client_ca: tls.ca_cert_file.clone().filter(|_| looked_at),
+        client_ca_dir: tls.ca_cert_dir.clone().filter(|_| looked_at),
         require_client_cert: tls.auth_clients == ClientCertificates::Required,
+        v1_2: tls.v1_2,
+        v1_3: tls.v1_3,
+        sessions: tls.session_caching.then_some(SessionCache { count: tls.session_cache_size, lifetime }),
     }
 }
 

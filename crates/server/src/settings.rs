@@ -9,7 +9,8 @@ use crate::config::{Compact, Eviction, Fsync, Persistence, Settings};
 pub fn env_of(settings: &Settings) -> Env {
     Env {
         databases: settings.process.databases.min(256) as u16,
-        max_string: settings.clients.proto_max_bulk_len as u64,
+        // No effect can say more.
+        max_string: (settings.clients.proto_max_bulk_len as u64).min(effect::limits::MAX_STRING_BYTES),
         limits: limits_of(&settings.compact),
         lfu: matches!(settings.maxmemory_policy, Eviction::AllkeysLfu | Eviction::VolatileLfu),
     }

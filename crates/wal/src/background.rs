@@ -141,19 +141,27 @@ fn run<S>(core: &Core<S>) {
             if tick(core, &mut pace, signals.sync, Instant::now()) {
                 continue;
             }
-            // A record appended after this store wakes the thread; one appended before it is seen by the second look.
-            core.alarm.armed.store(false, Ordering::SeqCst);
-            // One that somebody else has written out meanwhile is still to be synced.
-            let quiet = {
-                let active = core.active.lock();
-                active.batch.is_idle() && active.end() == pace.end
-            };
-            if quiet || core.progress.health() != Health::Good {
+            if may_sleep(core, &pace) {
                 break;
             }
-            core.alarm.armed.store(true, Ordering::Release);
         }
     }
+}
+
+/// Decides whether nothing is due until the alarm says so.
+fn may_sleep<S>(core: &Core<S>, pace: &Pace) -> bool {
+    // A record appended after this store wakes the thread; one appended before it is seen by the second look.
+    core.alarm.armed.store(false, Ordering::SeqCst);
+    // One that somebody else has written out meanwhile is still to be synced.
+    let quiet = {
+        let active = core.active.lock();
+        active.batch.is_idle() && active.end() == pace.end
+    };
+    if quiet || core.progress.health() != Health::Good {
+        return true;
+    }
+    core.alarm.armed.store(true, Ordering::Release);
+    false
 }
 
 /// Does what is due. Says whether anything will be due later. Errors have stopped the log and are reported to
@@ -163,6 +171,7 @@ fn tick<S>(core: &Core<S>, pace: &mut Pace, sync_wanted: bool, now: Instant) -> 
         return false;
     }
     let _ = core.write_out();
+    let _ = core.tend();
     let (end, last_record_end, lacks_mark) = {
         let active = core.active.lock();
         (active.end(), active.last_record_end, active.lacks_mark())
@@ -191,4 +200,75 @@ fn tick<S>(core: &Core<S>, pace: &mut Pace, sync_wanted: bool, now: Instant) -> 
         return true;
     }
     now - pace.quiet_since < FLUSH_INTERVAL * 2 || (dirty && every_sec) || (!dirty && lacks_mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Time after which a thread that still sleeps has missed its call; nothing passes because of it.
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Has a thread sleep, and gives what it was woken for.
+    fn woken(alarm: &Arc<Alarm>) -> mpsc::Receiver<Signals> {
+        let (sender, woken) = mpsc::channel();
+        let alarm = Arc::clone(alarm);
+        std::thread::spawn(move || {
+            alarm.sleep();
+            sender.send(alarm.pause(Duration::ZERO)).unwrap_or_default();
+        });
+        woken
+    }
+
+    fn alarm() -> Arc<Alarm> {
+        Arc::new(Alarm::new(Background::Thread))
+    }
+
+    #[test]
+    fn what_is_wanted_while_the_thread_decides_to_sleep_keeps_it_awake() {
+        type Call = fn(&Alarm);
+        type Look = fn(Signals) -> bool;
+        let calls: [(Call, Look); 4] = [
+            (Alarm::request_sync, |signals| signals.sync),
+            (Alarm::ring, |signals| signals.urgent),
+            (|alarm| alarm.signal(|signals| signals.stop = true), |signals| signals.stop),
+            (Alarm::ensure_armed, |signals| signals.arm),
+        ];
+        for (i, (call, look)) in calls.into_iter().enumerate() {
+            let alarm = alarm();
+            // The thread has taken all signals there were, has found nothing to do, and is not asleep yet.
+            assert!(!alarm.pause(Duration::ZERO).now());
+            alarm.armed.store(false, Ordering::SeqCst);
+            call(&alarm);
+            let signals = woken(&alarm).recv_timeout(LONG).unwrap_or_else(|_| panic!("call {i} was lost"));
+            assert!(look(signals), "call {i} is what it woke for");
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_while_the_thread_sleeps_wakes_it() {
+        let alarm = alarm();
+        let woken = woken(&alarm);
+        assert!(woken.try_recv().is_err(), "nothing is wanted");
+        alarm.request_sync();
+        assert!(woken.recv_timeout(LONG).expect("the request was lost").sync);
+    }
+
+    #[test]
+    fn a_thread_that_looks_by_itself_is_not_called_for_each_record() {
+        let alarm = alarm();
+        alarm.armed.store(true, Ordering::Release);
+        alarm.ensure_armed();
+        assert!(!alarm.pause(Duration::ZERO).arm);
+    }
+
+    #[test]
+    fn a_log_without_the_thread_keeps_no_signals() {
+        let alarm = Alarm::new(Background::None);
+        alarm.request_sync();
+        alarm.ring();
+        assert!(!alarm.pause(Duration::ZERO).now());
+    }
 }

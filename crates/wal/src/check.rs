@@ -10,8 +10,8 @@ use crate::frames::Next;
 use crate::limits::READ_BYTES;
 use crate::log::take_lock;
 use crate::position::Position;
-use crate::recover::{Tail, judge_tail, verify_sealed};
-use crate::scan::{Segment, list_segments};
+use crate::recover::{Tail, judge_last, judge_sealed, judge_tail};
+use crate::scan::{Scan, Segment, find_unnamed, list_segments};
 use crate::writer::{UNFINISHED, file_offset};
 
 /// The state of a log at rest.
@@ -68,7 +68,7 @@ pub fn check(path: impl AsRef<Path>) -> Result<Report, LogError> {
 /// As [`check`].
 pub fn check_disk(disk: &dyn Disk) -> Result<Report, LogError> {
     let _lock = take_lock(disk)?;
-    examine(disk)
+    examine(disk).map(|(report, _)| report)
 }
 
 /// Copies the good prefix of the log in the directory at `path` to a new one at `to`, which can then be opened.
@@ -92,13 +92,16 @@ pub fn salvage_disk(from: &dyn Disk, to: &dyn Disk) -> Result<Report, LogError> 
     if !list_segments(to)?.is_empty() {
         return Err(LogError::NotEmpty { dir: to.describe("") });
     }
-    let report = examine(from)?;
+    let (report, unnamed) = examine(from)?;
     for base in list_segments(from)? {
         if base > report.good_end || (base == report.good_end && base > report.first) {
             break;
         }
         // A header that is bad ends the good prefix before it, so this one can only fail if it is the first.
         let Ok(segment) = Segment::open(from, base, None) else { break };
+        copy_segment(&segment, to, report.good_end)?;
+    }
+    if let Some(segment) = unnamed.filter(|segment| segment.base < report.good_end) {
         copy_segment(&segment, to, report.good_end)?;
     }
     to.sync_dir().map_err(|e| LogError::io(Action::Sync, to.describe(""), e))?;
@@ -109,7 +112,8 @@ fn existing(path: &Path) -> Result<RealDisk, LogError> {
     RealDisk::existing(path).map_err(|e| LogError::io(Action::Open, path.display().to_string(), e))
 }
 
-fn examine(disk: &dyn Disk) -> Result<Report, LogError> {
+/// The report, and the last segment if it has no name yet.
+fn examine(disk: &dyn Disk) -> Result<(Report, Option<Segment>), LogError> {
     let bases = list_segments(disk)?;
     let first = bases.first().copied().unwrap_or_default();
     let mut report = Report {
@@ -121,33 +125,57 @@ fn examine(disk: &dyn Disk) -> Result<Report, LogError> {
         fault: None,
         after: After::default(),
     };
-    let mut log_id = None;
+    let (mut log_id, mut unnamed) = (None, None);
     for (i, base) in bases.iter().enumerate() {
-        let verdict = match Segment::open(disk, *base, log_id) {
-            Ok(segment) => {
-                log_id = Some(segment.log_id);
-                examine_segment(&segment, bases.get(i + 1).copied(), &mut report)
+        let segment = match Segment::open(disk, *base, log_id) {
+            Ok(segment) => segment,
+            Err(error) => {
+                note(Err(error), &mut report)?;
+                continue;
             }
-            Err(error) => Err(error),
         };
-        match verdict {
-            Ok(()) => {}
-            Err(LogError::Corrupt { file, offset, reason }) => {
-                report.fault.get_or_insert(Fault { file, offset, reason });
+        log_id = Some(segment.log_id);
+        let scan = segment.scan(*base)?;
+        let behind = match bases.get(i + 1) {
+            Some(_) => None,
+            None => find_unnamed(disk, &segment)?,
+        };
+        let verdict = match (bases.get(i + 1), &behind) {
+            (Some(next), _) => judge_sealed(&segment, &scan, *next).map(|()| Tail::Clean),
+            (None, Some(next)) if next.base == scan.end => {
+                judge_sealed(&segment, &scan, next.base).map(|()| Tail::Clean)
             }
-            Err(error) => return Err(error),
-        }
+            (None, next) => judge_last(&segment, &scan, next.as_ref()),
+        };
+        note(examine_segment(&segment, &scan, verdict, &mut report), &mut report)?;
+        unnamed = behind.filter(|next| next.base == scan.end);
     }
-    Ok(report)
+    if let Some(next) = &unnamed {
+        report.segments += 1;
+        let scan = next.scan(next.base)?;
+        note(examine_segment(next, &scan, judge_tail(next, &scan), &mut report), &mut report)?;
+    }
+    Ok((report, unnamed))
+}
+
+/// Keeps the first fault, and goes on; any other error ends the examination.
+fn note(verdict: Result<(), LogError>, report: &mut Report) -> Result<(), LogError> {
+    match verdict {
+        Err(LogError::Corrupt { file, offset, reason }) => {
+            report.fault.get_or_insert(Fault { file, offset, reason });
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Adds one segment to the report.
-fn examine_segment(segment: &Segment, next: Option<Position>, report: &mut Report) -> Result<(), LogError> {
-    let scan = segment.scan(segment.base)?;
-    let verdict = match next {
-        Some(next) => verify_sealed(segment, next).map(|_| Tail::Clean),
-        None => judge_tail(segment, &scan),
-    };
+fn examine_segment(
+    segment: &Segment,
+    scan: &Scan,
+    verdict: Result<Tail, LogError>,
+    report: &mut Report,
+) -> Result<(), LogError> {
     if report.fault.is_none() {
         report.good_end = scan.end;
         report.good_records += scan.records;

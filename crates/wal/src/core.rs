@@ -15,7 +15,7 @@ use crate::limits::KEEP_BUFFER_FACTOR;
 use crate::options::{Fsync, Options};
 use crate::position::Position;
 use crate::progress::Progress;
-use crate::writer::{Shared, Writer, Wrote, timed};
+use crate::writer::{Errand, Shared, UNFINISHED, Writer, Wrote, begin_segment, timed};
 
 pub(crate) struct Core<S> {
     pub(crate) active: Mutex<Active<S>>,
@@ -73,12 +73,18 @@ impl<S> Core<S> {
 
     /// Writes out all that was appended before the call and makes it durable. Says how far the log is durable then.
     pub(crate) fn sync(&self, lead: &Lead<'_>) -> Result<Position, LogError> {
+        self.flush_through(lead)?;
         let (target, base, file) = {
-            let mut writer = self.writer.lock();
-            self.flush(&mut writer, Some(lead))?;
+            let writer = self.writer.lock();
+            if writer.sealing.is_some() {
+                drop(writer);
+                // This makes durable all that is written.
+                return self.seal(lead);
+            }
             (self.progress.written(), writer.base, Arc::clone(&writer.file))
         };
-        // The writer is free again: others may write while this syncs, but not seal, for that needs the lead.
+        // The writer is free again: others may write while this syncs, and go on in the next segment; but that has no
+        // name, and nothing in it counts as durable, before it is sealed, which needs the lead.
         if self.progress.durable() < target {
             timed(&self.shared, || file.sync_data()).map_err(|error| {
                 let file = self.shared.disk.describe(&segment_name(base));
@@ -89,12 +95,46 @@ impl<S> Core<S> {
         Ok(target)
     }
 
+    /// Seals the full segment, if there is one. The writer is free meanwhile. Says how far the log is durable.
+    fn seal(&self, lead: &Lead<'_>) -> Result<Position, LogError> {
+        let sealing = self.writer.lock().sealing.clone();
+        let Some(sealing) = sealing else { return Ok(self.progress.durable()) };
+        let durable = sealing.seal(&self.shared, lead)?;
+        self.writer.lock().sealing = None;
+        Ok(durable)
+    }
+
+    /// Makes the file of the next segment ahead of time, without the writer. It is only an optimisation: what is wrong will
+    /// show when the file is needed.
+    fn prepare(&self, _lead: &Lead<'_>) {
+        let blueprint = self.writer.lock().blueprint;
+        match begin_segment(&*self.shared.disk, blueprint) {
+            Ok(file) => self.writer.lock().ready = Some(file),
+            Err(_) => drop(self.shared.disk.remove(UNFINISHED)),
+        }
+    }
+
+    /// Does what the writer can do without, so that whoever writes does not wait for it.
+    pub(crate) fn tend(&self) -> Result<(), LogError> {
+        if self.writer.lock().errand(&self.shared) == Errand::Nothing {
+            return Ok(());
+        }
+        let lead = self.gate.enter();
+        self.progress.writable()?;
+        let errand = self.writer.lock().errand(&self.shared);
+        match errand {
+            Errand::Nothing => {}
+            Errand::Prepare => self.prepare(&lead),
+            Errand::Seal => drop(self.seal(&lead)?),
+        }
+        Ok(())
+    }
+
     /// Writes out all that was appended before the call, without making it durable.
     pub(crate) fn write_out(&self) -> Result<(), LogError> {
         let wrote = self.flush(&mut self.writer.lock(), None)?;
         if wrote == Wrote::UpToSeal {
-            let lead = self.gate.enter();
-            self.flush(&mut self.writer.lock(), Some(&lead))?;
+            self.flush_through(&self.gate.enter())?;
         }
         Ok(())
     }
@@ -117,16 +157,17 @@ impl<S> Core<S> {
         self.progress.writable()?;
         let position = self.active.lock().cut();
         let lead = self.gate.enter();
-        self.flush(&mut self.writer.lock(), Some(&lead))?;
+        self.flush_through(&lead)?;
+        self.seal(&lead)?;
         Ok(position)
     }
 
-    /// Writes what a full disk has left in memory.
+    /// Writes what a full disk has left in memory, and finishes what it kept from being finished.
     pub(crate) fn try_heal(&self) -> Result<(), LogError> {
         let lead = self.gate.enter();
-        let mut writer = self.writer.lock();
         if self.progress.health() == Health::NoSpace {
-            writer.write(&self.shared, Some(&lead))?;
+            self.drain(&lead)?;
+            self.seal(&lead)?;
             self.progress.heal();
             self.alarm.arm();
         }
@@ -158,17 +199,48 @@ impl<S> Core<S> {
     pub(crate) fn close(&self) -> Result<(), LogError> {
         self.finish()?;
         let _lead = self.gate.enter();
-        let writer = self.writer.lock();
-        writer.trim(&self.shared)
+        let mut writer = self.writer.lock();
+        writer.trim(&self.shared)?;
+        if writer.ready.take().is_some() {
+            // Nobody will need it. One that cannot be removed is found and removed at the next start.
+            let _ = self.shared.disk.remove(UNFINISHED);
+        }
+        Ok(())
     }
 
     fn flush(&self, writer: &mut Writer, lead: Option<&Lead<'_>>) -> Result<Wrote, LogError> {
         self.progress.writable()?;
-        if writer.write(&self.shared, lead)? == Wrote::UpToSeal {
-            return Ok(Wrote::UpToSeal);
+        let mut wrote = writer.write(&self.shared, lead)?;
+        if wrote == Wrote::All {
+            self.swap(writer);
+            wrote = writer.write(&self.shared, lead)?;
         }
-        self.swap(writer);
-        writer.write(&self.shared, lead)
+        if writer.ask(&self.shared) {
+            self.alarm.ring();
+        }
+        Ok(wrote)
+    }
+
+    /// Writes out all that was appended before the call, past the end of as many segments as it takes.
+    fn flush_through(&self, lead: &Lead<'_>) -> Result<(), LogError> {
+        self.progress.writable()?;
+        // Twice: what is pending, then what is in the buffer.
+        self.drain(lead)?;
+        if self.flush(&mut self.writer.lock(), Some(lead))? == Wrote::UpToSeal {
+            self.drain(lead)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending. The writer is free while a segment is sealed.
+    fn drain(&self, lead: &Lead<'_>) -> Result<(), LogError> {
+        loop {
+            let wrote = self.writer.lock().write(&self.shared, Some(lead))?;
+            if wrote == Wrote::All {
+                return Ok(());
+            }
+            self.seal(lead)?;
+        }
     }
 
     /// Takes the buffer, which ends with a mark, and leaves an empty one. What was pending must be written.

@@ -24,7 +24,7 @@ pub(crate) const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 pub(crate) const IDLE_BEFORE_MARK: Duration = Duration::from_millis(200);
 
 /// Bytes written and not yet synced after which the background thread syncs, whatever the policy: sealing a segment
-/// syncs all of it, and must not find so much that the buffer fills meanwhile.
+/// syncs all of it, and must not find so much that the next one fills meanwhile.
 pub(crate) const SYNC_BYTES: u64 = 8 << 20;
 
 /// Bytes a reader asks the disk for at a time: large enough for sequential speed, small enough to keep many readers.

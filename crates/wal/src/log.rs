@@ -199,6 +199,15 @@ impl<S: Send + 'static> Log<S> {
         self.core.set_policy(policy);
     }
 
+    /// Does what the background thread does for the segments beside writing and syncing: makes the file of the next when
+    /// the present one is half full, and seals a full one. For owners who run the log without that thread.
+    ///
+    /// # Errors
+    /// `Poisoned`, `NoSpace`.
+    pub fn tend(&self) -> Result<(), LogError> {
+        self.core.tend()
+    }
+
     /// Seals the present segment and begins the next, unless nothing is in it. Says where the new one begins; all below
     /// is durable.
     ///

@@ -9,10 +9,10 @@ use crate::format::{Kind, segment_name};
 use crate::frames::{Frames, Next};
 use crate::position::Position;
 use crate::progress::Progress;
-use crate::recover::judge_tail;
+use crate::recover::End;
 use crate::scan::{Segment, list_segments};
 use crate::segments::{Segments, Span};
-use crate::writer::file_offset;
+use crate::writer::{UNFINISHED, file_offset};
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,14 +71,15 @@ impl Reader {
     pub fn at_rest(disk: Arc<dyn Disk>, from: Option<Position>) -> Result<Option<Self>, LogError> {
         let bases = list_segments(&*disk)?;
         let (Some(first), Some(last)) = (bases.first().copied(), bases.last().copied()) else { return Ok(None) };
-        let segment = Segment::open(&*disk, last, None)?;
-        let scan = segment.scan(last)?;
-        judge_tail(&segment, &scan)?;
+        let End { full, segment, scan, .. } = End::find(&*disk, Segment::open(&*disk, last, None)?)?;
         let from = from.unwrap_or(first);
         if from > scan.end {
             return Err(LogError::Beyond { wanted: from, end: scan.end });
         }
         let segments = Segments::new(bases);
+        if full.is_some() {
+            segments.push_unnamed(segment.base, Arc::clone(&segment.file));
+        }
         segments.find(from)?;
         let limit = Limit::At(scan.end);
         Ok(Some(Self { disk, segments, limit, log_id: segment.log_id, position: from, open: None }))
@@ -97,7 +98,7 @@ impl Reader {
     #[expect(clippy::should_implement_trait, reason = "the record borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
         let (start, kind) = loop {
-            let Some((span, frames)) = self.advance()? else { return Ok(None) };
+            let Some((base, frames)) = self.advance()? else { return Ok(None) };
             let start = frames.position();
             match frames.next() {
                 Ok(Next::End) => {}
@@ -108,12 +109,12 @@ impl Reader {
                     }
                 }
                 Ok(Next::Bad(defect)) => {
-                    let (file, offset) = (self.disk.describe(&segment_name(span.base)), file_offset(span.base, start));
+                    let (file, offset) = (self.disk.describe(&segment_name(base)), file_offset(base, start));
                     self.open = None;
                     return Err(LogError::Corrupt { file, offset, reason: defect.reason });
                 }
                 Err(error) => {
-                    let file = self.disk.describe(&segment_name(span.base));
+                    let file = self.disk.describe(&segment_name(base));
                     self.open = None;
                     return Err(LogError::io(Action::Read, file, error));
                 }
@@ -124,7 +125,7 @@ impl Reader {
     }
 
     /// The frames at the present position, if there are any below the limit.
-    fn advance(&mut self) -> Result<Option<(Span, &mut Frames)>, LogError> {
+    fn advance(&mut self) -> Result<Option<(Position, &mut Frames)>, LogError> {
         let stale = match &self.open {
             None => true,
             Some((_, frames)) => frames.is_at_limit(),
@@ -142,14 +143,19 @@ impl Reader {
                     frames.set_limit(stop);
                     *open = span;
                 }
-                _ => self.open = Some((span, self.open_segment(span, stop)?)),
+                _ => self.open = Some((span.clone(), self.open_segment(&span, stop)?)),
             }
         }
-        Ok(self.open.as_mut().map(|(span, frames)| (*span, frames)))
+        Ok(self.open.as_mut().map(|(span, frames)| (span.base, frames)))
     }
 
-    fn open_segment(&self, span: Span, stop: Position) -> Result<Frames, LogError> {
-        match Segment::open(&*self.disk, span.base, Some(self.log_id)) {
+    fn open_segment(&self, span: &Span, stop: Position) -> Result<Frames, LogError> {
+        let (base, log_id) = (span.base, Some(self.log_id));
+        let opened = match &span.unnamed {
+            Some(file) => Segment::read(Arc::clone(file), self.disk.describe(UNFINISHED), Some(base), log_id),
+            None => Segment::open(&*self.disk, base, log_id),
+        };
+        match opened {
             Ok(segment) => Ok(Frames::new(segment.file, self.log_id, span.base, self.position, stop)),
             Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Err(LogError::Removed { wanted: self.position, first: self.segments.first() })

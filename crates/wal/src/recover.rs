@@ -1,15 +1,16 @@
-//! Opening a log: verify it, cut an unproven tail, make durable what remains.
+//! Opening a log: verify it, cut an unproven tail, make durable what remains, give the last segment its name.
 
 use std::sync::Arc;
 
 use crate::active::Resume;
 use crate::disk::{Disk, DiskFile, read_full, write_all};
 use crate::error::{Action, Failure, LogError, Reason};
+use crate::format::HEADER_BYTES;
 use crate::limits::READ_BYTES;
 use crate::options::{Options, Verify};
 use crate::position::Position;
-use crate::scan::{Scan, Segment, list_segments};
-use crate::writer::{Blueprint, UNFINISHED, create_segment, file_offset, reserve};
+use crate::scan::{Scan, Segment, find_unnamed, list_segments};
+use crate::writer::{Blueprint, UNFINISHED, create_segment, file_offset, name_segment, reserve, write_header};
 
 /// What opening a log has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +56,10 @@ pub(crate) struct Opened {
 
 /// Reads what there is, or begins a new log.
 pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogError> {
-    remove_unfinished(disk)?;
     let mut bases = list_segments(disk)?;
     let new = bases.is_empty();
     if new {
+        remove_unfinished(disk)?;
         let plan = blueprint(disk.entropy(), options);
         create_segment(disk, plan, Position::START).map_err(into_io)?;
         bases.push(Position::START);
@@ -78,11 +79,15 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogE
         // The room that was reserved for it need not be read.
         segment.limit = segment.base;
     }
-    let scan = segment.scan(last)?;
-    let tail = judge_tail(&segment, &scan)?;
-    settle(&segment, &scan, &tail)?;
+    let end = End::find(disk, segment)?;
+    end.settle(disk)?;
+    records += end.full.as_ref().map_or(0, |(_, scan)| scan.records);
+    let End { segment, scan, tail, .. } = end;
+    if segment.base != last {
+        bases.push(segment.base);
+    }
     let blueprint = blueprint(segment.log_id, options);
-    reserve(&*segment.file, blueprint, file_offset(last, scan.end));
+    reserve(&*segment.file, blueprint, file_offset(segment.base, scan.end));
     Ok(Opened {
         recovery: Recovery {
             first: bases[0],
@@ -94,7 +99,7 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogE
         resume: Resume {
             log_id: segment.log_id,
             end: scan.end,
-            segment_base: last,
+            segment_base: segment.base,
             last_record_end: scan.last_record_end,
             marked: scan.marked,
         },
@@ -104,27 +109,78 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogE
     })
 }
 
+/// How a log ends.
+pub(crate) struct End {
+    /// The segment before the last, if the last has no name yet: then it is not known to be durable.
+    pub(crate) full: Option<(Segment, Scan)>,
+    pub(crate) segment: Segment,
+    pub(crate) scan: Scan,
+    pub(crate) tail: Tail,
+}
+
+impl End {
+    /// Looks at the last segment that has a name, and at one without that goes on behind it.
+    pub(crate) fn find(disk: &dyn Disk, last: Segment) -> Result<Self, LogError> {
+        let scan = last.scan(last.base)?;
+        let unnamed = find_unnamed(disk, &last)?;
+        match unnamed {
+            Some(next) if next.base == scan.end => {
+                judge_sealed(&last, &scan, next.base)?;
+                let next_scan = next.scan(next.base)?;
+                let tail = judge_tail(&next, &next_scan)?;
+                Ok(Self { full: Some((last, scan)), segment: next, scan: next_scan, tail })
+            }
+            unnamed => {
+                let tail = judge_last(&last, &scan, unnamed.as_ref())?;
+                Ok(Self { full: None, segment: last, scan, tail })
+            }
+        }
+    }
+
+    /// Makes what was found durable, and removes what does not belong to it.
+    fn settle(&self, disk: &dyn Disk) -> Result<(), LogError> {
+        let Self { full, segment, scan, tail } = self;
+        let Some((full, full_scan)) = full else {
+            settle(segment, scan, tail)?;
+            remove_unfinished(disk)?;
+            // The process before may have ended between giving the last segment its name and making that durable.
+            return disk.sync_dir().map_err(|e| LogError::io(Action::Sync, disk.describe(""), e));
+        };
+        settle(full, full_scan, &Tail::Clean)?;
+        // Like its records, its header may be clean in memory though it never reached the disk.
+        write_header(disk, &*segment.file, segment.log_id, segment.base).map_err(into_io)?;
+        settle(segment, scan, tail)?;
+        name_segment(disk, &*segment.file, segment.base).map_err(into_io)
+    }
+}
+
 /// Checks all of a segment that another one follows, at `next`: it was durable before that one got its name. Says how
 /// many records it holds.
-pub(crate) fn verify_sealed(segment: &Segment, next: Position) -> Result<u64, LogError> {
+fn verify_sealed(segment: &Segment, next: Position) -> Result<u64, LogError> {
     let scan = segment.scan(segment.base)?;
+    judge_sealed(segment, &scan, next)?;
+    Ok(scan.records)
+}
+
+/// Whether a segment ends well where the next begins.
+pub(crate) fn judge_sealed(segment: &Segment, scan: &Scan, next: Position) -> Result<(), LogError> {
     if scan.end > next {
         return Err(segment.corrupt(scan.end, Reason::Overlap(next)));
     }
-    match scan.defect {
-        Some(defect) if scan.end < next || defect.genuine => Err(segment.corrupt(scan.end, defect.reason)),
-        Some(_) if segment.aftermath(scan.end)?.content_end.is_some() => {
+    match &scan.defect {
+        Some(defect) if scan.end < next || defect.genuine => Err(segment.corrupt(scan.end, defect.reason.clone())),
+        Some(_) if segment.aftermath(scan.end, scan.end)?.content_end.is_some() => {
             Err(segment.corrupt(scan.end, Reason::Trailing))
         }
         None if scan.end < next => Err(segment.corrupt(scan.end, Reason::Missing(scan.end, next))),
-        _ => Ok(scan.records),
+        _ => Ok(()),
     }
 }
 
 /// Tells a torn tail from corruption: whatever a surviving mark says was durable must be good.
 pub(crate) fn judge_tail(segment: &Segment, scan: &Scan) -> Result<Tail, LogError> {
     let Some(defect) = &scan.defect else { return Ok(Tail::Clean) };
-    let after = segment.aftermath(scan.end)?;
+    let after = segment.aftermath(scan.end, scan.end)?;
     if defect.genuine || after.proven {
         return Err(segment.corrupt(scan.end, defect.reason.clone()));
     }
@@ -136,6 +192,24 @@ pub(crate) fn judge_tail(segment: &Segment, scan: &Scan) -> Result<Tail, LogErro
             bytes: end.0 - scan.end.0,
             reason: defect.reason.clone(),
         },
+    })
+}
+
+/// The same for the last segment that has a name, when one without was begun but not where this one ends: that belongs to
+/// what was torn off. Its marks may still say that what is missing was durable.
+pub(crate) fn judge_last(segment: &Segment, scan: &Scan, unnamed: Option<&Segment>) -> Result<Tail, LogError> {
+    let tail = judge_tail(segment, scan)?;
+    let Some(next) = unnamed.filter(|next| next.base > scan.end) else { return Ok(tail) };
+    let missing = Reason::Missing(scan.end, next.base);
+    let after = next.aftermath(next.base, scan.end)?;
+    if after.proven {
+        return Err(segment.corrupt(scan.end, missing));
+    }
+    let lost = after.content_end.map_or(0, |end| end.0 - next.base.0);
+    Ok(match tail {
+        tail if lost == 0 => tail,
+        Tail::Clean => Tail::Cut { file: next.path.clone(), offset: HEADER_BYTES as u64, bytes: lost, reason: missing },
+        Tail::Cut { file, offset, bytes, reason } => Tail::Cut { file, offset, bytes: bytes + lost, reason },
     })
 }
 
@@ -162,6 +236,8 @@ fn settle(segment: &Segment, scan: &Scan, tail: &Tail) -> Result<(), LogError> {
     if untouched { Ok(()) } else { segment.file.sync_all().map_err(|e| LogError::io(Action::Sync, &*segment.path, e)) }
 }
 
+/// Removes a segment that came to nothing. It must be durably gone before anything is appended: that may end just where it
+/// begins, and it would be taken for what follows if it came back.
 fn remove_unfinished(disk: &dyn Disk) -> Result<(), LogError> {
     match disk.remove(UNFINISHED) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -13,7 +13,7 @@ use crate::format::{
 use crate::frames::{Defect, Frames, Next};
 use crate::limits::READ_BYTES;
 use crate::position::Position;
-use crate::writer::file_offset;
+use crate::writer::{UNFINISHED, file_offset};
 
 /// A segment file with its header.
 #[derive(Clone, Debug)]
@@ -58,22 +58,47 @@ pub(crate) fn list_segments(disk: &dyn Disk) -> Result<Vec<Position>, LogError> 
     Ok(bases)
 }
 
+/// The segment that goes on behind `last` and has no name yet, if one with a good header was begun.
+pub(crate) fn find_unnamed(disk: &dyn Disk, last: &Segment) -> Result<Option<Segment>, LogError> {
+    let path = disk.describe(UNFINISHED);
+    let file = match disk.open(UNFINISHED) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|e| LogError::io(Action::Open, &*path, e))?,
+    };
+    match Segment::read(file, path, None, Some(last.log_id)) {
+        Ok(segment) if segment.base > last.base => Ok(Some(segment)),
+        Ok(_) | Err(LogError::Corrupt { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl Segment {
     /// Opens the segment with this base. Its header must be good, and of this log if that is known.
     pub(crate) fn open(disk: &dyn Disk, base: Position, log_id: Option<u64>) -> Result<Self, LogError> {
         let name = segment_name(base);
         let path = disk.describe(&name);
         let file = disk.open(&name).map_err(|e| LogError::io(Action::Open, &*path, e))?;
+        Self::read(file, path, Some(base), log_id)
+    }
+
+    /// The same with a file that is open.
+    pub(crate) fn read(
+        file: Arc<dyn DiskFile>,
+        path: String,
+        base: Option<Position>,
+        log_id: Option<u64>,
+    ) -> Result<Self, LogError> {
         let mut bytes = [0; HEADER_BYTES];
         let got = read_full(&*file, 0, &mut bytes).map_err(|e| LogError::io(Action::Read, &*path, e))?;
         let len = file.len().map_err(|e| LogError::io(Action::Read, &*path, e))?;
         let corrupt = |reason| LogError::Corrupt { file: path.clone(), offset: 0, reason };
         let header = Header::decode(&bytes[..got]).map_err(|bad| corrupt(Reason::Header(bad)))?;
-        if header.base != base || log_id.is_some_and(|id| id != header.log_id) {
+        if base.is_some_and(|base| base != header.base) || log_id.is_some_and(|id| id != header.log_id) {
             return Err(corrupt(Reason::Foreign));
         }
+        let base = header.base;
         let limit = Position(base.0 + len.saturating_sub(HEADER_BYTES as u64));
-        Ok(Self { file, name, path, base, log_id: header.log_id, limit })
+        Ok(Self { file, name: segment_name(base), path, base, log_id: header.log_id, limit })
     }
 
     /// The error for something bad at `position`.
@@ -112,10 +137,10 @@ impl Segment {
         }
     }
 
-    /// Looks at everything after the bad frame at `bad`.
-    pub(crate) fn aftermath(&self, bad: Position) -> Result<Aftermath, LogError> {
+    /// Looks at everything from `from` on, which comes after the bad frame at `bad`.
+    pub(crate) fn aftermath(&self, from: Position, bad: Position) -> Result<Aftermath, LogError> {
         let mut after = Aftermath::default();
-        self.each_chunk(bad, |chunk, start| {
+        self.each_chunk(from, |chunk, start| {
             // Most of what follows is reserved and was never written.
             if is_zero(chunk) {
                 return ControlFlow::Continue(());

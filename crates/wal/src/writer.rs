@@ -1,4 +1,14 @@
-//! Writes batches into segments, seals full segments and creates new ones. One thread at a time.
+//! Writes batches into segments and begins the next segment when one is full. One thread at a time.
+//!
+//! ```text
+//!   full            next.tmp                      <base>.log is full, and all goes on in next.tmp at once: no sync
+//!    │ begin           │ header, then records
+//!    ▼                 ▼
+//!   sealing ─ seal ─▶ named                       by who has the lead, without the writer: full segment trimmed and
+//!                                                 synced, then the new one synced, then renamed, then the directory
+//! ```
+//! *Invariant:* a segment has its name only when all of the one before is durable, and nothing in it counts as durable
+//! before it has its name. So there is at most one without.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +26,7 @@ use crate::progress::Progress;
 use crate::segments::Segments;
 use crate::stats::Counters;
 
-/// A segment under construction has this name until its header is durable.
+/// The newest segment has this name until it, and all before it, is durable.
 pub(crate) const UNFINISHED: &str = "next.tmp";
 
 /// What every part of an open log shares.
@@ -40,8 +50,27 @@ pub(crate) struct Blueprint {
 pub(crate) enum Wrote {
     /// All of it.
     All,
-    /// Up to where a segment has to be sealed, which needs the lead.
+    /// Up to where the next segment begins, which needs the lead: the one before is not sealed yet, or no file is ready.
     UpToSeal,
+}
+
+/// What may be done for the writer behind its back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Errand {
+    Nothing,
+    /// The segment is half full: make the file of the next.
+    Prepare,
+    /// The segment before is to be sealed.
+    Seal,
+}
+
+/// A full segment that is not known to be durable, and the one after it, which has no name yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Sealing {
+    full: Arc<dyn DiskFile>,
+    full_base: Position,
+    next: Arc<dyn DiskFile>,
+    next_base: Position,
 }
 
 /// The open segment, and the batch that is on its way into it.
@@ -52,21 +81,30 @@ pub(crate) struct Writer {
     pub(crate) pending: Batch,
     /// An empty buffer for the next swap.
     pub(crate) spare: Vec<u8>,
-    blueprint: Blueprint,
+    /// The file of the next segment, made ahead of time.
+    pub(crate) ready: Option<Arc<dyn DiskFile>>,
+    /// The segment before this one, until it is sealed.
+    pub(crate) sealing: Option<Sealing>,
+    pub(crate) blueprint: Blueprint,
+    /// The errand that the background thread has been told of.
+    told: Errand,
 }
 
 impl Writer {
     pub(crate) fn new(file: Arc<dyn DiskFile>, base: Position, end: Position, blueprint: Blueprint) -> Self {
-        Self { file, base, pending: Batch::at(end), spare: Vec::new(), blueprint }
+        let (pending, spare) = (Batch::at(end), Vec::new());
+        Self { file, base, pending, spare, ready: None, sealing: None, blueprint, told: Errand::Nothing }
     }
 
-    /// Writes what is pending, segment by segment. Needs the lead to go past the end of one.
+    /// Writes what is pending, segment by segment. Needs the lead to go past the end of one for which no file is ready.
     pub(crate) fn write(&mut self, shared: &Shared, lead: Option<&Lead<'_>>) -> Result<Wrote, LogError> {
         loop {
             let done = shared.progress.written();
             if self.pending.cuts.front() == Some(&done) {
-                let Some(lead) = lead else { return Ok(Wrote::UpToSeal) };
-                self.rotate(shared, lead, done)?;
+                if self.sealing.is_some() || (self.ready.is_none() && lead.is_none()) {
+                    return Ok(Wrote::UpToSeal);
+                }
+                self.rotate(shared, done)?;
                 self.pending.cuts.pop_front();
             }
             let stop = self.pending.cuts.front().copied().unwrap_or(self.pending.end());
@@ -93,22 +131,43 @@ impl Writer {
         }
     }
 
+    /// What is to be done for the writer and was not asked for before.
+    pub(crate) fn ask(&mut self, shared: &Shared) -> bool {
+        let errand = self.errand(shared);
+        let news = errand > self.told;
+        self.told = errand;
+        news
+    }
+
+    pub(crate) fn errand(&self, shared: &Shared) -> Errand {
+        let half = self.blueprint.segment_bytes / 2;
+        match (&self.sealing, &self.ready) {
+            (Some(_), _) => Errand::Seal,
+            (None, None) if shared.progress.written().0 - self.base.0 > half => Errand::Prepare,
+            (None, _) => Errand::Nothing,
+        }
+    }
+
     /// Cuts off what was reserved but not used, and makes the file durable as it is.
     pub(crate) fn trim(&self, shared: &Shared) -> Result<(), LogError> {
         let end = shared.progress.written();
-        self.file.truncate(self.offset(end)).map_err(|e| self.failed(shared, Action::Write, e))?;
-        timed(shared, || self.file.sync_all()).map_err(|e| self.failed(shared, Action::Sync, e))?;
+        trim(shared, &*self.file, self.base, end)?;
         shared.progress.publish_durable(end);
         Ok(())
     }
 
-    /// Seals the segment, which ends at `base`, and opens the next.
-    fn rotate(&mut self, shared: &Shared, _lead: &Lead<'_>, base: Position) -> Result<(), LogError> {
-        self.trim(shared)?;
-        let file = create_segment(&*shared.disk, self.blueprint, base).map_err(|f| shared.progress.fail(f))?;
-        self.file = file;
+    /// Goes on in the next segment, which begins at `base`. Nothing is synced.
+    fn rotate(&mut self, shared: &Shared, base: Position) -> Result<(), LogError> {
+        let next = match &self.ready {
+            Some(file) => Arc::clone(file),
+            None => begin_segment(&*shared.disk, self.blueprint).map_err(|f| shared.progress.fail(f))?,
+        };
+        write_header(&*shared.disk, &*next, self.blueprint.log_id, base).map_err(|f| shared.progress.fail(f))?;
+        self.ready = None;
+        let full = std::mem::replace(&mut self.file, Arc::clone(&next));
+        shared.segments.push_unnamed(base, Arc::clone(&next));
+        self.sealing = Some(Sealing { full, full_base: self.base, next, next_base: base });
         self.base = base;
-        shared.segments.push(base);
         shared.counters.segments_created.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -118,9 +177,37 @@ impl Writer {
     }
 
     fn failed(&self, shared: &Shared, action: Action, error: io::Error) -> LogError {
-        let file = shared.disk.describe(&segment_name(self.base));
-        shared.progress.fail(Failure { action, file, error })
+        failed(shared, &segment_name(self.base), action, error)
     }
+}
+
+impl Sealing {
+    /// Makes the full segment durable, then the next as far as it is written, and gives it its name. May be repeated after
+    /// a full disk. Says how far the log is durable.
+    pub(crate) fn seal(&self, shared: &Shared, _lead: &Lead<'_>) -> Result<Position, LogError> {
+        trim(shared, &*self.full, self.full_base, self.next_base)?;
+        shared.progress.publish_durable(self.next_base);
+        let name = segment_name(self.next_base);
+        // Only this segment can be written to before it is sealed, so all below lies in it or before it.
+        let written = shared.progress.written();
+        timed(shared, || self.next.sync_all()).map_err(|e| failed(shared, UNFINISHED, Action::Sync, e))?;
+        shared.disk.rename(UNFINISHED, &name).map_err(|e| failed(shared, &name, Action::Create, e))?;
+        shared.disk.sync_dir().map_err(|e| failed(shared, &name, Action::Sync, e))?;
+        shared.segments.name(self.next_base);
+        shared.progress.publish_durable(written);
+        Ok(written)
+    }
+}
+
+fn failed(shared: &Shared, name: &str, action: Action, error: io::Error) -> LogError {
+    shared.progress.fail(Failure { action, file: shared.disk.describe(name), error })
+}
+
+/// Cuts off what was reserved but not used of a segment, and makes it durable.
+fn trim(shared: &Shared, file: &dyn DiskFile, base: Position, end: Position) -> Result<(), LogError> {
+    let name = segment_name(base);
+    file.truncate(file_offset(base, end)).map_err(|e| failed(shared, &name, Action::Write, e))?;
+    timed(shared, || file.sync_all()).map_err(|e| failed(shared, &name, Action::Sync, e))
 }
 
 /// Where in its segment a position lies.
@@ -136,21 +223,38 @@ pub(crate) fn timed(shared: &Shared, sync: impl FnOnce() -> io::Result<()>) -> i
     result
 }
 
-/// Creates a segment so that it has its name only when its header is durable.
-pub(crate) fn create_segment(disk: &dyn Disk, plan: Blueprint, base: Position) -> Result<Arc<dyn DiskFile>, Failure> {
+/// Makes the file that will be the next segment, without a header.
+pub(crate) fn begin_segment(disk: &dyn Disk, plan: Blueprint) -> Result<Arc<dyn DiskFile>, Failure> {
+    let failed = |error| Failure { action: Action::Create, file: disk.describe(UNFINISHED), error };
+    let file = disk.create(UNFINISHED).map_err(failed)?;
+    reserve(&*file, plan, HEADER_BYTES as u64);
+    Ok(file)
+}
+
+/// Says in the file which segment it is.
+pub(crate) fn write_header(disk: &dyn Disk, file: &dyn DiskFile, log_id: u64, base: Position) -> Result<(), Failure> {
+    let header = Header { log_id, base, created_unix_ms: disk.unix_ms() };
+    let failed = |error| Failure { action: Action::Create, file: disk.describe(UNFINISHED), error };
+    write_all(file, 0, &header.encode()).map_err(failed)
+}
+
+/// Creates the first segment, which has its name only when its header is durable.
+pub(crate) fn create_segment(disk: &dyn Disk, plan: Blueprint, base: Position) -> Result<(), Failure> {
+    let file = begin_segment(disk, plan)?;
+    write_header(disk, &*file, plan.log_id, base)?;
+    name_segment(disk, &*file, base)
+}
+
+/// Makes a segment without a name durable and gives it one.
+pub(crate) fn name_segment(disk: &dyn Disk, file: &dyn DiskFile, base: Position) -> Result<(), Failure> {
     let name = segment_name(base);
     let failed = |action| {
         let file = disk.describe(&name);
         move |error| Failure { action, file, error }
     };
-    let file = disk.create(UNFINISHED).map_err(failed(Action::Create))?;
-    let header = Header { log_id: plan.log_id, base, created_unix_ms: disk.unix_ms() };
-    write_all(&*file, 0, &header.encode()).map_err(failed(Action::Create))?;
-    reserve(&*file, plan, HEADER_BYTES as u64);
     file.sync_all().map_err(failed(Action::Sync))?;
     disk.rename(UNFINISHED, &name).map_err(failed(Action::Create))?;
-    disk.sync_dir().map_err(failed(Action::Sync))?;
-    Ok(file)
+    disk.sync_dir().map_err(failed(Action::Sync))
 }
 
 /// Prepares the blocks of a segment from `used` bytes on. Only an optimisation: if it fails, the writes to come will say

@@ -227,6 +227,97 @@ fn a_log_at_rest_is_read_without_being_changed() {
     assert!(matches!(Reader::at_rest(Arc::new(disk), beyond), Err(LogError::Beyond { .. })));
 }
 
+/// A log whose process ended when its second segment had records but no name yet: the disk, the records, and how many of
+/// them the second holds. With `commit`, the first record is durable, and only a mark in the second segment says so.
+fn log_with_an_unnamed_segment(commit: bool) -> (MemDisk, Vec<Entry>, usize) {
+    let disk = MemDisk::new(5);
+    let (log, _) = open(&disk, &small(1000)).expect("an empty disk");
+    let mut entries = Vec::new();
+    for salt in 1..=4 {
+        let payload = payload(400, salt);
+        let end = append(&log, 3, &payload).expect("appending works");
+        entries.push(Entry { end, kind: 3, payload });
+        if salt == 1 && commit {
+            log.commit(end).expect("committing works");
+        }
+    }
+    log.write_out().expect("writing works");
+    assert_eq!(log.stats().segments, 2);
+    let killed = disk.restart();
+    drop(log);
+    assert_eq!(names(&killed)[1..], ["next.tmp"]);
+    let second = entries.iter().filter(|entry| entry.end.0 > 1000).count();
+    (killed, entries, second)
+}
+
+#[test]
+fn a_segment_without_a_name_is_read_checked_salvaged_and_opened_with_the_rest() {
+    let (disk, entries, _) = log_with_an_unnamed_segment(false);
+    let report = check_disk(&disk).unwrap();
+    assert_eq!((report.segments, report.good_records, report.fault.clone()), (2, 4, None));
+    let mut reader = Reader::at_rest(Arc::new(disk.clone()), None).unwrap().expect("there is a log");
+    assert_eq!(drain(&mut reader).unwrap(), entries);
+    let to = MemDisk::new(2);
+    assert_eq!(salvage_disk(&disk, &to).unwrap(), report);
+    assert!(disk.content("next.tmp").is_some(), "none of this changes the log");
+    for disk in [disk, to] {
+        let (log, recovery) = open(&disk, &small(1000)).unwrap();
+        assert_eq!((recovery.records, recovery.segments, &recovery.tail), (4, 2, &Tail::Clean));
+        assert_eq!(read_all(&log), entries);
+        assert_eq!((names(&disk).len(), disk.content("next.tmp")), (2, None));
+    }
+}
+
+#[test]
+fn damage_in_a_segment_without_a_name_cuts_its_tail() {
+    let (disk, entries, second) = log_with_an_unnamed_segment(false);
+    let len = disk.content("next.tmp").unwrap().len();
+    let last = entries.last().unwrap().end.0 - entries[entries.len() - second - 1].end.0;
+    assert!(disk.damage("next.tmp", HEADER_BYTES + last as usize - 1, 1) && len > HEADER_BYTES);
+    let report = check_disk(&disk).unwrap();
+    assert_eq!((report.good_records, report.fault.clone()), (3, None));
+    assert!(matches!(&report.tail, Tail::Cut { file, .. } if file == "next.tmp"), "{:?}", report.tail);
+    let to = MemDisk::new(2);
+    salvage_disk(&disk, &to).unwrap();
+    for disk in [disk, to] {
+        let (log, _) = open(&disk, &small(1000)).unwrap();
+        assert_eq!(read_all(&log), entries[..3]);
+    }
+}
+
+#[test]
+fn a_segment_without_a_name_goes_with_a_torn_record_before_it() {
+    let (disk, entries, second) = log_with_an_unnamed_segment(false);
+    let first = &names(&disk)[0];
+    disk.damage(first, HEADER_BYTES + FRAME_HEADER_BYTES, 1);
+    let report = check_disk(&disk).unwrap();
+    assert_eq!((report.good_records, report.fault), (0, None));
+    let (log, recovery) = open(&disk, &small(1000)).unwrap();
+    let end = entries.last().unwrap().end.0;
+    assert!(matches!(recovery.tail, Tail::Cut { bytes, .. } if bytes >= end), "{:?}, {second}", recovery.tail);
+    assert!(read_all(&log).is_empty());
+    // What is appended now may end where the lost segment began: it must not come back.
+    for salt in 11..=12 {
+        append(&log, 3, &payload(400, salt)).unwrap();
+    }
+    log.sync().unwrap();
+    let disk = disk.crash();
+    drop(log);
+    let (log, _) = open(&disk, &small(1000)).unwrap();
+    assert_eq!(read_all(&log).len(), 2);
+}
+
+#[test]
+fn a_mark_in_a_segment_without_a_name_proves_what_came_before() {
+    let (disk, _, _) = log_with_an_unnamed_segment(true);
+    let first = names(&disk)[0].clone();
+    disk.damage(&first, HEADER_BYTES + FRAME_HEADER_BYTES, 1);
+    let refused = |error| matches!(error, LogError::Corrupt { file, .. } if file == first);
+    assert!(check_disk(&disk).unwrap().fault.is_some());
+    assert!(refused(open(&disk, &small(1000)).expect_err("it was durable")));
+    assert!(disk.content("next.tmp").is_some(), "nothing has changed");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -13,6 +13,7 @@ enum Step {
     Append { len: usize },
     Commit,
     WriteOut,
+    Tend,
     Roll,
     RemoveBelow { percent: u64 },
     CloseAndOpen,
@@ -34,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => prop_oneof![6 => 0..200usize, 2 => 200..900usize, 1 => 900..4000usize].prop_map(|len| Step::Append { len }),
         4 => Just(Step::Commit),
         3 => Just(Step::WriteOut),
+        3 => Just(Step::Tend),
         1 => Just(Step::Roll),
         1 => (0..100u64).prop_map(|percent| Step::RemoveBelow { percent }),
         1 => Just(Step::CloseAndOpen),
@@ -64,6 +66,8 @@ struct Model {
     appended: Vec<Entry>,
     /// Everything that ends here or before is acknowledged.
     durable: Position,
+    /// Everything that ends here or before outlives the process.
+    written: Position,
     /// Records that end here or before may have been removed.
     removed: Position,
     salt: u64,
@@ -86,7 +90,11 @@ impl Model {
                     assert!(log.durable() >= end);
                     self.durable = end;
                 }
-                Step::WriteOut => log.write_out()?,
+                Step::WriteOut => {
+                    log.write_out()?;
+                    self.written = log.written();
+                }
+                Step::Tend => log.tend()?,
                 Step::Roll => self.durable = log.roll()?,
                 Step::RemoveBelow { percent } => {
                     let position = Position(log.durable().0 * percent / 100);
@@ -124,6 +132,7 @@ impl Model {
         let removed = self.appended.len() - kept.len();
         self.appended.truncate(removed + found.len());
         self.durable = found.last().map_or(first, |entry| entry.end);
+        self.written = self.durable;
     }
 }
 
@@ -149,6 +158,9 @@ fn survives(seed: u64, options: &Options, rounds: &[Round]) {
         let before = model.durable;
         drop(model.run(&disk, options, log, &round.steps));
         model.durable = model.durable.max(before);
+        if !round.machine && round.again_after.is_none() {
+            model.durable = model.durable.max(model.written);
+        }
         disk.free_space();
         disk = if round.machine { disk.crash() } else { disk.restart() };
         let (next, log) = reopen(disk, options, round.again_after);
@@ -183,21 +195,25 @@ fn cases() -> u32 {
     std::env::var("WAL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2500)
 }
 
-/// One history with every kind of step, crashed before each of its operations in turn.
+/// One history with every kind of step, crashed before each of its operations in turn, as is the start after it.
 #[test]
 fn every_single_operation_may_be_the_last() {
-    let steps: Vec<_> = (0..40)
+    let steps: Vec<_> = (0..64)
         .map(|i| match i % 8 {
-            2 | 6 => Step::Commit,
-            3 => Step::WriteOut,
+            6 if i % 24 == 6 => Step::Commit,
+            2 | 3 => Step::WriteOut,
+            4 => Step::Tend,
             5 if i % 16 == 5 => Step::Roll,
             7 if i % 16 == 7 => Step::RemoveBelow { percent: 50 },
             7 => Step::CloseAndOpen,
-            _ => Step::Append { len: i * 17 % 400 },
+            _ => Step::Append { len: i * 37 % 400 },
         })
         .collect();
-    for preallocate in [Preallocate::No, Preallocate::Reserve, Preallocate::Zero] {
-        let options = Options { preallocate, policy: Fsync::Always, ..small(700) };
+    for (preallocate, machine) in [Preallocate::No, Preallocate::Reserve, Preallocate::Zero]
+        .into_iter()
+        .flat_map(|preallocate| [(preallocate, true), (preallocate, false)])
+    {
+        let options = Options { preallocate, policy: Fsync::Always, ..small(500) };
         for after in 0.. {
             let disk = MemDisk::new(after + 1);
             let log = open(&disk, &options).expect("an empty disk").0;
@@ -205,10 +221,22 @@ fn every_single_operation_may_be_the_last() {
             let mut model = Model::default();
             drop(model.run(&disk, &options, log, &steps));
             let reached = disk.has_crashed();
-            let (_, log) = reopen(disk.crash(), &options, None);
+            if !machine {
+                model.durable = model.durable.max(model.written);
+            }
+            let mut disk = if machine { disk.crash() } else { disk.restart() };
+            for again in 0.. {
+                disk.fail_after(again, Fault::Crash);
+                drop(open(&disk, &options));
+                if !disk.has_crashed() {
+                    break;
+                }
+                disk = if machine { disk.crash() } else { disk.restart() };
+            }
+            let (_, log) = reopen(disk.restart(), &options, None);
             model.check(&read_all(&log), log.first());
             if !reached {
-                assert!(after > 50, "the history has many operations");
+                assert!(after > 100, "the history has many operations: {after}");
                 break;
             }
         }

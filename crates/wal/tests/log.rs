@@ -282,6 +282,68 @@ fn only_what_was_written_before_a_sync_began_is_durable_after_it() {
     assert_eq!(read_all(&log).len(), 2);
 }
 
+/// A full segment is synced behind the back of those who write.
+#[test]
+fn writing_goes_on_in_the_next_segment_while_a_full_one_is_synced() {
+    let disk = MemDisk::new(3);
+    let (log, _) = open(&disk, &small(1000)).unwrap();
+    let log = Arc::new(log);
+    let weak = Arc::downgrade(&log);
+    let (sender, written) = mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    disk.before_sync(move || {
+        let Some(log) = weak.upgrade() else { return };
+        let (done, wait) = mpsc::channel();
+        let sender = sender.lock().unwrap().clone();
+        std::thread::spawn(move || {
+            let end = append(&log, 2, b"meanwhile").unwrap();
+            log.write_up_to(end).unwrap();
+            sender.send(end).unwrap();
+            done.send(()).unwrap_or_default();
+        });
+        // Only a writer that waits for this very sync can let the time run out.
+        let _ = wait.recv_timeout(std::time::Duration::from_secs(10));
+    });
+    append(&log, 1, &payload(600, 1)).unwrap();
+    log.write_out().unwrap();
+    log.tend().unwrap();
+    assert_eq!(disk.content("next.tmp").map(|bytes| bytes[..8].to_vec()), Some(vec![0; 8]), "made ahead of time");
+    let first = append(&log, 1, &payload(600, 2)).unwrap();
+    log.write_up_to(first).unwrap();
+    assert_eq!((log.stats().segments, log.stats().fsyncs), (2, 0), "a new segment needs no sync");
+    assert_eq!(log.durable(), Position::START);
+    let before = read_all(&log).len();
+    assert_eq!(before, 2, "what is in a segment without a name can be read");
+    log.tend().unwrap();
+    assert!(log.durable() >= first);
+    assert_eq!(disk.content("next.tmp"), None, "it has its name");
+    let meanwhile: Vec<_> = written.try_iter().collect();
+    assert_eq!(meanwhile.len(), 2, "both syncs let writers write");
+    assert_eq!(read_all(&log).len(), 4);
+    // The records that came after each sync had begun are synced by the next.
+    let last = log.sync().unwrap();
+    assert!(last >= meanwhile[1]);
+}
+
+/// The thread makes the next file and seals the full one without being asked.
+#[test]
+fn the_background_thread_prepares_and_seals() {
+    let disk = MemDisk::new(3);
+    let options = Options { background: Background::Thread, policy: Fsync::No, ..small(1000) };
+    let (log, _) = open(&disk, &options).unwrap();
+    let (sender, changes) = mpsc::channel();
+    log.observe(move || sender.send(()).unwrap_or_default());
+    for n in 0..4 {
+        let end = append(&log, 1, &payload(600, n)).unwrap();
+        log.write_up_to(end).unwrap();
+    }
+    let last = log.reader(log.first()).map(|mut reader| drain(&mut reader).unwrap()[2].end).unwrap();
+    while log.durable() < last {
+        changes.recv().expect("the thread lives");
+    }
+    assert_eq!(log.stats().segments, 4);
+}
+
 #[test]
 fn committing_what_was_never_appended_is_an_error() {
     let (log, _) = open(&MemDisk::new(3), &small(400)).unwrap();

@@ -1,5 +1,6 @@
 //! Arbitrary effects of every operation, with the edges of every number.
 
+use effect::limits::{MAX_RUN, MAX_STRING_BYTES};
 use effect::{Deadline, Dot, Kind, ListPos, Merge, Origin, PathStep, Side};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -107,14 +108,21 @@ fn string_act() -> impl Strategy<Value = Act> {
         bytes().prop_map(Act::AddDecimal),
         bytes().prop_map(Act::MaxBytes),
         bytes().prop_map(Act::Append),
-        (number(), bytes()).prop_map(|(offset, bytes)| Act::Write(offset, bytes)),
-        (number(), 1u8..=64, number()).prop_map(|(offset, width, value)| Act::Bits(offset, width, value)),
+        (number(), bytes()).prop_map(|(offset, bytes)| {
+            let room = MAX_STRING_BYTES - bytes.len() as u64;
+            Act::Write(offset.min(room), bytes)
+        }),
+        (number(), 1u8..=64, number()).prop_map(|(offset, width, value)| Act::Bits(
+            offset.min(8 * MAX_STRING_BYTES - 1),
+            width,
+            value
+        )),
     ]
 }
 
 fn collection_act() -> impl Strategy<Value = Act> {
     let side = || select(vec![Side::Head, Side::Tail]);
-    let run_length = prop_oneof![0u64..5, Just(1 << 40)];
+    let run_length = prop_oneof![0u64..5, Just(MAX_RUN)];
     prop_oneof![
         put(),
         (element_kind(), vec(bytes(), 0..4)).prop_map(|(kind, ids)| Act::Drop(kind, ids)),

@@ -8,7 +8,8 @@
 //! end    := records u64 ‖ keys u64
 //! ```
 //! Integers of fixed width are little-endian, `key` is varint and bytes, `deadline` is zigzag unix ms (the greatest one
-//! means none), `value` is a folded value. Version 1 had neither parts nor keys.
+//! means none), `value` is a folded value. Version 1 had neither parts nor keys, version 2
+//! none of the chunks that were taken after a database had been emptied.
 //!
 //! A part is some elements of a value that is too large for one record: what was read of it so far and these together.
 //! The first one makes the key anew. A key stands for itself alone: whatever a chunk says of it, at `applied` it was
@@ -25,7 +26,7 @@ pub(crate) const PART: wal::Kind = wal::Kind::new(4).expect("4 is a kind of an o
 pub(crate) const KEY: wal::Kind = wal::Kind::new(5).expect("5 is a kind of an owner");
 
 /// The version that this code writes; it reads those before.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Where replay begins and what it must know there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -61,7 +61,14 @@ enum Step {
     Flush {
         db: u8,
     },
+    FlushAll,
     Swap,
+    /// Small keys of one shard are written: more than a chunk has room for.
+    Many {
+        db: u8,
+        from: u16,
+        count: u16,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -200,6 +207,15 @@ fn emit(context: &mut Context<'_>, step: &Step, now_ms: i64) -> Result<(), Stop>
             context.select(db);
             context.out.emit(b"", false, Op::FlushDb);
         }
+        Step::Many { db, from, count } => {
+            context.select(db);
+            for n in from..from.saturating_add(count) {
+                let (key, value) = (format!("{{shard}}{n}"), format!("{n} of {count}"));
+                let fresh = !context.state.exists(key.as_bytes())?;
+                context.out.emit(key.as_bytes(), fresh, Op::Patch(Patch::Append(value.as_bytes())));
+            }
+        }
+        Step::FlushAll => context.out.emit(b"", false, Op::FlushAll),
         Step::Swap => context.out.swap_dbs(0, 1),
     }
     Ok(())
@@ -302,20 +318,43 @@ fn drop_some(context: &mut Context<'_>, db: u8, key: u8, from: u32, count: u32) 
 /// What is done at one pause: some steps, and whether they are committed. Then some pauses pass with nothing done.
 type Act = (Vec<Step>, bool, u8);
 
+/// A step on a whole database.
+fn whole() -> impl Strategy<Value = Step> {
+    prop_oneof![4 => (0u8..2).prop_map(|db| Step::Flush { db }), 1 => Just(Step::FlushAll), 4 => Just(Step::Swap)]
+}
+
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let some = prop::collection::vec(step(), 1..4);
-    let whole = prop_oneof![(0u8..2).prop_map(|db| vec![Step::Flush { db }]), Just(vec![Step::Swap])];
-    let steps = prop_oneof![60 => some, 1 => whole];
+    let steps = prop::collection::vec(step(), 1..4);
     prop::collection::vec((steps, prop::bool::weighted(0.85), 0u8..4), 0..40)
 }
 
+/// The same, with whole databases emptied and exchanged all the time, by themselves and among other steps.
+fn rough_acts() -> impl Strategy<Value = Vec<Act>> {
+    let steps = prop::collection::vec(prop_oneof![5 => step(), 1 => whole()], 1..5);
+    prop::collection::vec((steps, prop::bool::weighted(0.85), 0u8..3), 0..60)
+}
+
+/// Few steps, with whole databases emptied and exchanged, on the keys of one shard.
+fn crowded_acts() -> impl Strategy<Value = Vec<Act>> {
+    let many = (0u8..2, 0u16..1500, 1u16..500).prop_map(|(db, from, count)| Step::Many { db, from, count });
+    let one = prop_oneof![4 => many, 2 => whole(), 1 => step()];
+    prop::collection::vec((prop::collection::vec(one, 1..3), prop::bool::weighted(0.85), 0u8..3), 0..12)
+}
+
 fn restart_shows_what_was_there(acts: Vec<Act>) {
+    restart_after(&[], acts);
+}
+
+fn restart_after(first: &[Step], acts: Vec<Act>) {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(AtomicI64::new(1_000_000));
     let bench = Bench::open(dir.path(), &clock);
     bench.engine.set_reclaiming(false);
     for key in 0..6 {
         bench.run(&[Step::Write { db: 0, key, from: 0, count: MANY as u16 }], true);
+    }
+    if !first.is_empty() {
+        bench.run(first, true);
     }
     let mut acts = VecDeque::from(acts);
     let mut wait = 0;
@@ -348,6 +387,57 @@ proptest! {
     fn a_snapshot_taken_while_large_values_change_is_exact(acts in acts()) {
         restart_shows_what_was_there(acts);
     }
+
+    #[test]
+    fn a_snapshot_taken_while_databases_are_emptied_and_exchanged_is_exact(acts in rough_acts()) {
+        restart_shows_what_was_there(acts);
+    }
+
+    #[test]
+    fn a_shard_of_which_some_chunks_are_of_before_and_some_of_after_a_flush_is_exact(acts in crowded_acts()) {
+        let full = [0, 1].map(|db| Step::Many { db, from: 0, count: 1300 });
+        restart_after(&full, acts);
+    }
+}
+
+#[test]
+fn keys_written_after_a_flush_are_kept_wherever_in_a_shard_the_snapshot_was() {
+    let (flush, many) = (Step::Flush { db: 0 }, |count| Step::Many { db: 0, from: 0, count });
+    for late in 0..6 {
+        for acts in [
+            vec![vec![flush.clone()], vec![many(1200)]],
+            vec![vec![flush.clone(), many(1200)]],
+            vec![vec![many(40), flush.clone(), many(700)], vec![Step::Swap]],
+            vec![vec![flush.clone(), many(900)], vec![flush.clone(), many(800)]],
+        ] {
+            let begin = (0..late).map(|_| (vec![Step::Pass { ms: 1 }], true, 0));
+            restart_after(&[many(1300)], begin.chain(acts.into_iter().map(|steps| (steps, true, 0))).collect());
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_ends_however_often_databases_are_emptied_and_exchanged() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(1_000_000));
+    let bench = Bench::open(dir.path(), &clock);
+    let (write, wholes) = (
+        |n: u16| Step::Write { db: (n % 2) as u8, key: (n % 8) as u8, from: n % 300, count: MANY as u16 },
+        [Step::Flush { db: 0 }, Step::Swap, Step::Flush { db: 1 }, Step::FlushAll],
+    );
+    (0..8).for_each(|n| bench.run(&[write(n)], true));
+    let mut pauses = 0;
+    write_with(&bench.engine.shared, &mut || {
+        pauses += 1;
+        assert!(pauses < 5000, "the snapshot begins again and again");
+        bench.run(&[wholes[usize::from(pauses) % 4].clone(), write(pauses), write(pauses + 1)], true);
+    })
+    .unwrap();
+    assert!(pauses > 8, "it was disturbed: {pauses}");
+    bench.validate();
+    let before = bench.digest();
+    bench.engine.close().unwrap();
+    assert_eq!(Bench::open(dir.path(), &clock).digest(), before);
 }
 
 #[test]
@@ -448,11 +538,13 @@ fn the_bytes_of_each_record_are_these() {
         dbs: (0..=255).collect(),
     };
     head.encode(&mut out);
-    assert_eq!(hex(&out[..28]), "0222110000000000004433000000000000010600050000000000ac02");
+    assert_eq!(hex(&out[..28]), "0322110000000000004433000000000000010600050000000000ac02");
     assert_eq!(Head::decode(&out), Ok(head.clone()));
-    out[0] = 1;
-    assert_eq!(Head::decode(&out), Ok(head), "the version before had the same head");
-    out[0] = 3;
+    for before in [1, 2] {
+        out[0] = before;
+        assert_eq!(Head::decode(&out), Ok(head.clone()), "the versions before had the same head");
+    }
+    out[0] = 4;
     assert!(Head::decode(&out).is_err());
 
     ChunkHead::reserve(&mut out);

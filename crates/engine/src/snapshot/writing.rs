@@ -1,7 +1,5 @@
 //! A snapshot as it is written: chunks of small keys, parts of large values, and in the end what is owed.
 
-use std::sync::atomic::Ordering;
-
 use effect::Kind;
 use parking_lot::MutexGuard;
 use wal::{Log, Position};
@@ -19,24 +17,21 @@ use crate::state::is_dead_hash;
 use crate::stop::Place;
 use crate::value::Entry;
 
-/// Why a snapshot did not come to its end.
-pub(super) enum Break {
-    /// Whole databases changed: it has to begin again.
-    Again,
-    Failed(SnapshotError),
-}
-
-impl<E: Into<SnapshotError>> From<E> for Break {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 /// A large value that is taken in parts.
 struct Pinned {
     id: u64,
     name: DbKey,
     deadline: Option<i64>,
+}
+
+/// What came of looking for a part of a pinned value.
+enum Next {
+    /// It is in the body.
+    Part { last: bool },
+    /// The value has another name, or none any more.
+    Moved,
+    /// It went with its database, and its pin is forgotten.
+    Flushed,
 }
 
 /// A snapshot on its way. Dropping it ends it, and frees the values that it has not finished with.
@@ -46,7 +41,6 @@ pub(super) struct Writing<'s> {
     /// Called between two records, with nothing locked.
     pause: &'s mut dyn FnMut(),
     pass: u64,
-    generation: u64,
     head: Head,
     pinned: Vec<Pinned>,
     body: Vec<u8>,
@@ -66,21 +60,20 @@ fn lives(entry: &Entry, now_ms: i64) -> bool {
 }
 
 impl<'s> Writing<'s> {
-    /// Begins a snapshot that is good while no database changes as a whole.
+    /// Begins a snapshot.
     pub(super) fn begin(shared: &'s Shared, out: &'s Log<()>, pause: &'s mut dyn FnMut()) -> Self {
         // Whoever empties or exchanges databases holds all shards from there to its place in the log: with one of them
         // in hand, none is between the two.
         let guard = shared.shards[0].lock();
-        let generation = shared.generation.load(Ordering::Acquire);
         let pass = shared.passage.begin();
         let head = head(shared);
         drop(guard);
         let (pinned, body) = (Vec::new(), Vec::new());
-        Self { shared, out, pause, pass, generation, head, pinned, body, records: 0, keys: 0 }
+        Self { shared, out, pause, pass, head, pinned, body, records: 0, keys: 0 }
     }
 
     /// Writes all of it; answers where replay begins.
-    pub(super) fn run(&mut self) -> Result<Position, Break> {
+    pub(super) fn run(&mut self) -> Result<Position, SnapshotError> {
         self.head.encode(&mut self.body);
         self.out.lock().append(HEAD, &[&self.body])?;
         for shard in 0..SHARDS {
@@ -89,16 +82,11 @@ impl<'s> Writing<'s> {
         while let Some(name) = self.shared.passage.next_owed() {
             self.take_owed(name)?;
         }
-        self.check()?;
         self.out.lock().append(END, &[&self.records.to_le_bytes(), &self.keys.to_le_bytes()])?;
         Ok(self.head.from)
     }
 
-    fn check(&self) -> Result<(), Break> {
-        if self.shared.generation.load(Ordering::Acquire) == self.generation { Ok(()) } else { Err(Break::Again) }
-    }
-
-    fn append(&mut self, kind: wal::Kind) -> Result<(), Break> {
+    fn append(&mut self, kind: wal::Kind) -> Result<(), SnapshotError> {
         let mut out = self.out.lock();
         let end = out.append(kind, &[&self.body])?;
         let over = out.wants_flush();
@@ -115,12 +103,11 @@ impl<'s> Writing<'s> {
         self.shared.shards[shard].lock()
     }
 
-    fn take_shard(&mut self, shard: usize) -> Result<(), Break> {
+    fn take_shard(&mut self, shard: usize) -> Result<(), SnapshotError> {
         let mut db = 0;
         loop {
             let mut next = Some(0);
             while let Some(from) = next {
-                self.check()?;
                 let mut guard = self.lock(shard);
                 if db >= guard.dbs.len() {
                     guard.passed = Passed::all(self.pass);
@@ -186,7 +173,7 @@ impl<'s> Writing<'s> {
     }
 
     /// Writes what is pinned, part by part; the locks are free in between.
-    fn take_parts(&mut self) -> Result<(), Break> {
+    fn take_parts(&mut self) -> Result<(), SnapshotError> {
         while let Some(pinned) = self.pinned.pop() {
             let result = self.take_value(&pinned);
             if result.is_err() {
@@ -197,47 +184,49 @@ impl<'s> Writing<'s> {
         Ok(())
     }
 
-    fn take_value(&mut self, pinned: &Pinned) -> Result<(), Break> {
+    fn take_value(&mut self, pinned: &Pinned) -> Result<(), SnapshotError> {
         let mut first = true;
         loop {
             put_part_head(&mut self.body, pinned.name.0, first, &pinned.name.1, pinned.deadline);
-            let done = match self.shared.passage.find(pinned.id) {
+            match self.shared.passage.find(pinned.id) {
                 Some(Whereabouts::At(name)) => match self.next_part(pinned.id, &name) {
-                    Some(done) => done,
-                    // It has moved meanwhile, or its database was emptied.
-                    None => {
-                        self.check()?;
-                        continue;
+                    Next::Part { last } => {
+                        self.append(PART)?;
+                        if last {
+                            return Ok(());
+                        }
+                        first = false;
                     }
+                    Next::Moved => {}
+                    Next::Flushed => break,
                 },
                 Some(Whereabouts::Gone(entry)) => return self.take_rest(entry),
-                None => return Err(Break::Again),
-            };
-            self.append(PART)?;
-            if done {
-                return Ok(());
+                None => break,
             }
-            first = false;
         }
+        // Its database was emptied. What the snapshot has of it serves until replay comes to that, and takes it away.
+        self.keys -= u64::from(first);
+        Ok(())
     }
 
-    /// One part of the value at `name`; whether it was the last. `None` if the value is not there any more.
-    fn next_part(&mut self, id: u64, name: &DbKey) -> Option<bool> {
+    /// One part of the value at `name`.
+    fn next_part(&mut self, id: u64, name: &DbKey) -> Next {
         let place = self.shared.place_of(&name.1);
         let mut guard = self.lock(usize::from(place.shard.0));
-        let entry = guard.find_mut(name.0, place.order, &name.1).filter(|entry| entry.pinned() == Some(id))?;
-        let done = entry.next_part(&mut self.body);
-        let pin = if done { entry.unpin() } else { None };
-        if done {
+        let found = guard.find_mut(name.0, place.order, &name.1).filter(|entry| entry.pinned() == Some(id));
+        let Some(entry) = found else { return missed(self.shared, id, name) };
+        let last = entry.next_part(&mut self.body);
+        let pin = if last { entry.unpin() } else { None };
+        if last {
             self.shared.passage.forget(id);
         }
         MutexGuard::unlock_fair(guard);
         drop(pin);
-        Some(done)
+        Next::Part { last }
     }
 
     /// The rest of a value that only the snapshot has; its first part is begun in the body.
-    fn take_rest(&mut self, mut entry: Entry) -> Result<(), Break> {
+    fn take_rest(&mut self, mut entry: Entry) -> Result<(), SnapshotError> {
         let head = self.body.clone();
         loop {
             let done = entry.next_part(&mut self.body);
@@ -255,7 +244,7 @@ impl<'s> Writing<'s> {
     }
 
     /// Takes a key that a rename brought to where the snapshot had been already.
-    fn take_owed(&mut self, name: DbKey) -> Result<(), Break> {
+    fn take_owed(&mut self, name: DbKey) -> Result<(), SnapshotError> {
         let now_ms = (self.shared.clock)();
         let (db, key) = (name.0, &name.1);
         let place = self.shared.place_of(key);
@@ -291,12 +280,12 @@ impl<'s> Writing<'s> {
                     let place = self.shared.place_of(&name.1);
                     let mut guard = self.lock(usize::from(place.shard.0));
                     let found = guard.find_mut(name.0, place.order, &name.1).filter(|e| e.pinned() == Some(id));
-                    let pin = match found {
-                        Some(entry) => entry.unpin(),
-                        None if self.check().is_ok() => continue,
-                        // Its database was emptied.
-                        None => None,
+                    let Some(entry) = found else {
+                        // At another name, or gone with its database, and then there is nothing to free.
+                        missed(self.shared, id, &name);
+                        continue;
                     };
+                    let pin = entry.unpin();
                     self.shared.passage.forget(id);
                     drop(guard);
                     drop(pin);
@@ -313,6 +302,12 @@ impl Drop for Writing<'_> {
             self.unpin(pinned.id);
         }
     }
+}
+
+/// What became of a pinned value that is not at `name`, whose shard is locked. Whoever moves or removes a value says so
+/// before that lock is free again; only emptying a database does not.
+fn missed(shared: &Shared, id: u64, name: &DbKey) -> Next {
+    if shared.passage.forget_at(id, name) { Next::Flushed } else { Next::Moved }
 }
 
 /// Where replay begins, and what it must know there.

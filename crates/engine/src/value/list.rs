@@ -211,6 +211,16 @@ impl<'a> ListRef<'a> {
         ListPositions { indexes: indexes.start.min(end)..end, part }
     }
 
+    /// Those of `len` positions of a run, from `first` on, that have an element: in time proportional to the elements that
+    /// lie there, however long the run is said to be.
+    pub fn present(&self, first: &ListPos, len: u64) -> Vec<ListPos> {
+        let Some(steps) = len.checked_sub(1) else { return Vec::new() };
+        let last = ListPos { n: first.n.saturating_add_unsigned(steps), ..first.clone() };
+        let on_the_run = |pos: &ListPos| (pos.epoch, pos.origin, &pos.path) == (first.epoch, first.origin, &first.path);
+        let from = self.positions(self.rank(first)..self.len()).take_while(|pos| *pos <= last);
+        from.filter(on_the_run).collect()
+    }
+
     /// The positions of these indexes, consecutive ones of a run drawn together; indexes beyond the end are ignored. In
     /// time proportional to chunks and runs.
     pub fn runs(&self, indexes: Range<usize>) -> Vec<(ListPos, u64)> {

@@ -154,8 +154,10 @@ pub struct Tls {
     pub v1_3: bool,
     /// Sessions can be resumed.
     pub session_caching: bool,
-    /// How many are kept; 0: no bound.
+    /// How many are kept.
     pub session_cache_size: usize,
+    /// For how long, in seconds.
+    pub session_cache_timeout_s: u32,
 }
 
 /// What clients may take.
@@ -347,7 +349,9 @@ impl View<'_> {
 
     fn tls(&self) -> Tls {
         let protocols = self.text("tls-protocols").map(|p| String::from_utf8_lossy(&p).to_ascii_lowercase());
-        let offers = |version: &str| protocols.as_ref().is_none_or(|p| p.split(' ').any(|word| word == version));
+        // Nothing said means both.
+        let said = protocols.as_deref().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
+        let offers = |version: &str| said.is_empty() || said.contains(&version);
         Tls {
             port: self.number("tls-port"),
             cert_file: self.path("tls-cert-file"),
@@ -363,6 +367,7 @@ impl View<'_> {
             v1_3: offers("tlsv1.3"),
             session_caching: self.flag("tls-session-caching"),
             session_cache_size: self.number("tls-session-cache-size"),
+            session_cache_timeout_s: self.number("tls-session-cache-timeout"),
         }
     }
 

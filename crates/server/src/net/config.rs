@@ -67,7 +67,7 @@ pub struct UnixEndpoint {
     pub mode: Option<u32>,
 }
 
-/// Files that TLS is configured from.
+/// What TLS is configured from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// `tls-cert-file`: the certificate chain in PEM.
@@ -76,8 +76,25 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// `tls-ca-cert-file`: who signs clients' certificates.
     pub client_ca: Option<PathBuf>,
-    /// `tls-auth-clients yes`: a client must have a certificate. Without it, with `client_ca`, it may have one.
+    /// `tls-ca-cert-dir`: a directory of such files.
+    pub client_ca_dir: Option<PathBuf>,
+    /// `tls-auth-clients yes`: a client must have a certificate. Without it, with one of those two, it may have one.
     pub require_client_cert: bool,
+    /// `tls-protocols`: TLS 1.2 is offered.
+    pub v1_2: bool,
+    /// `tls-protocols`: TLS 1.3 is offered.
+    pub v1_3: bool,
+    /// `tls-session-caching`: sessions can be resumed.
+    pub sessions: Option<SessionCache>,
+}
+
+/// How many TLS sessions can be resumed, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionCache {
+    /// `tls-session-cache-size`: the newest so many, at least one.
+    pub count: usize,
+    /// `tls-session-cache-timeout`: counted from the handshake.
+    pub lifetime: Duration,
 }
 
 /// Why a server could not start.

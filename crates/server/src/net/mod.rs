@@ -28,6 +28,7 @@ mod listener;
 mod mailbox;
 mod output;
 mod server;
+mod sessions;
 mod settings;
 mod sweep;
 mod timers;
@@ -37,7 +38,7 @@ mod turn;
 mod worker;
 
 pub use app::{App, ClientAddr, ClientId, ClientSettings, Flow, Now, Outbox, Peer, PeerAddr, ThreadId, Turn, Verdict};
-pub use config::{NetConfig, NetError, TcpEndpoint, TlsFiles, UnixEndpoint};
+pub use config::{NetConfig, NetError, SessionCache, TcpEndpoint, TlsFiles, UnixEndpoint};
 pub use counters::{ClientGauge, Totals};
 pub use mailbox::{Post, SendError};
 pub use output::{OutputClass, OutputLimit};

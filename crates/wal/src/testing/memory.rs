@@ -122,7 +122,7 @@ impl MemDisk {
         state.fault_at = Some((state.operations + count, fault));
     }
 
-    /// Calls `hook` in every sync of a file's data before it takes effect: what other threads may do while one waits for
+    /// Calls `hook` in every sync of a file before it takes effect: what other threads may do while one waits for
     /// the disk. Only the first hook counts.
     pub fn before_sync(&self, hook: impl Fn() + Send + Sync + 'static) {
         let _ = self.before_sync.set(Hook(Box::new(hook)));
@@ -199,6 +199,13 @@ impl MemDisk {
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state.lock();
         state.names.get(name).map(|inode| state.inodes[*inode].seen.clone())
+    }
+
+    /// What others do while somebody waits for a sync.
+    fn meanwhile(&self) {
+        if let Some(Hook(hook)) = self.before_sync.get() {
+            hook();
+        }
     }
 
     fn begin(&self, op: Op) -> io::Result<(parking_lot::MutexGuard<'_, State>, Option<Fault>)> {
@@ -495,13 +502,12 @@ impl DiskFile for MemFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if let Some(Hook(hook)) = self.disk.before_sync.get() {
-            hook();
-        }
+        self.disk.meanwhile();
         self.sync()
     }
 
     fn sync_all(&self) -> io::Result<()> {
+        self.disk.meanwhile();
         self.sync()
     }
 

@@ -69,7 +69,7 @@ pub(super) static TLS: &[Directive] = &[
         .secret()
         .refused(&[""], "encrypted key files are not supported: decrypt the key and protect the file by its mode"),
     Directive::new("tls-ca-cert-file", TEXT, "\"\"", "Certificates that clients' certificates are checked with, PEM."),
-    Directive::new("tls-ca-cert-dir", TEXT, "\"\"", "Directory with such certificates."),
+    Directive::new("tls-ca-cert-dir", TEXT, "\"\"", "Directory with such certificates, in files of any name."),
     Directive::new(
         "tls-auth-clients",
         Choice(&[("no", "no"), ("yes", "yes"), ("optional", "optional")]),
@@ -78,9 +78,13 @@ pub(super) static TLS: &[Directive] = &[
     ),
     Directive::new("tls-protocols", Kind::Text(tls_protocols), "\"\"", "`TLSv1.2`, `TLSv1.3` or both; empty: both."),
     Directive::new("tls-session-caching", Bool, "yes", "Whether TLS sessions can be resumed."),
-    Directive::new("tls-session-cache-size", COUNT, "20480", "Sessions kept for resumption; 0: no bound."),
-    Directive::new("tls-session-cache-timeout", COUNT, "300", "Seconds that a session can be resumed.")
-        .inert("sessions leave the cache when newer ones need the room"),
+    Directive::new(
+        "tls-session-cache-size",
+        COUNT,
+        "20480",
+        "Sessions kept for resumption, two for each handshake of TLS 1.3. With a TLS port, 0 (no bound) is refused.",
+    ),
+    Directive::new("tls-session-cache-timeout", COUNT, "300", "Seconds that a session can be resumed; 0: not at all."),
     Directive::new("tls-ciphers", TEXT, "\"\"", "Cipher suites of TLS 1.2.").inert(RUSTLS_CHOOSES),
     Directive::new("tls-ciphersuites", TEXT, "\"\"", "Cipher suites of TLS 1.3.").inert(RUSTLS_CHOOSES),
     Directive::new("tls-prefer-server-ciphers", Bool, "no", "Whose order of cipher suites counts.")

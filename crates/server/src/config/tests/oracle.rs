@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
+
+use peer::{Listen, Redis};
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,50 +17,16 @@ pub(super) enum Reply {
 }
 
 /// A running redis-server; it ends with this value.
-pub(super) struct Oracle {
-    child: Child,
-    directory: tempfile::TempDir,
-    /// Kept open, so that the server's log lines have somewhere to go.
-    _log: BufReader<ChildStdout>,
-}
+pub(super) struct Oracle(Redis);
 
 impl Oracle {
-    /// Starts one and waits until it says that it is ready. `None`, with a word on why, if there is none installed;
-    /// where skipping is forbidden that is a failure.
+    /// Starts one. `None` if there is none installed: see [`Redis::start`].
     pub(super) fn start() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let spawned = Command::new("redis-server")
-            .args(["--port", "0", "--unixsocket", "s", "--daemonize", "no"])
-            .current_dir(directory.path())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut child = match spawned {
-            Ok(child) => child,
-            Err(error) => {
-                assert!(std::env::var_os("FORBID_SKIPS").is_none(), "redis-server does not start: {error}");
-                eprintln!("SKIPPED: redis-server does not start: {error}");
-                return None;
-            }
-        };
-        let mut log = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("eady to accept connections") {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).unwrap(), 0, "redis-server ended before it was ready");
-        }
-        Some(Self { child, directory, _log: log })
+        Redis::start(Listen::Unix, &[]).map(Self)
     }
 
     pub(super) fn connect(&self) -> Client {
-        let stream = UnixStream::connect(self.directory.path().join("s")).unwrap();
-        Client(BufReader::new(stream))
-    }
-}
-
-impl Drop for Oracle {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        Client(BufReader::new(UnixStream::connect(self.0.socket()).unwrap()))
     }
 }
 

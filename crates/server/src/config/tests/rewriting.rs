@@ -142,9 +142,7 @@ fn a_file_that_is_gone_is_made_again_and_links_and_modes_stay() {
 fn the_distributions_file_keeps_every_comment() {
     let path = Path::new("/etc/redis/redis.conf");
     let Ok(text) = read_to_string(path) else {
-        assert!(std::env::var_os("FORBID_SKIPS").is_none(), "{} cannot be read", path.display());
-        eprintln!("SKIPPED: {} cannot be read", path.display());
-        return;
+        return peer::skip(&format!("{} cannot be read", path.display()));
     };
     let home = Home::new(&text);
     let config = home.load();
