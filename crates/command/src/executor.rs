@@ -278,9 +278,8 @@ impl Executor {
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
+                    // This frees the locks: session commands take their own.
                     let done = tools.commit(&mut context, mark, &mut reply);
-                    // Session commands lock shards of their own.
-                    drop(context);
                     if !done.failed {
                         fill(&gaps, queue, call.protocol, host, out, start);
                     }

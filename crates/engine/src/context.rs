@@ -119,9 +119,17 @@ impl<'e> Context<'e> {
         Ok((db, key.into()))
     }
 
-    /// Logs and applies everything that was emitted: all of it, or (on an error) none. The context has done its work then;
-    /// it is not taken by value, because it is large to move.
+    /// Logs and applies everything that was emitted: all of it, or (on an error) none. The context has done its work then, and
+    /// its locks are free; it is not taken by value, because it is large to move.
     pub fn commit(&mut self) -> Result<Committed, Refusal> {
+        let result = self.commit_locked();
+        undo_to(&mut self.state, 0);
+        self.state.guards.release();
+        result
+    }
+
+    #[inline]
+    fn commit_locked(&mut self) -> Result<Committed, Refusal> {
         if self.out.is_empty() {
             self.tell_of_rewritten();
             let position = self.state.applied();

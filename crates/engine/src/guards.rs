@@ -58,6 +58,12 @@ impl<'e> Guards<'e> {
         self.0.iter().map(|(_, guard)| &**guard)
     }
 
+    /// Frees all locks.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        self.0.clear();
+    }
+
     /// Whether every shard is locked.
     pub(crate) fn is_all(&self) -> bool {
         self.0.len() == SHARDS
