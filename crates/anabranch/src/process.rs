@@ -68,8 +68,19 @@ pub fn go_to_background(settings: &Process) -> anyhow::Result<bool> {
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1)).env(IN_BACKGROUND, "1");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    ignore_hangup();
     command.spawn().context("the process could not be started in the background")?;
     Ok(true)
+}
+
+/// Has SIGHUP ignored by this process and by those that it starts from now on, until they handle it. The terminal may close
+/// while the process in the background has not left it yet.
+fn ignore_hangup() {
+    #[expect(unsafe_code, reason = "what a signal does is set by a call of the system")]
+    // SAFETY: to ignore a signal runs no code of ours in a handler, and takes no pointer.
+    unsafe {
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+    }
 }
 
 /// The file with the process id; it goes with this value.

@@ -109,6 +109,42 @@ fn a_daemon_leaves_its_pid_and_its_log_and_takes_the_pid_with_it() {
     until("the daemon ends", || (!pid.exists()).then_some(()));
 }
 
+/// Processes whose command line names this file.
+fn processes_with(file: &Path) -> Vec<i32> {
+    let numbers =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let names_it = |number: &i32| {
+        let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == file.as_os_str().as_encoded_bytes())
+    };
+    numbers.filter(names_it).collect()
+}
+
+#[test]
+fn a_daemon_lives_on_when_its_terminal_closes_before_it_has_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, fifo) = (free_port(), dir.path().join("config"));
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // Each process reads its configuration here, so each stands still until it is written.
+    let config = || std::fs::OpenOptions::new().write(true).open(&fifo).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
+    command.arg("serve").arg(&fifo).args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]);
+    command.arg(dir.path().join("data")).args(["--daemonize", "yes"]).current_dir(dir.path());
+    let mut started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    drop(config());
+    assert!(started.wait().unwrap().success());
+    let daemon = until("there is a daemon", || processes_with(&fifo).first().copied());
+    // It reads, but has not got to handling signals.
+    let mut end = config();
+    assert!(Command::new("kill").args(["-HUP", &daemon.to_string()]).status().unwrap().success());
+    let survived = end.write_all(b"loglevel notice\n").is_ok();
+    drop(end);
+    assert!(survived, "SIGHUP has ended it");
+    wait_ready(port);
+    let _daemon = Daemon(port);
+    assert_eq!(processes_with(&fifo), [daemon]);
+}
+
 #[test]
 fn the_level_of_the_log_can_be_changed_while_the_server_runs() {
     let dir = tempfile::tempdir().unwrap();
@@ -163,16 +199,9 @@ fn what_the_system_refuses_to_write_is_not_acknowledged_and_reads_go_on() {
     for policy in ["everysec", "no", "always"] {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
-        // A file may have half a MiB or, where a shell counts in KiB, one; to write beyond is an error, not a signal.
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_anabranch")]);
-        let flags = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--appendfsync", policy, "--dir"];
-        limited.arg("serve").args(flags).arg(dir.path().join("data")).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut running = Running(limited.spawn().unwrap());
+        let mut running = serve_limited(dir.path(), port, policy);
         wait_ready(port);
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let kept = fill(&mut BufReader::new(stream));
+        let kept = fill(&mut connect(port));
         assert!(kept > 10, "{kept}");
         assert_eq!(ask(port, "STRLEN k0").unwrap(), ":20000\r\n", "{policy}: reads go on");
         running.0.kill().unwrap();
@@ -183,6 +212,52 @@ fn what_the_system_refuses_to_write_is_not_acknowledged_and_reads_go_on() {
             assert_eq!(ask(port, &format!("STRLEN k{key}")).unwrap(), ":20000\r\n", "{policy}: {key} of {kept}");
         }
     }
+}
+
+/// A server whose files may have half a MiB or, where a shell counts in KiB, one: to write beyond is an error, not a signal.
+fn serve_limited(dir: &Path, port: u16, policy: &str) -> Running {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_anabranch")]);
+    let flags = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--appendfsync", policy, "--dir"];
+    limited.arg("serve").args(flags).arg(dir.join("data")).stdout(Stdio::null()).stderr(Stdio::null());
+    Running(limited.spawn().unwrap())
+}
+
+fn connect(port: u16) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    BufReader::new(stream)
+}
+
+fn line(stream: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn subscribers_get_no_errors_in_place_of_messages_when_the_log_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let _running = serve_limited(dir.path(), port, "always");
+    wait_ready(port);
+    let (mut subscriber, mut watcher, mut client) = (connect(port), connect(port), connect(port));
+    subscriber.get_mut().write_all(b"SUBSCRIBE c\r\n").unwrap();
+    let confirmed: Vec<String> = (0..6).map(|_| line(&mut subscriber)).collect();
+    assert_eq!(confirmed.concat(), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    watcher.get_mut().write_all(b"MONITOR\r\n").unwrap();
+    assert_eq!(line(&mut watcher), "+OK\r\n");
+    let kept = fill(&mut client);
+    // The last value is in memory and not durable, so whoever reads it is refused, with all of its round.
+    client.get_mut().write_all(format!("PUBLISH c m\r\nSTRLEN k{kept}\r\n").as_bytes()).unwrap();
+    let answers = [line(&mut client), line(&mut client)];
+    assert!(answers.iter().all(|answer| answer.starts_with("-MISCONF")), "{answers:?}");
+    subscriber.get_mut().write_all(b"PING\r\n").unwrap();
+    assert_eq!(line(&mut subscriber), "*2\r\n", "the next it reads is the answer to its next command");
+    watcher.get_mut().write_all(b"QUIT\r\n").unwrap();
+    let mut seen = String::new();
+    watcher.read_to_string(&mut seen).unwrap();
+    assert!(seen.lines().all(|line| line.starts_with('+')) && seen.ends_with("+OK\r\n"), "{seen}");
 }
 
 #[test]

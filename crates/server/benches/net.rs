@@ -40,7 +40,7 @@ impl App for Yes {
     fn end_of_round(&mut self, _: Now) -> Verdict {
         Verdict::Deliver
     }
-    fn revise(&mut self, _: &mut (), _: &ClientAddr, _: &mut Vec<u8>) {}
+    fn revise(&mut self, _: &mut (), _: usize, _: &mut Vec<u8>) {}
     fn disconnected(&mut self, _: (), _: &ClientAddr) {}
     fn tick(&mut self, _: Now) {}
 }

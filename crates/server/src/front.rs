@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use command::table::{self, CommandId};
 use command::{Call, Done, Executor, Flags, Queued, Ran, Run, Spec, Wait as Waits, errors};
 use engine::{DbKey, Sight, Stop};
-use resp::{Args, Note, Protocol, Reply};
+use resp::{Args, Note, Protocol};
 use smallvec::SmallVec;
 use wal::Position;
 
@@ -70,6 +70,8 @@ pub struct Front {
     owed: Position,
     /// The same of what this round acknowledges to have written.
     written: Position,
+    /// The number of this round.
+    round: u64,
     /// When the last command ended: where the next one began.
     mark: Instant,
     scratch: Vec<u8>,
@@ -92,7 +94,7 @@ impl Front {
         let renames = Renames::new(&node.config.settings().security.renamed_commands);
         let (owed, written, mark, scratch) = (Position::START, Position::START, Instant::now(), Vec::new());
         let room = Room { node, handlers };
-        Self { room, executor, env_version, stats, owed, written, mark, scratch, renames }
+        Self { room, executor, env_version, stats, owed, written, round: 0, mark, scratch, renames }
     }
 
     fn dispatch(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
@@ -514,6 +516,7 @@ impl App for Front {
                 self.owed = self.owed.max(position);
                 let bytes = if session.protocol == Protocol::Resp3 { resp3 } else { resp2 };
                 turn.out.extend_from_slice(&bytes);
+                session.unasked.note(self.round, start..turn.out.len());
                 Flow::Continue
             }
             Message::Served { reply, position } => {
@@ -569,6 +572,7 @@ impl App for Front {
     }
 
     fn end_of_round(&mut self, _: Now) -> Verdict {
+        self.round += 1;
         let node = &self.room.node;
         let log = node.engine.log();
         let owed = std::mem::replace(&mut self.owed, Position::START);
@@ -593,22 +597,9 @@ impl App for Front {
         Verdict::Deliver
     }
 
-    fn revise(&mut self, _: &mut Session, _: &ClientAddr, replies: &mut Vec<u8>) {
-        // What was promised may not have been kept: every reply of the round becomes the same error.
-        let mut count = 0;
-        let mut decoder = resp::ReplyDecoder::new();
-        decoder.feed(replies);
-        while let Ok(Some(value)) = decoder.next_value() {
-            // Nobody waits for a push.
-            count += usize::from(!matches!(value, resp::Value::Push(_)));
-        }
-        replies.clear();
-        for _ in 0..count {
-            Reply::new(replies, Protocol::Resp2).error(
-                "MISCONF Errors writing to the log: whether this command will survive a restart is unknown. \
-                 Repair the disk and restart the server. Reads go on.",
-            );
-        }
+    fn revise(&mut self, session: &mut Session, start: usize, replies: &mut Vec<u8>) {
+        // What was promised may not have been kept. The round has just ended.
+        session.unasked.refuse(self.round - 1, start, replies);
     }
 
     fn disconnected(&mut self, mut session: Session, addr: &ClientAddr) {

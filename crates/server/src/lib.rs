@@ -27,6 +27,7 @@ pub mod message;
 pub mod net;
 pub mod node;
 pub mod rates;
+mod refusal;
 pub mod renames;
 pub mod serve;
 pub mod session;

@@ -167,8 +167,9 @@ pub trait App: Sized {
     /// only after it returns.
     fn end_of_round(&mut self, now: Now) -> Verdict;
 
-    /// After [`Verdict::Revise`]: `replies` are all that this round wrote for the client, and may be replaced.
-    fn revise(&mut self, session: &mut Self::Session, addr: &ClientAddr, replies: &mut Vec<u8>);
+    /// After [`Verdict::Revise`]: `replies` are all that this round wrote for the client, and may be replaced. They stood at
+    /// `start` of [`Turn::out`].
+    fn revise(&mut self, session: &mut Self::Session, start: usize, replies: &mut Vec<u8>);
 
     /// A connection is gone.
     fn disconnected(&mut self, session: Self::Session, addr: &ClientAddr);

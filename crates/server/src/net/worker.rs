@@ -344,7 +344,7 @@ impl<A: App> Worker<A> {
             let output = &mut client.output;
             let mut replies = output.bytes.split_off(output.round_start);
             if !replies.is_empty() {
-                self.app.revise(&mut client.session, &client.addr, &mut replies);
+                self.app.revise(&mut client.session, output.round_start, &mut replies);
                 output.bytes.append(&mut replies);
             }
         }

@@ -73,6 +73,8 @@ pub struct Session {
     pub monitor: bool,
     /// The log position behind its last write.
     pub last_write: wal::Position,
+    /// What of its output it has not asked for.
+    pub unasked: crate::refusal::Unasked,
 }
 
 /// Keys watched for EXEC.
@@ -104,6 +106,7 @@ impl Session {
             held: None,
             monitor: false,
             last_write: wal::Position::START,
+            unasked: crate::refusal::Unasked::default(),
         }
     }
 

@@ -211,7 +211,7 @@ impl App for Kv {
         if state.log_broken { Verdict::Revise } else { Verdict::Deliver }
     }
 
-    fn revise(&mut self, _: &mut Session, _: &ClientAddr, replies: &mut Vec<u8>) {
+    fn revise(&mut self, _: &mut Session, _: usize, replies: &mut Vec<u8>) {
         if replies.starts_with(b"+OK") {
             replies.clear();
             replies.extend_from_slice(b"-MISCONF the log is broken\r\n");
