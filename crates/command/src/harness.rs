@@ -40,6 +40,20 @@ impl Harness {
         Executor::new(Arc::new(engine), Arc::new(Env::default()), 42)
     }
 
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.executor.engine()
+    }
+
+    /// Goes on with a copy of the files as they are now: what a kill would have left. The old engine ends afterwards.
+    pub(crate) fn crash(&mut self) {
+        let copy = tempfile::tempdir().expect("a temporary directory can be made");
+        self.executor.engine().log().sync().expect("the log can be synced");
+        copy_dir(self.dir.path(), copy.path());
+        self.executor = Self::open(&copy, &self.clock);
+        self.dir = copy;
+    }
+
     /// Lets `ms` pass.
     pub(crate) fn pass(&self, ms: i64) {
         self.clock.fetch_add(ms, Ordering::Relaxed);
@@ -200,6 +214,18 @@ impl Harness {
             if let Ok(digest) = context.state.digest() {
                 return digest;
             }
+        }
+    }
+}
+
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a directory can be made");
+    for entry in std::fs::read_dir(from).expect("the directory can be read") {
+        let entry = entry.expect("the directory can be read");
+        let target = to.join(entry.file_name());
+        match entry.file_type().expect("it has a type").is_dir() {
+            true => copy_dir(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).expect("a file can be copied")),
         }
     }
 }

@@ -13,10 +13,11 @@ use crate::apply::{apply, load_part};
 use crate::engine::{RECORD_BATCH, Shared};
 use crate::error::OpenError;
 use crate::guards::Guards;
+use crate::keyspace::Saved;
 use crate::limits::SHARDS;
 use crate::shard::{DbKey, ShardId};
 use crate::snapshot;
-use crate::snapshot::format::{self, CHUNK, ChunkHead, END, HEAD, Head, KEY, Owed, PART, Part};
+use crate::snapshot::format::{self, CHUNK, ChunkHead, END, HEAD, Head, KEY, Owed, PART, Part, SPACES};
 use crate::stop::Place;
 
 /// What each chunk of a snapshot holds already: by shard and physical database, ascending starts in hash space with the
@@ -109,6 +110,7 @@ impl Recovery {
                     load_part(guards, shared, &part);
                 }
                 KEY => keys += self.load_key(shared, guards, Owed::decode(bytes).map_err(unreadable)?),
+                SPACES => shared.keyspaces.restore(Saved::decode(bytes).map_err(unreadable)?),
                 END => ended = Some(format::decode_end(bytes).map_err(unreadable)?),
                 _ => {}
             }
@@ -184,7 +186,10 @@ impl Recovery {
                     (true, true) => {}
                 }
             }
-            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) => apply(guards, shared, effect, None),
+            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Define(_) | Op::Undefine | Op::Moved(_) => {
+                shared.keyspaces.note_flush(effect);
+                apply(guards, shared, effect, None);
+            }
             _ if has(effect.db, effect.key) => {}
             _ => apply(guards, shared, effect, None),
         }

@@ -82,6 +82,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, opts: Options) -> Result<Inner> {
         flushing: Mutex::default(),
         space: Mutex::default(),
         written: AtomicU64::new(0),
+        last_tombstone: AtomicU64::new(0),
         degraded: AtomicBool::new(false),
         first_error: Mutex::default(),
         closed: AtomicBool::new(false),

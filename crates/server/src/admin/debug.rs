@@ -165,7 +165,7 @@ fn object(room: &Room, session: &Session, key: &[u8], turn: &mut Turn<'_>) -> Fl
         Ok(context.state.entry(key)?.map(|entry| Object {
             encoding: entry.encoding(),
             bytes: entry.memory_bytes(),
-            clock_s: entry.atime().get(),
+            clock_s: entry.clock(),
         }))
     });
     match found {
