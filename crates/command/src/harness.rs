@@ -49,7 +49,15 @@ impl Harness {
     pub(crate) fn crash(&mut self) {
         let copy = tempfile::tempdir().expect("a temporary directory can be made");
         self.executor.engine().log().sync().expect("the log can be synced");
-        copy_dir(self.dir.path(), copy.path());
+        // A copy that files changed under is none of a moment.
+        let mut before = Vec::new();
+        loop {
+            let now = copy_dir(self.dir.path(), copy.path());
+            if now == before {
+                break;
+            }
+            before = now;
+        }
         self.executor = Self::open(&copy, &self.clock);
         self.dir = copy;
     }
@@ -218,16 +226,25 @@ impl Harness {
     }
 }
 
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+/// Makes `to` a copy of `from`; answers what there was: names, sizes and times of change.
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) -> Vec<(std::path::PathBuf, u64, std::time::SystemTime)> {
+    let _ = std::fs::remove_dir_all(to);
     std::fs::create_dir_all(to).expect("a directory can be made");
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(from).expect("the directory can be read") {
         let entry = entry.expect("the directory can be read");
         let target = to.join(entry.file_name());
-        match entry.file_type().expect("it has a type").is_dir() {
-            true => copy_dir(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).expect("a file can be copied")),
+        // What is gone by now is missing in the next look as well.
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.is_dir() {
+            found.extend(copy_dir(&entry.path(), &target));
+        } else {
+            found.push((entry.path(), meta.len(), meta.modified().expect("files have times")));
+            let _ = std::fs::copy(entry.path(), target);
         }
     }
+    found.sort();
+    found
 }
 
 fn decode(out: &[u8]) -> Value {

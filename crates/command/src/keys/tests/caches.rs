@@ -35,6 +35,10 @@ struct Run {
     /// Reads that found a value, and reads that found none where the model has one.
     found: u64,
     lost: u64,
+    /// Values that were loaded from disk.
+    loaded: u64,
+    /// What was asked and answered, shortened.
+    history: Vec<String>,
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
@@ -83,7 +87,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         let h = Harness::new();
         let (model, random) = (BTreeMap::new(), Random::new(seed));
-        Self { h, model, random, now_ms: 1_700_000_000_000, step: 0, found: 0, lost: 0 }
+        Self { h, model, random, now_ms: 1_700_000_000_000, step: 0, found: 0, lost: 0, loaded: 0, history: Vec::new() }
     }
 
     fn key(&mut self) -> Vec<u8> {
@@ -110,13 +114,34 @@ impl Run {
         self.model.remove(&(self.h.db, key.to_vec()));
     }
 
+    fn ask(&mut self, line: &[&[u8]]) -> Value {
+        let value = self.h.run_words(&words(line));
+        let short = |text: String| text.chars().take(40).collect::<String>();
+        let line: Vec<String> = line.iter().map(|word| short(word.escape_ascii().to_string())).collect();
+        let (step, db, now_ms) = (self.step, self.h.db, self.now_ms % 1_000_000);
+        self.history.push(format!("{step} @{now_ms} [{db}] {} -> {}", line.join(" "), short(format!("{value:?}"))));
+        value
+    }
+
+    fn note(&mut self, what: &str) {
+        self.history.push(format!("{} {what}", self.step));
+    }
+
+    /// The last lines about a key, and of what concerns all.
+    fn history_of(&self, key: &[u8]) -> String {
+        let key = format!("{} ", key.escape_ascii());
+        let concerned = self.history.iter().filter(|line| line.contains(&key) || !line.contains("c:"));
+        let lines: Vec<&str> = concerned.rev().take(40).map(String::as_str).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
     /// What the server has at a key, whole. `None`: nothing.
     fn read(&mut self, key: &[u8]) -> Option<Whole> {
-        let kind = match self.h.run_words(&words(&[b"TYPE", key])) {
+        let kind = match self.ask(&[b"TYPE", key]) {
             Value::Simple(kind) => String::from_utf8(kind).expect("a name"),
             other => panic!("a type, not {other:?}"),
         };
-        let mut ask = |line: &[&[u8]]| self.h.run_words(&words(line));
+        let mut ask = |line: &[&[u8]]| self.ask(line);
         let whole = match kind.as_str() {
             "none" => return None,
             "string" => match ask(&[b"GET", key]) {
@@ -160,7 +185,10 @@ impl Run {
                 self.found += u64::from(found.is_some());
                 let expected = held.as_ref().map(|held| &held.value);
                 let same = found.as_ref() == expected;
-                assert!(same, "step {}, {}:\n{}\n{}", self.step, key.escape_ascii(), show(&found), show(&expected));
+                if !same {
+                    let (found, expected, history) = (show(&found), show(&expected), self.history_of(key));
+                    panic!("step {}, {}:\n{found}\n{expected}\n{history}", self.step, key.escape_ascii());
+                }
                 held.clone()
             }
         }
@@ -171,21 +199,21 @@ impl Run {
         let payload = self.payload(40_000);
         match self.random.below(14) {
             0..=3 => {
-                self.h.run_words(&words(&[b"SET", &key, &payload]));
+                self.ask(&[b"SET", &key, &payload]);
                 self.put(&key, Whole::String(payload), None);
             }
             4 => {
                 let ttl = 1 + self.random.below(400);
-                self.h.run_words(&words(&[b"SET", &key, &payload, b"PX", ttl.to_string().as_bytes()]));
+                self.ask(&[b"SET", &key, &payload, b"PX", ttl.to_string().as_bytes()]);
                 self.put(&key, Whole::String(payload), Some(self.now_ms + ttl as i64));
             }
             5 => {
-                self.h.run_words(&words(&[b"DEL", &key]));
+                self.ask(&[b"DEL", &key]);
                 self.gone(&key);
             }
             6 => {
                 let ttl = 1 + self.random.below(400);
-                let set = self.h.run_words(&words(&[b"PEXPIRE", &key, ttl.to_string().as_bytes()]));
+                let set = self.ask(&[b"PEXPIRE", &key, ttl.to_string().as_bytes()]);
                 match (int(&set), self.held(&key)) {
                     (1, Some(held)) => self.put(&key, held.value, Some(self.now_ms + ttl as i64)),
                     (1, None) => panic!("step {}: a deadline for a key that is not there", self.step),
@@ -195,7 +223,7 @@ impl Run {
             7 => {
                 let to = self.key();
                 let held = self.check(&key);
-                match self.h.run_words(&words(&[b"RENAME", &key, &to])) {
+                match self.ask(&[b"RENAME", &key, &to]) {
                     Value::Error(_) => self.gone(&key),
                     _ if key == to => {}
                     _ => {
@@ -208,7 +236,7 @@ impl Run {
             8 => {
                 let to = [self.key(), b"x".to_vec()].concat();
                 let held = self.check(&key);
-                if int(&self.h.run_words(&words(&[b"COPY", &key, &to, b"REPLACE"]))) == 1 {
+                if int(&self.ask(&[b"COPY", &key, &to, b"REPLACE"])) == 1 {
                     let held = held.unwrap_or_else(|| panic!("step {}: what is not there was copied", self.step));
                     self.put(&to, held.value, held.ends);
                 }
@@ -224,7 +252,7 @@ impl Run {
         let step = self.step.to_string().into_bytes();
         match held.map(|held| held.value) {
             Some(Whole::String(old)) => {
-                let len = int(&self.h.run_words(&words(&[b"APPEND", key, &payload]))) as usize;
+                let len = int(&self.ask(&[b"APPEND", key, &payload])) as usize;
                 let whole = [old, payload.clone()].concat();
                 match len == whole.len() {
                     true => self.put(key, Whole::String(whole), ends),
@@ -235,7 +263,7 @@ impl Run {
                 }
             }
             Some(Whole::List(mut old)) => {
-                let len = int(&self.h.run_words(&words(&[b"RPUSH", key, &payload]))) as usize;
+                let len = int(&self.ask(&[b"RPUSH", key, &payload])) as usize;
                 match len == old.len() + 1 {
                     true => {
                         old.push(payload);
@@ -245,8 +273,8 @@ impl Run {
                 }
             }
             Some(Whole::Hash(mut old)) => {
-                self.h.run_words(&words(&[b"HSET", key, &step, &payload]));
-                let len = int(&self.h.run_words(&words(&[b"HLEN", key]))) as usize;
+                self.ask(&[b"HSET", key, &step, &payload]);
+                let len = int(&self.ask(&[b"HLEN", key])) as usize;
                 old.insert(step.clone(), payload.clone());
                 match len == old.len() {
                     true => self.put(key, Whole::Hash(old), ends),
@@ -255,8 +283,8 @@ impl Run {
                 }
             }
             Some(Whole::Set(mut old)) => {
-                self.h.run_words(&words(&[b"SADD", key, &payload]));
-                let len = int(&self.h.run_words(&words(&[b"SCARD", key]))) as usize;
+                self.ask(&[b"SADD", key, &payload]);
+                let len = int(&self.ask(&[b"SCARD", key])) as usize;
                 old.insert(payload.clone());
                 match len == old.len() {
                     true => self.put(key, Whole::Set(old), ends),
@@ -266,8 +294,8 @@ impl Run {
             }
             Some(Whole::ZSet(mut old)) => {
                 let score = self.step as i64;
-                self.h.run_words(&words(&[b"ZADD", key, &step, &payload]));
-                let len = int(&self.h.run_words(&words(&[b"ZCARD", key]))) as usize;
+                self.ask(&[b"ZADD", key, &step, &payload]);
+                let len = int(&self.ask(&[b"ZCARD", key])) as usize;
                 old.insert(payload.clone(), score);
                 match len == old.len() {
                     true => self.put(key, Whole::ZSet(old), ends),
@@ -281,23 +309,23 @@ impl Run {
 
     fn create(&mut self, key: &[u8], payload: Vec<u8>) {
         // What the model has lost sight of must be gone before something of another type can be made.
-        self.h.run_words(&words(&[b"DEL", key]));
+        self.ask(&[b"DEL", key]);
         let (step, score) = (self.step.to_string().into_bytes(), self.step as i64);
         match self.random.below(4) {
             0 => {
-                self.h.run_words(&words(&[b"RPUSH", key, &payload]));
+                self.ask(&[b"RPUSH", key, &payload]);
                 self.put(key, Whole::List(vec![payload]), None);
             }
             1 => {
-                self.h.run_words(&words(&[b"HSET", key, &step, &payload]));
+                self.ask(&[b"HSET", key, &step, &payload]);
                 self.put(key, Whole::Hash([(step, payload)].into()), None);
             }
             2 => {
-                self.h.run_words(&words(&[b"SADD", key, &payload]));
+                self.ask(&[b"SADD", key, &payload]);
                 self.put(key, Whole::Set([payload].into()), None);
             }
             _ => {
-                self.h.run_words(&words(&[b"ZADD", key, &step, &payload]));
+                self.ask(&[b"ZADD", key, &step, &payload]);
                 self.put(key, Whole::ZSet([(payload, score)].into()), None);
             }
         }
@@ -307,11 +335,11 @@ impl Run {
         let db = self.h.db;
         match self.random.below(3) {
             0 => {
-                self.h.run("FLUSHDB");
+                self.ask(&[b"FLUSHDB"]);
                 self.model.retain(|(of, _), _| *of != db);
             }
             1 => {
-                self.h.run("SWAPDB 0 1");
+                self.ask(&[b"SWAPDB", b"0", b"1"]);
                 let other = |of: u8| if of < 2 { 1 - of } else { of };
                 self.model = std::mem::take(&mut self.model).into_iter().map(|((d, k), v)| ((other(d), k), v)).collect();
             }
@@ -326,7 +354,7 @@ impl Run {
         let mut cursor = b"0".to_vec();
         loop {
             let line = words(&[b"SCAN", &cursor, b"COUNT", b"50"]);
-            let Value::Array(page) = self.h.run_words(&line) else { panic!("a page") };
+            let Value::Array(page) = self.ask(&line.iter().map(Vec::as_slice).collect::<Vec<_>>()) else { panic!("a page") };
             scanned.extend(items(&page[1]));
             cursor = bytes(&page[0]);
             if cursor == b"0" {
@@ -334,7 +362,8 @@ impl Run {
             }
         }
         for name in names.union(&scanned) {
-            assert!(self.held(name).is_some(), "step {}: {} is not there", self.step, name.escape_ascii());
+            let history = || self.history_of(name);
+            assert!(self.held(name).is_some(), "step {}: {} is not there\n{}", self.step, name.escape_ascii(), history());
         }
         let size = int(&self.h.run("DBSIZE")) as usize;
         assert!(size >= names.intersection(&scanned).count(), "{size} keys, {} names", names.len());
@@ -375,6 +404,7 @@ impl Run {
             }
         }
         self.check_all();
+        self.loaded += figures(&self.h).disk_hits;
     }
 }
 
@@ -391,13 +421,18 @@ fn no_value_that_was_overwritten_deleted_or_expired_is_ever_seen() {
         for round in 0..4 {
             run.run(1500);
             match round % 2 {
-                0 => run.h.reopen(),
-                _ => run.h.crash(),
+                0 => {
+                    run.note("restart");
+                    run.h.reopen();
+                }
+                _ => {
+                    run.note("crash");
+                    run.h.crash();
+                }
             }
             run.check_all();
         }
-        let figures = figures(&run.h);
-        assert!(run.found > 500 && run.lost > 20, "{} found, {} lost", run.found, run.lost);
-        assert!(figures.disk_hits > 20, "{figures:?}");
+        let Run { found, lost, loaded, .. } = run;
+        assert!(found > 500 && lost > 20 && loaded > 20, "seed {seed}: {found} found, {lost} lost, {loaded} loaded");
     }
 }
