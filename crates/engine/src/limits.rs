@@ -118,3 +118,6 @@ pub const KEYSPACE_PATTERN_MAX: usize = 1024;
 
 /// Bytes of a keyspace's name.
 pub const KEYSPACE_NAME_MAX: usize = 64;
+
+/// Steps of looking for husks without a value in one round of the keyspaces' thread.
+pub const SWEEP_STEPS: usize = 64;

@@ -57,7 +57,7 @@ impl Engine {
                 disk_hits: counters.disk_hits.load(Relaxed),
                 misses: counters.misses.load(Relaxed),
                 demotions: counters.demotions.load(Relaxed),
-                evictions: counters.evictions.load(Relaxed),
+                evictions: counters.evictions.load(Relaxed).saturating_add(store.evictions),
                 disk_trouble,
                 moving: keyspaces.is_moving(),
             })

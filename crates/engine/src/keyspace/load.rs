@@ -64,7 +64,6 @@ impl Shared {
             match found {
                 Found::Again => continue,
                 Found::Nothing => {
-                    space.figures.evictions.fetch_add(1, Relaxed);
                     self.evict(&mut guard, db, place, key, false);
                 }
                 Found::Value(value) => {

@@ -29,7 +29,7 @@ pub(crate) struct Figures {
     pub(crate) misses: AtomicU64,
     /// Values that went from RAM to disk.
     pub(crate) demotions: AtomicU64,
-    /// Keys that went altogether, to make room.
+    /// Keys that went altogether, to make room in RAM; the disk tier counts its own.
     pub(crate) evictions: AtomicU64,
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::moves::Pass;
 use super::space::{Space, split_name};
 use crate::engine::{Engine, Shared};
-use crate::limits::{AHEAD_SHARE, GARBAGE_BATCH, HUSK_STEP, KEEPER_PERIOD_MS, MOVE_STEPS, SHARDS};
+use crate::limits::{AHEAD_SHARE, GARBAGE_BATCH, HUSK_STEP, KEEPER_PERIOD_MS, MOVE_STEPS, SHARDS, SWEEP_STEPS};
 
 /// Stops the thread when it is dropped.
 pub(crate) struct Worker {
@@ -69,7 +69,11 @@ impl Work {
             if space.used() > ahead {
                 shared.trim(&space, ahead);
             }
-            self.sweep(shared, &space);
+            for _ in 0..SWEEP_STEPS {
+                if !self.sweep(shared, &space) {
+                    break;
+                }
+            }
             if space.garbage.swap(false, AcqRel) && forget_garbage(&space) {
                 space.garbage.store(true, Relaxed);
             }
@@ -82,17 +86,17 @@ impl Work {
         }
     }
 
-    /// Takes away some husks whose value the store has given up.
-    fn sweep(&mut self, shared: &Shared, space: &Arc<Space>) {
-        let Some(evictions) = space.tier.read().as_ref().map(|store| store.stats().evictions) else { return };
+    /// Takes away some husks whose value the store has given up. False if there is no more to be done now.
+    fn sweep(&mut self, shared: &Shared, space: &Arc<Space>) -> bool {
         let at = self.sweeps.iter().position(|sweep| sweep.id == space.id).unwrap_or_else(|| {
             self.sweeps.push(Sweep { id: space.id, evictions: 0, at: (SHARDS, 0, 0) });
             self.sweeps.len() - 1
         });
         let sweep = &mut self.sweeps[at];
         if sweep.at.0 == SHARDS {
+            let evictions = space.tier.read().as_ref().map_or(0, |store| store.stats().evictions);
             if sweep.evictions == evictions {
-                return;
+                return false;
             }
             (sweep.evictions, sweep.at) = (evictions, (0, 0, 0));
         }
@@ -107,8 +111,8 @@ impl Work {
         for (db, key) in &given_up {
             shared.evict(&mut guard, *db, shared.place_of(key), key, true);
         }
-        space.figures.evictions.fetch_add(given_up.len() as u64, Relaxed);
         sweep.at = next.map_or((shard + 1, 0, 0), |(db, order)| (shard, db, order));
+        true
     }
 }
 
