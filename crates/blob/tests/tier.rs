@@ -88,5 +88,8 @@ fn offers_are_refused_at_once_and_taken_again_after_way_was_made() {
     assert!(refused > 10 && taken == 600, "{refused} refused, {taken} taken");
     assert!(store.stats().evictions > 300);
     store.validate().unwrap();
-    assert!(matches!(store.offer(b"k", &vec![0; RAM as usize], PutOptions::default()), Err(blob::Error::ValueTooLarge { .. })));
+    assert!(matches!(
+        store.offer(b"k", &vec![0; RAM as usize], PutOptions::default()),
+        Err(blob::Error::ValueTooLarge { .. })
+    ));
 }

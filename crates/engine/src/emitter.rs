@@ -39,7 +39,18 @@ impl<'e> Emitter<'e> {
         let batch = batch.get_or_insert_with(|| BatchBuf::new(shared.group, shared.origin));
         batch.clear();
         let settled = batch.mark();
-        Self { shared, db, batch, known, first: None, settled, cached: false, doomed: Vec::new(), rewritten: Vec::new(), memory }
+        Self {
+            shared,
+            db,
+            batch,
+            known,
+            first: None,
+            settled,
+            cached: false,
+            doomed: Vec::new(),
+            rewritten: Vec::new(),
+            memory,
+        }
     }
 
     /// The origin under which this node writes: the owner of the list positions that it opens.

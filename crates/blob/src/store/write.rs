@@ -316,7 +316,13 @@ impl Inner {
     }
 
     /// Appends a tombstone and forgets the key, if the key still is at `loc`. `None` if it is not.
-    pub(super) fn append_tombstone(&self, hash: KeyHash, loc: Loc, key: &[u8], patience: Patience) -> Result<Option<u64>> {
+    pub(super) fn append_tombstone(
+        &self,
+        hash: KeyHash,
+        loc: Loc,
+        key: &[u8],
+        patience: Patience,
+    ) -> Result<Option<u64>> {
         let ram = self.take_ram(record_ram(key.len(), 0), patience)?;
         let mut buf = Some(RecordBuf::new(record::tombstone(key), ram));
         let len = record::record_len(key.len(), 0);

@@ -44,9 +44,22 @@ pub enum Act {
     Remove,
     Rename(u16, u8, Bytes),
     Noop,
-    Bind { hlc: u64, exclusive: bool, keys: Vec<Bound> },
-    Verdict { bind: Dot, committed: bool, ballot: u64 },
-    Snapshot { hlc: u64, writer: Dot, value: Whole, deadline: Option<i64> },
+    Bind {
+        hlc: u64,
+        exclusive: bool,
+        keys: Vec<Bound>,
+    },
+    Verdict {
+        bind: Dot,
+        committed: bool,
+        ballot: u64,
+    },
+    Snapshot {
+        hlc: u64,
+        writer: Dot,
+        value: Whole,
+        deadline: Option<i64>,
+    },
     FlushDb,
     FlushAll,
     SwapDb(u8),
@@ -250,7 +263,9 @@ impl Parts {
                 self.items = SeqBuf::new(ItemShape { kind: *kind, merge: *merge });
                 items.iter().for_each(|(id, value)| self.items.push(Item { id, value: value.view() }));
             }
-            Act::Drop(_, values) | Act::Push(_, _, values) | Act::Define(.., values) => values.iter().for_each(|v| self.bytes.push(v)),
+            Act::Drop(_, values) | Act::Push(_, _, values) | Act::Define(.., values) => {
+                values.iter().for_each(|v| self.bytes.push(v))
+            }
             Act::FieldDeadlines(fields) => fields.iter().for_each(|(field, d)| self.fields.push((field, *d))),
             Act::Cut(runs) => runs.iter().for_each(|run| self.runs.push(run.clone())),
             Act::Replace(value, _) | Act::Snapshot { value, .. } => self.whole = value.bytes(self.home),
@@ -360,13 +375,9 @@ fn act_of(op: &Op<'_>) -> Act {
         Op::FlushAll => Act::FlushAll,
         Op::SwapDb(other) => Act::SwapDb(*other),
         Op::Serialize(leader) => Act::Serialize(*leader),
-        Op::Define(d) => Act::Define(
-            d.mode,
-            (d.fsync, d.leaving),
-            d.epoch,
-            (d.ram_bytes, d.disk_bytes),
-            owned(&d.patterns),
-        ),
+        Op::Define(d) => {
+            Act::Define(d.mode, (d.fsync, d.leaving), d.epoch, (d.ram_bytes, d.disk_bytes), owned(&d.patterns))
+        }
         Op::Undefine => Act::Undefine,
         Op::Moved(epoch) => Act::Moved(*epoch),
     }

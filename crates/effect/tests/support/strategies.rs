@@ -165,7 +165,8 @@ fn keyspace_act() -> impl Strategy<Value = Act> {
 
 /// Any effect.
 pub fn change() -> impl Strategy<Value = Change> {
-    let act = prop_oneof![7 => string_act(), 9 => collection_act(), 8 => key_act(), 3 => group_act(), 2 => keyspace_act()];
+    let act =
+        prop_oneof![7 => string_act(), 9 => collection_act(), 8 => key_act(), 3 => group_act(), 2 => keyspace_act()];
     (any::<(u16, u8, bool)>(), bytes(), vec(dot(), 0..3), act)
         .prop_map(|((keyspace, db, fresh), key, deps, act)| Change { keyspace, db, key, fresh, deps, act })
 }

@@ -96,7 +96,7 @@ impl Saved {
             put_varint(out, u64::from(definition.id.0));
             put_bytes(out, definition.name.as_bytes());
             out.push(definition.mode as u8);
-            out.push(u8::from(definition.fsync) * FSYNC | u8::from(definition.leaving) * LEAVING);
+            out.push(if definition.fsync { FSYNC } else { 0 } | if definition.leaving { LEAVING } else { 0 });
             put_varint(out, definition.epoch);
             put_varint(out, definition.ram_bytes);
             put_varint(out, definition.disk_bytes);

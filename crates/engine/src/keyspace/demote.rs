@@ -123,12 +123,13 @@ impl Shared {
         let tables = shard.dbs[usize::from(db)].as_deref_mut()?;
         let of_order = |order: u64| move |entry: &Entry| self.order_of(entry.key()) == order;
         let table = &tables.table;
-        let order = tables.cached.as_mut()?.victim(space.id, id.0, |order| match table.find(order, of_order(order)) {
-            None => Seen::Gone,
-            Some(entry) if entry.is_at_rest() => Seen::Gone,
-            Some(entry) if entry.take_visit() => Seen::Visited,
-            Some(_) => Seen::Idle,
-        })?;
+        let order =
+            tables.cached.as_mut()?.victim(space.id, id.0, |order| match table.find(order, of_order(order)) {
+                None => Seen::Gone,
+                Some(entry) if entry.is_at_rest() => Seen::Gone,
+                Some(entry) if entry.take_visit() => Seen::Visited,
+                Some(_) => Seen::Idle,
+            })?;
         let place = Place { shard: id, order };
         let entry = tables.table.find(order, of_order(order))?;
         match self.to_rest(space, db, entry, buffer) {

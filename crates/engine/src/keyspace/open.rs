@@ -101,7 +101,7 @@ fn invalidate(store: &Store, names: &mut Vec<Vec<u8>>) -> Result<(), blob::Error
     names.iter().for_each(|name| {
         store.hide(name);
     });
-    store.invalidate(names.drain(..).collect::<Vec<_>>().iter().map(Vec::as_slice))
+    store.invalidate(std::mem::take(names).iter().map(Vec::as_slice))
 }
 
 impl Engine {

@@ -166,7 +166,9 @@ fn keys_move_with_their_values_when_definitions_change() {
     let engine = open(dir.path(), &clock);
     check(&engine, 0);
     // To another cache, a half of them; then back into the log.
-    engine.define_keyspace("c", &KeyspaceChange { patterns: Some(vec![b"k:*[02468]".to_vec()]), ..Default::default() }).unwrap();
+    engine
+        .define_keyspace("c", &KeyspaceChange { patterns: Some(vec![b"k:*[02468]".to_vec()]), ..Default::default() })
+        .unwrap();
     engine.define_keyspace("d", &change(&["k:*"], 6 * MIB, 32 * MIB)).unwrap();
     settled(&engine);
     check(&engine, 0);
@@ -202,8 +204,50 @@ fn settings_that_cannot_work_are_refused() {
     assert!(matches!(refused("c", change(&[""], 4 * MIB, 0)), KeyspaceError::Patterns));
     let without = |change: KeyspaceChange| matches!(refused("c", change), KeyspaceError::Missing(_));
     assert!(without(KeyspaceChange { mode: None, ..good() }) && without(KeyspaceChange { patterns: None, ..good() }));
-    assert!(without(KeyspaceChange { ram_bytes: None, ..good() }) && without(KeyspaceChange { disk_bytes: None, ..good() }));
+    assert!(
+        without(KeyspaceChange { ram_bytes: None, ..good() }) && without(KeyspaceChange { disk_bytes: None, ..good() })
+    );
     assert!(matches!(refused("c", KeyspaceChange { mode: Some(Mode::Causal), ..good() }), KeyspaceError::Mode));
     assert!(definitions(&engine).is_empty());
     engine.define_keyspace("c", &good()).unwrap();
+}
+
+#[test]
+fn a_disk_that_fails_costs_the_tier_and_brings_nothing_back() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
+    let engine = open(dir.path(), &clock);
+    engine.define_keyspace("c", &change(&["c:*"], 4 * MIB, 32 * MIB)).unwrap();
+    let (files, aside) = (dir.path().join("keyspaces/1"), dir.path().join("aside"));
+    let value = |i: usize, round: u8| format!("{round}:{i}").repeat(2000);
+    let fill = |round: u8| {
+        for i in 0..1500 {
+            set(&engine, &[(&format!("c:{i}"), &value(i, round))]);
+        }
+    };
+    fill(1);
+    // No new file can be made there any more.
+    std::fs::rename(&files, &aside).unwrap();
+    std::fs::write(&files, b"in the way").unwrap();
+    fill(2);
+    wait_until("the tier is given up", || {
+        let figures = &engine.keyspaces()[0];
+        figures.disk_trouble.is_some() && figures.disk_bytes == 0
+    });
+    fill(3);
+    let right = |engine: &Engine, rounds: &[u8]| {
+        let found = (0..1500).filter_map(|i| Some((i, get(engine, &format!("c:{i}"))?)));
+        found.inspect(|(i, found)| assert!(rounds.iter().any(|round| *found == value(*i, *round)))).count()
+    };
+    assert!(right(&engine, &[3]) > 100, "what is in RAM is served");
+    assert_eq!(engine.keyspaces()[0].keys_at_rest, 0);
+    // The disk is back, with what it had: nothing of that is believed.
+    std::fs::remove_file(&files).unwrap();
+    std::fs::rename(&aside, &files).unwrap();
+    engine.close().unwrap();
+    let engine = open(dir.path(), &clock);
+    assert_eq!(right(&engine, &[]), 0);
+    set(&engine, &[("c:1", "new")]);
+    assert_eq!(get(&engine, "c:1").as_deref(), Some("new"));
+    engine.close().unwrap();
+    assert_eq!(get(&open(dir.path(), &clock), "c:1").as_deref(), Some("new"));
 }

@@ -7,7 +7,8 @@ use parking_lot::MutexGuard;
 use wal::{Log, Position};
 
 use super::format::{
-    CHUNK, ChunkHead, END, HEAD, Head, KEY, PART, SPACES, put_absent, put_key, put_owed_head, put_part_head, put_present,
+    CHUNK, ChunkHead, END, HEAD, Head, KEY, PART, SPACES, put_absent, put_key, put_owed_head, put_part_head,
+    put_present,
 };
 use crate::digest::fold;
 use crate::engine::Shared;

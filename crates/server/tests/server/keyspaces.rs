@@ -58,7 +58,10 @@ fn keyspaces_are_defined_listed_changed_and_deleted() {
         ("KEYSPACE SET x MATCH x:* MODE cache MAXMEMORY 4mb", "ERR a new keyspace needs MAXDISK"),
         ("KEYSPACE SET x MATCH x:* MODE tape", "ERR unknown mode 'tape'; MODE takes cache"),
         ("KEYSPACE SET pages MAXMEMORY 1mb", "ERR MAXMEMORY is 1048576 bytes; a cache keyspace needs at least 4194304"),
-        ("KEYSPACE SET pages MAXDISK 1mb", "ERR MAXDISK is 1048576 bytes; it must be 0 (no disk tier) or at least 4194304"),
+        (
+            "KEYSPACE SET pages MAXDISK 1mb",
+            "ERR MAXDISK is 1048576 bytes; it must be 0 (no disk tier) or at least 4194304",
+        ),
         ("KEYSPACE SET pages MAXMEMORY lots", "ERR MAXMEMORY must be a memory value, like 256mb"),
         ("KEYSPACE SET pages SIZE 1mb", "ERR unknown option 'SIZE'; see KEYSPACE HELP"),
         ("KEYSPACE SET pages FSYNC maybe", "ERR FSYNC takes yes or no"),
@@ -108,9 +111,7 @@ fn values_of_all_types_come_back_from_disk_as_they_were() {
         a.int(&format!("ZADD c:bigzset {i} member{i}"));
     }
     a.ok("SET c:fleeting v PX 500000");
-    let keys = [
-        "string", "number", "list", "ints", "set", "zset", "hash", "dying", "biglist", "bigzset", "fleeting",
-    ];
+    let keys = ["string", "number", "list", "ints", "set", "zset", "hash", "dying", "biglist", "bigzset", "fleeting"];
     let look = |a: &mut Client| -> Vec<Vec<Value>> {
         let ask = |key: &str| {
             let dump = a.call(&format!("DUMP c:{key}"));

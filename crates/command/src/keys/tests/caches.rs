@@ -341,7 +341,8 @@ impl Run {
             1 => {
                 self.ask(&[b"SWAPDB", b"0", b"1"]);
                 let other = |of: u8| if of < 2 { 1 - of } else { of };
-                self.model = std::mem::take(&mut self.model).into_iter().map(|((d, k), v)| ((other(d), k), v)).collect();
+                self.model =
+                    std::mem::take(&mut self.model).into_iter().map(|((d, k), v)| ((other(d), k), v)).collect();
             }
             _ => self.h.db = 1 - db,
         }
@@ -354,7 +355,9 @@ impl Run {
         let mut cursor = b"0".to_vec();
         loop {
             let line = words(&[b"SCAN", &cursor, b"COUNT", b"50"]);
-            let Value::Array(page) = self.ask(&line.iter().map(Vec::as_slice).collect::<Vec<_>>()) else { panic!("a page") };
+            let Value::Array(page) = self.ask(&line.iter().map(Vec::as_slice).collect::<Vec<_>>()) else {
+                panic!("a page")
+            };
             scanned.extend(items(&page[1]));
             cursor = bytes(&page[0]);
             if cursor == b"0" {
@@ -363,7 +366,13 @@ impl Run {
         }
         for name in names.union(&scanned) {
             let history = || self.history_of(name);
-            assert!(self.held(name).is_some(), "step {}: {} is not there\n{}", self.step, name.escape_ascii(), history());
+            assert!(
+                self.held(name).is_some(),
+                "step {}: {} is not there\n{}",
+                self.step,
+                name.escape_ascii(),
+                history()
+            );
         }
         let size = int(&self.h.run("DBSIZE")) as usize;
         assert!(size >= names.intersection(&scanned).count(), "{size} keys, {} names", names.len());
