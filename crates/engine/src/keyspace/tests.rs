@@ -251,3 +251,49 @@ fn a_disk_that_fails_costs_the_tier_and_brings_nothing_back() {
     engine.close().unwrap();
     assert_eq!(get(&open(dir.path(), &clock), "c:1").as_deref(), Some("new"));
 }
+
+/// Writers own keys and raise their versions; readers, and the demotions that both cause, run beside them.
+#[test]
+fn nobody_reads_an_older_version_than_was_there_before() {
+    const KEYS: usize = 300;
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
+    let engine = open(dir.path(), &clock);
+    engine.define_keyspace("c", &change(&["c:*"], 4 * MIB, 16 * MIB)).unwrap();
+    // One slot, so that its shard sees all that can come between.
+    let key = |i: usize| format!("c:{{one}}{i}");
+    let versions: Vec<AtomicI64> = (0..KEYS).map(|_| AtomicI64::new(0)).collect();
+    let (found, lost) = (AtomicI64::new(0), AtomicI64::new(0));
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let (engine, versions) = (&engine, &versions);
+            scope.spawn(move || {
+                for step in 1..2500_usize {
+                    let i = (step * 7 + step / 3) % (KEYS / 2) * 2 + writer;
+                    let version = versions[i].load(Ordering::Acquire) + 1;
+                    let value = format!("{version}:{}", "v".repeat(20_000 + step % 5000));
+                    set(engine, &[(&key(i), &value)]);
+                    versions[i].store(version, Ordering::Release);
+                }
+            });
+        }
+        for reader in 0..2 {
+            let (engine, versions, found, lost) = (&engine, &versions, &found, &lost);
+            scope.spawn(move || {
+                for step in 0..8000_usize {
+                    let i = (step * (11 + reader)) % KEYS;
+                    let before = versions[i].load(Ordering::Acquire);
+                    let Some(value) = get(engine, &key(i)) else {
+                        lost.fetch_add(i64::from(before > 0), Ordering::Relaxed);
+                        continue;
+                    };
+                    let version: i64 = value.split(':').next().unwrap().parse().unwrap();
+                    assert!(version >= before, "{} holds version {version}, not {before}", key(i));
+                    found.fetch_add(1, Ordering::Relaxed);
+                    engine.make_room();
+                }
+            });
+        }
+    });
+    let figures = &engine.keyspaces()[0];
+    assert!(found.into_inner() > 1000 && figures.disk_hits > 500 && figures.demotions > 500, "{figures:?}, {lost:?}");
+}
