@@ -47,6 +47,11 @@ impl Engine {
 impl Shared {
     /// Loads the value of a key of a physical database, if it is at rest.
     pub(super) fn load(&self, db: u8, key: &[u8]) {
+        self.load_with(db, key, &mut || {});
+    }
+
+    /// The same; `between` runs when the disk was read and no shard is locked.
+    pub(super) fn load_with(&self, db: u8, key: &[u8], between: &mut dyn FnMut()) {
         let place = self.place_of(key);
         for _ in 0..LOAD_TRIES {
             let guard = self.shards[usize::from(place.shard.0)].lock();
@@ -55,6 +60,7 @@ impl Shared {
             drop(guard);
             let Some(space) = id.and_then(|id| self.keyspaces.space(id)) else { return };
             let found = read(&space, db, key, &limits);
+            between();
             let mut guard = self.shards[usize::from(place.shard.0)].lock();
             // Another value of the key may have come to rest meanwhile.
             if guard.demoted != before {

@@ -252,6 +252,53 @@ fn a_disk_that_fails_costs_the_tier_and_brings_nothing_back() {
     assert_eq!(get(&open(dir.path(), &clock), "c:1").as_deref(), Some("new"));
 }
 
+#[test]
+fn a_value_that_was_replaced_while_it_was_read_is_not_brought_back() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
+    let engine = open(dir.path(), &clock);
+    engine.define_keyspace("c", &change(&["c:*"], 4 * MIB, 8 * MIB)).unwrap();
+    let space = engine.shared.keyspaces.space(KeyspaceId(1)).unwrap();
+    let rest = || engine.shared.rest_all(&space);
+    let changes: [(&str, &dyn Fn(), Option<&str>); 4] = [
+        (
+            "replaced",
+            &|| {
+                set(&engine, &[("c:1", "new")]);
+            },
+            Some("new"),
+        ),
+        (
+            "replaced and at rest again",
+            &|| {
+                set(&engine, &[("c:1", "newer")]);
+                rest();
+            },
+            Some("newer"),
+        ),
+        ("loaded by somebody else", &|| engine.shared.load(0, b"c:1"), Some("old")),
+        ("gone", &|| flush(&engine), None),
+    ];
+    for (what, between, expected) in changes {
+        set(&engine, &[("c:1", "old")]);
+        rest();
+        assert_eq!(engine.keyspaces()[0].keys_at_rest, 1);
+        let mut once = Some(between);
+        engine.shared.load_with(0, b"c:1", &mut || {
+            if let Some(between) = once.take() {
+                between();
+            }
+        });
+        assert_eq!(get(&engine, "c:1").as_deref(), expected, "{what}");
+    }
+}
+
+fn flush(engine: &Engine) {
+    let mut recycled = Recycled::new();
+    let mut context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
+    context.out.emit(b"", false, Op::FlushAll);
+    context.commit().unwrap();
+}
+
 /// Writers own keys and raise their versions; readers, and the demotions that both cause, run beside them.
 #[test]
 fn nobody_reads_an_older_version_than_was_there_before() {
