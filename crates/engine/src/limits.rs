@@ -80,8 +80,8 @@ const _: () = assert!(CACHE_DISK_BYTES_MIN >= 16 * CACHE_SEGMENT_BYTES_MIN, "a s
 /// The disk tier's index and buffers have one part in so many of a keyspace's RAM.
 pub const CACHE_STORE_SHARE: u64 = 4;
 
-/// Husks may take one part in so many of what is left.
-pub const HUSK_SHARE: u64 = 2;
+/// Husks may take so many percent of what is left.
+pub const HUSK_PERCENT: u64 = 67;
 
 /// The thread of the keyspaces makes room when less than one part in so many of the RAM is free.
 pub const AHEAD_SHARE: u64 = 32;
@@ -90,7 +90,10 @@ pub const AHEAD_SHARE: u64 = 32;
 pub const DEMOTE_BATCH: usize = 8;
 
 /// How often room is made for a value that the disk tier did not take at once, before it is dropped.
-pub const DEMOTE_TRIES: usize = 3;
+pub const DEMOTE_TRIES: usize = 1;
+
+/// How long somebody waits, with nothing locked, for a disk tier to have room.
+pub const TIER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Keys that are looked at, in search of husks, under one hold of a shard's lock.
 pub const HUSK_STEP: usize = 256;

@@ -182,7 +182,7 @@ impl Engine {
     }
 
     /// A disk tier that begins empty.
-    fn open_new_tier(&self, definition: &Definition) -> Result<Option<Store>, KeyspaceError> {
+    pub(super) fn open_new_tier(&self, definition: &Definition) -> Result<Option<Store>, KeyspaceError> {
         if definition.disk_bytes == 0 {
             return Ok(None);
         }

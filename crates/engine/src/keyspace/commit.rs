@@ -159,10 +159,9 @@ impl Engine {
             let (same, others): (Vec<_>, _) = after.stale.into_iter().partition(|stale| stale.space.id == space.id);
             after.stale = others;
             if let Err(error) = space.invalidate(same.iter().map(|stale| stale.name.as_slice())) {
-                space.note_trouble(&error);
-                // What is hidden is settled by giving up the tier, which waits for nobody.
+                // What is hidden is settled by making the tier void, which waits for nobody.
                 drop(same);
-                position = position.max(self.give_up_tier(&space));
+                position = position.max(self.make_tier_void(&space, error));
             }
         }
         for space in after.full {

@@ -11,6 +11,7 @@ use blob::Store;
 use effect::{KeyspaceId, Op};
 use wal::Position;
 
+use super::Definition;
 use super::space::{Space, open_tier, split_name, untagged};
 use crate::context::Recycled;
 use crate::engine::{Engine, Lock, Shared};
@@ -43,6 +44,7 @@ pub(crate) fn open_all(engine: &Engine) {
             Err(error) => {
                 space.note_trouble(&error);
                 engine.give_up_tier(&space);
+                engine.begin_anew(&space, definition);
             }
         }
     }
@@ -105,6 +107,17 @@ fn invalidate(store: &Store, names: &mut Vec<Vec<u8>>) -> Result<(), blob::Error
 }
 
 impl Engine {
+    /// What was there is void: if the disk works the tier begins empty.
+    fn begin_anew(&self, space: &Space, definition: &Definition) {
+        match self.open_new_tier(definition) {
+            Ok(tier) => {
+                *space.tier.write() = tier;
+                *space.trouble.lock() = None;
+            }
+            Err(error) => tracing::error!(keyspace = space.name, %error, "nor can it begin anew"),
+        }
+    }
+
     /// Brings to rest what is in RAM only, and ends the disk tiers: the next start finds all that they have room for.
     pub(crate) fn close_keyspaces(&self) {
         self.keyspace_worker.lock().take();
@@ -120,48 +133,66 @@ impl Engine {
         }
     }
 
+    /// A record could not be invalidated: all that the disk tier holds is void. One that is merely too busy is kept, and
+    /// filled anew. Answers the position in the log that says so.
+    pub(super) fn make_tier_void(&self, space: &Arc<Space>, error: blob::Error) -> Position {
+        if matches!(error, blob::Error::Busy(_)) {
+            tracing::warn!(keyspace = space.name, %error, "the disk tier of a cache keyspace does not keep up and is emptied");
+            return self.log_void(space, |_| true);
+        }
+        space.note_trouble(&error);
+        self.give_up_tier(space)
+    }
+
     /// Gives up a disk tier that does not work: its husks go, and what it holds is void, also after a restart. Answers
     /// the position in the log that says so.
     pub(super) fn give_up_tier(&self, space: &Arc<Space>) -> Position {
-        let mut recycled = Recycled::new();
-        let mut context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
-        if !space.broken.swap(false, Ordering::AcqRel) {
-            return context.state.applied();
-        }
-        // Ending it may wait for the disk, so that comes when the locks are free.
-        let tier = space.tier.write().take();
-        let husks = drop_husks(&self.shared, &mut context.state.guards, space);
-        tracing::error!(
-            keyspace = space.name,
-            error = space.trouble.lock().as_deref().unwrap_or("unknown"),
-            keys_lost = husks,
-            "the disk tier of a cache keyspace does not work; it is in RAM only until it is defined anew"
-        );
-        context.out.about_space(space.id, b"", Op::FlushAll);
-        let position = match context.commit() {
-            Ok(committed) => committed.position,
-            Err(refusal) => {
-                // Then nothing can be promised about a restart; what runs now does not look there any more.
-                tracing::error!(keyspace = space.name, %refusal, "that its disk tier is void could not be logged");
-                space.void(None);
-                Position::START
+        let mut tier = None;
+        let position = self.log_void(space, |space| {
+            let broken = space.broken.swap(false, Ordering::AcqRel);
+            if broken {
+                tracing::error!(
+                    keyspace = space.name,
+                    error = space.trouble.lock().as_deref().unwrap_or("unknown"),
+                    "the disk tier of a cache keyspace does not work; it is in RAM only until it is defined anew"
+                );
+                tier = space.tier.write().take();
             }
-        };
+            broken
+        });
+        // Ending it may wait for the disk, so that comes when the locks are free.
         drop(tier);
         position
     }
+
+    /// Says that what a disk tier holds is void, if `may` says so with every shard locked.
+    fn log_void(&self, space: &Arc<Space>, may: impl FnOnce(&Space) -> bool) -> Position {
+        let mut recycled = Recycled::new();
+        let mut context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
+        if !may(space) {
+            return context.state.applied();
+        }
+        drop_husks(&self.shared, &mut context.state.guards, space);
+        context.out.about_space(space.id, b"", Op::FlushAll);
+        match context.commit() {
+            Ok(committed) => committed.position,
+            Err(refusal) => {
+                // Then nothing can be promised about a restart; what runs now does not look there any more.
+                tracing::error!(keyspace = space.name, %refusal, "that a disk tier is void could not be logged");
+                space.void(None);
+                Position::START
+            }
+        }
+    }
 }
 
-/// Takes all husks of a keyspace away; every shard is locked. How many there were.
-fn drop_husks(shared: &Shared, guards: &mut Guards<'_>, space: &Space) -> usize {
-    let mut count = 0;
+/// Takes all husks of a keyspace away; every shard is locked.
+fn drop_husks(shared: &Shared, guards: &mut Guards<'_>, space: &Space) {
     for shard in guards.iter_mut() {
         let mut husks: Vec<DbKey> = Vec::new();
         shard.scan_husks(shared, space.id, (0, 0), usize::MAX, |db, husk| husks.push((db, husk.key().into())));
         for (db, key) in &husks {
             drop(shard.take(*db, shared.place_of(key), key, shared));
         }
-        count += husks.len();
     }
-    count
 }

@@ -14,7 +14,7 @@ use super::demote::HuskHand;
 use crate::digest::fold;
 use crate::engine::WallClock;
 use crate::limits::{
-    CACHE_SEGMENT_BYTES_MAX, CACHE_SEGMENT_BYTES_MIN, CACHE_STORE_SHARE, DATABASES_MAX, HUSK_SHARE, SHARDS,
+    CACHE_SEGMENT_BYTES_MAX, CACHE_SEGMENT_BYTES_MIN, CACHE_STORE_SHARE, DATABASES_MAX, HUSK_PERCENT, SHARDS, TIER_WAIT,
 };
 use crate::value::{Ends, Entry};
 
@@ -117,7 +117,7 @@ impl Space {
 
     /// Bytes by which husks are beyond their share.
     pub(crate) fn surplus_husks(&self) -> u64 {
-        self.husk_bytes.load(Relaxed).saturating_sub(self.limit() / HUSK_SHARE)
+        self.husk_bytes.load(Relaxed).saturating_sub(self.limit() / 100 * HUSK_PERCENT)
     }
 
     /// The values of a shard took `before` bytes, and their number has changed by `count`.
@@ -215,6 +215,7 @@ pub(crate) fn open_tier(dir: &Path, definition: &Definition, clock: &WallClock) 
     let segment = (disk / 64).clamp(CACHE_SEGMENT_BYTES_MIN, CACHE_SEGMENT_BYTES_MAX);
     let options = Options {
         segment_bytes: segment.next_multiple_of(4096),
+        max_wait: TIER_WAIT,
         clock: Arc::new(move || stamp(clock())),
         ..Options::new(BlobMode::Cache { fsync: definition.fsync }, disk, ram)
     };
