@@ -134,8 +134,7 @@ impl Shards {
     /// Takes in what a stopped run asks for; answers what else stopped it.
     fn widen(&mut self, stop: Stop) -> Result<(), Stop> {
         match stop {
-            // Nothing is at rest elsewhere in this version: a miss is only ever drawn by a test, and running again
-            // is all that loading would be followed by.
+            // It has been loaded, or was only drawn by a test.
             Stop::Miss(_) => {}
             Stop::Unlocked(shard) => self.add(shard),
             Stop::NeedsAll => self.all = true,
@@ -222,6 +221,7 @@ impl Executor {
         }
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
+        let mut loaded = Loaded { engine, any: false };
         for run in 0..RUNS_MAX {
             let lock = match only {
                 Some(key) if run == 0 => Lock::Key(key, call.args.note().map(Place::from)),
@@ -231,7 +231,7 @@ impl Executor {
             let stop = match tools.once(&mut context, call, wait, &mut reply) {
                 Ok(()) => {
                     tools.count(&context, call.spec);
-                    return Ran::Done(tools.commit(&mut context, mark, &mut reply));
+                    return Ran::Done(tools.commit(engine, &mut context, mark, &mut reply));
                 }
                 Err(stop) => stop,
             };
@@ -246,10 +246,11 @@ impl Executor {
             }
             if context.has_events() && matches!(stop, Stop::WrongType | Stop::Error(_)) {
                 // Nothing is written: the commit only tells of what was looked for.
-                tools.commit(&mut context, mark, &mut reply);
+                tools.commit(engine, &mut context, mark, &mut reply);
                 return Ran::Done(refuse(&stop, &mut reply));
             }
             context.abort();
+            loaded.load(&stop, std::iter::once(call), call.db);
             if run == 0
                 && let Some(key) = only
             {
@@ -274,12 +275,13 @@ impl Executor {
         let start = out.len();
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
+        let mut loaded = Loaded { engine, any: false };
         for _ in 0..RUNS_MAX {
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
                     // This frees the locks: session commands take their own.
-                    let done = tools.commit(&mut context, mark, &mut reply);
+                    let done = tools.commit(engine, &mut context, mark, &mut reply);
                     if !done.failed {
                         fill(&gaps, queue, call.protocol, host, out, start);
                     }
@@ -290,6 +292,9 @@ impl Executor {
             };
             context.abort();
             reply.rewind(mark);
+            if let Some(stop) = &stop {
+                loaded.load(stop, queue.iter(), call.db);
+            }
             match stop.map(|stop| shards.widen(stop)) {
                 Some(Ok(())) => {}
                 Some(Err(stop)) => return refuse(&stop, &mut reply),
@@ -425,10 +430,17 @@ impl Tools {
         if !self.touch {
             context.state.set_touch(call.spec.name == "touch");
         }
+        if context.is_moving() && call.spec.flags.has(Flags::WRITE) {
+            claim(context, call)?;
+        }
         let Context { state, out, .. } = context;
         let (env, random) = (&*self.env, &mut self.random);
         let (may_block, waiting) = (wait != Wait::No, wait == Wait::Queued);
-        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block, waiting })
+        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block, waiting })?;
+        if call.spec.flags.has(Flags::WRITE) && context.has_keyspaces() {
+            doom_absent(context, call);
+        }
+        Ok(())
     }
 
     #[inline]
@@ -441,15 +453,84 @@ impl Tools {
     }
 
     #[inline]
-    fn commit(&mut self, context: &mut Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
+    fn commit(&mut self, engine: &Engine, context: &mut Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
         let wrote = !context.out.is_empty();
         match context.commit() {
-            Ok(Committed { position, ready }) => Done { position, ready, failed: false, wrote },
+            Ok(Committed { position, ready, after: None }) => Done { position, ready, failed: false, wrote },
+            Ok(Committed { position, ready, after: Some(after) }) => {
+                Done { position: position.max(engine.finish(*after)), ready, failed: false, wrote }
+            }
             Err(refusal) => {
                 reply.rewind(mark);
                 refuse(&refusal.into(), reply)
             }
         }
+    }
+}
+
+/// A command with its keys.
+trait Keyed {
+    fn each_key<'a>(&'a self, visit: impl FnMut(&'a [u8]));
+}
+
+impl Keyed for Call<'_> {
+    fn each_key<'a>(&'a self, mut visit: impl FnMut(&'a [u8])) {
+        self.spec.keys.each(&self.args, |at| self.args.get(at).into_iter().for_each(&mut visit));
+    }
+}
+
+impl Keyed for Queued<'_> {
+    fn each_key<'a>(&'a self, mut visit: impl FnMut(&'a [u8])) {
+        self.spec.keys.each(&self.args, |at| self.args.get(at).into_iter().for_each(&mut visit));
+    }
+}
+
+/// Loads values for a command, and has others make room for them once it has ended: not before, or it would not end.
+struct Loaded<'e> {
+    engine: &'e Engine,
+    any: bool,
+}
+
+impl Loaded<'_> {
+    /// If a run stopped for a value that is at rest: loads it, and with it what else the commands name.
+    #[cold]
+    fn load<'a, K: Keyed + 'a>(&mut self, stop: &Stop, commands: impl Iterator<Item = &'a K>, db: u8) {
+        let Stop::Miss(miss) = stop else { return };
+        if !self.engine.has_keyspaces() {
+            return;
+        }
+        self.any = true;
+        let mut keys: Vec<&[u8]> = Vec::new();
+        commands.for_each(|command| command.each_key(|key| keys.push(key)));
+        self.engine.load(miss, db, keys.into_iter());
+    }
+}
+
+impl Drop for Loaded<'_> {
+    fn drop(&mut self) {
+        if self.any {
+            self.engine.make_room();
+        }
+    }
+}
+
+/// While keys move between keyspaces: brings those of the command to where they belong before it writes them.
+#[cold]
+fn claim(context: &mut Context<'_>, call: &Call<'_>) -> Result<(), Stop> {
+    let mut keys: SmallVec<[&[u8]; 4]> = SmallVec::new();
+    call.each_key(|key| keys.push(key));
+    for db in [Some(call.db), events::other_db(call)].into_iter().flatten() {
+        keys.iter().try_for_each(|key| context.claim(db, key))?;
+    }
+    Ok(())
+}
+
+/// What a command that writes found absent stays absent: an evicted value must not come back at the next start, if
+/// somebody meant to delete it.
+#[cold]
+fn doom_absent(context: &mut Context<'_>, call: &Call<'_>) {
+    for db in [Some(call.db), events::other_db(call)].into_iter().flatten() {
+        call.each_key(|key| context.doom_if_absent(db, key));
     }
 }
 

@@ -40,6 +40,28 @@ impl Harness {
         Executor::new(Arc::new(engine), Arc::new(Env::default()), 42)
     }
 
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.executor.engine()
+    }
+
+    /// Goes on with a copy of the files as they are now: what a kill would have left. The old engine ends afterwards.
+    pub(crate) fn crash(&mut self) {
+        let copy = tempfile::tempdir().expect("a temporary directory can be made");
+        self.executor.engine().log().sync().expect("the log can be synced");
+        // A copy that files changed under is none of a moment.
+        let mut before = Vec::new();
+        loop {
+            let now = copy_dir(self.dir.path(), copy.path());
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        self.executor = Self::open(&copy, &self.clock);
+        self.dir = copy;
+    }
+
     /// Lets `ms` pass.
     pub(crate) fn pass(&self, ms: i64) {
         self.clock.fetch_add(ms, Ordering::Relaxed);
@@ -202,6 +224,27 @@ impl Harness {
             }
         }
     }
+}
+
+/// Makes `to` a copy of `from`; answers what there was: names, sizes and times of change.
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) -> Vec<(std::path::PathBuf, u64, std::time::SystemTime)> {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir_all(to).expect("a directory can be made");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(from).expect("the directory can be read") {
+        let entry = entry.expect("the directory can be read");
+        let target = to.join(entry.file_name());
+        // What is gone by now is missing in the next look as well.
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.is_dir() {
+            found.extend(copy_dir(&entry.path(), &target));
+        } else {
+            found.push((entry.path(), meta.len(), meta.modified().expect("files have times")));
+            let _ = std::fs::copy(entry.path(), target);
+        }
+    }
+    found.sort();
+    found
 }
 
 fn decode(out: &[u8]) -> Value {

@@ -10,8 +10,10 @@
 //!
 //! *Invariant:* whatever is accepted would be written again as the same bytes.
 
+mod keyspace;
 mod shapes;
 
+use keyspace::{definition, put_definition};
 pub use shapes::{BindKey, BindKeyShape, DotShape};
 pub(crate) use shapes::{dot, put_dot};
 
@@ -60,9 +62,12 @@ enum Code {
     FlushAll = 24,
     SwapDb = 25,
     Serialize = 26,
+    Define = 27,
+    Undefine = 28,
+    Moved = 29,
 }
 
-const CODES: [Code; 26] = [
+const CODES: [Code; 29] = [
     Code::Set,
     Code::AddInt,
     Code::AddDecimal,
@@ -89,6 +94,9 @@ const CODES: [Code; 26] = [
     Code::FlushAll,
     Code::SwapDb,
     Code::Serialize,
+    Code::Define,
+    Code::Undefine,
+    Code::Moved,
 ];
 
 impl Code {
@@ -131,6 +139,9 @@ fn code_of(op: &Op<'_>) -> Code {
         Op::FlushAll => Code::FlushAll,
         Op::SwapDb(_) => Code::SwapDb,
         Op::Serialize(_) => Code::Serialize,
+        Op::Define(_) => Code::Define,
+        Op::Undefine => Code::Undefine,
+        Op::Moved(_) => Code::Moved,
     }
 }
 
@@ -242,7 +253,9 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
         }
         Op::SwapDb(other) => out.push(*other),
         Op::Serialize(Some(leader)) => out.extend_from_slice(&leader.to_le_bytes()),
-        Op::Serialize(None) | Op::Remove | Op::Noop | Op::FlushDb | Op::FlushAll => {}
+        Op::Define(definition) => put_definition(definition, out),
+        Op::Moved(epoch) => put_varint(out, *epoch),
+        Op::Serialize(None) | Op::Remove | Op::Noop | Op::FlushDb | Op::FlushAll | Op::Undefine => {}
     }
 }
 
@@ -321,6 +334,9 @@ fn decode_body<'a>(
         Code::FlushAll => Op::FlushAll,
         Code::SwapDb => Op::SwapDb(from.u8()?),
         Code::Serialize => Op::Serialize(if extra { Some(from.u64()?) } else { None }),
+        Code::Define => Op::Define(definition(from)?),
+        Code::Undefine => Op::Undefine,
+        Code::Moved => Op::Moved(from.varint()?),
     })
 }
 

@@ -32,7 +32,7 @@ pub use batch::{Batch, BatchBuf, BatchMark, Effects};
 pub use hlc::{Hlc, HlcClock, Tick};
 pub use id::{Dot, GroupId, HashSeed, KeyHash, KeyspaceId, Origin, Slot};
 pub use items::{Item, ItemValue, Seq, SeqBuf};
-pub use op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
+pub use op::{Bind, Deadline, Definition, Effect, Kind, Merge, Mode, Op, Patch, Side};
 pub use pos::{ListPos, Path, PathStep};
 pub use value::{Folded, FoldedWriter, Part};
 pub use wire::WireError;

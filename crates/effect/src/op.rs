@@ -246,6 +246,56 @@ pub enum Op<'a> {
     SwapDb(u8),
     /// A leader for the transactions of a key, or its release.
     Serialize(Option<u64>),
+    /// The effect's keyspace, which has the effect's key as its name, is this from now on.
+    Define(Definition<'a>),
+    /// There is no such keyspace any more: none of its keys is left.
+    Undefine,
+    /// Every key is where the definitions up to this epoch put it.
+    Moved(u64),
+}
+
+/// How the keys of a keyspace are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Mode {
+    /// Logged, and replicated without coordination.
+    Causal = 0,
+    /// Bounded in RAM and on disk, neither logged nor replicated.
+    Cache = 1,
+}
+
+impl Mode {
+    /// The mode with this number.
+    pub fn from_u8(byte: u8) -> Option<Self> {
+        [Mode::Causal, Mode::Cache].into_iter().find(|mode| *mode as u8 == byte)
+    }
+
+    /// The name that people use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Causal => "causal",
+            Mode::Cache => "cache",
+        }
+    }
+}
+
+/// A keyspace: which keys are its own, and how they are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition<'a> {
+    /// How its keys are kept.
+    pub mode: Mode,
+    /// Whether files of the disk tier are synced before what depends on them is acknowledged.
+    pub fsync: bool,
+    /// It matches nothing any more and goes once its keys have moved.
+    pub leaving: bool,
+    /// Counts the changes of all definitions.
+    pub epoch: u64,
+    /// The bound on RAM in bytes.
+    pub ram_bytes: u64,
+    /// The bound on disk in bytes.
+    pub disk_bytes: u64,
+    /// Glob patterns of its keys.
+    pub patterns: Values<'a>,
 }
 
 /// A transaction's read and write set with what it consumed.

@@ -4,8 +4,8 @@
 mod support;
 
 use effect::{
-    Batch, BatchBuf, Deadline, Dot, GroupId, HashSeed, Hlc, KeyHash, Kind, ListPos, Merge, Op, Origin, PathStep, Side,
-    Slot,
+    Batch, BatchBuf, Deadline, Dot, GroupId, HashSeed, Hlc, KeyHash, Kind, ListPos, Merge, Mode, Op, Origin, PathStep,
+    Side, Slot,
 };
 use support::{Act, Bound, Change, Value, Whole};
 
@@ -226,6 +226,23 @@ fn binds_verdicts_and_leaders() {
             anonymous(Act::Verdict { bind: dot(HOME, 78), committed: false, ballot: 300 }),
             on_k(Act::Serialize(Some(OTHER))),
             on_k(Act::Serialize(None)),
+        ],
+    );
+}
+
+#[test]
+fn definitions_of_keyspaces() {
+    let define = |keyspace, name: &[u8], act| Change { keyspace, ..on(name, act) };
+    let patterns = vec![b"page:*".to_vec(), b"{img}*".to_vec()];
+    holds(
+        include_str!("golden/keyspaces.hex"),
+        &[
+            define(1, b"pages", Act::Define(Mode::Cache, (false, false), 1, (256 << 20, 4 << 30), patterns)),
+            define(300, b"s", Act::Define(Mode::Cache, (true, false), 300, (1, 0), vec![b"*".to_vec()])),
+            define(1, b"pages", Act::Define(Mode::Causal, (false, true), 301, (0, 0), Vec::new())),
+            define(1, b"pages", Act::Undefine),
+            on(b"", Act::Moved(301)),
+            define(2, b"", Act::FlushAll),
         ],
     );
 }

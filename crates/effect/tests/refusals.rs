@@ -24,9 +24,17 @@ fn refused(code: u8, flags: u8, body: &[u8], what: &'static str, at: usize) {
 #[test]
 fn operations_that_nobody_writes() {
     refused(0, 0, &[], "operation", 0);
-    refused(27, 0, &[], "operation", 0);
+    refused(30, 0, &[], "operation", 0);
     refused(255, 0, &[], "operation", 0);
     assert_eq!(answer(17, 0, &[]), None);
+}
+
+#[test]
+fn keyspaces_of_unknown_modes_and_flags() {
+    assert_eq!(answer(27, 0, &[1, 3, 1, 0, 0, 0]), None);
+    refused(27, 0, &[2, 0, 1, 0, 0, 0], "mode of a keyspace", 6);
+    refused(27, 0, &[1, 4, 1, 0, 0, 0], "flags of a keyspace", 7);
+    refused(27, 1 << 4, &[1, 0, 1, 0, 0, 0], "flags", 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! *Invariant:* applying the same effects in the same order to the same state gives the same state.
 
 use effect::{
-    Deadline, Effect, Folded, Item, ItemValue, Kind, ListPos, Op, Part, Patch, Side,
+    Deadline, Effect, Folded, Item, ItemValue, KeyspaceId, Kind, ListPos, Op, Part, Patch, Side,
     items::{Fields, Ids, Items, Runs, Values},
 };
 
@@ -42,9 +42,12 @@ pub(crate) fn apply_at(
 ) {
     match &effect.op {
         Op::FlushDb => return flush_db(guards, shared, effect.db, undo),
+        // Of one keyspace: what it has at rest is void, which is no matter of the tables.
+        Op::FlushAll if effect.keyspace != KeyspaceId::DEFAULT => return,
         Op::FlushAll => return flush_all(guards, shared, undo),
         Op::SwapDb(other) => return swap(guards, shared, effect.db, *other, undo),
         Op::Rename { db, key, .. } => return rename(guards, shared, effect, (*db, key), undo),
+        Op::Define(_) | Op::Undefine | Op::Moved(_) => return shared.keyspaces.apply(effect),
         Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => return,
         _ => {}
     }
@@ -57,6 +60,7 @@ pub(crate) fn apply_at(
 /// nor if a large allocation would be freed here.
 fn may_overwrite(old: &Entry, value: &[u8]) -> bool {
     old.kind() == Kind::String
+        && !old.is_at_rest()
         && old.pinned().is_none()
         && (!is_large(old) || old.bytes().is_some_and(|old| old.len() == value.len()))
 }
@@ -74,6 +78,9 @@ struct Target<'t, 'u> {
 
 impl Target<'_, '_> {
     fn apply(mut self, op: &Op<'_>) {
+        if self.shared.keyspaces.is_active() {
+            self.drop_husk(op);
+        }
         match op {
             Op::Set { value, deadline } => self.set(value, *deadline),
             Op::AddInt(delta) => self.string(|old| numeric::add_int(old, *delta)),
@@ -97,6 +104,15 @@ impl Target<'_, '_> {
             Op::Remove => self.remove(),
             Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Rename { .. } => unreachable!("not about one key"),
             Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => {}
+            Op::Define(_) | Op::Undefine | Op::Moved(_) => unreachable!("not about one key"),
+        }
+    }
+
+    /// What changes a part of a value finds none if it is at rest: whoever emitted it saw that it was given up.
+    fn drop_husk(&mut self, op: &Op<'_>) {
+        let whole = matches!(op, Op::Set { .. } | Op::Replace { .. } | Op::Snapshot { .. } | Op::Remove);
+        if !whole && self.find().is_some_and(Entry::is_at_rest) {
+            self.remove();
         }
     }
 
@@ -458,7 +474,7 @@ fn put_element(entry: &mut Entry, limits: &Limits, notes: &mut Notes<'_>, pos: &
 }
 
 /// Adds the parts of a whole value, or of a piece of one, to an entry of its kind.
-fn fill(entry: &mut Entry, limits: &Limits, value: &Folded<'_>) {
+pub(crate) fn fill(entry: &mut Entry, limits: &Limits, value: &Folded<'_>) {
     value.for_each(|part| match part {
         Part::String(bytes) if entry.bytes().is_some_and(<[u8]>::is_empty) => entry.set_bytes(bytes),
         Part::String(bytes) => {

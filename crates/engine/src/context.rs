@@ -12,6 +12,7 @@ use crate::emitter::Emitter;
 use crate::engine::{RECORD_BATCH, Shared};
 use crate::error::Refusal;
 use crate::events::{Event, EventClass};
+use crate::keyspace::Aftermath;
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::Stop;
@@ -60,6 +61,8 @@ pub struct Committed {
     pub position: Position,
     /// Keys that changed and that clients wait for, in the order of the changes.
     pub ready: Vec<DbKey>,
+    /// What is left to be done with [`crate::Engine::finish`] before anybody is answered.
+    pub after: Option<Box<Aftermath>>,
 }
 
 impl<'e> Context<'e> {
@@ -130,7 +133,7 @@ impl<'e> Context<'e> {
 
     #[inline]
     fn commit_locked(&mut self) -> Result<Committed, Refusal> {
-        if self.out.is_empty() {
+        if self.out.is_empty() && self.out.doomed.is_empty() {
             self.tell_of_rewritten();
             let position = self.state.applied();
             if !self.events.is_empty() {
@@ -138,10 +141,14 @@ impl<'e> Context<'e> {
                 forget(&mut self.state.undo, self.shared);
                 self.tell_events(position);
             }
-            return Ok(Committed { position, ready: Vec::new() });
+            return Ok(Committed { position, ..Committed::default() });
         }
-        let position = self.log()?;
-        let committed = self.make_visible(position);
+        let committed = if self.out.cached {
+            self.commit_cached()?
+        } else {
+            let position = Self::log(self.shared, self.state.now_ms, self.out.batch)?;
+            self.make_visible(position)
+        };
         if let Some(pass) = self.shared.passage.pass() {
             self.owe_renamed(pass);
         }
@@ -153,32 +160,32 @@ impl<'e> Context<'e> {
 
     /// Gives the batch its dots, timestamps and place in the log: one critical section.
     #[inline]
-    fn log(&mut self) -> Result<Position, Refusal> {
-        let (size, limit) = (self.out.batch.size(), self.shared.limits.batch_bytes());
+    pub(crate) fn log(shared: &Shared, now_ms: i64, batch: &mut BatchBuf) -> Result<Position, Refusal> {
+        let (size, limit) = (batch.size(), shared.limits.batch_bytes());
         if size > limit {
             return Err(Refusal::BatchTooLarge { size, limit });
         }
         loop {
-            let mut log = self.shared.log.lock();
+            let mut log = shared.log.lock();
             let sequencer = log.state();
-            match sequencer.clock.take(self.state.now_ms, self.out.batch.len()) {
+            match sequencer.clock.take(now_ms, batch.len()) {
                 Tick::At(hlc) => {
                     let seq = sequencer.next_seq;
-                    self.out.batch.stamp(seq, hlc);
-                    let position = self.out.batch.parts(|parts| log.append(RECORD_BATCH, parts))?;
-                    log.state().next_seq = seq + self.out.batch.len();
+                    batch.stamp(seq, hlc);
+                    let position = batch.parts(|parts| log.append(RECORD_BATCH, parts))?;
+                    log.state().next_seq = seq + batch.len();
                     return Ok(position);
                 }
                 Tick::NeedsCeiling(hlc) => {
                     drop(log);
-                    self.shared.raise_ceiling(hlc)?;
+                    shared.raise_ceiling(hlc)?;
                 }
             }
         }
     }
 
     #[inline]
-    fn make_visible(&mut self, position: Position) -> Committed {
+    pub(crate) fn make_visible(&mut self, position: Position) -> Committed {
         let mut ready = Vec::new();
         let mut place = self.out.place_of_first();
         self.out.batch.each_since(self.out.settled, |effect| {
@@ -190,7 +197,7 @@ impl<'e> Context<'e> {
             self.tell_of_rewritten();
             self.tell_listeners(&mut ready);
         }
-        Committed { position, ready }
+        Committed { position, ready, after: None }
     }
 
     /// What a rename moves to where the snapshot will not come again is owed to it. Also if the snapshot has the source:

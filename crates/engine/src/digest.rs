@@ -88,18 +88,28 @@ pub fn unfold(home: u64, bytes: &[u8]) -> Folded<'_> {
 }
 
 impl State<'_> {
-    /// The digest of all databases. Every shard must be locked.
+    /// The digest of all databases, without what is held as cache. Every shard must be locked.
     pub fn digest(&self) -> Result<Digest, Stop> {
         let mut sum = 0u128;
         let before = self.db();
         for db in 0..=u8::MAX {
             self.select(db);
             self.for_each(|entry| {
+                if self.is_cached(entry) {
+                    return;
+                }
                 let value = digest_value(entry, self.now_ms());
                 sum = sum.wrapping_add(hash(&[&[db], entry.key(), &value.0.to_le_bytes()]));
             })?;
         }
         self.select(before);
         Ok(Digest(sum))
+    }
+
+    /// Whether a key of the current database is held as cache.
+    fn is_cached(&self, entry: &Entry) -> bool {
+        let place = self.shared.place_of(entry.key());
+        let tables = self.guards.get(place.shard).and_then(|shard| shard.db(self.physical()));
+        tables.is_some_and(|tables| tables.holds_as_cache(place.order, entry))
     }
 }

@@ -1,10 +1,13 @@
 //! What a command changes: effects, collected into one batch.
 
+use std::sync::Arc;
+
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, Merge, Op, Origin, Seq, SeqBuf};
 
 use crate::context::Recycled;
 use crate::engine::Shared;
+use crate::keyspace::Space;
 use crate::shard::DbKey;
 use crate::stop::{Known, Place};
 
@@ -20,6 +23,10 @@ pub struct Emitter<'e> {
     first: Option<Place>,
     /// Up to here the batch has been applied to the state already.
     pub(crate) settled: BatchMark,
+    /// Something in the batch is no matter of the log alone: a cache's key, or a whole database while there is a cache.
+    pub(crate) cached: bool,
+    /// Names at rest of keys that are not there, with their keyspaces: what the disk may have of them goes.
+    pub(crate) doomed: Vec<(Arc<Space>, Vec<u8>)>,
     /// Keys that were written without being changed.
     pub(crate) rewritten: Vec<DbKey>,
     memory: &'e mut Vec<Vec<u8>>,
@@ -32,7 +39,18 @@ impl<'e> Emitter<'e> {
         let batch = batch.get_or_insert_with(|| BatchBuf::new(shared.group, shared.origin));
         batch.clear();
         let settled = batch.mark();
-        Self { shared, db, batch, known, first: None, settled, rewritten: Vec::new(), memory }
+        Self {
+            shared,
+            db,
+            batch,
+            known,
+            first: None,
+            settled,
+            cached: false,
+            doomed: Vec::new(),
+            rewritten: Vec::new(),
+            memory,
+        }
     }
 
     /// The origin under which this node writes: the owner of the list positions that it opens.
@@ -56,9 +74,46 @@ impl<'e> Emitter<'e> {
         if self.batch.is_empty() {
             self.first = self.known.and_then(|known| known.place_of(key));
         }
+        let keyspace = if self.shared.keyspaces.is_active() { self.keyspace_of(key, &op) } else { KeyspaceId::DEFAULT };
+        self.emit_as(keyspace, key, fresh, op);
+    }
+
+    /// As [`Emitter::emit`], for a key that is held by a keyspace whatever its name says.
+    #[inline]
+    pub(crate) fn emit_as(&mut self, keyspace: KeyspaceId, key: &[u8], fresh: bool, op: Op<'_>) {
+        self.cached |= keyspace != KeyspaceId::DEFAULT;
         let db = self.shared.physical(self.db);
         let deps = Seq::empty(effect::codec::DotShape);
-        self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db, key, fresh, deps, op });
+        self.batch.push(&Effect { keyspace, db, key, fresh, deps, op });
+    }
+
+    /// Says something about a keyspace as such. Every shard must be locked.
+    pub(crate) fn about_space(&mut self, keyspace: KeyspaceId, name: &[u8], op: Op<'_>) {
+        self.cached = true;
+        let deps = Seq::empty(effect::codec::DotShape);
+        self.batch.push(&Effect { keyspace, db: 0, key: name, fresh: false, deps, op });
+    }
+
+    #[cold]
+    fn keyspace_of(&mut self, key: &[u8], op: &Op<'_>) -> KeyspaceId {
+        if matches!(op, Op::FlushDb | Op::FlushAll) {
+            self.cached = true;
+            return KeyspaceId::DEFAULT;
+        }
+        // A key that moves is held elsewhere up to now: the commit takes note.
+        self.cached |= self.shared.keyspaces.is_moving();
+        self.shared.keyspaces.id_of_key(key)
+    }
+
+    /// Whether there is any keyspace but `default`.
+    pub fn has_keyspaces(&self) -> bool {
+        self.shared.keyspaces.is_active()
+    }
+
+    /// Whether a value may go from one name to another by [`Emitter::rename`]: only where the log holds both.
+    pub fn may_rename(&self, from: &[u8], to: &[u8]) -> bool {
+        let logged = |key: &[u8]| self.shared.keyspaces.id_of_key(key) == KeyspaceId::DEFAULT;
+        !self.shared.keyspaces.is_active() || logged(from) && logged(to)
     }
 
     /// Says that `key` was written though it is what it was: for those who watch it Redis counts that as a change.
@@ -73,7 +128,7 @@ impl<'e> Emitter<'e> {
         self.emit(key, false, Op::Remove);
     }
 
-    /// Says that the value at `key` in the current database moves to `to` in logical database `db`.
+    /// Says that the value at `key`, if [`Emitter::may_rename`] allows it, in the current database moves to `to` in logical database `db`.
     pub fn rename(&mut self, key: &[u8], db: u8, to: &[u8]) {
         let db = self.shared.physical(db);
         self.emit(key, false, Op::Rename { keyspace: KeyspaceId::DEFAULT, db, key: to });

@@ -15,6 +15,7 @@ use crate::events::{EventClass, EventSink, Events};
 use crate::guards::Guards;
 use crate::identity::Identity;
 use crate::keeper::Keeper;
+use crate::keyspace::{self, Keyspaces, Worker};
 use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, DATABASES_MAX, SHARDS};
 use crate::passage::Passage;
 use crate::reaper::Reaper;
@@ -126,6 +127,7 @@ pub(crate) struct Shared {
     pub(crate) snapshot_bytes: AtomicU64,
     pub(crate) rewrite: Mutex<RewritePolicy>,
     pub(crate) rewrites: Rewrites,
+    pub(crate) keyspaces: Keyspaces,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
     seconds: AtomicU32,
 }
@@ -258,6 +260,7 @@ pub enum Lock<'a> {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     keeper: Option<Keeper>,
+    pub(crate) keyspace_worker: Mutex<Option<Worker>>,
 }
 
 impl Engine {
@@ -308,10 +311,21 @@ impl Engine {
             snapshot_bytes: AtomicU64::new(0),
             rewrite: Mutex::new(options.rewrite),
             rewrites: Rewrites::default(),
+            keyspaces: Keyspaces::default(),
         });
         recover::recover(&shared)?;
-        let keeper = Some(Keeper::start(Arc::clone(&shared)).map_err(io)?);
-        Ok(Self { shared, keeper })
+        let engine = Self { keeper: None, keyspace_worker: Mutex::new(None), shared };
+        if engine.has_keyspaces() {
+            keyspace::open_all(&engine);
+            engine.start_keyspace_worker().map_err(io)?;
+        }
+        let keeper = Some(Keeper::start(Arc::clone(&engine.shared)).map_err(io)?);
+        Ok(Self { keeper, ..engine })
+    }
+
+    /// The same engine for one of its own threads.
+    pub(crate) fn behind(shared: Arc<Shared>) -> Self {
+        Self { keeper: None, keyspace_worker: Mutex::new(None), shared }
     }
 
     /// Locks shards and begins a context that reads as of `now_ms` (unix ms) in logical database `db`.
@@ -458,6 +472,7 @@ impl Engine {
     /// Makes everything durable, proves the stop clean and ends.
     pub fn close(mut self) -> Result<(), Refusal> {
         self.keeper.take();
+        self.close_keyspaces();
         let end = self.shared.log.finish()?;
         let mut identity = self.shared.identity.lock();
         identity.clean = Some(end.get());

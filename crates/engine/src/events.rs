@@ -162,6 +162,7 @@ impl Context<'_> {
         let entry = self.state.guards.get(place.shard)?.find(self.shared.physical(db), place.order, key)?;
         let now_ms = self.state.now_ms;
         let gone = entry.deadline().is_some_and(|at| at <= now_ms) || is_dead_hash(entry, now_ms);
+        let gone = gone || entry.is_at_rest() && self.state.is_given_up(self.shared.physical(db), entry);
         (!gone).then(|| entry.kind())
     }
 

@@ -62,3 +62,65 @@ pub const SNAPSHOT_PART_ELEMENTS: usize = if cfg!(test) { 64 } else { 1024 };
 
 /// Bytes after which a part ends, unless one element has more.
 pub const SNAPSHOT_PART_BYTES: usize = if cfg!(test) { 4 << 10 } else { 128 << 10 };
+
+/// Least RAM of a cache keyspace: below it the disk tier's index would leave nothing for values.
+pub const CACHE_RAM_BYTES_MIN: u64 = 4 << 20;
+
+/// Least disk of a cache keyspace that has any: sixteen of the smallest segments.
+pub const CACHE_DISK_BYTES_MIN: u64 = 4 << 20;
+
+/// Smallest segment of a disk tier.
+pub const CACHE_SEGMENT_BYTES_MIN: u64 = 256 << 10;
+
+/// Largest segment of a disk tier.
+pub const CACHE_SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+const _: () = assert!(CACHE_DISK_BYTES_MIN >= 16 * CACHE_SEGMENT_BYTES_MIN, "a store needs some segments to clean");
+
+/// The disk tier's index and buffers have one part in so many of a keyspace's RAM.
+pub const CACHE_STORE_SHARE: u64 = 4;
+
+/// Husks may take so many percent of what is left.
+pub const HUSK_PERCENT: u64 = 67;
+
+/// The thread of the keyspaces makes room when less than one part in so many of the RAM is free.
+pub const AHEAD_SHARE: u64 = 32;
+
+/// Values that are demoted under one hold of a shard's lock.
+pub const DEMOTE_BATCH: usize = 8;
+
+/// How often room is made for a value that the disk tier did not take at once, before it is dropped.
+pub const DEMOTE_TRIES: usize = 1;
+
+/// How long somebody waits, with nothing locked, for a disk tier to have room.
+pub const TIER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Keys that are looked at, in search of husks, under one hold of a shard's lock.
+pub const HUSK_STEP: usize = 256;
+
+/// Records of emptied databases that a disk tier forgets at a time.
+pub const GARBAGE_BATCH: usize = 4096;
+
+/// Keys that are looked at, in search of those to be moved, under one hold of a shard's lock.
+pub const MOVE_KEYS: usize = 256;
+
+/// Steps of moving keys in one round of the keyspaces' thread.
+pub const MOVE_STEPS: usize = 32;
+
+/// How often a value is read again that changed while it was read.
+pub const LOAD_TRIES: usize = 64;
+
+/// Keyspaces beside `default`: each that is defined is asked for every key.
+pub const KEYSPACES_MAX: usize = 64;
+
+/// Patterns of one keyspace.
+pub const KEYSPACE_PATTERNS_MAX: usize = 64;
+
+/// Bytes of a pattern.
+pub const KEYSPACE_PATTERN_MAX: usize = 1024;
+
+/// Bytes of a keyspace's name.
+pub const KEYSPACE_NAME_MAX: usize = 64;
+
+/// Steps of looking for husks without a value in one round of the keyspaces' thread.
+pub const SWEEP_STEPS: usize = 64;

@@ -6,17 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use effect::{Batch, Effect, Folded, Hlc, Op, Origin, WireError, wire};
+use effect::{Batch, Effect, Folded, Hlc, KeyspaceId, Op, Origin, WireError, wire};
 use wal::Position;
 
 use crate::apply::{apply, load_part};
 use crate::engine::{RECORD_BATCH, Shared};
 use crate::error::OpenError;
 use crate::guards::Guards;
+use crate::keyspace::Saved;
 use crate::limits::SHARDS;
 use crate::shard::{DbKey, ShardId};
 use crate::snapshot;
-use crate::snapshot::format::{self, CHUNK, ChunkHead, END, HEAD, Head, KEY, Owed, PART, Part};
+use crate::snapshot::format::{self, CHUNK, ChunkHead, END, HEAD, Head, KEY, Owed, PART, Part, SPACES};
 use crate::stop::Place;
 
 /// What each chunk of a snapshot holds already: by shard and physical database, ascending starts in hash space with the
@@ -132,6 +133,7 @@ impl Recovery {
                     load_part(guards, shared, &part);
                 }
                 KEY => keys += self.load_key(shared, guards, Owed::decode(bytes).map_err(unreadable)?),
+                SPACES => shared.keyspaces.restore(Saved::decode(bytes).map_err(unreadable)?),
                 END => ended = Some(format::decode_end(bytes).map_err(unreadable)?),
                 _ => {}
             }
@@ -208,12 +210,19 @@ impl Recovery {
                     (true, true) => {}
                 }
             }
-            Op::FlushDb => self.flush_missing(shared, guards, effect.db, end),
-            Op::FlushAll => {
+            Op::FlushDb => {
+                shared.keyspaces.note_flush(effect);
+                self.flush_missing(shared, guards, effect.db, end);
+            }
+            Op::FlushAll if effect.keyspace == KeyspaceId::DEFAULT => {
+                shared.keyspaces.note_flush(effect);
                 let dbs = guards.iter().map(|shard| shard.dbs.len()).max().unwrap_or(0);
                 (0..dbs).for_each(|db| self.flush_missing(shared, guards, db as u8, end));
             }
-            Op::SwapDb(_) => apply(guards, shared, effect, None),
+            Op::FlushAll | Op::SwapDb(_) | Op::Define(_) | Op::Undefine | Op::Moved(_) => {
+                shared.keyspaces.note_flush(effect);
+                apply(guards, shared, effect, None);
+            }
             _ if has(effect.db, effect.key) => {}
             _ => apply(guards, shared, effect, None),
         }

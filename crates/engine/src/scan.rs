@@ -37,6 +37,7 @@ impl State<'_> {
     fn live<'s>(&'s self, entry: &'s Entry) -> Option<&'s Entry> {
         let now_ms = self.now_ms;
         let lives = entry.deadline().is_none_or(|d| d > now_ms) && !is_dead_hash(entry, now_ms);
+        let lives = lives && !(entry.is_at_rest() && self.is_given_up(self.physical(), entry));
         lives.then_some(entry)
     }
 

@@ -10,6 +10,7 @@ use wal::Position;
 use crate::counts::Counts;
 use crate::engine::Shared;
 use crate::events::{Event, EventClass};
+use crate::keyspace::Cached;
 use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
 use crate::passage::Passed;
 use crate::stop::Place;
@@ -65,6 +66,8 @@ pub struct Db {
     pub(crate) volatile: usize,
     /// The sum of what their deadlines count, for [`Counts`].
     due: i64,
+    /// What of it is held as cache.
+    pub(crate) cached: Option<Box<Cached>>,
     /// Deadlines with the ordering hash of their key. A deadline that was put off keeps its place: when it comes, the key
     /// says when it is really due.
     pub(crate) wheel: Wheel,
@@ -72,7 +75,8 @@ pub struct Db {
 
 impl Db {
     fn new() -> Self {
-        Self { table: Table::with_max_depth(CURSOR_BITS), volatile: 0, due: 0, wheel: Wheel::new(0) }
+        let (table, wheel) = (Table::with_max_depth(CURSOR_BITS), Wheel::new(0));
+        Self { table, volatile: 0, due: 0, cached: None, wheel }
     }
 
     /// A key with this deadline came.
@@ -85,6 +89,12 @@ impl Db {
     fn drop_due(&mut self, due: Option<i64>, counts: &Counts) {
         self.volatile -= usize::from(due.is_some());
         self.due -= counts.part(due);
+    }
+
+    /// Whether the entry with this ordering hash is held as cache: then the log knows nothing of it.
+    #[inline]
+    pub(crate) fn holds_as_cache(&self, order: u64, entry: &Entry) -> bool {
+        self.cached.as_ref().is_some_and(|cached| cached.holder(order, entry).is_some())
     }
 
     /// Lets those who ask without the lock know.
@@ -116,6 +126,8 @@ pub struct Shard {
     /// What of this shard the snapshot that is being taken has.
     pub(crate) passed: Passed,
     pub(crate) limits: Limits,
+    /// Changes whenever a value comes to rest.
+    pub(crate) demoted: u64,
     /// By logical database.
     pub(crate) waiters: HashMap<DbKey, VecDeque<Ticket>>,
     /// By logical database.
@@ -215,6 +227,9 @@ impl Shard {
         let entry = tables.table.remove(place.order, |e| e.key() == key, |e| shared.order_of(e.key()))?;
         tables.drop_due(next_due(&entry), &shared.counts);
         tables.publish(db, place.shard, &shared.counts);
+        if entry.is_at_rest() {
+            tables.cached.iter_mut().for_each(|cached| cached.husk_went(&entry));
+        }
         Some(entry)
     }
 
@@ -229,6 +244,9 @@ impl Shard {
             entry.atime().set(shared.seconds());
         }
         let tables = self.db_mut(db);
+        if let Some(space) = entry.rests_in().and_then(|id| shared.keyspaces.space(id)) {
+            tables.cached.get_or_insert_default().husk_came(&space, &entry);
+        }
         tables.add_due(due, &shared.counts);
         tables.table.insert_unique(place.order, entry, |e| shared.order_of(e.key()));
         tables.publish(db, place.shard, &shared.counts);
@@ -280,7 +298,13 @@ impl Shard {
             tables.as_ref()?;
             self.dbs.resize_with(at + 1, || None);
         }
-        std::mem::replace(&mut self.dbs[at], tables)
+        let cached = |tables: &Option<Box<Db>>, comes| {
+            tables.iter().flat_map(|tables| &tables.cached).for_each(|cached| cached.moved(shard.0, comes));
+        };
+        cached(&tables, true);
+        let before = std::mem::replace(&mut self.dbs[at], tables);
+        cached(&before, false);
+        before
     }
 
     /// Reclaims the keys with this ordering hash that have expired, and expired fields; no effect is made of it.
@@ -314,6 +338,7 @@ impl Shard {
         if gone {
             shared.expired.fetch_add(1, Ordering::Relaxed);
             if let Some(entry) = self.take(db, place, &key, shared) {
+                self.forget_cached(db, place);
                 shared.free(entry);
             }
         }

@@ -8,7 +8,7 @@ use wal::Position;
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::shard::{DbKey, Shard, ShardId};
-use crate::stop::{Known, Place, Probe, Stop};
+use crate::stop::{Known, Miss, Place, Probe, Stop};
 use crate::undo::Undo;
 use crate::value::Entry;
 use crate::view::{HashView, ListView, SetView, ZSetView};
@@ -142,18 +142,46 @@ impl<'e> State<'e> {
     /// The entry of `key`, whatever its type; `None` if it does not exist or has expired.
     #[inline]
     pub fn entry(&self, key: &[u8]) -> Result<Option<&Entry>, Stop> {
+        self.look(key, true)
+    }
+
+    /// The husk of a value at rest, for whoever does not ask for the `value`; nothing, if that has been given up.
+    #[cold]
+    fn at_rest<'s>(&self, db: u8, husk: &'s Entry, value: bool) -> Result<Option<&'s Entry>, Stop> {
+        match self.is_given_up(db, husk) {
+            true => Ok(None),
+            false if value => Err(Stop::Miss(Miss::Key { db, key: husk.key().to_vec() })),
+            false => Ok(Some(husk)),
+        }
+    }
+
+    /// Whether the disk tier has dropped the value of a husk.
+    pub(crate) fn is_given_up(&self, db: u8, husk: &Entry) -> bool {
+        let space = husk.rests_in().and_then(|id| self.shared.keyspaces.space(id));
+        space.is_none_or(|space| !space.has_value(db, husk.key()))
+    }
+
+    /// What stands at `key`, its husk if the value is at rest and not asked for.
+    #[inline(always)]
+    fn look(&self, key: &[u8], value: bool) -> Result<Option<&Entry>, Stop> {
         let place = self.place_of(key);
         let shard = self.shard(place.shard)?;
         let db = self.physical();
         self.probe.check(db, key, false)?;
         let found = shard.find(db, place.order, key).filter(|e| e.deadline().is_none_or(|d| d > self.now_ms));
         // A hash all of whose fields have expired is gone, whoever asks.
-        let found = found.filter(|e| !is_dead_hash(e, self.now_ms));
+        let mut found = found.filter(|e| !is_dead_hash(e, self.now_ms));
+        if let Some(husk) = found.filter(|e| e.is_at_rest()) {
+            found = self.at_rest(db, husk, value)?;
+        }
+        if self.shared.keyspaces.is_active() {
+            self.shared.keyspaces.count_lookup(key, found.is_some());
+        }
         match found {
             Some(entry) => {
                 self.hits.set(self.hits.get() + 1);
                 if self.touch.get() {
-                    entry.atime().set((self.now_ms / 1000) as u32);
+                    entry.touch((self.now_ms / 1000) as u32);
                 }
             }
             None => self.misses.set(self.misses.get() + 1),
@@ -163,12 +191,12 @@ impl<'e> State<'e> {
 
     /// Whether the key exists.
     pub fn exists(&self, key: &[u8]) -> Result<bool, Stop> {
-        Ok(self.entry(key)?.is_some())
+        Ok(self.look(key, false)?.is_some())
     }
 
     /// The type of the key's value.
     pub fn kind(&self, key: &[u8]) -> Result<Option<Kind>, Stop> {
-        Ok(self.entry(key)?.map(Entry::kind))
+        Ok(self.look(key, false)?.map(Entry::kind))
     }
 
     /// The key's deadline in unix ms: `None` if there is no such key, `Some(None)` if it has none.

@@ -86,6 +86,11 @@ impl Contents {
         self.max_seq = self.max_seq.max(header.seq);
     }
 
+    /// RAM that the list takes, growth of the vectors included.
+    pub fn ram_bytes(&self) -> u64 {
+        2 * (self.items.len() * size_of::<Item>() + self.keys.len()) as u64
+    }
+
     /// The records in write order.
     pub fn items(&self) -> &[Item] {
         &self.items

@@ -32,6 +32,12 @@ use shard::Shard;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
+/// A budget below which the index may take all of it.
+const TINY_BYTES: u64 = 1 << 20;
+
+/// Most bytes that an item takes, its share of the table included.
+const ITEM_BYTES: u64 = 48;
+
 /// The index.
 pub struct Index {
     shards: Box<[Mutex<Shard>]>,
@@ -42,8 +48,12 @@ pub struct Index {
 
 impl Index {
     /// An empty index whose memory comes out of `ram`.
+    ///
+    /// It leaves a quarter of a budget that is not tiny: without buffers nothing could ever be given up.
     pub fn new(policy: Option<PolicyKind>, ram: &Arc<Budget>) -> Result<Self, NoRoom> {
-        let shard = |_| Ok(Mutex::new(Shard::new(policy, ram)?));
+        let limit = ram.limit();
+        let room = Budget::new(if limit < TINY_BYTES { limit } else { limit / 4 * 3 });
+        let shard = |_| Ok(Mutex::new(Shard::new(policy, ram, &room)?));
         let shards = (0..INDEX_SHARDS).map(shard).collect::<Result<_, NoRoom>>()?;
         Ok(Self { shards, live_items: AtomicU64::new(0), live_bytes: AtomicU64::new(0), cursor: AtomicUsize::new(0) })
     }
@@ -67,8 +77,12 @@ impl Index {
         self.shard(hash).prepare(hash)
     }
 
-    /// Makes room for `items` evenly spread items at once, so that loading them does not grow step by step.
-    pub fn reserve(&self, items: usize) -> Result<(), NoRoom> {
+    /// Makes room for `items` evenly spread items at once, so that loading them does not grow step by step. Nothing, if they
+    /// might take more than `room` bytes: some of them may be dead.
+    pub fn reserve(&self, items: usize, room: u64) -> Result<(), NoRoom> {
+        if (items as u64).saturating_mul(ITEM_BYTES) > room {
+            return Err(NoRoom);
+        }
         let each = items / INDEX_SHARDS + items / INDEX_SHARDS / 32 + 8;
         self.shards.iter().try_for_each(|shard| lock(shard).reserve(each))
     }

@@ -24,17 +24,28 @@ pub struct Shard {
     nodes: Nodes,
     policy: Option<Box<dyn Policy>>,
     ram: Arc<Budget>,
+    /// What all shards together may take of it.
+    room: Arc<Budget>,
     held: Option<Permit>,
+    held_room: Option<Permit>,
 }
 
 impl Shard {
-    pub fn new(policy: Option<PolicyKind>, ram: &Arc<Budget>) -> Result<Self, NoRoom> {
+    pub fn new(policy: Option<PolicyKind>, ram: &Arc<Budget>, room: &Arc<Budget>) -> Result<Self, NoRoom> {
         let held = match policy.map_or(0, PolicyKind::ram_bytes) {
             0 => None,
             bytes => Some(ram.try_take(bytes).ok_or(NoRoom)?),
         };
         let policy = policy.map(PolicyKind::build);
-        Ok(Self { table: Table::default(), nodes: Nodes::default(), policy, ram: Arc::clone(ram), held })
+        Ok(Self {
+            table: Table::default(),
+            nodes: Nodes::default(),
+            policy,
+            ram: Arc::clone(ram),
+            room: Arc::clone(room),
+            held,
+            held_room: None,
+        })
     }
 
     fn policy(&mut self) -> Option<(&mut dyn Policy, &mut Nodes)> {
@@ -92,20 +103,21 @@ impl Shard {
         self.take(slots as u64 * 4)?;
         let old = self.table.slots() as u64 * 4;
         self.table.resize(slots, &self.nodes);
-        if let Some(held) = &mut self.held {
+        for held in [&mut self.held, &mut self.held_room].into_iter().flatten() {
             held.shrink_to(held.bytes() - old);
         }
         Ok(())
     }
 
     fn take(&mut self, bytes: u64) -> Result<(), NoRoom> {
-        match &mut self.held {
-            Some(held) => held.try_grow(bytes).then_some(()).ok_or(NoRoom),
-            None => {
-                self.held = Some(self.ram.try_take(bytes).ok_or(NoRoom)?);
-                Ok(())
-            }
+        take_into(&mut self.held_room, &self.room, bytes)?;
+        let taken = take_into(&mut self.held, &self.ram, bytes);
+        if taken.is_err()
+            && let Some(held) = &mut self.held_room
+        {
+            held.shrink_to(held.bytes() - bytes);
         }
+        taken
     }
 
     pub fn put(&mut self, hash: KeyHash, loc: Loc) -> Option<Replaced> {
@@ -220,6 +232,16 @@ impl Shard {
     }
 }
 
+fn take_into(held: &mut Option<Permit>, budget: &Arc<Budget>, bytes: u64) -> Result<(), NoRoom> {
+    match held {
+        Some(held) => held.try_grow(bytes).then_some(()).ok_or(NoRoom),
+        None => {
+            *held = Some(budget.try_take(bytes).ok_or(NoRoom)?);
+            Ok(())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,7 +279,7 @@ mod tests {
             ops in ops(),
             policy in prop_oneof![Just(PolicyKind::Fifo), Just(PolicyKind::Sieve), Just(PolicyKind::S3Fifo)],
         ) {
-            let mut shard = Shard::new(Some(policy), &Budget::new(1 << 20)).unwrap();
+            let mut shard = Shard::new(Some(policy), &Budget::new(1 << 20), &Budget::new(1 << 20)).unwrap();
             let mut model: HashMap<u8, (Loc, State)> = HashMap::new();
             for (i, op) in ops.into_iter().enumerate() {
                 match op {
@@ -301,7 +323,7 @@ mod tests {
     #[test]
     fn an_item_costs_at_most_40_bytes() {
         let ram = Budget::new(1 << 30);
-        let mut shard = Shard::new(Some(PolicyKind::Sieve), &ram).unwrap();
+        let mut shard = Shard::new(Some(PolicyKind::Sieve), &ram, &Budget::new(u64::MAX)).unwrap();
         let mut worst = 0.0_f64;
         for i in 0..60_000_u64 {
             let hash = KeyHash { hi: i.wrapping_mul(0x9E37_79B9_7F4A_7C15), lo: i };
@@ -318,7 +340,7 @@ mod tests {
     #[test]
     fn growth_stops_at_the_budget() {
         let ram = Budget::new(20_000);
-        let mut shard = Shard::new(None, &ram).unwrap();
+        let mut shard = Shard::new(None, &ram, &Budget::new(u64::MAX)).unwrap();
         let mut put = 0;
         while shard.prepare(KeyHash { hi: put, lo: put }).is_ok() {
             shard.put(KeyHash { hi: put, lo: put }, Loc::new(1, 0, 1));

@@ -114,8 +114,13 @@ impl Inner {
         let reserve = if by == By::User { self.reserve_bytes() } else { 0 };
         let cost = Contents::ram_cost(key_len);
         if let Some(active) = &log.active {
-            let footer = lock(&active.contents).footer_len_with(key_len);
-            if active.end + padded + footer <= active.capacity {
+            let (footer, listed) = {
+                let contents = lock(&active.contents);
+                (contents.footer_len_with(key_len), contents.ram_bytes())
+            };
+            // A segment of many small records, tombstones above all, ends early: its list is in RAM until then.
+            let short = listed == 0 || listed + cost <= self.opts.ram_limit / LISTING_SHARE;
+            if short && active.end + padded + footer <= active.capacity {
                 if self.disk_bytes.free() < reserve {
                     return Err(Blocked::Disk(0));
                 }
@@ -168,6 +173,9 @@ impl Inner {
         lock(&self.log).rotate();
     }
 }
+
+/// The list of one segment's records may take one part in so many of the RAM limit.
+const LISTING_SHARE: u64 = 16;
 
 /// RAM of a segment's own bookkeeping.
 pub(super) const SEGMENT_RAM_BYTES: u64 = 512;

@@ -11,6 +11,7 @@ mod resume;
 mod scrub;
 mod space;
 mod stats;
+mod tier;
 mod worker;
 mod write;
 
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     space: Mutex<()>,
     /// Everything up to this place in the queue is on disk (synced, where the mode syncs).
     written: AtomicU64,
+    /// The place in the queue of the youngest tombstone.
+    last_tombstone: AtomicU64,
     degraded: AtomicBool,
     first_error: Mutex<Option<Arc<Error>>>,
     closed: AtomicBool,

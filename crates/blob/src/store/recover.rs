@@ -82,6 +82,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, opts: Options) -> Result<Inner> {
         flushing: Mutex::default(),
         space: Mutex::default(),
         written: AtomicU64::new(0),
+        last_tombstone: AtomicU64::new(0),
         degraded: AtomicBool::new(false),
         first_error: Mutex::default(),
         closed: AtomicBool::new(false),
@@ -215,7 +216,7 @@ impl Inner {
         let found = ids.iter().map(|&id| self.find_segment(id)).collect::<Result<Vec<_>>>()?;
         let entries: usize = found.iter().filter_map(|found| found.tail).map(|tail| tail.count as usize).sum();
         // Only a hint: without the room it grows step by step, or says that it cannot.
-        let _ = self.index.reserve(entries);
+        let _ = self.index.reserve(entries, self.opts.ram_limit / 2);
         let (mut max_seq, mut next) = (0, 1);
         for (found, permit) in found.into_iter().zip(permits) {
             next = found.id + 1;

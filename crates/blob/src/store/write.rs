@@ -1,6 +1,6 @@
 //! Putting and deleting.
 
-use super::log::{Blocked, By};
+use super::log::{Appended, Blocked, By};
 use super::{Inner, Store};
 use crate::budget::Permit;
 use crate::buf::RecordBuf;
@@ -157,7 +157,7 @@ impl Store {
 }
 
 /// RAM that a record takes.
-fn record_ram(key_len: usize, value_len: usize) -> u64 {
+pub(super) fn record_ram(key_len: usize, value_len: usize) -> u64 {
     (record::padded(record::record_len(key_len, value_len) as u64)) + RECORD_OVERHEAD_BYTES as u64
 }
 
@@ -166,7 +166,7 @@ impl Inner {
         Patience::Until(Instant::now() + self.opts.max_wait)
     }
 
-    fn check_put(&self, key: &[u8], len: usize) -> Result<()> {
+    pub(super) fn check_put(&self, key: &[u8], len: usize) -> Result<()> {
         Self::check_key(key)?;
         self.check_writable()?;
         let fixed = record::record_len(key.len(), 0) as u64 + RECORD_OVERHEAD_BYTES as u64;
@@ -190,6 +190,13 @@ impl Inner {
 
     /// Brings a value's record into log and index, and as far towards the disk as the mode promises.
     fn submit(&self, hash: KeyHash, buf: RecordBuf, patience: Patience) -> Result<u64> {
+        let (appended, replaced) = self.append(hash, buf, patience)?;
+        self.settle(appended.lsn, replaced)?;
+        Ok(appended.seq)
+    }
+
+    /// Brings a value's record into log and index. Whether the key had a record before.
+    pub(super) fn append(&self, hash: KeyHash, buf: RecordBuf, patience: Patience) -> Result<(Appended, bool)> {
         let header = record::Header::read(buf.bytes()).expect("records are built by the format module");
         let (len, key_len) = (header.record_len(), usize::from(header.key_len));
         let mut buf = Some(buf);
@@ -216,8 +223,7 @@ impl Inner {
         };
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
         self.counters.user_bytes.fetch_add(u64::from(header.value_len), Ordering::Relaxed);
-        self.settle(appended.lsn, replaced)?;
-        Ok(appended.seq)
+        Ok((appended, replaced))
     }
 
     /// Points the index at a record just pushed. The log is still locked. True if the key had a record before.
@@ -310,7 +316,13 @@ impl Inner {
     }
 
     /// Appends a tombstone and forgets the key, if the key still is at `loc`. `None` if it is not.
-    fn append_tombstone(&self, hash: KeyHash, loc: Loc, key: &[u8], patience: Patience) -> Result<Option<u64>> {
+    pub(super) fn append_tombstone(
+        &self,
+        hash: KeyHash,
+        loc: Loc,
+        key: &[u8],
+        patience: Patience,
+    ) -> Result<Option<u64>> {
         let ram = self.take_ram(record_ram(key.len(), 0), patience)?;
         let mut buf = Some(RecordBuf::new(record::tombstone(key), ram));
         let len = record::record_len(key.len(), 0);
@@ -323,6 +335,7 @@ impl Inner {
             match self.place(&mut log, len, key.len(), By::User) {
                 Ok(()) => {
                     let appended = self.push(&mut log, buf.take().expect("taken only here"), hash, None);
+                    self.last_tombstone.fetch_max(appended.lsn, Ordering::AcqRel);
                     let removed = self.index.remove(hash);
                     if removed.is_some_and(|r| r.state != State::Evicted) {
                         self.segments.sub_live(loc);
@@ -339,7 +352,7 @@ impl Inner {
     }
 
     /// Does what lets a blocked append go on, or waits for it.
-    fn unblock(&self, blocked: Blocked, patience: Patience) -> Result<()> {
+    pub(super) fn unblock(&self, blocked: Blocked, patience: Patience) -> Result<()> {
         if matches!(patience, Patience::None) {
             // One cheap attempt: RAM that the cache of records holds is RAM that is there.
             let freed = !matches!(blocked, Blocked::Disk(_)) && self.resident.evict(RAM_STEP_BYTES) > 0;

@@ -190,12 +190,21 @@ impl Watched {
 
     fn moved(&mut self, context: &mut Context<'_>, call: &Call<'_>, changes: &[Change]) {
         let names = if call.spec.name == "move" { ("move_from", "move_to") } else { ("rename_from", "rename_to") };
-        for change in changes {
-            let Did::Renamed(to_db, to) = &change.did else { continue };
-            context.tell(EventClass::NEW, "new", *to_db, to);
-            context.tell(EventClass::GENERIC, names.0, change.db, &change.key);
-            context.tell(EventClass::GENERIC, names.1, *to_db, to);
-            self.overwritten(context, *to_db, to);
+        let moved = match changes {
+            // Where a cache keyspace is concerned, it is a copy and a removal.
+            [.., to, from] if to.did == Did::Replaced && from.did == Did::Removed => {
+                Some(((from.db, &from.key), (to.db, &to.key)))
+            }
+            _ => changes.iter().find_map(|change| match &change.did {
+                Did::Renamed(to_db, to) => Some(((change.db, &change.key), (*to_db, to))),
+                _ => None,
+            }),
+        };
+        if let Some(((db, key), (to_db, to))) = moved {
+            context.tell(EventClass::NEW, "new", to_db, to);
+            context.tell(EventClass::GENERIC, names.0, db, key);
+            context.tell(EventClass::GENERIC, names.1, to_db, to);
+            self.overwritten(context, to_db, to);
         }
     }
 
@@ -329,7 +338,7 @@ fn accepted(group: Group) -> &'static [Kind] {
 }
 
 /// The database that MOVE and COPY name.
-fn other_db(call: &Call<'_>) -> Option<u8> {
+pub(super) fn other_db(call: &Call<'_>) -> Option<u8> {
     let at = match call.spec.name {
         "move" => 2,
         "copy" => (3..call.args.len()).find(|at| call.args.get(*at).is_some_and(|word| parse::is(word, "db")))? + 1,

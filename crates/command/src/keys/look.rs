@@ -96,7 +96,7 @@ fn idletime(cx: &mut Cx<'_, '_>) -> Outcome {
     if cx.env.lfu && untouched(cx, |state| state.exists(key))? {
         return Err(errors::NO_IDLE_TIME);
     }
-    about(cx, |reply, entry, now_ms| reply.int((now_ms / 1000 - i64::from(entry.atime().get())).max(0)))
+    about(cx, |reply, entry, now_ms| reply.int(i64::from(entry.idle_seconds((now_ms / 1000) as u32))))
 }
 
 /// While frequencies are kept the access clock is one: its lowest byte is the logarithmic counter.

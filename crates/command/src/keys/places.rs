@@ -67,7 +67,7 @@ fn rename(cx: &mut Cx<'_, '_>) -> Outcome {
         return Err(errors::NO_SUCH_KEY);
     }
     if from != to {
-        cx.out.rename(from, cx.state.db(), to);
+        relocate(cx, from, cx.state.db(), to)?;
     }
     cx.reply.ok();
     Ok(())
@@ -80,7 +80,7 @@ fn renamenx(cx: &mut Cx<'_, '_>) -> Outcome {
     }
     let free = from != to && !cx.state.exists(to)?;
     if free {
-        cx.out.rename(from, cx.state.db(), to);
+        relocate(cx, from, cx.state.db(), to)?;
     }
     cx.reply.int(i64::from(free));
     Ok(())
@@ -133,6 +133,26 @@ fn copy(cx: &mut Cx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// Says that the value at `from`, which is there, moves to `to` in database `db`.
+fn relocate(cx: &mut Cx<'_, '_>, from: &[u8], db: u8, to: &[u8]) -> Outcome {
+    if cx.out.may_rename(from, to) {
+        cx.out.rename(from, db, to);
+        return Ok(());
+    }
+    // What one of the two keyspaces does not log cannot be renamed in the log: it is there as a whole, or goes.
+    let Some(entry) = cx.state.entry(from)? else { return Ok(()) };
+    let origin = cx.out.origin();
+    let mut folded = Vec::new();
+    engine::fold(entry, origin.0, cx.state.now_ms(), &mut folded);
+    let deadline = Cx::keep(entry.deadline());
+    let taken = exists_in(cx, db, to)?;
+    let before = cx.out.select(db);
+    cx.out.emit(to, !taken, Op::Replace { value: engine::unfold(origin.0, &folded), deadline });
+    cx.out.select(before);
+    cx.out.remove(from);
+    Ok(())
+}
+
 /// Folds a value for another key. The elements of a list get positions of their own, in one run.
 fn fold_copy(entry: &Entry, origin: Origin, now_ms: i64, out: &mut Vec<u8>) {
     match entry.list() {
@@ -152,7 +172,7 @@ fn move_key(cx: &mut Cx<'_, '_>) -> Outcome {
     }
     let moves = cx.state.exists(key)? && !exists_in(cx, db, key)?;
     if moves {
-        cx.out.rename(key, db, key);
+        relocate(cx, key, db, key)?;
     }
     cx.reply.int(i64::from(moves));
     Ok(())

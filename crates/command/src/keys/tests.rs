@@ -1,4 +1,5 @@
 //! The family against itself (what was logged is what was there) and against a real Redis.
 
 mod behaviour;
+mod caches;
 mod random;

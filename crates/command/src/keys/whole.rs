@@ -197,7 +197,8 @@ fn swapdb(cx: &mut Cx<'_, '_>) -> Outcome {
 
 fn flushdb(cx: &mut Cx<'_, '_>) -> Outcome {
     check_flush_options(cx)?;
-    if !cx.state.is_empty()? {
+    // A cache's disk may have what was evicted from it, and would have again after a restart.
+    if !cx.state.is_empty()? || cx.out.has_keyspaces() {
         cx.out.emit(b"", false, Op::FlushDb);
     }
     cx.reply.ok();
@@ -213,7 +214,7 @@ fn flushall(cx: &mut Cx<'_, '_>) -> Outcome {
         Ok::<_, Stop>(empty && cx.state.is_empty()?)
     });
     cx.state.select(before);
-    if !empty? {
+    if !empty? || cx.out.has_keyspaces() {
         cx.out.emit(b"", false, Op::FlushAll);
     }
     cx.reply.ok();

@@ -2,6 +2,7 @@
 //! whoever keeps the sessions.
 
 mod client;
+mod keyspace;
 mod server;
 
 use crate::spec::{Flags, Group, Keys, Run, Spec};
@@ -449,6 +450,18 @@ pub const SPECS: &[Spec] = &[
         summary: "A container for memory commands.",
         syntax: "subcommand [argument ...]",
         run: Run::Container(server::MEMORY),
+    },
+    Spec {
+        name: "keyspace",
+        arity: -2,
+        flags: Flags::NONE,
+        keys: Keys::None,
+        group: Group::Server,
+        since: "anabranch",
+        complexity: "Depends on the subcommand",
+        summary: "A container for commands about keyspaces.",
+        syntax: "subcommand [argument ...]",
+        run: Run::Container(keyspace::KEYSPACE),
     },
     Spec {
         name: "command",

@@ -5,8 +5,8 @@ use effect::codec::{BindKey, BindKeyShape, DotShape};
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::wire::Reader;
 use effect::{
-    Bind, Deadline, Dot, Effect, Folded, FoldedWriter, Item, ItemValue, KeyspaceId, Kind, ListPos, Merge, Op, Part,
-    Patch, Seq, SeqBuf, Side,
+    Bind, Deadline, Definition, Dot, Effect, Folded, FoldedWriter, Item, ItemValue, KeyspaceId, Kind, ListPos, Merge,
+    Mode, Op, Part, Patch, Seq, SeqBuf, Side,
 };
 
 pub type Bytes = Vec<u8>;
@@ -44,13 +44,30 @@ pub enum Act {
     Remove,
     Rename(u16, u8, Bytes),
     Noop,
-    Bind { hlc: u64, exclusive: bool, keys: Vec<Bound> },
-    Verdict { bind: Dot, committed: bool, ballot: u64 },
-    Snapshot { hlc: u64, writer: Dot, value: Whole, deadline: Option<i64> },
+    Bind {
+        hlc: u64,
+        exclusive: bool,
+        keys: Vec<Bound>,
+    },
+    Verdict {
+        bind: Dot,
+        committed: bool,
+        ballot: u64,
+    },
+    Snapshot {
+        hlc: u64,
+        writer: Dot,
+        value: Whole,
+        deadline: Option<i64>,
+    },
     FlushDb,
     FlushAll,
     SwapDb(u8),
     Serialize(Option<u64>),
+    /// Mode, fsync and leaving, epoch, RAM and disk, patterns.
+    Define(Mode, (bool, bool), u64, (u64, u64), Vec<Bytes>),
+    Undefine,
+    Moved(u64),
 }
 
 /// The value of an element; doubles by their bits, so that zeros with different signs differ.
@@ -246,7 +263,9 @@ impl Parts {
                 self.items = SeqBuf::new(ItemShape { kind: *kind, merge: *merge });
                 items.iter().for_each(|(id, value)| self.items.push(Item { id, value: value.view() }));
             }
-            Act::Drop(_, values) | Act::Push(_, _, values) => values.iter().for_each(|v| self.bytes.push(v)),
+            Act::Drop(_, values) | Act::Push(_, _, values) | Act::Define(.., values) => {
+                values.iter().for_each(|v| self.bytes.push(v))
+            }
             Act::FieldDeadlines(fields) => fields.iter().for_each(|(field, d)| self.fields.push((field, *d))),
             Act::Cut(runs) => runs.iter().for_each(|run| self.runs.push(run.clone())),
             Act::Replace(value, _) | Act::Snapshot { value, .. } => self.whole = value.bytes(self.home),
@@ -300,6 +319,17 @@ impl Parts {
             Act::FlushAll => Op::FlushAll,
             Act::SwapDb(other) => Op::SwapDb(*other),
             Act::Serialize(leader) => Op::Serialize(*leader),
+            Act::Define(mode, (fsync, leaving), epoch, (ram_bytes, disk_bytes), _) => Op::Define(Definition {
+                mode: *mode,
+                fsync: *fsync,
+                leaving: *leaving,
+                epoch: *epoch,
+                ram_bytes: *ram_bytes,
+                disk_bytes: *disk_bytes,
+                patterns: self.bytes.seq(),
+            }),
+            Act::Undefine => Op::Undefine,
+            Act::Moved(epoch) => Op::Moved(*epoch),
         }
     }
 }
@@ -345,6 +375,11 @@ fn act_of(op: &Op<'_>) -> Act {
         Op::FlushAll => Act::FlushAll,
         Op::SwapDb(other) => Act::SwapDb(*other),
         Op::Serialize(leader) => Act::Serialize(*leader),
+        Op::Define(d) => {
+            Act::Define(d.mode, (d.fsync, d.leaving), d.epoch, (d.ram_bytes, d.disk_bytes), owned(&d.patterns))
+        }
+        Op::Undefine => Act::Undefine,
+        Op::Moved(epoch) => Act::Moved(*epoch),
     }
 }
 

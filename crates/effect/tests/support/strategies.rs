@@ -1,7 +1,7 @@
 //! Arbitrary effects of every operation, with the edges of every number.
 
 use effect::limits::{MAX_RUN, MAX_STRING_BYTES};
-use effect::{Deadline, Dot, Kind, ListPos, Merge, Origin, PathStep, Side};
+use effect::{Deadline, Dot, Kind, ListPos, Merge, Mode, Origin, PathStep, Side};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -161,9 +161,20 @@ fn group_act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn keyspace_act() -> impl Strategy<Value = Act> {
+    let mode = || select(vec![Mode::Causal, Mode::Cache]);
+    prop_oneof![
+        (mode(), any::<(bool, bool)>(), number(), (number(), number()), vec(bytes(), 0..4))
+            .prop_map(|(mode, flags, epoch, bounds, patterns)| Act::Define(mode, flags, epoch, bounds, patterns)),
+        Just(Act::Undefine),
+        number().prop_map(Act::Moved),
+    ]
+}
+
 /// Any effect.
 pub fn change() -> impl Strategy<Value = Change> {
-    let act = prop_oneof![7 => string_act(), 9 => collection_act(), 8 => key_act(), 3 => group_act()];
+    let act =
+        prop_oneof![7 => string_act(), 9 => collection_act(), 8 => key_act(), 3 => group_act(), 2 => keyspace_act()];
     (any::<(u16, u8, bool)>(), bytes(), vec(dot(), 0..3), act)
         .prop_map(|((keyspace, db, fresh), key, deps, act)| Change { keyspace, db, key, fresh, deps, act })
 }

@@ -5,6 +5,7 @@
 //! chunk  := shard u8 ‖ db u8 ‖ from u64 ‖ applied u64 ‖ count u32 ‖ (key ‖ deadline ‖ value)*
 //! part   := db u8 ‖ first u8 ‖ key ‖ deadline ‖ value
 //! key    := db u8 ‖ applied u64 ‖ key ‖ 0  or  … ‖ 1 ‖ deadline ‖ value
+//! spaces := the definitions of keyspaces, see `keyspace::definition`; there is none if there never was a keyspace
 //! end    := records u64 ‖ keys u64
 //! ```
 //! Integers of fixed width are little-endian, `key` is varint and bytes, `deadline` is zigzag unix ms (the greatest one
@@ -24,6 +25,8 @@ pub(crate) const CHUNK: wal::Kind = wal::Kind::new(2).expect("2 is a kind of an 
 pub(crate) const END: wal::Kind = wal::Kind::new(3).expect("3 is a kind of an owner");
 pub(crate) const PART: wal::Kind = wal::Kind::new(4).expect("4 is a kind of an owner");
 pub(crate) const KEY: wal::Kind = wal::Kind::new(5).expect("5 is a kind of an owner");
+
+pub(crate) const SPACES: wal::Kind = wal::Kind::new(6).expect("6 is a kind of an owner");
 
 /// The version that this code writes; it reads those before.
 const VERSION: u8 = 3;

@@ -5,7 +5,8 @@ use parking_lot::MutexGuard;
 use wal::{Log, Position};
 
 use super::format::{
-    CHUNK, ChunkHead, END, HEAD, Head, KEY, PART, put_absent, put_key, put_owed_head, put_part_head, put_present,
+    CHUNK, ChunkHead, END, HEAD, Head, KEY, PART, SPACES, put_absent, put_key, put_owed_head, put_part_head,
+    put_present,
 };
 use crate::digest::fold;
 use crate::engine::Shared;
@@ -42,6 +43,8 @@ pub(super) struct Writing<'s> {
     pause: &'s mut dyn FnMut(),
     pass: u64,
     head: Head,
+    /// The definitions of keyspaces, if there are any or have been.
+    spaces: Option<Vec<u8>>,
     pinned: Vec<Pinned>,
     body: Vec<u8>,
     records: u64,
@@ -67,15 +70,19 @@ impl<'s> Writing<'s> {
         let guard = shared.shards[0].lock();
         let pass = shared.passage.begin();
         let head = head(shared);
+        let spaces = spaces(shared);
         drop(guard);
         let (pinned, body) = (Vec::new(), Vec::new());
-        Self { shared, out, pause, pass, head, pinned, body, records: 0, keys: 0 }
+        Self { shared, out, pause, pass, head, spaces, pinned, body, records: 0, keys: 0 }
     }
 
     /// Writes all of it; answers where replay begins.
     pub(super) fn run(&mut self) -> Result<Position, SnapshotError> {
         self.head.encode(&mut self.body);
         self.out.lock().append(HEAD, &[&self.body])?;
+        if let Some(spaces) = &self.spaces {
+            self.out.lock().append(SPACES, &[spaces])?;
+        }
         for shard in 0..SHARDS {
             self.take_shard(shard)?;
         }
@@ -138,6 +145,9 @@ impl<'s> Writing<'s> {
                 break;
             }
             let visit = |entry: &Entry| {
+                if tables.cached.is_some() && tables.holds_as_cache(shared.order_of(entry.key()), entry) {
+                    return;
+                }
                 if is_large(entry) {
                     large.push(entry.key().to_vec());
                 } else if lives(entry, now_ms) {
@@ -251,7 +261,8 @@ impl<'s> Writing<'s> {
         let mut guard = self.lock(usize::from(place.shard.0));
         self.shared.passage.settle(&name);
         put_owed_head(&mut self.body, db, guard.applied, key);
-        match guard.find(db, place.order, key).filter(|entry| lives(entry, now_ms)) {
+        let logged = |entry: &Entry| !guard.db(db).is_some_and(|tables| tables.holds_as_cache(place.order, entry));
+        match guard.find(db, place.order, key).filter(|entry| lives(entry, now_ms) && logged(entry)) {
             Some(entry) if is_large(entry) => {
                 put_absent(&mut self.body);
                 self.pin(&mut guard, db, place, key, now_ms);
@@ -308,6 +319,16 @@ impl Drop for Writing<'_> {
 /// before that lock is free again; only emptying a database does not.
 fn missed(shared: &Shared, id: u64, name: &DbKey) -> Next {
     if shared.passage.forget_at(id, name) { Next::Flushed } else { Next::Moved }
+}
+
+/// The definitions of keyspaces, with what must not be forgotten of former ones.
+fn spaces(shared: &Shared) -> Option<Vec<u8>> {
+    let saved = shared.keyspaces.save();
+    (saved.epoch > 0).then(|| {
+        let mut bytes = Vec::new();
+        saved.encode(&mut bytes);
+        bytes
+    })
 }
 
 /// Where replay begins, and what it must know there.

@@ -71,6 +71,8 @@ pub enum Entry {
     Packed(Cell<u32>, Box<[u8]>),
     /// Real structures.
     Big(Cell<u32>, Box<Big>),
+    /// The husk of a value that is at rest: key, type and deadline, packed, and where the value is. See the module `husk`.
+    Rest(Cell<u32>, Box<[u8]>),
 }
 
 const _: () = assert!(size_of::<Entry>() == 24, "an entry is three words");
@@ -83,7 +85,7 @@ impl Fetch for Entry {
     #[inline]
     fn fetch(&self) {
         match self {
-            Self::Packed(_, bytes) => bytes.fetch(),
+            Self::Packed(_, bytes) | Self::Rest(_, bytes) => bytes.fetch(),
             Self::Big(_, big) => prefetch(std::ptr::from_ref(&**big)),
         }
     }
@@ -128,7 +130,7 @@ impl Entry {
     #[inline]
     pub fn key(&self) -> &[u8] {
         match self {
-            Self::Packed(_, bytes) => packed::key(bytes),
+            Self::Packed(_, bytes) | Self::Rest(_, bytes) => packed::key(bytes),
             Self::Big(_, big) => &big.key,
         }
     }
@@ -137,7 +139,7 @@ impl Entry {
     #[inline]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Packed(_, bytes) => packed::kind(bytes),
+            Self::Packed(_, bytes) | Self::Rest(_, bytes) => packed::kind(bytes),
             Self::Big(_, big) => match big.value {
                 Value::String(_) => Kind::String,
                 Value::List(_) => Kind::List,
@@ -152,7 +154,7 @@ impl Entry {
     #[inline]
     pub fn deadline(&self) -> Option<i64> {
         match self {
-            Self::Packed(_, bytes) => packed::deadline(bytes),
+            Self::Packed(_, bytes) | Self::Rest(_, bytes) => packed::deadline(bytes),
             Self::Big(_, big) => big.deadline,
         }
     }
@@ -160,7 +162,7 @@ impl Entry {
     /// Sets or removes the deadline.
     pub fn set_deadline(&mut self, deadline: Option<i64>) {
         match self {
-            Self::Packed(_, bytes) => packed::set_deadline(bytes, deadline),
+            Self::Packed(_, bytes) | Self::Rest(_, bytes) => packed::set_deadline(bytes, deadline),
             Self::Big(_, big) => big.deadline = deadline,
         }
     }
@@ -169,14 +171,14 @@ impl Entry {
     #[inline]
     pub fn atime(&self) -> &Cell<u32> {
         match self {
-            Self::Packed(clock, _) | Self::Big(clock, _) => clock,
+            Self::Packed(clock, _) | Self::Big(clock, _) | Self::Rest(clock, _) => clock,
         }
     }
 
     /// Gives the entry another key. The caller takes it out of its table before.
     pub fn rename(&mut self, key: &[u8]) {
         match self {
-            Self::Packed(_, bytes) => packed::rename(bytes, key),
+            Self::Packed(_, bytes) | Self::Rest(_, bytes) => packed::rename(bytes, key),
             Self::Big(_, big) => big.key = key.into(),
         }
     }
@@ -185,7 +187,7 @@ impl Entry {
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + match self {
-                Self::Packed(_, bytes) => size_class(bytes.len()),
+                Self::Packed(_, bytes) | Self::Rest(_, bytes) => size_class(bytes.len()),
                 Self::Big(_, big) => {
                     let value = match &big.value {
                         Value::String(bytes) => size_class(bytes.capacity()),
@@ -207,6 +209,8 @@ impl Entry {
                 Kind::Set if packed::form(bytes) & super::set::TEXT == 0 => Encoding::Intset,
                 Kind::List | Kind::Hash | Kind::Set | Kind::ZSet => Encoding::Listpack,
             },
+            // Whoever asks has the value loaded before.
+            Self::Rest(..) => Encoding::Raw,
             Self::Big(_, big) => match big.value {
                 Value::String(_) => Encoding::Raw,
                 Value::List(_) => Encoding::Quicklist,
@@ -238,7 +242,7 @@ impl Entry {
 
     /// The value as a hash to change.
     pub fn hash_mut<'a>(&'a mut self, limits: &'a Limits) -> Option<HashMut<'a>> {
-        (self.kind() == Kind::Hash).then(|| HashMut::new(self, limits))
+        (self.kind() == Kind::Hash && !self.is_at_rest()).then(|| HashMut::new(self, limits))
     }
 
     /// The value as a set; `None` when it is of another kind.
@@ -256,7 +260,7 @@ impl Entry {
 
     /// The value as a set to change.
     pub fn set_mut<'a>(&'a mut self, limits: &'a Limits) -> Option<SetMut<'a>> {
-        (self.kind() == Kind::Set).then(|| SetMut::new(self, limits))
+        (self.kind() == Kind::Set && !self.is_at_rest()).then(|| SetMut::new(self, limits))
     }
 
     /// The value as a sorted set; `None` when it is of another kind.
@@ -274,7 +278,7 @@ impl Entry {
 
     /// The value as a sorted set to change.
     pub fn zset_mut<'a>(&'a mut self, limits: &'a Limits) -> Option<ZSetMut<'a>> {
-        (self.kind() == Kind::ZSet).then(|| ZSetMut::new(self, limits))
+        (self.kind() == Kind::ZSet && !self.is_at_rest()).then(|| ZSetMut::new(self, limits))
     }
 
     /// The value as a list; `None` when it is of another kind.
@@ -292,7 +296,7 @@ impl Entry {
 
     /// The value as a list to change.
     pub fn list_mut<'a>(&'a mut self, limits: &'a Limits) -> Option<ListMut<'a>> {
-        (self.kind() == Kind::List).then(|| ListMut::new(self, limits))
+        (self.kind() == Kind::List && !self.is_at_rest()).then(|| ListMut::new(self, limits))
     }
 
     /// Asserts the invariants of the value. For tests.

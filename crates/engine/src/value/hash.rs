@@ -153,6 +153,7 @@ impl<'a> HashMut<'a> {
     fn form(&mut self) -> Form<'_> {
         match self.entry {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
+            Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
                 Value::Hash(hash) => Form::Big(hash, big.pin.as_deref_mut()),
                 _ => unreachable!("made of a hash only"),

@@ -409,6 +409,7 @@ impl<'a> ListMut<'a> {
     fn form(&mut self) -> Form<'_> {
         match self.entry {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
+            Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
                 Value::List(list) => Form::Big(list, big.pin.as_deref_mut()),
                 _ => unreachable!("made of a list only"),

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!  Table<Entry> ─▶ Entry, 24 bytes ─┬─ Packed: one allocation: header · key · [deadline] · payload
+//!                                   ├─ Rest: the same of a value on disk: its husk
 //!                                   └─ Big: key · deadline · Value ─┬─ String  bytes
 //!                                                                   ├─ Hash    Table of fields
 //!                                                                   ├─ Set     Table of members
@@ -17,6 +18,7 @@
 
 mod entry;
 mod hash;
+mod husk;
 mod limits;
 mod list;
 mod packed;
@@ -32,6 +34,7 @@ mod zset;
 pub use effect::{HashSeed, Kind};
 pub use entry::{Big, Encoding, Entry};
 pub use hash::{BigHash, FieldRef, HashMut, HashRef, PackedHash};
+pub(crate) use husk::Ends;
 pub use limits::Limits;
 pub use list::{BigList, ListMut, ListPositions, ListRange, ListRef, PackedList};
 pub(crate) use pinned::Pin;

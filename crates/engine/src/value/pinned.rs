@@ -172,7 +172,7 @@ impl Entry {
     pub(crate) fn pinned(&self) -> Option<u64> {
         match self {
             Self::Big(_, big) => big.pin.as_ref().map(|pin| pin.id),
-            Self::Packed(..) => None,
+            Self::Packed(..) | Self::Rest(..) => None,
         }
     }
 
@@ -180,7 +180,7 @@ impl Entry {
     pub(crate) fn unpin(&mut self) -> Option<Box<Pin>> {
         match self {
             Self::Big(_, big) => big.pin.take(),
-            Self::Packed(..) => None,
+            Self::Packed(..) | Self::Rest(..) => None,
         }
     }
 

@@ -124,6 +124,7 @@ impl Entry {
                 }
                 packed::set_form(bytes, RAW);
             }
+            Self::Rest(..) => unreachable!("a value at rest has no bytes"),
             Self::Big(_, big) => {
                 if let Value::String(bytes) = &mut big.value {
                     big.pin.iter_mut().for_each(|pin| pin.note_bytes(bytes, offset, offset + with.len()));
@@ -144,6 +145,7 @@ impl Entry {
                 let end = bytes.len();
                 packed::splice(bytes, end - old + len..end, &[]);
             }
+            Self::Rest(..) => unreachable!("a value at rest has no bytes"),
             Self::Big(_, big) => {
                 if let Value::String(bytes) = &mut big.value {
                     big.pin.iter_mut().for_each(|pin| pin.note_bytes(bytes, len, bytes.len()));

@@ -276,6 +276,7 @@ impl<'a> ZSetMut<'a> {
     fn form(&mut self) -> Form<'_> {
         match self.entry {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
+            Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
                 Value::ZSet(zset) => Form::Big(zset, big.pin.as_deref_mut()),
                 _ => unreachable!("made of a sorted set only"),

@@ -56,6 +56,7 @@ const SECTIONS: &[Section] = &[
     section("Latencystats", false, sections::latency_stats),
     section("Cluster", true, |_, _, lines| lines.add("cluster_enabled", 0)),
     section("Keyspace", true, sections::keyspace),
+    section("Keyspaces", true, super::keyspace::section),
 ];
 
 /// Whether one of the words asks for the section.

@@ -9,6 +9,7 @@ mod debug;
 mod info;
 mod info_sections;
 mod key_specs;
+mod keyspace;
 mod latency;
 mod memory;
 mod percentile;
@@ -34,6 +35,7 @@ pub const FAMILIES: &[Handlers] = &[
     latency::HANDLERS,
     memory::HANDLERS,
     debug::HANDLERS,
+    keyspace::HANDLERS,
 ];
 
 /// The Redis version whose behaviour is offered: clients choose features by it.

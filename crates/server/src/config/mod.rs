@@ -35,7 +35,7 @@ pub use args::{Invocation, Request, parse_args};
 pub use directive::{Change, Directive, Effect, Kind, Origin, Section};
 pub use error::{ConfigError, Place, RewriteError, SetError};
 pub use manual::{render_help, render_markdown};
-pub use number::{Number, Unit};
+pub use number::{Number, Unit, parse_bytes};
 pub use settings::{
     Allowed, BindAddress, ClientCertificates, Clients, Compact, Eviction, Fsync, LogLevel, Network, Observability,
     Persistence, Process, Security, Settings, Supervisor, Tls,

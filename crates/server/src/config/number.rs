@@ -141,6 +141,14 @@ pub(super) fn bytes(text: &[u8]) -> Option<i128> {
     (value <= MAX_U64).then_some(value)
 }
 
+/// A number of bytes with its unit, as every directive takes it: `256mb`.
+#[must_use]
+pub fn parse_bytes(text: &[u8]) -> Option<u64> {
+    // Without a digit it would read as 0.
+    let value = bytes(text).filter(|_| text.first().is_some_and(u8::is_ascii_digit))?;
+    u64::try_from(value).ok()
+}
+
 fn percent(text: &[u8]) -> Option<i128> {
     let value = plain(text.strip_suffix(b"%")?)?;
     (value >= 0).then_some(-value)

@@ -11,6 +11,7 @@ mod directives;
 mod events;
 mod harness;
 mod introspection;
+mod keyspaces;
 mod net;
 mod net_tls;
 mod oracle;

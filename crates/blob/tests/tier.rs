@@ -1,0 +1,95 @@
+//! A store as the lower tier of a cache: what is hidden is not found, what is invalidated never comes back, and offering
+//! never waits.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use blob::{Mode, Options, PutOptions, Store};
+
+const DISK: u64 = 8 << 20;
+const RAM: u64 = 1 << 20;
+
+fn open(dir: &std::path::Path) -> Store {
+    Store::open(dir, Options::new(Mode::Cache { fsync: false }, DISK, RAM)).unwrap()
+}
+
+fn offer(store: &Store, key: &[u8], value: &[u8]) -> bool {
+    store.offer(key, value, PutOptions::default()).unwrap()
+}
+
+/// What a kill would leave: the store is neither closed nor are its destructors run.
+fn kill(store: Store) {
+    std::mem::forget(store);
+}
+
+/// The files of `from` as they are now, elsewhere, so that a killed store's lock is not in the way.
+fn files_of(from: &std::path::Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn what_is_hidden_is_not_found_and_what_is_invalidated_never_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for key in [b"hidden", b"gone!!", b"newer!"] {
+        assert!(offer(&store, key, b"old"));
+    }
+    store.drain().unwrap();
+    assert!(!store.hide(b"never there") && !store.has_record(b"never there"));
+    for key in [b"hidden", b"gone!!", b"newer!"] {
+        assert!(store.hide(key) && store.has_record(key) && store.get(key).unwrap().is_none());
+    }
+    assert!(offer(&store, b"newer!", b"new"));
+    store.invalidate([&b"gone!!"[..], b"newer!"]).unwrap();
+    assert!(!store.has_record(b"gone!!") && store.get(b"gone!!").unwrap().is_none());
+    let copy = files_of(dir.path());
+    kill(store);
+    let store = open(copy.path());
+    // Nobody said that this one must not come back.
+    assert_eq!(&store.get(b"hidden").unwrap().unwrap()[..], b"old");
+    assert!(store.get(b"gone!!").unwrap().is_none());
+    assert_eq!(&store.get(b"newer!").unwrap().unwrap()[..], b"new");
+    store.validate().unwrap();
+}
+
+#[test]
+fn a_key_whose_tombstone_is_not_written_yet_still_needs_to_be_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert!(offer(&store, b"key", b"old"));
+    store.drain().unwrap();
+    assert!(store.hide(b"key"));
+    store.invalidate([&b"key"[..]]).unwrap();
+    assert!(!store.hide(b"key"), "it is written");
+    // Deleting writes as well, so nothing is ever left in the queue but by somebody who is about to wait.
+    assert!(!store.delete(b"key").unwrap());
+}
+
+#[test]
+fn offers_are_refused_at_once_and_taken_again_after_way_was_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let value = vec![7; 50_000];
+    let (mut refused, mut taken) = (0, 0);
+    for i in 0..600u32 {
+        let key = i.to_be_bytes();
+        while !offer(&store, &key, &value) {
+            refused += 1;
+            store.make_way(&key, value.len()).unwrap();
+        }
+        taken += u32::from(store.get(&key).unwrap().is_some());
+        let stats = store.stats();
+        assert!(stats.disk_bytes_peak <= DISK && stats.ram_bytes_peak <= RAM, "{stats:?}");
+    }
+    assert!(refused > 10 && taken == 600, "{refused} refused, {taken} taken");
+    assert!(store.stats().evictions > 300);
+    store.validate().unwrap();
+    assert!(matches!(
+        store.offer(b"k", &vec![0; RAM as usize], PutOptions::default()),
+        Err(blob::Error::ValueTooLarge { .. })
+    ));
+}

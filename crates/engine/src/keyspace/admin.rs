@@ -1,0 +1,278 @@
+//! Defining keyspaces, changing them and ending them, while the server runs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use blob::Store;
+use effect::{KeyspaceId, Mode, Op};
+use thiserror::Error;
+
+use super::open::dir_of;
+use super::space::{Space, open_tier};
+use super::{Definition, Worker};
+use crate::context::{Context, Recycled};
+use crate::engine::{Engine, Lock};
+use crate::error::Refusal;
+use crate::limits::{
+    CACHE_DISK_BYTES_MIN, CACHE_RAM_BYTES_MIN, KEYSPACE_NAME_MAX, KEYSPACE_PATTERN_MAX, KEYSPACE_PATTERNS_MAX,
+    KEYSPACES_MAX,
+};
+
+/// What is said of a keyspace; what is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyspaceChange {
+    /// Glob patterns of its keys.
+    pub patterns: Option<Vec<Vec<u8>>>,
+    /// How its keys are kept.
+    pub mode: Option<Mode>,
+    /// The bound on RAM in bytes.
+    pub ram_bytes: Option<u64>,
+    /// The bound on disk in bytes; 0: no disk tier.
+    pub disk_bytes: Option<u64>,
+    /// Whether the disk tier syncs.
+    pub fsync: Option<bool>,
+}
+
+/// Why a keyspace was not defined, changed or ended. Nothing is changed then.
+#[derive(Debug, Error)]
+pub enum KeyspaceError {
+    /// `default` is what no other keyspace has.
+    #[error("the keyspace 'default' holds whatever no other one matches; it can neither be changed nor deleted")]
+    Default,
+    /// There is none of this name.
+    #[error("there is no keyspace of this name")]
+    Unknown,
+    /// The name cannot be used.
+    #[error("a keyspace's name has 1 to {KEYSPACE_NAME_MAX} letters, digits, '-', '_' and '.'")]
+    Name,
+    /// A new keyspace needs this option.
+    #[error("a new keyspace needs {0}")]
+    Missing(&'static str),
+    /// The mode is not there yet.
+    #[error("only MODE cache can be chosen; keys of no keyspace are causal")]
+    Mode,
+    /// Patterns that cannot be used.
+    #[error("MATCH takes 1 to {KEYSPACE_PATTERNS_MAX} patterns of 1 to {KEYSPACE_PATTERN_MAX} bytes")]
+    Patterns,
+    /// The bound on RAM is too small.
+    #[error("MAXMEMORY is {0} bytes; a cache keyspace needs at least {CACHE_RAM_BYTES_MIN}")]
+    Ram(u64),
+    /// The bound on disk is too small.
+    #[error("MAXDISK is {0} bytes; it must be 0 (no disk tier) or at least {CACHE_DISK_BYTES_MIN}")]
+    Disk(u64),
+    /// The bound on disk asks for more RAM than there is.
+    #[error("MAXDISK is more than {0} times MAXMEMORY: the index of what is on disk would not fit into RAM")]
+    DiskForRam(u64),
+    /// There are too many.
+    #[error("there are {KEYSPACES_MAX} keyspaces, and no more are possible")]
+    TooMany,
+    /// It is on its way out.
+    #[error("a keyspace of this name is being deleted; its keys are moving")]
+    Leaving,
+    /// The disk tier could not be opened.
+    #[error("the disk tier could not be opened: {0}")]
+    Tier(#[from] blob::Error),
+    /// A thread could not be started.
+    #[error("the keyspaces' thread could not be started: {0}")]
+    Thread(std::io::Error),
+    /// The log refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The log could not be written.
+    #[error(transparent)]
+    Log(#[from] wal::LogError),
+}
+
+/// How many times its RAM a keyspace may have on disk: with values of 4 KiB the index then takes about half of the RAM.
+const DISK_PER_RAM: u64 = 1024;
+
+impl KeyspaceChange {
+    /// The definition that comes of this, if it is one.
+    fn apply(&self, before: Option<&Definition>, name: &str, id: KeyspaceId) -> Result<Definition, KeyspaceError> {
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > KEYSPACE_NAME_MAX || !name.chars().all(known) {
+            return Err(KeyspaceError::Name);
+        }
+        let kept = |what| KeyspaceError::Missing(what);
+        let patterns = self.patterns.clone().or_else(|| before.map(|d| d.patterns.clone()));
+        let mode = self.mode.or_else(|| before.map(|d| d.mode)).ok_or(kept("MODE"))?;
+        let ram_bytes = self.ram_bytes.or_else(|| before.map(|d| d.ram_bytes)).ok_or(kept("MAXMEMORY"))?;
+        let disk_bytes = self.disk_bytes.or_else(|| before.map(|d| d.disk_bytes)).ok_or(kept("MAXDISK"))?;
+        let patterns = patterns.ok_or(kept("MATCH"))?;
+        let fits = |pattern: &Vec<u8>| (1..=KEYSPACE_PATTERN_MAX).contains(&pattern.len());
+        if mode != Mode::Cache {
+            return Err(KeyspaceError::Mode);
+        }
+        if !(1..=KEYSPACE_PATTERNS_MAX).contains(&patterns.len()) || !patterns.iter().all(fits) {
+            return Err(KeyspaceError::Patterns);
+        }
+        if ram_bytes < CACHE_RAM_BYTES_MIN {
+            return Err(KeyspaceError::Ram(ram_bytes));
+        }
+        if disk_bytes != 0 && disk_bytes < CACHE_DISK_BYTES_MIN {
+            return Err(KeyspaceError::Disk(disk_bytes));
+        }
+        if disk_bytes / DISK_PER_RAM > ram_bytes {
+            return Err(KeyspaceError::DiskForRam(DISK_PER_RAM));
+        }
+        let fsync = self.fsync.or_else(|| before.map(|d| d.fsync)).unwrap_or(false);
+        let (name, leaving) = (name.to_owned(), false);
+        Ok(Definition { id, name, mode, patterns, ram_bytes, disk_bytes, fsync, leaving, epoch: 0 })
+    }
+}
+
+impl Engine {
+    /// Defines a keyspace, or changes one. Returns when that is durable; keys may still be on their way then.
+    pub fn define_keyspace(&self, name: &str, change: &KeyspaceChange) -> Result<(), KeyspaceError> {
+        if name == "default" {
+            return Err(KeyspaceError::Default);
+        }
+        let _admin = self.shared.keyspaces.admin.lock();
+        let definitions = self.shared.keyspaces.definitions();
+        let before = definitions.iter().find(|definition| definition.name == name);
+        if before.is_some_and(|definition| definition.leaving) {
+            return Err(KeyspaceError::Leaving);
+        }
+        let (next_id, epoch, _) = self.shared.keyspaces.counters();
+        let id = before.map_or(KeyspaceId(next_id), |definition| definition.id);
+        if before.is_none() && (definitions.len() >= KEYSPACES_MAX || next_id == u16::MAX) {
+            return Err(KeyspaceError::TooMany);
+        }
+        let definition = Definition { epoch: epoch + 1, ..change.apply(before, name, id)? };
+        if before.is_some_and(|before| Definition { epoch: definition.epoch, ..before.clone() } == definition)
+            && self.shared.keyspaces.space(id).is_some_and(|space| space.trouble.lock().is_none())
+        {
+            return Ok(());
+        }
+        self.start_keyspace_worker().map_err(KeyspaceError::Thread)?;
+        match before {
+            None => self.make_keyspace(&definition),
+            Some(before) => self.change_keyspace(before, &definition),
+        }
+    }
+
+    /// Ends a keyspace: its keys move to where the other definitions put them, then it is gone.
+    pub fn delete_keyspace(&self, name: &str) -> Result<(), KeyspaceError> {
+        if name == "default" {
+            return Err(KeyspaceError::Default);
+        }
+        let _admin = self.shared.keyspaces.admin.lock();
+        let definitions = self.shared.keyspaces.definitions();
+        let before = definitions.into_iter().find(|definition| definition.name == name);
+        let before = before.ok_or(KeyspaceError::Unknown)?;
+        if before.leaving {
+            return Err(KeyspaceError::Leaving);
+        }
+        let (_, epoch, _) = self.shared.keyspaces.counters();
+        let definition = Definition { leaving: true, epoch: epoch + 1, ..before };
+        let mut recycled = Recycled::new();
+        let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
+        self.log_definition(context, &definition, false)
+    }
+
+    fn make_keyspace(&self, definition: &Definition) -> Result<(), KeyspaceError> {
+        let tier = self.open_new_tier(definition)?;
+        let mut recycled = Recycled::new();
+        let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
+        self.log_definition(context, definition, false)?;
+        if let Some(space) = self.shared.keyspaces.space(definition.id) {
+            *space.tier.write() = tier;
+        }
+        Ok(())
+    }
+
+    /// A disk tier that begins empty.
+    pub(super) fn open_new_tier(&self, definition: &Definition) -> Result<Option<Store>, KeyspaceError> {
+        if definition.disk_bytes == 0 {
+            return Ok(None);
+        }
+        let dir = dir_of(&self.shared.dir, definition.id);
+        // An attempt that the log refused may have left something.
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(blob::Error::io("emptying the directory", error).into());
+            }
+            _ => {}
+        }
+        Ok(Some(open_tier(&dir, definition, &self.shared.clock)?))
+    }
+
+    fn change_keyspace(&self, before: &Definition, definition: &Definition) -> Result<(), KeyspaceError> {
+        let Some(space) = self.shared.keyspaces.space(definition.id) else { return Err(KeyspaceError::Unknown) };
+        let same_tier = (before.disk_bytes, before.ram_bytes, before.fsync)
+            == (definition.disk_bytes, definition.ram_bytes, definition.fsync)
+            && space.trouble.lock().is_none();
+        let same_keys = before.patterns == definition.patterns;
+        let mut recycled = Recycled::new();
+        if same_tier {
+            let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
+            return self.log_definition(context, definition, same_keys);
+        }
+        let context = loop {
+            let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
+            // Whatever is hidden must have its tombstone before the records are read again.
+            if space.unsettled.load(Acquire) == 0 {
+                break context;
+            }
+            drop(context);
+            std::thread::yield_now();
+            recycled = Recycled::new();
+        };
+        let opened = self.reopen_tier(&space, definition);
+        let logged = self.log_definition(context, definition, same_keys);
+        match (opened, logged) {
+            (Ok(()), Ok(())) => Ok(()),
+            (opened, logged) => {
+                if let Err(error) = &opened {
+                    space.note_trouble(error);
+                    self.give_up_tier(&space);
+                }
+                logged.and(opened.map_err(KeyspaceError::from))
+            }
+        }
+    }
+
+    /// Opens a disk tier anew, by another definition; every shard is locked. Its husks stay: what the smaller store does
+    /// not have is absent.
+    fn reopen_tier(&self, space: &Arc<Space>, definition: &Definition) -> Result<(), blob::Error> {
+        let mut tier = space.tier.write();
+        if let Some(store) = tier.take() {
+            store.close()?;
+        }
+        if definition.disk_bytes > 0 {
+            let store = open_tier(&dir_of(&self.shared.dir, definition.id), definition, &self.shared.clock)?;
+            // Records of earlier generations were forgotten in memory only.
+            space.garbage.store(true, std::sync::atomic::Ordering::Relaxed);
+            *tier = Some(store);
+        }
+        space.broken.swap(false, AcqRel);
+        *space.trouble.lock() = None;
+        Ok(())
+    }
+
+    /// Logs a definition and carries it out.
+    fn log_definition(
+        &self,
+        mut context: Context<'_>,
+        definition: &Definition,
+        same_keys: bool,
+    ) -> Result<(), KeyspaceError> {
+        let name = definition.name.as_bytes();
+        definition.with_op(|op| context.out.about_space(definition.id, name, op));
+        if same_keys && !context.is_moving() {
+            context.out.about_space(KeyspaceId::DEFAULT, b"", Op::Moved(definition.epoch));
+        }
+        let committed = context.commit()?;
+        self.shared.log.commit(committed.position)?;
+        Ok(())
+    }
+
+    /// Starts the thread of the keyspaces, if it does not run yet.
+    pub(crate) fn start_keyspace_worker(&self) -> std::io::Result<()> {
+        let mut worker = self.keyspace_worker.lock();
+        if worker.is_none() {
+            *worker = Some(Worker::start(Arc::clone(&self.shared))?);
+        }
+        Ok(())
+    }
+}

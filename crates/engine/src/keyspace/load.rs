@@ -1,0 +1,111 @@
+//! Bringing values back from the disk tier, with no shard locked while the disk is read.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use blob::Error;
+
+use super::space::{Space, get_value};
+use crate::apply::fill;
+use crate::engine::{Engine, Shared};
+use crate::limits::LOAD_TRIES;
+use crate::shard::is_empty_collection;
+use crate::stop::Miss;
+use crate::value::{Entry, Limits};
+
+/// What a look at the disk brought.
+enum Found {
+    Value(Entry),
+    /// There is no such value any more.
+    Nothing,
+    /// The disk tier was being exchanged, or has no memory to read into.
+    Again,
+}
+
+impl Engine {
+    /// Loads what a run missed, and with it whatever else of `keys` in logical database `db` is at rest.
+    pub fn load<'k>(&self, miss: &Miss, db: u8, keys: impl Iterator<Item = &'k [u8]>) {
+        let shared = &*self.shared;
+        if !shared.keyspaces.is_active() {
+            return;
+        }
+        let (Miss::Key { db: physical, key } | Miss::Elements { db: physical, key }) = miss;
+        shared.load(*physical, key);
+        let db = shared.physical(db);
+        keys.for_each(|key| shared.load(db, key));
+    }
+
+    /// Brings every keyspace back within its bound, after values have been loaded for a command.
+    pub fn make_room(&self) {
+        for space in self.shared.keyspaces.spaces() {
+            if space.used() > space.limit() {
+                self.shared.trim(&space, space.limit());
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Loads the value of a key of a physical database, if it is at rest.
+    pub(super) fn load(&self, db: u8, key: &[u8]) {
+        self.load_with(db, key, &mut || {});
+    }
+
+    /// The same; `between` runs when the disk was read and no shard is locked.
+    pub(super) fn load_with(&self, db: u8, key: &[u8], between: &mut dyn FnMut()) {
+        let place = self.place_of(key);
+        for _ in 0..LOAD_TRIES {
+            let guard = self.shards[usize::from(place.shard.0)].lock();
+            let id = guard.find(db, place.order, key).and_then(Entry::rests_in);
+            let (before, limits) = (guard.demoted, guard.limits);
+            drop(guard);
+            let Some(space) = id.and_then(|id| self.keyspaces.space(id)) else { return };
+            let found = read(&space, db, key, &limits);
+            between();
+            let mut guard = self.shards[usize::from(place.shard.0)].lock();
+            // Another value of the key may have come to rest meanwhile.
+            if guard.demoted != before {
+                continue;
+            }
+            let Some(husk) = guard.find(db, place.order, key).filter(|entry| entry.is_at_rest()) else { return };
+            match found {
+                Found::Again => continue,
+                Found::Nothing => {
+                    self.evict(&mut guard, db, place, key, false);
+                }
+                Found::Value(value) => {
+                    value.atime().set(husk.clock());
+                    let old = guard.update(db, place, key, self, |entry, _| std::mem::replace(entry, value));
+                    let tables = guard.db_mut(db);
+                    if let (Some(cached), Some(husk)) = (tables.cached.as_mut(), old) {
+                        cached.husk_went(&husk);
+                    }
+                    guard.note_cached(db, place, key, &space);
+                    space.figures.disk_hits.fetch_add(1, Relaxed);
+                }
+            }
+            return;
+        }
+    }
+}
+
+fn read(space: &Space, db: u8, key: &[u8], limits: &Limits) -> Found {
+    let tier = space.tier.read();
+    let Some(store) = tier.as_ref() else { return Found::Nothing };
+    let bytes = match store.get(&space.name_of(db, key)) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Found::Nothing,
+        Err(Error::Busy(_) | Error::Closed) => return Found::Again,
+        Err(error) => {
+            tracing::warn!(keyspace = space.name, %error, "a value could not be read from disk");
+            return Found::Nothing;
+        }
+    };
+    let Some((deadline, value)) = get_value(&bytes) else { return Found::Nothing };
+    let mut entry = Entry::empty(value.kind(), key, None);
+    fill(&mut entry, limits, &value);
+    if is_empty_collection(&entry) {
+        return Found::Nothing;
+    }
+    entry.set_deadline(deadline);
+    Found::Value(entry)
+}
