@@ -11,7 +11,9 @@ mod events;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::{Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket};
+use engine::{
+    Aftermath, Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket,
+};
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;
 use wal::Position;
@@ -159,18 +161,38 @@ struct Tools {
     misses: u64,
     /// Look-ups renew access clocks: not those of a client that asked for CLIENT NO-TOUCH.
     touch: bool,
+    /// Whoever keeps the session settles what is left of commits, for many of them at once.
+    settled_by_owner: bool,
+    left: Aftermath,
 }
 
 impl Executor {
     /// An executor on `engine`; `seed` determines its random numbers.
     pub fn new(engine: Arc<Engine>, env: Arc<Env>, seed: u64) -> Self {
-        let tools = Tools { random: Random::new(seed), env, hits: 0, misses: 0, touch: true };
+        let random = Random::new(seed);
+        let left = Aftermath::default();
+        let tools = Tools { random, env, hits: 0, misses: 0, touch: true, settled_by_owner: false, left };
         Self { engine, recycled: Recycled::new(), tools }
     }
 
     /// The engine.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// From now on the caller settles what commands leave to be done, with [`Executor::settle`], before it sends their replies.
+    pub fn settle_by_hand(&mut self) {
+        self.tools.settled_by_owner = true;
+    }
+
+    /// Sees to it that what commands have overwritten in cache keyspaces never comes back. Replies also wait for the
+    /// position that this answers.
+    #[inline]
+    pub fn settle(&mut self) -> Position {
+        if self.tools.left.is_empty() {
+            return Position::START;
+        }
+        self.engine.finish(std::mem::take(&mut self.tools.left))
     }
 
     /// The settings that commands read.
@@ -281,8 +303,12 @@ impl Executor {
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
                     // This frees the locks: session commands take their own.
-                    let done = tools.commit(engine, &mut context, mark, &mut reply);
+                    let mut done = tools.commit(engine, &mut context, mark, &mut reply);
                     if !done.failed {
+                        if !gaps.is_empty() && !tools.left.is_empty() {
+                            // Session commands may wait for it.
+                            done.position = done.position.max(engine.finish(std::mem::take(&mut tools.left)));
+                        }
                         fill(&gaps, queue, call.protocol, host, out, start);
                     }
                     return done;
@@ -457,6 +483,11 @@ impl Tools {
         let wrote = !context.out.is_empty();
         match context.commit() {
             Ok(Committed { position, ready, after: None }) => Done { position, ready, failed: false, wrote },
+            Ok(Committed { position, ready, after: Some(mut after) }) if self.settled_by_owner => {
+                engine.finish_room(&mut after);
+                self.left.absorb(*after);
+                Done { position, ready, failed: false, wrote }
+            }
             Ok(Committed { position, ready, after: Some(after) }) => {
                 Done { position: position.max(engine.finish(*after)), ready, failed: false, wrote }
             }

@@ -80,6 +80,9 @@ const _: () = assert!(CACHE_DISK_BYTES_MIN >= 16 * CACHE_SEGMENT_BYTES_MIN, "a s
 /// The disk tier's index and buffers have one part in so many of a keyspace's RAM.
 pub const CACHE_STORE_SHARE: u64 = 4;
 
+/// One part in so many is left to the allocator: it rounds up, and gives freed pages back late.
+pub const CACHE_SLACK_SHARE: u64 = 8;
+
 /// Husks may take so many percent of what is left.
 pub const HUSK_PERCENT: u64 = 67;
 

@@ -89,7 +89,9 @@ impl Front {
                 handlers[id.index()] = Some(*handler);
             }
         }
-        let executor = Executor::new(Arc::clone(&node.engine), env, seed);
+        let mut executor = Executor::new(Arc::clone(&node.engine), env, seed);
+        // Once a round, before any of its replies leaves.
+        executor.settle_by_hand();
         let stats = node.stats.add_thread(table::count());
         let renames = Renames::new(&node.config.settings().security.renamed_commands);
         let (owed, written, mark, scratch) = (Position::START, Position::START, Instant::now(), Vec::new());
@@ -184,7 +186,11 @@ impl Front {
             Run::Data(_) => self.data(session, spec, args, turn),
             _ if spec.name == "exec" => self.exec(session, turn),
             _ if spec.name == "watch" => self.watch(session, args, turn),
-            _ => self.room.session_command(session, spec, args, turn),
+            _ => {
+                // It may wait for what is left to be done.
+                self.owed = self.owed.max(self.executor.settle());
+                self.room.session_command(session, spec, args, turn)
+            }
         };
         self.mark = Instant::now();
         let took = self.mark - start;
@@ -317,7 +323,9 @@ impl Front {
             Ran::Blocked { .. } => None,
             Ran::Done(done) => {
                 let bytes = reply.len();
-                let message = Message::Served { reply, position: done.position };
+                // The reply does not wait for the end of this round.
+                let position = done.position.max(self.executor.settle());
+                let message = Message::Served { reply, position };
                 // A client that is gone by now has lost what it was given, as if its connection had broken a moment later.
                 let _ = node.control.post().send(&wait.addr, message, bytes);
                 Some(done.ready)
@@ -573,6 +581,7 @@ impl App for Front {
 
     fn end_of_round(&mut self, _: Now) -> Verdict {
         self.round += 1;
+        self.owed = self.owed.max(self.executor.settle());
         let node = &self.room.node;
         let log = node.engine.log();
         let owed = std::mem::replace(&mut self.owed, Position::START);

@@ -144,7 +144,33 @@ impl Keyspaces {
     }
 }
 
+impl Aftermath {
+    /// Whether nothing is left to be done.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.stale.is_empty() && self.full.is_empty()
+    }
+
+    /// Takes over what was left by another commit.
+    pub fn absorb(&mut self, other: Self) {
+        self.stale.extend(other.stale);
+        for space in other.full {
+            if !self.full.iter().any(|full| full.id == space.id) {
+                self.full.push(space);
+            }
+        }
+    }
+}
+
 impl Engine {
+    /// Makes room in the keyspaces that a commit has filled. What must be invalidated is left: `finish` does that, for
+    /// many commits at once, before anybody is answered.
+    pub fn finish_room(&self, after: &mut Aftermath) {
+        for space in after.full.drain(..) {
+            self.shared.trim(&space, space.limit());
+        }
+    }
+
     /// Does what is left after a commit. The reply also waits for the position that this answers.
     pub fn finish(&self, mut after: Aftermath) -> Position {
         let mut position = Position::START;
@@ -158,9 +184,7 @@ impl Engine {
                 position = position.max(self.make_tier_void(&space, error));
             }
         }
-        for space in after.full {
-            self.shared.trim(&space, space.limit());
-        }
+        self.finish_room(&mut after);
         position
     }
 }

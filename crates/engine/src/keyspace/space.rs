@@ -14,7 +14,8 @@ use super::demote::HuskHand;
 use crate::digest::fold;
 use crate::engine::WallClock;
 use crate::limits::{
-    CACHE_SEGMENT_BYTES_MAX, CACHE_SEGMENT_BYTES_MIN, CACHE_STORE_SHARE, DATABASES_MAX, HUSK_PERCENT, SHARDS, TIER_WAIT,
+    CACHE_SEGMENT_BYTES_MAX, CACHE_SEGMENT_BYTES_MIN, CACHE_SLACK_SHARE, CACHE_STORE_SHARE, DATABASES_MAX,
+    HUSK_PERCENT, SHARDS, TIER_WAIT,
 };
 use crate::value::{Ends, Entry};
 
@@ -92,7 +93,8 @@ impl Space {
     /// Takes the bound on RAM of its definition.
     pub(crate) fn set_bounds(&self, definition: &Definition) {
         let store = if definition.disk_bytes == 0 { 0 } else { definition.ram_bytes / CACHE_STORE_SHARE };
-        self.limit.store(definition.ram_bytes - store, Relaxed);
+        let slack = definition.ram_bytes / CACHE_SLACK_SHARE;
+        self.limit.store(definition.ram_bytes - store - slack, Relaxed);
     }
 
     /// Bytes that values and husks may take.
