@@ -152,7 +152,7 @@ impl Shard {
     }
 
     /// The entry of a key, also if its deadline has passed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, db: u8, order: u64, key: &[u8]) -> Option<&Entry> {
         self.db(db)?.table.find(order, |entry| entry.key() == key)
     }

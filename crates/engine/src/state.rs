@@ -133,7 +133,7 @@ impl<'e> State<'e> {
         self.known
     }
 
-    #[inline]
+    #[inline(always)]
     fn place_of(&self, key: &[u8]) -> Place {
         let known = self.known.and_then(|known| known.place_of(key));
         known.unwrap_or_else(|| self.shared.place_of(key))
