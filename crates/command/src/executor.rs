@@ -11,9 +11,7 @@ mod events;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::{
-    Aftermath, Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket,
-};
+use engine::{Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket};
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;
 use wal::Position;
@@ -163,15 +161,13 @@ struct Tools {
     touch: bool,
     /// Whoever keeps the session settles what is left of commits, for many of them at once.
     settled_by_owner: bool,
-    left: Aftermath,
 }
 
 impl Executor {
     /// An executor on `engine`; `seed` determines its random numbers.
     pub fn new(engine: Arc<Engine>, env: Arc<Env>, seed: u64) -> Self {
         let random = Random::new(seed);
-        let left = Aftermath::default();
-        let tools = Tools { random, env, hits: 0, misses: 0, touch: true, settled_by_owner: false, left };
+        let tools = Tools { random, env, hits: 0, misses: 0, touch: true, settled_by_owner: false };
         Self { engine, recycled: Recycled::new(), tools }
     }
 
@@ -185,14 +181,11 @@ impl Executor {
         self.tools.settled_by_owner = true;
     }
 
-    /// Sees to it that what commands have overwritten in cache keyspaces never comes back. Replies also wait for the
-    /// position that this answers.
+    /// Sees to it that nothing in a cache keyspace whose change was made or seen so far ever comes back. Replies also wait
+    /// for the position that this answers.
     #[inline]
-    pub fn settle(&mut self) -> Position {
-        if self.tools.left.is_empty() {
-            return Position::START;
-        }
-        self.engine.finish(std::mem::take(&mut self.tools.left))
+    pub fn settle(&self) -> Position {
+        if self.engine.has_keyspaces() { self.engine.settle() } else { Position::START }
     }
 
     /// The settings that commands read.
@@ -303,12 +296,8 @@ impl Executor {
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
                     // This frees the locks: session commands take their own.
-                    let mut done = tools.commit(engine, &mut context, mark, &mut reply);
+                    let done = tools.commit(engine, &mut context, mark, &mut reply);
                     if !done.failed {
-                        if !gaps.is_empty() && !tools.left.is_empty() {
-                            // Session commands may wait for it.
-                            done.position = done.position.max(engine.finish(std::mem::take(&mut tools.left)));
-                        }
                         fill(&gaps, queue, call.protocol, host, out, start);
                     }
                     return done;
@@ -483,9 +472,8 @@ impl Tools {
         let wrote = !context.out.is_empty();
         match context.commit() {
             Ok(Committed { position, ready, after: None }) => Done { position, ready, failed: false, wrote },
-            Ok(Committed { position, ready, after: Some(mut after) }) if self.settled_by_owner => {
-                engine.finish_room(&mut after);
-                self.left.absorb(*after);
+            Ok(Committed { position, ready, after: Some(after) }) if self.settled_by_owner => {
+                engine.finish_room(*after);
                 Done { position, ready, failed: false, wrote }
             }
             Ok(Committed { position, ready, after: Some(after) }) => {

@@ -50,13 +50,12 @@ impl Harness {
         let copy = tempfile::tempdir().expect("a temporary directory can be made");
         self.executor.engine().log().sync().expect("the log can be synced");
         // A copy that files changed under is none of a moment.
-        let mut before = Vec::new();
         loop {
-            let now = copy_dir(self.dir.path(), copy.path());
-            if now == before {
+            let before = files_in(self.dir.path());
+            let copied = copy_dir(self.dir.path(), copy.path()).is_ok();
+            if copied && files_in(self.dir.path()) == before {
                 break;
             }
-            before = now;
         }
         self.executor = Self::open(&copy, &self.clock);
         self.dir = copy;
@@ -226,25 +225,36 @@ impl Harness {
     }
 }
 
-/// Makes `to` a copy of `from`; answers what there was: names, sizes and times of change.
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) -> Vec<(std::path::PathBuf, u64, std::time::SystemTime)> {
-    let _ = std::fs::remove_dir_all(to);
-    std::fs::create_dir_all(to).expect("a directory can be made");
+/// Names, sizes and times of change of all files in a directory.
+fn files_in(dir: &std::path::Path) -> Vec<(std::path::PathBuf, u64, std::time::SystemTime)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(from).expect("the directory can be read") {
-        let entry = entry.expect("the directory can be read");
-        let target = to.join(entry.file_name());
-        // What is gone by now is missing in the next look as well.
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        // What goes while it is looked at is missing in the next look as well.
         let Ok(meta) = entry.metadata() else { continue };
-        if meta.is_dir() {
-            found.extend(copy_dir(&entry.path(), &target));
-        } else {
-            found.push((entry.path(), meta.len(), meta.modified().expect("files have times")));
-            let _ = std::fs::copy(entry.path(), target);
+        match meta.is_dir() {
+            true => found.extend(files_in(&entry.path())),
+            false => found.push((entry.path(), meta.len(), meta.modified().expect("files have times"))),
         }
     }
     found.sort();
     found
+}
+
+/// Makes `to` a copy of `from`.
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_dir(&entry.path(), &target)?,
+            false => drop(std::fs::copy(entry.path(), target)?),
+        }
+    }
+    Ok(())
 }
 
 fn decode(out: &[u8]) -> Value {

@@ -186,11 +186,7 @@ impl Front {
             Run::Data(_) => self.data(session, spec, args, turn),
             _ if spec.name == "exec" => self.exec(session, turn),
             _ if spec.name == "watch" => self.watch(session, args, turn),
-            _ => {
-                // It may wait for what is left to be done.
-                self.owed = self.owed.max(self.executor.settle());
-                self.room.session_command(session, spec, args, turn)
-            }
+            _ => self.room.session_command(session, spec, args, turn),
         };
         self.mark = Instant::now();
         let took = self.mark - start;

@@ -209,13 +209,13 @@ impl Engine {
             return self.log_definition(context, definition, same_keys);
         }
         let context = loop {
+            self.settle();
             let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
             // Whatever is hidden must have its tombstone before the records are read again.
             if space.unsettled.load(Acquire) == 0 {
                 break context;
             }
             drop(context);
-            std::thread::yield_now();
             recycled = Recycled::new();
         };
         let opened = self.reopen_tier(&space, definition);

@@ -1,7 +1,6 @@
 //! Committing what concerns caches: what is logged, what is noted, and what must be invalidated before the reply.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Op};
 use wal::Position;
@@ -15,34 +14,13 @@ use crate::guards::Guards;
 /// What is left to be done after a commit, with no shard locked and before anybody is answered.
 #[derive(Default)]
 pub struct Aftermath {
-    stale: Vec<Stale>,
     /// Keyspaces that grew beyond their bound.
     full: Vec<Arc<Space>>,
 }
 
-/// A record that was hidden and needs a tombstone. While there is one, the disk tier must not be opened anew.
-struct Stale {
-    space: Arc<Space>,
-    /// What the disk tier calls the key.
-    name: Vec<u8>,
-}
-
-impl Stale {
-    fn new(space: &Arc<Space>, name: Vec<u8>) -> Self {
-        space.unsettled.fetch_add(1, Ordering::AcqRel);
-        Self { space: Arc::clone(space), name }
-    }
-}
-
-impl Drop for Stale {
-    fn drop(&mut self) {
-        self.space.unsettled.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl std::fmt::Debug for Aftermath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Aftermath").field("stale", &self.stale.len()).field("full", &self.full.len()).finish()
+        f.debug_struct("Aftermath").field("full", &self.full.len()).finish()
     }
 }
 
@@ -95,13 +73,10 @@ impl Context<'_> {
             self.shared.keyspaces.committed(self.shared, &mut self.state.guards, effect, &mut after);
         });
         for (space, name) in self.out.doomed.drain(..) {
-            if space.tier.read().as_ref().is_some_and(|store| store.hide(&name)) {
-                after.stale.push(Stale::new(&space, name));
-            }
+            space.hide(name);
         }
         after.full.retain(|space| space.used() > space.limit());
-        let idle = after.stale.is_empty() && after.full.is_empty();
-        committed.after = (!idle).then(|| Box::new(after));
+        committed.after = Some(Box::new(after));
         Ok(committed)
     }
 }
@@ -135,56 +110,39 @@ impl Keyspaces {
         };
         shard.note_cached(effect.db, place, effect.key, &space);
         let name = space.name_of(effect.db, effect.key);
-        if space.tier.read().as_ref().is_some_and(|store| store.hide(&name)) {
-            after.stale.push(Stale::new(&space, name));
-        }
+        space.hide(name);
         if !after.full.iter().any(|full| full.id == space.id) {
             after.full.push(space);
         }
     }
 }
 
-impl Aftermath {
-    /// Whether nothing is left to be done.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.stale.is_empty() && self.full.is_empty()
-    }
-
-    /// Takes over what was left by another commit.
-    pub fn absorb(&mut self, other: Self) {
-        self.stale.extend(other.stale);
-        for space in other.full {
-            if !self.full.iter().any(|full| full.id == space.id) {
-                self.full.push(space);
-            }
-        }
-    }
-}
-
 impl Engine {
-    /// Makes room in the keyspaces that a commit has filled. What must be invalidated is left: `finish` does that, for
-    /// many commits at once, before anybody is answered.
-    pub fn finish_room(&self, after: &mut Aftermath) {
-        for space in after.full.drain(..) {
+    /// Makes room in the keyspaces that a commit has filled. What it has made stale is left: `settle` sees to that, for
+    /// many commits at once.
+    pub fn finish_room(&self, after: Aftermath) {
+        for space in after.full {
             self.shared.trim(&space, space.limit());
         }
     }
 
     /// Does what is left after a commit. The reply also waits for the position that this answers.
-    pub fn finish(&self, mut after: Aftermath) -> Position {
+    pub fn finish(&self, after: Aftermath) -> Position {
+        let position = self.settle();
+        self.finish_room(after);
+        position
+    }
+
+    /// Makes sure that what anybody has overwritten or deleted in a cache keyspace up to now never comes back: to be called
+    /// before replies leave, also those of commands that have only seen such a change. They also wait for the position
+    /// that this answers.
+    pub fn settle(&self) -> Position {
         let mut position = Position::START;
-        while let Some(Stale { space, .. }) = after.stale.first() {
-            let space = Arc::clone(space);
-            let (same, others): (Vec<_>, _) = after.stale.into_iter().partition(|stale| stale.space.id == space.id);
-            after.stale = others;
-            if let Err(error) = space.invalidate(same.iter().map(|stale| stale.name.as_slice())) {
-                // What is hidden is settled by making the tier void, which waits for nobody.
-                drop(same);
+        for space in self.shared.keyspaces.unsettled() {
+            if let Err(error) = space.settle() {
                 position = position.max(self.make_tier_void(&space, error));
             }
         }
-        self.finish_room(&mut after);
         position
     }
 }

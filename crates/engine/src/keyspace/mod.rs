@@ -103,6 +103,13 @@ impl Keyspaces {
         self.registry.read().list.iter().map(|(_, space)| Arc::clone(space)).collect()
     }
 
+    /// Those of which somebody has hidden records that are not invalidated yet.
+    fn unsettled(&self) -> Vec<Arc<Space>> {
+        let registry = self.registry.read();
+        let spaces = registry.list.iter().map(|(_, space)| space);
+        spaces.filter(|space| space.unsettled.load(Ordering::Acquire) > 0).map(Arc::clone).collect()
+    }
+
     /// All definitions, in the order in which they are asked.
     pub(crate) fn definitions(&self) -> Vec<Definition> {
         self.registry.read().list.iter().map(|(definition, _)| definition.clone()).collect()

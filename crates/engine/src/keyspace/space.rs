@@ -2,7 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Relaxed},
+};
 
 use blob::{Mode as BlobMode, Options, Store};
 use effect::wire::{Reader, put_zigzag};
@@ -56,6 +59,10 @@ pub(crate) struct Space {
     pub(crate) broken: AtomicBool,
     /// There may be records of earlier generations.
     pub(crate) garbage: AtomicBool,
+    /// Names of hidden records that nobody has begun to invalidate.
+    stale: Mutex<Vec<Vec<u8>>>,
+    /// Held by whoever invalidates: all that was hidden by then, whoever did it.
+    settling: Mutex<()>,
     /// Hidden records whose tombstones are not written yet.
     pub(crate) unsettled: AtomicUsize,
     /// Where the next victim is looked for.
@@ -81,6 +88,8 @@ impl Space {
             trouble: Mutex::new(None),
             broken: AtomicBool::new(false),
             garbage: AtomicBool::new(false),
+            stale: Mutex::default(),
+            settling: Mutex::default(),
             unsettled: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
             husk_hand: Mutex::default(),
@@ -188,9 +197,21 @@ impl Space {
         self.tier.read().as_ref().is_some_and(|store| store.may_contain(&self.name_of(db, key)))
     }
 
-    /// Makes sure that hidden records never come back.
-    pub(crate) fn invalidate<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Result<(), blob::Error> {
-        self.tier.read().as_ref().map_or(Ok(()), |store| store.invalidate(names))
+    /// Has the disk tier forget where a record is, if there may be one. The key's shard is locked.
+    pub(crate) fn hide(&self, name: Vec<u8>) {
+        if self.tier.read().as_ref().is_some_and(|store| store.hide(&name)) {
+            self.stale.lock().push(name);
+            self.unsettled.fetch_add(1, AcqRel);
+        }
+    }
+
+    /// Makes sure that what was hidden up to now never comes back. If it cannot, all that is at rest must be void.
+    pub(crate) fn settle(&self) -> Result<(), blob::Error> {
+        let _turn = self.settling.lock();
+        let names = std::mem::take(&mut *self.stale.lock());
+        let done = self.tier.read().as_ref().map_or(Ok(()), |store| store.invalidate(names.iter().map(Vec::as_slice)));
+        self.unsettled.fetch_sub(names.len(), AcqRel);
+        done
     }
 
     /// Notes that the disk tier does not work.

@@ -224,7 +224,8 @@ impl Run {
                 let to = self.key();
                 let held = self.check(&key);
                 match self.ask(&[b"RENAME", &key, &to]) {
-                    Value::Error(_) => self.gone(&key),
+                    // Refused: nobody meant to delete what was given up, so it may be there after a restart.
+                    Value::Error(_) => {}
                     _ if key == to => {}
                     _ => {
                         let held = held.unwrap_or_else(|| panic!("step {}: what is not there moved", self.step));
