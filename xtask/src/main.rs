@@ -71,12 +71,18 @@ enum What {
     },
     /// Benchmarks.
     Bench {
-        /// `peers`: beside redis-server.
-        #[arg(value_parser = ["peers"])]
+        /// `peers`: beside redis-server. `blob`: the blob store beside foyer and plain files, so many MB a row (default 512).
+        #[arg(value_parser = ["peers", "blob"])]
         which: String,
-        /// Passed on to `proof bench`.
+        /// Passed on: to `proof bench`, or to the blob store's program.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
+    },
+    /// Hit ratios of the eviction policies on synthetic traces, or on a recorded one: `FILE BYTES`, lines of `key bytes`.
+    CacheSim {
+        /// The trace, and the size of the cache in bytes.
+        #[arg(num_args = 2, value_names = ["FILE", "BYTES"])]
+        recorded: Vec<String>,
     },
 }
 
@@ -112,7 +118,13 @@ fn run() -> Result<bool> {
             Ok(shell.proof(&always)? && shell.proof(&everysec)?)
         }
         What::Fuzz { seconds } => shell.proof(&["fuzz", "--seconds", &seconds.to_string()]),
+        What::Bench { which, rest } if which == "blob" => shell.bench_blob(&rest),
         What::Bench { rest, .. } => shell.bench(&rest),
+        What::CacheSim { recorded } => {
+            let mut words = vec!["run", "--release", "--quiet", "-p", "blob", "--example", "cache_sim", "--"];
+            words.extend(recorded.iter().map(String::as_str));
+            shell.cargo(&words)
+        }
     }
 }
 

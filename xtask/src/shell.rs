@@ -1,7 +1,8 @@
 //! Running programs at the root of the repository.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -88,4 +89,34 @@ impl Shell {
         words.extend(rest.iter().map(String::as_str));
         self.harness(&self.target().join("release"), &words)
     }
+
+    /// Measures the blob store beside its peers, prints the tables and writes their page.
+    pub fn bench_blob(&self, rest: &[String]) -> Result<bool> {
+        let data = self.target().join("blob-bench");
+        let words =
+            ["run", "--release", "--quiet", "--features", "foyer", "--manifest-path", "crates/blob/bench/Cargo.toml"];
+        let mut command = self.command(&self.cargo);
+        let mut child = command.args(words).arg("--").arg(&data).args(rest).stdout(Stdio::piped()).spawn()?;
+        let mut page = String::from(BLOB_PAGE);
+        for line in BufReader::new(child.stdout.take().context("its output is a pipe")?).lines() {
+            let line = line?;
+            println!("{line}");
+            page += &line;
+            page.push('\n');
+        }
+        let succeeded = child.wait()?.success();
+        std::fs::remove_dir_all(&data).with_context(|| format!("remove {}", data.display()))?;
+        if succeeded {
+            std::fs::write(self.root.join("docs/benchmarks-blob.md"), page)?;
+        }
+        Ok(succeeded)
+    }
 }
+
+/// The head of the page that [`Shell::bench_blob`] writes.
+const BLOB_PAGE: &str = "# Benchmarks of the blob store
+
+Written by `cargo xtask bench blob`; do not edit. The blob store beside foyer and beside plain files, one after the other on the same machine:
+incompressible values, the same bounds on disk and RAM for each, reads warm in the page cache for all.
+
+";
