@@ -172,6 +172,7 @@ fn sample(
         "get" => drop(benchmark(server.port(), "set", 16, GET_FILL, client_cpu)?),
         _ => {}
     }
+    settle(&server)?;
     let (cpu, fsyncs) = (machine::cpu_us(server.pid())?, fsyncs(&server)?);
     let (per_second, line) = benchmark(server.port(), command, depth, requests, client_cpu)?;
     let cpu_us = (machine::cpu_us(server.pid())? - cpu) / requests as f64;
@@ -180,6 +181,18 @@ fn sample(
         _ => None,
     };
     Ok((Sample { per_second, cpu_us, fsyncs_per_request }, line))
+}
+
+/// Waits for the rewrite of the log that the preparation called for: it is no part of what is measured.
+fn settle(server: &Server) -> Result<()> {
+    for _ in 0..1200 {
+        let info = server.open()?.call(&["INFO", "persistence"])?.text();
+        if info.lines().any(|line| line.trim() == "aof_rewrite_in_progress:0") {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    bail!("the log is still being rewritten after a minute")
 }
 
 /// How often the log was synced, if the server says so (`log_fsyncs` in INFO persistence).
