@@ -119,19 +119,23 @@ struct Step {
     kind: Kind,
     count: usize,
     body: Vec<u8>,
+    /// Count and length where the present allowance began.
+    since: (usize, usize),
 }
 
 impl Step {
     fn new(kind: Kind) -> Self {
-        Self { kind, count: 0, body: Vec::new() }
+        Self { kind, count: 0, body: Vec::new(), since: (0, 0) }
     }
 
     fn is_full(&self) -> bool {
-        self.count >= SNAPSHOT_PART_ELEMENTS || self.body.len() >= SNAPSHOT_PART_BYTES
+        self.count - self.since.0 >= SNAPSHOT_PART_ELEMENTS || self.body.len() - self.since.1 >= SNAPSHOT_PART_BYTES
     }
 
-    /// Adds what was kept, as much as there is room for.
+    /// Adds some of what was kept. It has an allowance of its own, or whoever changes elements as fast as they are
+    /// taken, just ahead of the snapshot, would keep it from getting past them.
     fn add_kept(&mut self, kept: &mut VecDeque<Box<[u8]>>) {
+        self.since = (self.count, self.body.len());
         while !self.is_full()
             && let Some(element) = kept.pop_front()
         {
@@ -193,19 +197,19 @@ impl Entry {
             (Value::String(bytes), Place::Bytes { at, len, old }) => next_bytes(bytes, at, *len, old, out),
             (Value::List(list), Place::Listed { after, done, changed }) => {
                 let mut step = Step::new(Kind::List);
-                step.add_kept(kept);
                 next_elements(list, after, done, changed, &mut step);
+                step.add_kept(kept);
                 step.finish(out);
                 *done && kept.is_empty()
             }
             (value, Place::Hashed { next, changed }) => {
                 let mut step = Step::new(self_kind(value));
-                step.add_kept(kept);
                 while !step.is_full()
                     && let Some(from) = *next
                 {
                     *next = next_hashed(value, from, changed, &mut step);
                 }
+                step.add_kept(kept);
                 step.finish(out);
                 next.is_none() && kept.is_empty()
             }
