@@ -13,12 +13,13 @@ use crate::hlc::Hlc;
 use crate::id::{Dot, GroupId, Origin};
 use crate::items::Seq;
 use crate::op::Effect;
-use crate::wire::{Reader, WireError};
+use crate::wire::{Reader, Varints, WireError};
 
 /// The version that this code writes.
 pub const BATCH_VERSION: u8 = 1;
 /// Bytes before the count of a batch without context and trace.
 const HEADER_BYTES: usize = 30;
+const GROUP_AT: usize = 2;
 const ORIGIN_AT: usize = 6;
 const SEQ_AT: usize = 14;
 const HLC_AT: usize = 22;
@@ -53,11 +54,13 @@ impl BatchMark {
 }
 
 impl BatchBuf {
+    pub(crate) const SOURCE_BYTES: usize = SEQ_AT - GROUP_AT;
+
     /// An empty batch of `origin` in `group`.
     pub fn new(group: GroupId, origin: Origin) -> Self {
         let mut header = [0; HEADER_BYTES];
         header[0] = BATCH_VERSION;
-        header[2..6].copy_from_slice(&group.0.to_le_bytes());
+        header[GROUP_AT..ORIGIN_AT].copy_from_slice(&group.0.to_le_bytes());
         header[ORIGIN_AT..SEQ_AT].copy_from_slice(&origin.0.to_le_bytes());
         Self { header, effects: Vec::new(), count: 0, home: origin.0 }
     }
@@ -129,23 +132,18 @@ impl BatchBuf {
         self.header[HLC_AT..HEADER_BYTES].copy_from_slice(&hlc.0.to_le_bytes());
     }
 
-    /// Hands the parts of the encoded batch, to be written one behind the other.
+    /// Hands the parts of the encoded batch: header, count, effects.
     #[inline]
-    pub fn parts<R>(&self, write: impl FnOnce(&[&[u8]]) -> R) -> R {
-        let mut count = [0u8; 10];
-        let mut value = self.count;
-        let mut len = 0;
-        loop {
-            count[len] = value as u8 & 0x7f;
-            value >>= 7;
-            if value == 0 {
-                len += 1;
-                break;
-            }
-            count[len] |= 0x80;
-            len += 1;
-        }
-        write(&[&self.header, &count[..len], &self.effects])
+    pub(crate) fn parts<R>(&self, write: impl FnOnce([&[u8]; 3]) -> R) -> R {
+        let mut count = Varints::new();
+        count.put(self.count);
+        write([&self.header, count.bytes(), &self.effects])
+    }
+
+    /// Group and origin.
+    #[inline]
+    pub(crate) fn source(&self) -> [u8; Self::SOURCE_BYTES] {
+        self.header[GROUP_AT..SEQ_AT].try_into().expect("they stand one behind the other")
     }
 
     /// The encoded batch in one piece.
@@ -192,12 +190,17 @@ impl<'a> Batch<'a> {
             0 => None,
             _ => Some(from.take(24)?.try_into().expect("take returned 24 bytes")),
         };
-        let count = from.varint()?;
-        if count > from.remaining() as u64 || seq.checked_add(count).is_none() {
-            return Err(WireError::Invalid { what: "number of effects", at: from.offset() });
-        }
         let group = GroupId(u32::from_le_bytes(group));
+        let count = read_count(&mut from, seq)?;
         Ok(Self { group, first: Dot { origin, seq }, hlc, context, trace, count, effects: from })
+    }
+
+    /// Reads count and effects of a batch that takes the rest of its identity from the one `before` it.
+    pub(crate) fn follower(before: &Self, seq: u64, hlc: Hlc, bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut from = Reader::new(bytes);
+        let count = read_count(&mut from, seq)?;
+        let first = Dot { origin: before.first.origin, seq };
+        Ok(Self { group: before.group, first, hlc, context: None, trace: None, count, effects: from })
     }
 
     /// How many effects it says it has.
@@ -214,6 +217,14 @@ impl<'a> Batch<'a> {
     pub fn effects(&self) -> Effects<'a> {
         Effects { home: self.first.origin.0, left: self.count, reader: self.effects.clone() }
     }
+}
+
+fn read_count(from: &mut Reader<'_>, seq: u64) -> Result<u64, WireError> {
+    let count = from.varint()?;
+    if count > from.remaining() as u64 || seq.checked_add(count).is_none() {
+        return Err(WireError::Invalid { what: "number of effects", at: from.offset() });
+    }
+    Ok(count)
 }
 
 /// Iterates over the effects of a batch, checking each.

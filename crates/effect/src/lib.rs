@@ -4,12 +4,12 @@
 //! holds, reads a clock, draws a random number or does I/O.
 //!
 //! ```text
-//! command ─Op─▶ BatchBuf ─stamp(seq, hlc)─▶ bytes ─▶ log, peers
+//! command ─Op─▶ BatchBuf ─(seq, hlc)─▶ record of the log, bytes to peers
 //!                                             │
-//!                           Batch ◀─decode────┘ ─Effects─▶ apply
+//!                 Batches ─▶ Batch ◀─decode───┘ ─Effects─▶ apply
 //! ```
 //!
-//! Read first: [`Op`], [`BatchBuf`], [`Batch`].
+//! Read first: [`Op`], [`BatchBuf`], [`Batch`], [`Batches`].
 //!
 //! *Invariant:* every format here has a golden file; numbers of operations, kinds and merge rules are never reused.
 //! *Invariant:* bytes from outside are read or refused, with an offset; nothing here panics on them. Whatever is read is
@@ -25,6 +25,7 @@ pub mod items;
 pub mod limits;
 pub mod op;
 pub mod pos;
+pub mod record;
 pub mod value;
 pub mod wire;
 
@@ -34,5 +35,6 @@ pub use id::{Dot, GroupId, HashSeed, KeyHash, KeyspaceId, Origin, Slot};
 pub use items::{Item, ItemValue, Seq, SeqBuf};
 pub use op::{Bind, Deadline, Definition, Effect, Kind, Merge, Mode, Op, Patch, Side};
 pub use pos::{ListPos, Path, PathStep};
+pub use record::{Batches, RecordEnd};
 pub use value::{Folded, FoldedWriter, Part};
 pub use wire::WireError;

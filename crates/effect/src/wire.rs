@@ -44,6 +44,37 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// A few varints on the stack.
+#[derive(Debug)]
+pub(crate) struct Varints {
+    bytes: [u8; 20],
+    len: usize,
+}
+
+impl Varints {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; 20], len: 0 }
+    }
+
+    /// Adds a varint; there is room for two of any size.
+    #[inline]
+    pub(crate) fn put(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes[self.len] = value as u8 | 0x80;
+            self.len += 1;
+            value >>= 7;
+        }
+        self.bytes[self.len] = value as u8;
+        self.len += 1;
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 /// Reads values from a slice and never past its end.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {

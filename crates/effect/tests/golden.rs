@@ -4,8 +4,8 @@
 mod support;
 
 use effect::{
-    Batch, BatchBuf, Deadline, Dot, GroupId, HashSeed, Hlc, KeyHash, Kind, ListPos, Merge, Mode, Op, Origin, PathStep,
-    Side, Slot,
+    Batch, BatchBuf, Batches, Deadline, Dot, GroupId, HashSeed, Hlc, KeyHash, Kind, ListPos, Merge, Mode, Op, Origin,
+    PathStep, Side, Slot,
 };
 use support::{Act, Bound, Change, Value, Whole};
 
@@ -245,6 +245,33 @@ fn definitions_of_keyspaces() {
             define(2, b"", Act::FlushAll),
         ],
     );
+}
+
+#[test]
+fn a_record_of_three_batches() {
+    let golden = bytes_of(include_str!("golden/record.hex"));
+    let ms = |ms: u64, counter: u64| Hlc((1_700_000_000_000 + ms) << 16 | counter);
+    let stated: [(u64, Hlc, &[&[u8]]); 3] =
+        [(9, ms(0, 5), &[b"k", b""]), (11, ms(0, 7), &[b"k"]), (12, ms(1, 0), &[b"k"])];
+    let mut batches = Batches::decode(&golden);
+    for (seq, hlc, keys) in stated {
+        let batch = batches.next().expect("three batches").expect("a batch");
+        assert_eq!((batch.group, batch.first, batch.hlc), (GroupId(3), dot(HOME, seq), hlc));
+        let effects = batch.effects().map(|effect| effect.expect("an effect"));
+        assert!(effects.map(|effect| (effect.key, effect.op)).eq(keys.iter().map(|key| (*key, Op::Noop))));
+    }
+    assert!(batches.next().is_none());
+    let (mut record, mut end) = (Vec::new(), None);
+    for (seq, hlc, keys) in stated {
+        let mut buf = BatchBuf::new(GroupId(3), Origin(HOME));
+        keys.iter().for_each(|key| on(key, Act::Noop).show(HOME, |effect| buf.push(effect)));
+        let write = |parts: &[&[u8]]| record.extend(parts.concat());
+        end = Some(match &end {
+            Some(end) => buf.extend_record(end, hlc, write).1,
+            None => buf.begin_record(seq, hlc, write).1,
+        });
+    }
+    assert_eq!(hex(&record), hex(&golden));
 }
 
 /// Nothing writes these parts yet, so this one is only read.

@@ -4,7 +4,7 @@
 mod strategies;
 mod support;
 
-use effect::{Batch, BatchBuf, GroupId, Hlc, Origin, WireError};
+use effect::{Batch, BatchBuf, Batches, GroupId, Hlc, Origin, RecordEnd, WireError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use strategies::{HOME, change};
@@ -25,6 +25,30 @@ fn encode(changes: &[Change], seq: u64, hlc: u64) -> Vec<u8> {
 /// Reads all of a batch, down to the last element.
 fn decode(bytes: &[u8]) -> Result<Vec<Change>, WireError> {
     Batch::decode(bytes)?.effects().map(|effect| effect.map(|effect| Change::of(&effect))).collect()
+}
+
+type Stamped = (Vec<Change>, u64, u64, usize);
+
+/// A record of these batches, each so many ticks behind the one before it; with numbers, timestamps and ends.
+fn join(batches: &[(Vec<Change>, u64)]) -> (Vec<u8>, Vec<Stamped>) {
+    let (mut record, mut stamped, mut end) = (Vec::new(), Vec::new(), None);
+    let (mut seq, mut hlc) = (5, 1 << 40);
+    for (changes, gap) in batches {
+        let mut buf = BatchBuf::new(GroupId(7), Origin(HOME));
+        changes.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
+        hlc += gap;
+        let write = |parts: &[&[u8]]| record.extend(parts.concat());
+        end = Some(match &end {
+            Some(end) => {
+                assert!(buf.follows(end, seq, Hlc(hlc)) && !buf.follows(end, seq + 1, Hlc(hlc)));
+                buf.extend_record(end, Hlc(hlc), write).1
+            }
+            None => buf.begin_record(seq, Hlc(hlc), write).1,
+        });
+        stamped.push((changes.clone(), seq, hlc, record.len()));
+        (seq, hlc) = (seq + buf.len(), hlc + buf.len());
+    }
+    (record, stamped)
 }
 
 /// One way to damage bytes.
@@ -145,6 +169,52 @@ proptest! {
         bytes.extend([code, flags, 0, 0, 0]);
         bytes.extend(rest);
         check_the_encoding_is_the_only_one(&bytes)?;
+    }
+
+    #[test]
+    fn batches_of_a_record_come_back_with_their_places(
+        batches in vec((vec(change(), 0..3), prop_oneof![3 => Just(0u64), 1 => any::<u32>().prop_map(u64::from)]), 1..6)
+    ) {
+        let (record, stamped) = join(&batches);
+        let mut read = Batches::decode(&record);
+        for (changes, seq, hlc, end) in stamped {
+            let batch = read.next().expect("another batch").expect("own bytes");
+            prop_assert_eq!((batch.group, batch.first.origin, batch.first.seq), (GroupId(7), Origin(HOME), seq));
+            prop_assert_eq!((batch.hlc, batch.len(), read.offset()), (Hlc(hlc), changes.len() as u64, end));
+            let found: Result<Vec<Change>, _> = batch.effects().map(|effect| effect.map(|effect| Change::of(&effect))).collect();
+            prop_assert_eq!(found, Ok(changes.into_iter().map(Change::flat).collect()));
+        }
+        prop_assert!(read.next().is_none());
+    }
+
+    #[test]
+    fn damaged_records_are_refused_or_have_no_other_encoding(
+        batches in vec((vec(change(), 0..3), 0u64..300), 1..4), harms in vec((any::<usize>(), damage()), 1..4)
+    ) {
+        let (mut record, _) = join(&batches);
+        harms.iter().for_each(|(at, damage)| harm(&mut record, *at, damage));
+        let read: Result<Vec<Batch<'_>>, _> = Batches::decode(&record).collect();
+        let Ok(read) = read else { return Ok(()) };
+        if read[0].context.is_some() || read[0].trace.is_some() {
+            return Ok(());
+        }
+        let (mut again, mut end): (Vec<u8>, Option<RecordEnd>) = (Vec::new(), None);
+        for batch in &read {
+            let mut buf = BatchBuf::new(batch.group, batch.first.origin);
+            for effect in batch.effects() {
+                let Ok(effect) = effect else { return Ok(()) };
+                buf.push(&effect);
+            }
+            let write = |parts: &[&[u8]]| again.extend(parts.concat());
+            end = Some(match &end {
+                Some(end) => {
+                    prop_assert!(buf.follows(end, batch.first.seq, batch.hlc));
+                    buf.extend_record(end, batch.hlc, write).1
+                }
+                None => buf.begin_record(batch.first.seq, batch.hlc, write).1,
+            });
+        }
+        prop_assert_eq!(again, record);
     }
 
     #[test]

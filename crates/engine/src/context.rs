@@ -4,12 +4,12 @@
 //! them to the locked state, keeping what is needed to undo them, so that later reads of the same context see them;
 //! `commit` logs the batch and applies what was not settled; dropping the context undoes everything.
 
-use effect::{BatchBuf, BatchMark, Effect, Op, Tick};
+use effect::{BatchBuf, BatchMark, Effect, Op, RecordEnd, Tick};
 use wal::Position;
 
 use crate::apply::{apply, apply_at};
 use crate::emitter::Emitter;
-use crate::engine::{RECORD_BATCH, Shared};
+use crate::engine::{RECORD_BATCHES, Shared};
 use crate::error::Refusal;
 use crate::events::{Event, EventClass};
 use crate::keyspace::Aftermath;
@@ -161,7 +161,7 @@ impl<'e> Context<'e> {
     /// Gives the batch its dots, timestamps and place in the log: one critical section.
     #[inline]
     pub(crate) fn log(shared: &Shared, now_ms: i64, batch: &mut BatchBuf) -> Result<Position, Refusal> {
-        let (size, limit) = (batch.size(), shared.limits.batch_bytes());
+        let (size, limit) = (batch.size_in_record(), shared.limits.batch_bytes());
         if size > limit {
             return Err(Refusal::BatchTooLarge { size, limit });
         }
@@ -170,10 +170,15 @@ impl<'e> Context<'e> {
             let sequencer = log.state();
             match sequencer.clock.take(now_ms, batch.len()) {
                 Tick::At(hlc) => {
-                    let seq = sequencer.next_seq;
-                    batch.stamp(seq, hlc);
-                    let position = batch.parts(|parts| log.append(RECORD_BATCH, parts))?;
-                    log.state().next_seq = seq + batch.len();
+                    let (seq, end) = (sequencer.next_seq, sequencer.record_end);
+                    let joins = |end: &RecordEnd| batch.follows(end, seq, hlc) && log.can_extend(RECORD_BATCHES, size);
+                    let (appended, end) = match end.filter(joins) {
+                        Some(end) => batch.extend_record(&end, hlc, |parts| log.extend(parts)),
+                        None => batch.begin_record(seq, hlc, |parts| log.append(RECORD_BATCHES, parts)),
+                    };
+                    let position = appended?;
+                    let sequencer = log.state();
+                    (sequencer.next_seq, sequencer.record_end) = (seq + batch.len(), Some(end));
                     return Ok(position);
                 }
                 Tick::NeedsCeiling(hlc) => {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin};
+use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin, RecordEnd};
 use parking_lot::Mutex;
 use wal::Log;
 
@@ -27,8 +27,8 @@ use crate::state::State;
 use crate::stop::{Known, Place, Probe};
 use crate::value::{Entry, Limits};
 
-/// The kind of log record that holds a batch.
-pub(crate) const RECORD_BATCH: wal::Kind = wal::Kind::new(1).expect("1 is a kind of an owner");
+/// The kind of log record that holds batches. 1 was a single batch, before the first release.
+pub(crate) const RECORD_BATCHES: wal::Kind = wal::Kind::new(2).expect("2 is a kind of an owner");
 
 /// Answers unix ms.
 pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -72,6 +72,8 @@ impl Options {
 #[derive(Debug)]
 pub struct Sequencer {
     pub(crate) next_seq: u64,
+    /// Where the last record of batches ends, to which the next batch may be added.
+    pub(crate) record_end: Option<RecordEnd>,
     pub(crate) clock: HlcClock,
     /// The next numbers of origins under which this node wrote before.
     pub(crate) earlier: Vec<(Origin, u64)>,
@@ -270,7 +272,8 @@ impl Engine {
         let found = Identity::load(dir)?;
         let known = found.is_some();
         let mut identity = found.unwrap_or_else(|| Identity::mint(options.entropy));
-        let sequencer = Sequencer { next_seq: 1, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
+        let sequencer =
+            Sequencer { next_seq: 1, record_end: None, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
         let (log, _) = Log::open(dir.join("log"), options.log.clone(), sequencer)?;
         let clean = identity.clean == Some(log.end().get());
         if known && !clean {

@@ -60,6 +60,14 @@ pub enum OpenError {
         /// What is wrong.
         source: WireError,
     },
+    /// A record that this version does not know.
+    #[error("the log holds a record of kind {kind} at position {position}: another version of the program wrote it")]
+    Kind {
+        /// Logical position of the record.
+        position: u64,
+        /// The record's kind.
+        kind: u8,
+    },
     /// An origin's effects have a gap.
     #[error("the log goes on at sequence number {found} of origin {origin:#x} where {expected} was due")]
     Gap {

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use effect::{Batch, Effect, Folded, Hlc, KeyspaceId, Op, Origin, WireError, wire};
+use effect::{Batch, Batches, Effect, Folded, Hlc, KeyspaceId, Op, Origin, WireError, wire};
 use wal::Position;
 
 use crate::apply::{apply, load_part};
-use crate::engine::{RECORD_BATCH, Shared};
+use crate::engine::{RECORD_BATCHES, Shared};
 use crate::error::OpenError;
 use crate::guards::Guards;
 use crate::keyspace::Saved;
@@ -180,18 +180,21 @@ impl Recovery {
     fn replay(&mut self, shared: &Shared, guards: &mut Guards<'_>) -> Result<(), OpenError> {
         let mut reader = shared.log.reader(self.from)?;
         while let Some(record) = reader.next()? {
-            if record.kind != RECORD_BATCH {
-                continue;
+            if record.kind != RECORD_BATCHES {
+                return Err(OpenError::Kind { position: record.start.get(), kind: record.kind.get() });
             }
-            let position = record.start;
-            let refused = |source| OpenError::Batch { position: position.get(), source };
-            let batch = Batch::decode(record.payload).map_err(refused)?;
-            self.follow(&batch)?;
-            for effect in batch.effects() {
-                self.apply_missing(shared, guards, &effect.map_err(refused)?, record.end);
+            let refused = |source| OpenError::Batch { position: record.start.get(), source };
+            let mut batches = Batches::decode(record.payload);
+            while let Some(batch) = batches.next() {
+                let batch = batch.map_err(refused)?;
+                let end = record.position_at(batches.offset());
+                self.follow(&batch)?;
+                for effect in batch.effects() {
+                    self.apply_missing(shared, guards, &effect.map_err(refused)?, end);
+                }
+                self.last = self.last.max(batch.hlc.plus(batch.len().saturating_sub(1)));
+                self.end = end;
             }
-            self.last = self.last.max(batch.hlc.plus(batch.len().saturating_sub(1)));
-            self.end = record.end;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use crate::core::Core;
 use crate::error::LogError;
 use crate::format::{FRAME_HEADER_BYTES, Kind, frame_header, seal_frame};
-use crate::limits::FLUSH_BYTES;
+use crate::limits::{FLUSH_BYTES, JOINED_BYTES};
 use crate::position::Position;
 
 /// What the append lock protects: the buffer, and the owner's state.
@@ -21,6 +21,8 @@ pub(crate) struct Active<S> {
     pub(crate) marked: Position,
     pub(crate) records: u64,
     pub(crate) payload_bytes: u64,
+    /// Where in the buffer the last record begins, if it may still grow: it has neither length nor check yet.
+    open: Option<usize>,
     segment_bytes: u64,
     max_payload_bytes: usize,
     log_id: u64,
@@ -46,6 +48,7 @@ impl<S> Active<S> {
             marked: resume.marked,
             records: 0,
             payload_bytes: 0,
+            open: None,
             segment_bytes,
             max_payload_bytes,
             log_id: resume.log_id,
@@ -57,34 +60,64 @@ impl<S> Active<S> {
         self.batch.end()
     }
 
-    /// Appends a record whose payload `fill` writes. If `fill` panics, or writes too much, nothing is appended.
-    fn append<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut Vec<u8>, &mut S) -> R) -> Result<R, LogError> {
-        let at = self.batch.bytes.len();
+    /// The same, as a place where a reader may begin: the last record is complete.
+    pub(crate) fn boundary(&mut self) -> Position {
+        self.close();
+        self.end()
+    }
+
+    /// Appends a record, which stays open.
+    #[inline]
+    fn append(&mut self, kind: Kind, parts: &[&[u8]]) -> Result<(), LogError> {
+        self.check_len(total(parts))?;
+        self.close();
+        self.open = Some(self.batch.bytes.len());
         self.batch.bytes.extend_from_slice(&frame_header(kind));
-        let frame = Unfinished { bytes: &mut self.batch.bytes, at };
-        let result = fill(frame.bytes, &mut self.state);
-        assert!(
-            frame.bytes.len() >= at + FRAME_HEADER_BYTES,
-            "a payload is appended to the buffer, nothing is taken out"
-        );
-        let len = frame.bytes.len() - at - FRAME_HEADER_BYTES;
-        if len > self.max_payload_bytes {
-            return Err(LogError::TooLarge { len, limit: self.max_payload_bytes });
-        }
-        std::mem::forget(frame);
-        self.finish(at);
+        self.add(parts);
+        Ok(())
+    }
+
+    /// Whether the last record is open, of this kind, and has room for so many bytes.
+    #[inline]
+    fn can_extend(&self, kind: Kind, more: usize) -> bool {
+        let limit = JOINED_BYTES.min(self.max_payload_bytes);
+        self.open.is_some_and(|at| {
+            let len = self.batch.bytes.len() - at - FRAME_HEADER_BYTES;
+            self.batch.bytes[at + FRAME_HEADER_BYTES - 1] == kind.get() && len + more <= limit
+        })
+    }
+
+    #[inline]
+    fn add(&mut self, parts: &[&[u8]]) {
+        parts.iter().for_each(|part| self.batch.bytes.extend_from_slice(part));
         self.records += 1;
-        self.payload_bytes += len as u64;
+        self.payload_bytes += total(parts) as u64;
         self.last_record_end = self.end();
-        Ok(result)
+    }
+
+    fn check_len(&self, len: usize) -> Result<(), LogError> {
+        let limit = self.max_payload_bytes;
+        if len > limit { Err(LogError::TooLarge { len, limit }) } else { Ok(()) }
+    }
+
+    /// Completes the record that is open, and begins a new segment with it if the present one has no room for it. The
+    /// check does not depend on the segment, so this can be decided last.
+    pub(crate) fn close(&mut self) {
+        let Some(at) = self.open.take() else { return };
+        let position = Position(self.batch.start.0 + at as u64);
+        seal_frame(&mut self.batch.bytes[at..], self.log_id, position.0);
+        if self.end().0 - self.segment_base.0 > self.segment_bytes {
+            self.cut_at(position);
+        }
     }
 
     /// Appends a mark: the log is durable up to `durable`.
     pub(crate) fn append_mark(&mut self, durable: Position) {
-        let at = self.batch.bytes.len();
+        self.close();
+        self.open = Some(self.batch.bytes.len());
         self.batch.bytes.extend_from_slice(&frame_header(Kind::MARK));
         self.batch.bytes.extend_from_slice(&durable.0.to_le_bytes());
-        self.finish(at);
+        self.close();
         self.marked = durable;
     }
 
@@ -95,7 +128,7 @@ impl<S> Active<S> {
 
     /// Begins a new segment here, unless the present one is empty.
     pub(crate) fn cut(&mut self) -> Position {
-        let end = self.end();
+        let end = self.boundary();
         self.cut_at(end);
         end
     }
@@ -106,28 +139,10 @@ impl<S> Active<S> {
             self.segment_base = position;
         }
     }
-
-    /// Completes the frame at `at`, and begins a new segment with it if the present one has no room for it. The check
-    /// does not depend on the segment, so this can be decided last.
-    fn finish(&mut self, at: usize) {
-        let position = Position(self.batch.start.0 + at as u64);
-        seal_frame(&mut self.batch.bytes[at..], self.log_id, position.0);
-        if self.end().0 - self.segment_base.0 > self.segment_bytes {
-            self.cut_at(position);
-        }
-    }
 }
 
-/// A frame being filled: taken back out of the buffer if its maker gives up.
-struct Unfinished<'a> {
-    bytes: &'a mut Vec<u8>,
-    at: usize,
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        self.bytes.truncate(self.at);
-    }
+fn total(parts: &[&[u8]]) -> usize {
+    parts.iter().map(|part| part.len()).sum()
 }
 
 /// The append lock, held. Only copies bytes; keep it short, and do no I/O while you have it.
@@ -146,10 +161,10 @@ impl<'a, S> Appender<'a, S> {
         &mut self.active.state
     }
 
-    /// Position after the last record appended.
+    /// Position after the last record appended, which is not extended any more: a reader may begin here.
     #[must_use]
-    pub fn end(&self) -> Position {
-        self.active.end()
+    pub fn end(&mut self) -> Position {
+        self.active.boundary()
     }
 
     /// Appends one record, whose payload is `parts` one after another. Says the position after it: what to
@@ -159,37 +174,38 @@ impl<'a, S> Appender<'a, S> {
     /// `Poisoned`, `NoSpace` and `TooLarge`; then nothing was appended.
     #[inline]
     pub fn append(&mut self, kind: Kind, parts: &[&[u8]]) -> Result<Position, LogError> {
-        let len = parts.iter().map(|part| part.len()).sum::<usize>();
-        if len > self.active.max_payload_bytes {
-            return Err(LogError::TooLarge { len, limit: self.active.max_payload_bytes });
-        }
-        let fill = |bytes: &mut Vec<u8>, _: &mut S| {
-            for part in parts {
-                bytes.extend_from_slice(part);
-            }
-        };
-        self.append_with(kind, fill).map(|(position, ())| position)
+        self.change(|active| active.append(kind, parts))
     }
 
-    /// Appends one record whose payload `fill` writes behind what is in the buffer, with the owner's state at hand.
-    /// `fill` only adds bytes. Says the position after the record, and what `fill` said.
+    /// Whether [`Appender::extend`] can add so many bytes to the last record: it is of this kind, nothing of it is on its
+    /// way to the disk, and it stays small. One frame is cheaper than many, in time and in bytes.
+    #[inline]
+    #[must_use]
+    pub fn can_extend(&self, kind: Kind, more: usize) -> bool {
+        self.active.can_extend(kind, more)
+    }
+
+    /// Adds `parts` to the payload of the last record, which [`Appender::can_extend`] has just allowed. Says the position
+    /// after them. A reader sees the record whole, or nothing of it.
     ///
     /// # Errors
-    /// `Poisoned` and `NoSpace`, before `fill` is called; `TooLarge` after it. Nothing was appended then.
-    ///
-    /// # Panics
-    /// If `fill` takes bytes out of the buffer.
+    /// `Poisoned` and `NoSpace`; then nothing was added.
     #[inline]
-    pub fn append_with<R>(
-        &mut self,
-        kind: Kind,
-        fill: impl FnOnce(&mut Vec<u8>, &mut S) -> R,
-    ) -> Result<(Position, R), LogError> {
+    pub fn extend(&mut self, parts: &[&[u8]]) -> Result<Position, LogError> {
+        debug_assert!(self.active.open.is_some(), "only an open record is extended");
+        self.change(|active| {
+            active.add(parts);
+            Ok(())
+        })
+    }
+
+    #[inline]
+    fn change(&mut self, change: impl FnOnce(&mut Active<S>) -> Result<(), LogError>) -> Result<Position, LogError> {
         self.core.progress.writable()?;
         let before = self.active.batch.bytes.len();
-        let result = self.active.append(kind, fill)?;
+        change(&mut self.active)?;
         self.signal(before);
-        Ok((self.active.end(), result))
+        Ok(self.active.end())
     }
 
     /// Whether the buffer is over its limit: call `Log::write_up_to` once all locks are released.

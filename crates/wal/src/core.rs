@@ -254,6 +254,7 @@ impl<S> Core<S> {
         if !active.batch.bytes.is_empty() && durable > active.marked {
             active.append_mark(durable);
         }
+        active.close();
         let next = Batch { bytes: std::mem::take(&mut writer.spare), ..Batch::at(active.end()) };
         writer.pending = std::mem::replace(&mut active.batch, next);
         drop(active);

@@ -16,6 +16,10 @@ pub(crate) const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// The buffer size in bytes at which the background thread is woken early: one write of this size is cheap per byte.
 pub(crate) const FLUSH_BYTES: usize = 1 << 20;
 
+/// Largest payload in bytes of a record that grows by what is appended after it: enough to share one frame's bytes and
+/// checksum among many, little enough that completing it (a checksum, under the append lock) takes a microsecond.
+pub(crate) const JOINED_BYTES: usize = 16 << 10;
+
 /// How often `EverySec` syncs: with the flush interval, a crash of the machine takes back about a second.
 pub(crate) const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 

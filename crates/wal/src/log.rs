@@ -152,10 +152,11 @@ impl<S: Send + 'static> Log<S> {
         self.core.shared.segments.first()
     }
 
-    /// Position after the last record appended. Takes the append lock.
+    /// Position after the last record appended, which is not extended any more: a reader may begin here. Takes the append
+    /// lock.
     #[must_use]
     pub fn end(&self) -> Position {
-        self.core.active.lock().end()
+        self.core.active.lock().boundary()
     }
 
     /// Whether the log takes writes: one atomic load, for asking before a write is executed.

@@ -27,6 +27,14 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
 }
 
+impl Record<'_> {
+    /// The position behind the first `len` bytes of the payload: what `append` or `extend` said when they were added.
+    #[must_use]
+    pub fn position_at(&self, len: usize) -> Position {
+        Position(self.end.0 - (self.payload.len() - len) as u64)
+    }
+}
+
 /// Where reading stops.
 enum Limit {
     Written(Arc<Progress>),

@@ -3,19 +3,27 @@
 
 mod common;
 
-use common::{Entry, append, open, payload, read_all, small};
+use common::{Entry, append, kind, open, payload, read_all, small};
 use proptest::prelude::*;
 use wal::testing::{Fault, MemDisk};
 use wal::{Fsync, Log, LogError, Options, Position, Preallocate};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { len: usize },
+    Append {
+        len: usize,
+    },
+    /// Adds to the last record, if that is still possible.
+    Extend {
+        len: usize,
+    },
     Commit,
     WriteOut,
     Tend,
     Roll,
-    RemoveBelow { percent: u64 },
+    RemoveBelow {
+        percent: u64,
+    },
     CloseAndOpen,
 }
 
@@ -33,6 +41,7 @@ struct Round {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => prop_oneof![6 => 0..200usize, 2 => 200..900usize, 1 => 900..4000usize].prop_map(|len| Step::Append { len }),
+        4 => (0..300usize).prop_map(|len| Step::Extend { len }),
         4 => Just(Step::Commit),
         3 => Just(Step::WriteOut),
         3 => Just(Step::Tend),
@@ -84,8 +93,19 @@ impl Model {
                     let end = append(&log, kind, &payload)?;
                     self.appended.push(Entry { end, kind, payload });
                 }
+                Step::Extend { len } => {
+                    let mut appender = log.lock();
+                    let Some(last) = self.appended.last_mut() else { continue };
+                    if !appender.can_extend(kind(last.kind), *len) {
+                        continue;
+                    }
+                    self.salt += 1;
+                    let more = payload(*len, self.salt);
+                    last.end = appender.extend(&[&more])?;
+                    last.payload.extend(more);
+                }
                 Step::Commit => {
-                    let end = log.end();
+                    let end = self.appended.last().map_or(log.end(), |last| last.end);
                     log.commit(end)?;
                     assert!(log.durable() >= end);
                     self.durable = end;
@@ -206,6 +226,7 @@ fn every_single_operation_may_be_the_last() {
             5 if i % 16 == 5 => Step::Roll,
             7 if i % 16 == 7 => Step::RemoveBelow { percent: 50 },
             7 => Step::CloseAndOpen,
+            1 => Step::Extend { len: i * 23 % 300 },
             _ => Step::Append { len: i * 37 % 400 },
         })
         .collect();

@@ -30,13 +30,9 @@ fn records_committed_by_many_threads_are_all_there_and_share_fsyncs() {
             let mut mine = Vec::new();
             for _ in 0..EACH {
                 let mut appender = log.lock();
-                let (position, sequence) = appender
-                    .append_with(kind(1), |bytes, next| {
-                        *next += 1;
-                        bytes.extend_from_slice(&next.to_le_bytes());
-                        *next
-                    })
-                    .unwrap();
+                let sequence = *appender.state() + 1;
+                let position = appender.append(kind(1), &[&sequence.to_le_bytes()]).unwrap();
+                *appender.state() = sequence;
                 drop(appender);
                 log.commit(position).unwrap();
                 assert!(log.durable() >= position);
@@ -366,12 +362,11 @@ fn concurrent_appends_relief_syncs_and_reads_agree() {
             let log = &log;
             scope.spawn(move || {
                 for i in 0..1500 {
-                    let fill = |bytes: &mut Vec<u8>, next: &mut u64| {
-                        bytes.extend_from_slice(&next.to_le_bytes());
-                        bytes.resize(bytes.len() + (i % 50) as usize, 7);
-                        *next += 1;
-                    };
-                    let (position, ()) = log.lock().append_with(kind(1), fill).unwrap();
+                    let mut appender = log.lock();
+                    let (next, more) = (*appender.state(), &[7; 50][..i % 50]);
+                    let position = appender.append(kind(1), &[&next.to_le_bytes(), more]).unwrap();
+                    *appender.state() += 1;
+                    drop(appender);
                     if i % 7 == 0 {
                         log.write_up_to(position).unwrap();
                         assert!(log.written() >= position);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use effect::{Batch, Deadline, Op};
+use effect::{Batches, Deadline, Op};
 use engine::{Engine, EventClass, Options, Place, Sight, Stop};
 use resp::{ArgRanges, Args, Decoder, OwnedArgs, Protocol, Reply};
 
@@ -113,12 +113,13 @@ impl Bench {
         let mut reader = log.reader(log.first()).expect("the log can be read");
         let mut lines = Vec::new();
         while let Some(record) = reader.next().expect("the log is whole") {
-            let batch = Batch::decode(record.payload).expect("a batch is well-formed");
-            let ops = batch.effects().map(|effect| {
-                let effect = effect.expect("an effect is well-formed");
-                format!("{} {:?}", effect.key.escape_ascii(), effect.op)
-            });
-            lines.push(ops.collect::<Vec<_>>().join("; "));
+            for batch in Batches::decode(record.payload) {
+                let ops = batch.expect("a batch is well-formed").effects().map(|effect| {
+                    let effect = effect.expect("an effect is well-formed");
+                    format!("{} {:?}", effect.key.escape_ascii(), effect.op)
+                });
+                lines.push(ops.collect::<Vec<_>>().join("; "));
+            }
         }
         lines
     }
