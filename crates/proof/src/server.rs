@@ -15,6 +15,8 @@ use crate::resp::Value;
 /// The first port that is tried; the next 900 follow.
 const FIRST_PORT: u16 = 22_000;
 const PORTS: u16 = 900;
+/// Ports between those at which processes that were started one after the other begin.
+const STRIDE: u16 = 7;
 
 /// A server that is not ready by then is given up.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -127,8 +129,9 @@ pub struct Server {
 /// A port of ours that nobody listens on.
 pub fn free_port() -> Result<u16> {
     for _ in 0..PORTS {
-        let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed).wrapping_add((std::process::id() % 997) as u16);
-        let port = FIRST_PORT + step % PORTS;
+        // Harnesses that run side by side begin at different ones.
+        let first = (std::process::id() % u32::from(PORTS)) as u16 * STRIDE;
+        let port = FIRST_PORT + NEXT_PORT.fetch_add(1, Ordering::Relaxed).wrapping_add(first) % PORTS;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
@@ -160,9 +163,7 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended while starting ({status}); it said:\n{}", self.tail());
             }
-            if let Ok(mut conn) = Conn::open(self.port)
-                && matches!(conn.call(&["PING"]), Ok(Value::Simple(b)) if b == b"PONG")
-            {
+            if self.answers().unwrap_or(false) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -170,6 +171,16 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Whether it is ready, and it is this one: somebody else may have taken the port since it was found free.
+    fn answers(&self) -> Result<bool> {
+        let mut conn = Conn::open(self.port)?;
+        if conn.call(&["PING"])? != Value::Simple(b"PONG".to_vec()) {
+            return Ok(false);
+        }
+        let info = conn.call(&["INFO", "server"])?.text();
+        Ok(info.lines().any(|line| line.trim() == format!("process_id:{}", self.child.id())))
     }
 
     /// The end of what the server printed.

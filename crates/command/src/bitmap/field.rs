@@ -160,6 +160,8 @@ fn run(cx: &mut Cx<'_, '_>, steps: &[Step]) -> Outcome {
     let old = cx.state.string(key)?;
     let (mut fresh, mut len) = (old.is_none(), old.map_or(0, <[u8]>::len) as u64);
     // Even where every write fails, the string grows to hold what was to be written.
+    //
+    // `DIFFERENCE:` those who watch the key are told then. Redis changes the string and tells nobody.
     let needed = steps.iter().filter(|step| step.writes()).map(Step::end).max().unwrap_or(0);
     let mut unsettled = false;
     cx.reply.array(steps.len());

@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn a_visit_is_told_once_and_changes_no_idle_time() {
         let entry = Entry::string(b"k", b"v", None);
-        for now in [1_700_000_000, i32::MAX as u32, u32::MAX - 5] {
-            entry.touch(now);
-            assert_eq!(entry.idle_seconds(now.wrapping_add(3)), 3);
+        for seconds in [1_700_000_000, i32::MAX as u32, u32::MAX - 5] {
+            entry.touch(seconds);
+            assert_eq!(entry.idle_seconds(seconds.wrapping_add(3)), 3);
             assert!(entry.take_visit() && !entry.take_visit());
-            assert_eq!((entry.idle_seconds(now.wrapping_add(3)), entry.idle_seconds(now - 2)), (3, 0));
+            assert_eq!((entry.idle_seconds(seconds.wrapping_add(3)), entry.idle_seconds(seconds - 2)), (3, 0));
         }
     }
 }

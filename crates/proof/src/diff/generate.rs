@@ -23,7 +23,10 @@ pub struct Generator {
     table: Vec<Production>,
     names: BTreeSet<String>,
     weights: usize,
+    /// Sessions in a transaction.
     multi: [bool; SESSIONS],
+    /// Sessions that may be watching keys.
+    watching: [bool; SESSIONS],
     turn: usize,
 }
 
@@ -45,12 +48,20 @@ impl Generator {
         }
         let names = table.iter().filter_map(|p| p.name().map(str::to_owned)).collect();
         let weights = table.iter().map(|p| p.weight).sum();
-        Ok(Generator { rng: Rng::new(seed), table, names, weights, multi: [false; SESSIONS], turn: 0 })
+        Ok(Generator {
+            rng: Rng::new(seed),
+            table,
+            names,
+            weights,
+            multi: [false; SESSIONS],
+            watching: [false; SESSIONS],
+            turn: 0,
+        })
     }
 
     /// Forgets open transactions: the next chapter has new connections.
     pub fn restart(&mut self) {
-        self.multi = [false; SESSIONS];
+        (self.multi, self.watching) = ([false; SESSIONS], [false; SESSIONS]);
         self.turn = 0;
     }
 
@@ -94,10 +105,16 @@ impl Generator {
         if words.windows(2).any(counts) || ends_during_the_run(&words) {
             return;
         }
+        // Where every write of it fails Redis makes the string longer and tells nobody who watches it.
+        let fails = name == "BITFIELD" && words.iter().any(|word| word.eq_ignore_ascii_case(b"FAIL"));
+        if fails && (self.multi[session] || self.watching.contains(&true)) {
+            return;
+        }
         match name.as_str() {
+            "WATCH" => self.watching[session] = true,
             "MULTI" if words.len() == 1 => self.multi[session] = true,
             // With arguments too: Redis ends a transaction whose EXEC it rejects.
-            "EXEC" | "DISCARD" => self.multi[session] = false,
+            "EXEC" | "DISCARD" => (self.multi[session], self.watching[session]) = (false, false),
             _ => {}
         }
         let listing = match name.as_str() {

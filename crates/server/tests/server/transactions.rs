@@ -72,6 +72,23 @@ fn a_change_of_a_watched_key_by_anybody_stops_the_transaction() {
 }
 
 #[test]
+fn a_write_that_fails_but_makes_the_string_longer_has_changed_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let (mut a, mut b) = (server.client(), server.client());
+    for (already, changed) in [(1, true), (32, false)] {
+        a.ok(&format!("SET s {}", "x".repeat(already)));
+        a.ok("WATCH s");
+        assert_eq!(
+            b.call("BITFIELD s OVERFLOW FAIL INCRBY u63 1 -9223372036854775808"),
+            Value::Array(vec![Value::Null])
+        );
+        a.ok("MULTI");
+        assert_eq!(a.call("EXEC") == Value::NullArray, changed, "{already} bytes");
+    }
+}
+
+#[test]
 fn a_watched_key_that_expires_has_changed() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::start(dir.path(), &[]);
