@@ -23,7 +23,7 @@ use crate::limits::MAX_STRING_BYTES;
 use crate::op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
 use crate::pos::{ListPos, check_reach};
 use crate::value::Folded;
-use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
+use crate::wire::{Reader, Varints, WireError, put_bytes, put_varint, put_zigzag};
 
 const FRESH: u8 = 1;
 const DEPS: u8 = 1 << 1;
@@ -174,11 +174,15 @@ pub(crate) fn encode(effect: &Effect<'_>, home: u64, out: &mut Vec<u8>) {
         Deadline::Keep => KEEP,
         Deadline::At(_) => AT,
     };
-    out.push(code_of(&effect.op) as u8);
-    out.push(flags);
-    put_varint(out, u64::from(effect.keyspace.0));
-    out.push(effect.db);
-    put_bytes(out, effect.key);
+    let mut head = Varints::new();
+    head.put_byte(code_of(&effect.op) as u8);
+    head.put_byte(flags);
+    head.put(u64::from(effect.keyspace.0));
+    head.put_byte(effect.db);
+    head.put(effect.key.len() as u64);
+    out.reserve(head.bytes().len() + effect.key.len());
+    out.extend_from_slice(head.bytes());
+    out.extend_from_slice(effect.key);
     if !effect.deps.is_empty() {
         effect.deps.encode(out);
     }

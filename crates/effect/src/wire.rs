@@ -44,7 +44,7 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A few varints on the stack.
+/// A few varints and bytes on the stack: to be copied at once.
 #[derive(Debug)]
 pub(crate) struct Varints {
     bytes: [u8; 20],
@@ -66,6 +66,12 @@ impl Varints {
             value >>= 7;
         }
         self.bytes[self.len] = value as u8;
+        self.len += 1;
+    }
+
+    #[inline]
+    pub(crate) fn put_byte(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
         self.len += 1;
     }
 

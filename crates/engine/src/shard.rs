@@ -375,7 +375,15 @@ impl Shard {
 }
 
 /// When the entry needs to be looked at: its deadline, or the earliest of its fields'.
+#[inline]
 pub(crate) fn next_due(entry: &Entry) -> Option<i64> {
+    match entry.kind() {
+        Kind::Hash => next_due_of_hash(entry),
+        _ => entry.deadline(),
+    }
+}
+
+fn next_due_of_hash(entry: &Entry) -> Option<i64> {
     let fields = entry.hash().and_then(|hash| hash.min_deadline());
     match (entry.deadline(), fields) {
         (Some(key), Some(field)) => Some(key.min(field)),

@@ -245,7 +245,12 @@ impl<'e> State<'e> {
 }
 
 /// Whether it is a hash all of whose fields have expired.
+#[inline]
 pub(crate) fn is_dead_hash(entry: &Entry, now_ms: i64) -> bool {
+    entry.kind() == Kind::Hash && has_no_live_field(entry, now_ms)
+}
+
+fn has_no_live_field(entry: &Entry, now_ms: i64) -> bool {
     entry.hash().is_some_and(|hash| !hash.is_empty() && hash.count_live(now_ms) == 0)
 }
 

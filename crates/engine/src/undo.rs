@@ -38,7 +38,15 @@ pub(crate) enum Undo {
 }
 
 /// Takes back, last first, what was applied beyond the first `keep` changes.
+#[inline]
 pub(crate) fn undo_to(state: &mut State<'_>, keep: usize) {
+    if state.undo.len() > keep {
+        take_back_to(state, keep);
+    }
+}
+
+#[cold]
+fn take_back_to(state: &mut State<'_>, keep: usize) {
     let shared = state.shared;
     while state.undo.len() > keep {
         let undo = state.undo.pop().expect("the length was just tested");
@@ -47,10 +55,14 @@ pub(crate) fn undo_to(state: &mut State<'_>, keep: usize) {
 }
 
 /// The changes stay: hands what they replaced to the reaper, and tells those who watch whole databases.
+#[inline]
 pub(crate) fn forget(undo: &mut Vec<Undo>, shared: &Shared) {
-    if undo.is_empty() {
-        return;
+    if !undo.is_empty() {
+        let_go(undo, shared);
     }
+}
+
+fn let_go(undo: &mut Vec<Undo>, shared: &Shared) {
     let mut undo = std::mem::take(undo);
     for undo in &mut undo {
         match undo {

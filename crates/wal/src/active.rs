@@ -69,7 +69,10 @@ impl<S> Active<S> {
     /// Appends a record, which stays open.
     #[inline]
     fn append(&mut self, kind: Kind, parts: &[&[u8]]) -> Result<(), LogError> {
-        self.check_len(total(parts))?;
+        let (len, limit) = (total(parts), self.max_payload_bytes);
+        if len > limit {
+            return Err(LogError::TooLarge { len, limit });
+        }
         self.close();
         self.open = Some(self.batch.bytes.len());
         self.batch.bytes.extend_from_slice(&frame_header(kind));
@@ -89,15 +92,12 @@ impl<S> Active<S> {
 
     #[inline]
     fn add(&mut self, parts: &[&[u8]]) {
+        let len = total(parts);
+        self.batch.bytes.reserve(len);
         parts.iter().for_each(|part| self.batch.bytes.extend_from_slice(part));
         self.records += 1;
-        self.payload_bytes += total(parts) as u64;
+        self.payload_bytes += len as u64;
         self.last_record_end = self.end();
-    }
-
-    fn check_len(&self, len: usize) -> Result<(), LogError> {
-        let limit = self.max_payload_bytes;
-        if len > limit { Err(LogError::TooLarge { len, limit }) } else { Ok(()) }
     }
 
     /// Completes the record that is open, and begins a new segment with it if the present one has no room for it. The
@@ -141,6 +141,7 @@ impl<S> Active<S> {
     }
 }
 
+#[inline]
 fn total(parts: &[&[u8]]) -> usize {
     parts.iter().map(|part| part.len()).sum()
 }
