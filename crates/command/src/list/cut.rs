@@ -37,12 +37,7 @@ impl Cut {
 
     /// Takes in the positions of these indexes, which ascend.
     pub(super) fn add_range(&mut self, list: &ListView<'_>, indexes: Range<usize>) -> Result<(), Stop> {
-        match indexes.len() {
-            0 => {}
-            // A pop's usual case, without the memory that a walk needs.
-            1 => list.position(indexes.start)?.into_iter().for_each(|position| self.add(position)),
-            _ => list.positions(indexes)?.for_each(|position| self.add(position)),
-        }
+        list.positions(indexes)?.for_each(|position| self.add(position));
         Ok(())
     }
 
@@ -66,6 +61,9 @@ pub(super) fn range(
     len: usize,
     indexes: Range<usize>,
 ) -> Result<(), Stop> {
+    if indexes.len() == 1 {
+        return one(out, key, list, indexes.start);
+    }
     let mut cut = Cut::new(out);
     if indexes.len() < len || len < WHOLE {
         cut.add_range(list, indexes)?;
@@ -73,5 +71,15 @@ pub(super) fn range(
         cut.count = len;
     }
     cut.emit(out, key, len);
+    Ok(())
+}
+
+/// The same for one element, without the memory that a walk needs: what most pops do.
+fn one(out: &mut Emitter<'_>, key: &[u8], list: &ListView<'_>, index: usize) -> Result<(), Stop> {
+    let Some(position) = list.position(index)? else { return Ok(()) };
+    let mut runs = out.runs();
+    runs.push((position, 1));
+    out.emit(key, false, Op::Cut(runs.seq()));
+    out.recycle(runs);
     Ok(())
 }
