@@ -36,11 +36,15 @@ fn join(batches: &[(Vec<Change>, u64)]) -> (Vec<u8>, Vec<Stamped>) {
     for (changes, gap) in batches {
         let mut buf = BatchBuf::new(GroupId(7), Origin(HOME));
         changes.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
+        let due = hlc;
         hlc += gap;
         let write = |parts: &[&[u8]]| record.extend(parts.concat());
         end = Some(match &end {
             Some(end) => {
                 assert!(buf.follows(end, seq, Hlc(hlc)) && !buf.follows(end, seq + 1, Hlc(hlc)));
+                assert!(buf.follows(end, seq, Hlc(due)) && !buf.follows(end, seq, Hlc(due - 1)));
+                assert!(!BatchBuf::new(GroupId(7), Origin(HOME + 1)).follows(end, seq, Hlc(hlc)));
+                assert!(!BatchBuf::new(GroupId(8), Origin(HOME)).follows(end, seq, Hlc(hlc)));
                 buf.extend_record(end, Hlc(hlc), write).1
             }
             None => buf.begin_record(seq, Hlc(hlc), write).1,

@@ -394,3 +394,40 @@ fn concurrent_appends_relief_syncs_and_reads_agree() {
     next_in(&mut log.reader(Position::START).unwrap(), &mut expected);
     assert_eq!(expected, 6000);
 }
+
+/// A record grows while it is the last, of that kind, in the buffer, and small; what it said on the way are its parts' ends.
+#[test]
+fn a_record_grows_until_it_is_large_or_on_its_way() {
+    let (log, _) = open(&MemDisk::new(1), &small(1 << 20)).unwrap();
+    let mut ends = vec![append(&log, 1, b"first").unwrap()];
+    let mut appender = log.lock();
+    assert!(appender.can_extend(kind(1), 10) && !appender.can_extend(kind(2), 10));
+    while ends.len() < 1000 && appender.can_extend(kind(1), 1000) {
+        ends.push(appender.extend(&[&[1; 400], &[2; 600]]).unwrap());
+    }
+    drop(appender);
+    assert!((8..1000).contains(&ends.len()), "it is of some size, and bounded: {}", ends.len());
+    let reader = &mut log.reader(log.first()).unwrap();
+    log.write_out().unwrap();
+    let record = reader.next().unwrap().unwrap();
+    assert_eq!(record.payload.len(), 5 + 1000 * (ends.len() - 1));
+    let parts = (0..ends.len()).map(|i| record.position_at(5 + 1000 * i));
+    assert!(parts.eq(ends.iter().copied()));
+    assert!(reader.next().unwrap().is_none());
+
+    type Closing = fn(&Log);
+    let closing: [Closing; 6] = [
+        |log| log.write_out().unwrap(),
+        |log| drop(log.end()),
+        |log| drop(log.lock().end()),
+        |log| drop(log.roll().unwrap()),
+        |log| drop(log.sync().unwrap()),
+        |log| drop(append(log, 2, b"another").unwrap()),
+    ];
+    for close in closing {
+        append(&log, 1, b"x").unwrap();
+        assert!(log.lock().can_extend(kind(1), 1));
+        close(&log);
+        assert!(!log.lock().can_extend(kind(1), 1));
+    }
+}
