@@ -413,3 +413,59 @@ fn what_was_evicted_before_a_tier_was_opened_anew_can_still_be_deleted() {
     assert!(evicted.iter().all(|i| !exists(&later, &key(*i))));
     assert!((0..900).any(|i| get(&later, &key(i)) == Some(large("old"))), "others are there");
 }
+
+#[test]
+fn of_two_disk_tiers_with_the_same_key_the_owner_is_right() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
+    let engine = open(dir.path(), &clock);
+    engine.define_keyspace("before", &change(&["b:*"], 4 * MIB, 8 * MIB)).unwrap();
+    engine.define_keyspace("owner", &change(&["k:*"], 4 * MIB, 8 * MIB)).unwrap();
+    no_longer_moving(&engine);
+    set(&engine, &[("k:1", "old"), ("z:large", &large("v"))]);
+    let [before, owner] = [0, 1].map(|at| engine.shared.keyspaces.spaces().remove(at));
+    engine.shared.rest_all(&owner);
+    // A crash came when the key had moved, and its tombstone where it was before had not been written.
+    let name = owner.name_of(0, b"k:1");
+    let record = owner.store().unwrap().get(&name).unwrap().unwrap();
+    let ends = crate::value::Ends { at: None, by_fields: false };
+    let tag = super::super::space::tagged(effect::Kind::String, ends);
+    let options = blob::PutOptions { expires_ms: Some(tag), crc32c: None };
+    before.store().unwrap().put_with(&name, &record, options).unwrap();
+    set(&engine, &[("k:1", "new")]);
+    engine.shared.rest_all(&owner);
+    [&before, &owner].iter().for_each(|space| space.store().unwrap().drain().unwrap());
+    // Some other key cannot be moved.
+    engine.set_batch_bytes(4096);
+    engine.define_keyspace("third", &change(&["z:*"], 4 * MIB, 8 * MIB)).unwrap();
+    let copy = crash(&engine, dir.path());
+    let again = open(copy.path(), &clock);
+    assert_eq!(get(&again, "k:1").as_deref(), Some("new"));
+    no_longer_moving(&again);
+    let later = crash(&again, copy.path());
+    assert_ne!(get(&open(later.path(), &clock), "k:1").as_deref(), Some("old"));
+}
+
+#[test]
+fn nothing_counts_as_settled_before_the_log_says_that_the_tier_is_void() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
+    let engine = open(dir.path(), &clock);
+    engine.define_keyspace("c", &change(&["c:*"], 4 * MIB, 8 * MIB)).unwrap();
+    engine.keyspace_worker.lock().take();
+    set(&engine, &[("c:1", "old")]);
+    let space = space(&engine);
+    engine.shared.rest_all(&space);
+    space.hide(space.name_of(0, b"c:1"));
+    // Its tombstone cannot be written any more.
+    space.store().unwrap().close().unwrap();
+    let before = engine.log().end();
+    let shard = engine.shared.shards[0].lock();
+    let position = std::thread::scope(|scope| {
+        let settled = scope.spawn(|| engine.settle());
+        wait_until("the tombstone has failed", || space.trouble.lock().is_some());
+        assert_eq!(space.unsettled.load(Ordering::Acquire), 1);
+        drop(shard);
+        settled.join().unwrap()
+    });
+    assert_eq!(space.unsettled.load(Ordering::Acquire), 0);
+    assert!(position > before && position == engine.log().end());
+}
