@@ -362,7 +362,7 @@ fn what_expires_is_told_as_expired_and_takes_no_memory() {
 }
 
 #[test]
-fn a_value_that_no_disk_tier_takes_is_not_folded_for_it() {
+fn a_size_in_memory_refuses_nothing_that_the_disk_tier_takes() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
     let engine = open(dir.path(), &clock);
     engine.define_keyspace("c", &change(&["c:*"], 4 * MIB, 8 * MIB)).unwrap();
