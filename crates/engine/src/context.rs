@@ -144,8 +144,8 @@ impl<'e> Context<'e> {
         let committed = if self.out.cached {
             self.commit_cached()?
         } else {
-            let position = Self::log(self.shared, self.state.now_ms, self.out.batch)?;
-            self.make_visible(position)
+            let position = Self::log::<false>(self.shared, self.state.now_ms, self.out.batch)?;
+            self.make_visible::<false>(position)
         };
         if let Some(pass) = self.shared.passage.pass() {
             self.owe_renamed(pass);
@@ -156,9 +156,14 @@ impl<'e> Context<'e> {
         Ok(committed)
     }
 
-    /// Gives the batch its dots, timestamps and place in the log: one critical section.
-    #[inline(always)]
-    pub(crate) fn log(shared: &Shared, now_ms: i64, batch: &mut BatchBuf) -> Result<Position, Refusal> {
+    /// Gives the batch its dots, timestamps and place in the log: one critical section. `CACHED` is only a mark that has
+    /// the way of every command compiled apart from that of caches, in one piece.
+    #[inline]
+    pub(crate) fn log<const CACHED: bool>(
+        shared: &Shared,
+        now_ms: i64,
+        batch: &mut BatchBuf,
+    ) -> Result<Position, Refusal> {
         let (size, limit) = (batch.size(), shared.limits.batch_bytes());
         if size > limit {
             return Err(Refusal::BatchTooLarge { size, limit });
@@ -182,8 +187,8 @@ impl<'e> Context<'e> {
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn make_visible(&mut self, position: Position) -> Committed {
+    #[inline]
+    pub(crate) fn make_visible<const CACHED: bool>(&mut self, position: Position) -> Committed {
         let mut ready = Vec::new();
         let mut place = self.out.place_of_first();
         self.out.batch.each_since(self.out.settled, |effect| {

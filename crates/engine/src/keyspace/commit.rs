@@ -92,9 +92,9 @@ impl Context<'_> {
         });
         let position = match logged.is_empty() {
             true => self.state.applied(),
-            false => Self::log(self.shared, self.state.now_ms, &mut logged)?,
+            false => Self::log::<true>(self.shared, self.state.now_ms, &mut logged)?,
         };
-        let mut committed = self.make_visible(position);
+        let mut committed = self.make_visible::<true>(position);
         let mut after = Aftermath::default();
         self.out.batch.each_since(BatchMark::START, |effect| {
             self.shared.keyspaces.committed(self.shared, &mut self.state.guards, effect, &mut after);
