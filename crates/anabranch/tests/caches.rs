@@ -2,89 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod rig;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-/// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+use rig::{Client, figure, start};
+
 /// Clients, each with keys of its own.
 const CLIENTS: u64 = 4;
 /// Keys of a client.
 const KEYS: u64 = 400;
 /// Writes that are acknowledged before the process is killed.
 const WRITES: u64 = 3000;
-
-/// Ends its process, however the test ends.
-struct Running(Child);
-
-impl Running {
-    fn kill(&mut self) {
-        // SIGKILL; one that has ended already needs none.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn start(dir: &Path) -> (Running, u16) {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
-    command.args(["serve", "--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]).arg(dir);
-    command.args(["--io-threads", "2", "--appendfsync", "no"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).env_remove("NOTIFY_SOCKET");
-    let running = Running(command.spawn().unwrap());
-    let end = Instant::now() + PATIENCE;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < end, "the server does not listen");
-        std::thread::yield_now();
-    }
-    (running, port)
-}
-
-struct Client(BufReader<TcpStream>);
-
-impl Client {
-    fn new(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    /// Sends a command and reads its reply, a line or a bulk; `None` once the connection is broken.
-    fn ask(&mut self, words: &[&[u8]]) -> Option<Vec<u8>> {
-        let mut frame = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            frame.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            frame.extend_from_slice(word);
-            frame.extend_from_slice(b"\r\n");
-        }
-        self.0.get_mut().write_all(&frame).ok()?;
-        let mut line = Vec::new();
-        self.0.read_until(b'\n', &mut line).ok().filter(|_| line.ends_with(b"\r\n"))?;
-        line.truncate(line.len() - 2);
-        let Some(len) = line.strip_prefix(b"$") else { return Some(line) };
-        let len: i64 = std::str::from_utf8(len).unwrap().parse().unwrap();
-        let Ok(len) = usize::try_from(len) else { return Some(b"nil".to_vec()) };
-        let mut bulk = vec![0; len + 2];
-        self.0.read_exact(&mut bulk).ok()?;
-        bulk.truncate(len);
-        Some(bulk)
-    }
-}
 
 /// What a key may hold: versions from the last acknowledged one on, or nothing.
 #[derive(Debug, Default, Clone)]
@@ -144,12 +75,6 @@ fn check(client: u64, key: u64, found: &[u8], book: &Book) -> bool {
     true
 }
 
-fn figure(connection: &mut Client, name: &str) -> u64 {
-    let info = String::from_utf8(connection.ask(&[b"INFO", b"keyspaces"]).unwrap()).unwrap();
-    let field = info.split([',', '\r']).find_map(|field| field.strip_prefix(&format!("{name}=")));
-    field.unwrap_or_else(|| panic!("no {name} in {info}")).parse().unwrap()
-}
-
 #[test]
 fn a_killed_server_shows_nothing_that_was_overwritten_or_deleted() {
     let dir = tempfile::tempdir().unwrap();
@@ -157,12 +82,11 @@ fn a_killed_server_shows_nothing_that_was_overwritten_or_deleted() {
     let mut books: Vec<(Book, u64)> = (0..CLIENTS).map(|_| (Book::new(), 0)).collect();
     let mut warm = 0;
     for round in 0..rounds {
-        let (mut running, port) = start(dir.path());
+        let (mut running, port) = start(dir.path(), &[]);
         let mut connection = Client::new(port);
         if round == 0 {
-            let line = "KEYSPACE SET c MATCH c:* MODE cache MAXMEMORY 4mb MAXDISK 24mb";
-            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            assert_eq!(connection.ask(&words).unwrap(), b"+OK");
+            let reply = connection.say("KEYSPACE SET c MATCH c:* MODE cache MAXMEMORY 4mb MAXDISK 24mb");
+            assert_eq!(reply, b"+OK");
         }
         for (client, (book, _)) in (0..).zip(&books) {
             for key in 0..KEYS {
@@ -186,8 +110,8 @@ fn a_killed_server_shows_nothing_that_was_overwritten_or_deleted() {
             std::thread::yield_now();
         }
         // Each client may be in the middle of a command, with a value that room is yet to be made for.
-        assert!(figure(&mut connection, "ram_bytes") <= (4 << 20) + CLIENTS * (16 << 10));
-        assert!(figure(&mut connection, "disk_bytes_peak") <= 24 << 20);
+        assert!(figure(&mut connection, "c", "ram_bytes").unwrap() <= (4 << 20) + CLIENTS * (16 << 10));
+        assert!(figure(&mut connection, "c", "disk_bytes_peak").unwrap() <= 24 << 20);
         running.kill();
         books = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     }

@@ -11,7 +11,9 @@ mod events;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::{Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket};
+use engine::{
+    Aftermath, Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket,
+};
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;
 use wal::Position;
@@ -259,8 +261,8 @@ impl Executor {
                 context.abort();
                 return Ran::Blocked { keys, until_ms, empty_array };
             }
-            if context.has_events() && matches!(stop, Stop::WrongType | Stop::Error(_)) {
-                // Nothing is written: the commit only tells of what was looked for.
+            if matches!(stop, Stop::WrongType | Stop::Error(_)) && is_noted(&mut context, call) {
+                // Nothing is written: the commit only tells of what was looked for, and keeps away what was not there.
                 tools.commit(engine, &mut context, mark, &mut reply);
                 return Ran::Done(refuse(&stop, &mut reply));
             }
@@ -408,7 +410,26 @@ impl Tools {
         if context.events_wanted() != EventClass::default() {
             return self.whole_or_not(context, call, wait, reply);
         }
+        if context.has_keyspaces() {
+            return self.with_keyspaces(context, call, wait, reply);
+        }
         self.function(context, call, wait, reply)
+    }
+
+    /// The same where there are keyspaces.
+    #[cold]
+    #[inline(never)]
+    fn with_keyspaces(
+        &mut self,
+        context: &mut Context<'_>,
+        call: &Call<'_>,
+        wait: Wait,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Stop> {
+        claim_moving(context, call)?;
+        self.function(context, call, wait, reply)?;
+        doom_absent(context, call);
+        Ok(())
     }
 
     /// Where the command is refused, what it did is taken back, but not that it looked: of that, too, events tell.
@@ -419,13 +440,19 @@ impl Tools {
         wait: Wait,
         reply: &mut Reply<'_>,
     ) -> Result<(), Stop> {
+        // Of keys that move nobody is told: that comes before.
+        claim_moving(context, call)?;
         let watched = (context.events_wanted() != EventClass::default()).then(|| events::Watched::begin(context, call));
         let savepoint = context.savepoint();
         let result = self.function(context, call, wait, reply);
         match &result {
-            Ok(()) => watched.into_iter().for_each(|watched| watched.tell(context, call)),
+            Ok(()) => {
+                doom_absent(context, call);
+                watched.into_iter().for_each(|watched| watched.tell(context, call));
+            }
             Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
                 context.restore(savepoint);
+                doom_absent(context, call);
                 watched.into_iter().for_each(|watched| watched.tell_refused(context, call, stop));
             }
             Err(_) => {}
@@ -445,17 +472,10 @@ impl Tools {
         if !self.touch {
             context.state.set_touch(call.spec.name == "touch");
         }
-        if context.is_moving() && call.spec.flags.has(Flags::WRITE) {
-            claim(context, call)?;
-        }
         let Context { state, out, .. } = context;
         let (env, random) = (&*self.env, &mut self.random);
         let (may_block, waiting) = (wait != Wait::No, wait == Wait::Queued);
-        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block, waiting })?;
-        if call.spec.flags.has(Flags::WRITE) && context.has_keyspaces() {
-            doom_absent(context, call);
-        }
-        Ok(())
+        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block, waiting })
     }
 
     #[inline]
@@ -467,22 +487,34 @@ impl Tools {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn commit(&mut self, engine: &Engine, context: &mut Context<'_>, mark: Mark, reply: &mut Reply<'_>) -> Done {
         let wrote = !context.out.is_empty();
         match context.commit() {
-            Ok(Committed { position, ready, after: None }) => Done { position, ready, failed: false, wrote },
-            Ok(Committed { position, ready, after: Some(after) }) if self.settled_by_owner => {
-                engine.finish_room(*after);
+            Ok(Committed { position, ready, after }) => {
+                let position = match after {
+                    None => position,
+                    Some(after) => self.finish(engine, *after, position),
+                };
                 Done { position, ready, failed: false, wrote }
-            }
-            Ok(Committed { position, ready, after: Some(after) }) => {
-                Done { position: position.max(engine.finish(*after)), ready, failed: false, wrote }
             }
             Err(refusal) => {
                 reply.rewind(mark);
                 refuse(&refusal.into(), reply)
             }
+        }
+    }
+
+    /// What is left to be done after a commit that concerns caches.
+    #[cold]
+    #[inline(never)]
+    fn finish(&self, engine: &Engine, after: Aftermath, position: Position) -> Position {
+        match self.settled_by_owner {
+            true => {
+                engine.finish_room(after);
+                position
+            }
+            false => position.max(engine.finish(after)),
         }
     }
 }
@@ -528,12 +560,25 @@ impl Loaded<'_> {
 impl Drop for Loaded<'_> {
     fn drop(&mut self) {
         if self.any {
-            self.engine.make_room();
+            make_room(self.engine);
         }
     }
 }
 
+#[cold]
+#[inline(never)]
+fn make_room(engine: &Engine) {
+    engine.make_room();
+}
+
 /// While keys move between keyspaces: brings those of the command to where they belong before it writes them.
+fn claim_moving(context: &mut Context<'_>, call: &Call<'_>) -> Result<(), Stop> {
+    match context.is_moving() && call.spec.flags.has(Flags::WRITE) {
+        true => claim(context, call),
+        false => Ok(()),
+    }
+}
+
 #[cold]
 fn claim(context: &mut Context<'_>, call: &Call<'_>) -> Result<(), Stop> {
     let mut keys: SmallVec<[&[u8]; 4]> = SmallVec::new();
@@ -544,13 +589,30 @@ fn claim(context: &mut Context<'_>, call: &Call<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What a command that writes found absent stays absent: an evicted value must not come back at the next start, if
-/// somebody meant to delete it.
-#[cold]
+/// What a command that writes, or was to write, found absent stays absent: an evicted value must not come back at the next
+/// start, if somebody meant to delete it.
 fn doom_absent(context: &mut Context<'_>, call: &Call<'_>) {
+    if context.has_keyspaces() && call.spec.flags.has(Flags::WRITE) {
+        doom(context, call);
+    }
+}
+
+#[cold]
+fn doom(context: &mut Context<'_>, call: &Call<'_>) {
     for db in [Some(call.db), events::other_db(call)].into_iter().flatten() {
         call.each_key(|key| context.doom_if_absent(db, key));
     }
+}
+
+/// Whether a commit has something to do for a command that was refused: nothing of what it did is left.
+#[cold]
+fn is_noted(context: &mut Context<'_>, call: &Call<'_>) -> bool {
+    // Where events are wanted it has been taken back, and what was to stay away is noted.
+    if context.has_keyspaces() && context.events_wanted() == EventClass::default() {
+        context.forsake();
+        doom_absent(context, call);
+    }
+    context.has_events() || context.has_doomed()
 }
 
 /// Queues the client at all keys of its command, before anybody else can touch them.

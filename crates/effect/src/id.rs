@@ -143,7 +143,7 @@ pub struct KeyHash {
 
 impl KeyHash {
     /// Hashes `key`.
-    #[inline]
+    #[inline(always)]
     pub fn of(seed: &HashSeed, key: &[u8]) -> Self {
         Self { slot: Slot::of(key), hash: seed.hash(key) }
     }

@@ -109,6 +109,8 @@ impl Target<'_, '_> {
     }
 
     /// What changes a part of a value finds none if it is at rest: whoever emitted it saw that it was given up.
+    #[cold]
+    #[inline(never)]
     fn drop_husk(&mut self, op: &Op<'_>) {
         let whole = matches!(op, Op::Set { .. } | Op::Replace { .. } | Op::Snapshot { .. } | Op::Remove);
         if !whole && self.find().is_some_and(Entry::is_at_rest) {

@@ -93,9 +93,7 @@ impl<'e> Context<'e> {
     /// Takes back everything since `to`.
     pub fn restore(&mut self, to: Savepoint) {
         undo_to(&mut self.state, to.undo);
-        self.out.batch.rewind(to.batch);
-        self.out.settled = to.batch;
-        self.out.rewritten.truncate(to.rewritten);
+        self.out.rewind(to.batch, to.rewritten);
         self.events.truncate(to.events);
     }
 
@@ -133,7 +131,7 @@ impl<'e> Context<'e> {
 
     #[inline]
     fn commit_locked(&mut self) -> Result<Committed, Refusal> {
-        if self.out.is_empty() && self.out.doomed.is_empty() {
+        if self.out.is_empty() && self.out.aside.is_none() {
             self.tell_of_rewritten();
             let position = self.state.applied();
             if !self.events.is_empty() {
@@ -159,7 +157,7 @@ impl<'e> Context<'e> {
     }
 
     /// Gives the batch its dots, timestamps and place in the log: one critical section.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn log(shared: &Shared, now_ms: i64, batch: &mut BatchBuf) -> Result<Position, Refusal> {
         let (size, limit) = (batch.size_in_record(), shared.limits.batch_bytes());
         if size > limit {
@@ -189,7 +187,8 @@ impl<'e> Context<'e> {
         }
     }
 
-    #[inline]
+    /// Applies what was emitted and not settled, and tells those who wait for it.
+    #[inline(always)]
     pub(crate) fn make_visible(&mut self, position: Position) -> Committed {
         let mut ready = Vec::new();
         let mut place = self.out.place_of_first();
@@ -238,7 +237,14 @@ impl<'e> Context<'e> {
         let mut swaps: Vec<(u8, u8)> = Vec::new();
         self.out.batch.each_since(BatchMark::START, |effect| swaps.extend(swap(effect)));
         let mut later = &swaps[..];
+        let moves = self.out.aside.as_ref().map_or(&[][..], |aside| &aside.moves);
+        let mut number = 0;
         self.out.batch.each_since(BatchMark::START, |effect| {
+            number += 1;
+            // What only moves to another keyspace is what it was.
+            if moves.binary_search(&(number - 1)).is_ok() {
+                return;
+            }
             if swap(effect).is_some() {
                 later = &later[1..];
             }

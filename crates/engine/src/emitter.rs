@@ -1,13 +1,11 @@
 //! What a command changes: effects, collected into one batch.
 
-use std::sync::Arc;
-
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, Merge, Op, Origin, Seq, SeqBuf};
 
 use crate::context::Recycled;
 use crate::engine::Shared;
-use crate::keyspace::Space;
+use crate::keyspace::Aside;
 use crate::shard::DbKey;
 use crate::stop::{Known, Place};
 
@@ -25,8 +23,8 @@ pub struct Emitter<'e> {
     pub(crate) settled: BatchMark,
     /// Something in the batch is no matter of the log alone: a cache's key, or a whole database while there is a cache.
     pub(crate) cached: bool,
-    /// Names at rest of keys that are not there, with their keyspaces: what the disk may have of them goes.
-    pub(crate) doomed: Vec<(Arc<Space>, Vec<u8>)>,
+    /// What else concerns caches.
+    pub(crate) aside: Option<Box<Aside>>,
     /// Keys that were written without being changed.
     pub(crate) rewritten: Vec<DbKey>,
     memory: &'e mut Vec<Vec<u8>>,
@@ -47,7 +45,7 @@ impl<'e> Emitter<'e> {
             first: None,
             settled,
             cached: false,
-            doomed: Vec::new(),
+            aside: None,
             rewritten: Vec::new(),
             memory,
         }
@@ -74,12 +72,23 @@ impl<'e> Emitter<'e> {
         if self.batch.is_empty() {
             self.first = self.known.and_then(|known| known.place_of(key));
         }
-        let keyspace = if self.shared.keyspaces.is_active() { self.keyspace_of(key, &op) } else { KeyspaceId::DEFAULT };
+        if self.shared.keyspaces.is_active() {
+            return self.emit_by_name(key, fresh, op);
+        }
+        let db = self.shared.physical(self.db);
+        let deps = Seq::empty(effect::codec::DotShape);
+        self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db, key, fresh, deps, op });
+    }
+
+    /// The same where there are keyspaces.
+    #[cold]
+    #[inline(never)]
+    fn emit_by_name(&mut self, key: &[u8], fresh: bool, op: Op<'_>) {
+        let keyspace = self.keyspace_of(key, &op);
         self.emit_as(keyspace, key, fresh, op);
     }
 
     /// As [`Emitter::emit`], for a key that is held by a keyspace whatever its name says.
-    #[inline]
     pub(crate) fn emit_as(&mut self, keyspace: KeyspaceId, key: &[u8], fresh: bool, op: Op<'_>) {
         self.cached |= keyspace != KeyspaceId::DEFAULT;
         let db = self.shared.physical(self.db);
@@ -94,15 +103,36 @@ impl<'e> Emitter<'e> {
         self.batch.push(&Effect { keyspace, db: 0, key: name, fresh: false, deps, op });
     }
 
-    #[cold]
     fn keyspace_of(&mut self, key: &[u8], op: &Op<'_>) -> KeyspaceId {
         if matches!(op, Op::FlushDb | Op::FlushAll) {
             self.cached = true;
             return KeyspaceId::DEFAULT;
         }
         // A key that moves is held elsewhere up to now: the commit takes note.
-        self.cached |= self.shared.keyspaces.is_moving();
+        self.cached |= self.shared.keyspaces.is_moving() || self.shared.keyspaces.is_mixed();
         self.shared.keyspaces.id_of_key(key)
+    }
+
+    /// What else concerns caches.
+    #[cold]
+    pub(crate) fn aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
+    /// Goes back to `to`: nothing that was emitted since counts.
+    pub(crate) fn rewind(&mut self, to: BatchMark, rewritten: usize) {
+        self.batch.rewind(to);
+        self.settled = to;
+        self.rewritten.truncate(rewritten);
+        if let Some(aside) = &mut self.aside {
+            let len = self.batch.len();
+            aside.moves.retain(|at| *at < len);
+        }
+    }
+
+    /// Forgets all that was emitted.
+    pub(crate) fn forsake(&mut self) {
+        self.rewind(BatchMark::START, 0);
     }
 
     /// Whether there is any keyspace but `default`.

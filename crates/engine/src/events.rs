@@ -13,6 +13,8 @@ use effect::{BatchMark, Effect, Kind};
 use wal::Position;
 
 use crate::context::{Context, settle};
+use crate::engine::Shared;
+use crate::guards::Guards;
 use crate::state::is_dead_hash;
 use crate::undo::Undo;
 
@@ -102,6 +104,15 @@ impl Events {
         {
             sink(event, position);
         }
+    }
+}
+
+/// A key that was taken away because its time is over is held as no cache any more, unless it has been made anew.
+fn forget_reclaimed(guards: &mut Guards<'_>, shared: &Shared, event: &Event) {
+    let (place, db) = (shared.place_of(&event.key), shared.physical(event.db));
+    let Some(shard) = guards.get_mut(place.shard) else { return };
+    if shard.find(db, place.order, &event.key).is_none() {
+        shard.forget_cached(db, place);
     }
 }
 
@@ -197,6 +208,9 @@ impl Context<'_> {
         for event in self.events.drain(..) {
             if matches!(event.name, "expired" | "hexpired") {
                 self.shared.expired.fetch_add(1, Ordering::Relaxed);
+                if self.shared.keyspaces.is_active() {
+                    forget_reclaimed(&mut self.state.guards, self.shared, &event);
+                }
             }
             self.shared.events.tell(&event, position);
         }

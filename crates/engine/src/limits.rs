@@ -80,6 +80,9 @@ const _: () = assert!(CACHE_DISK_BYTES_MIN >= 16 * CACHE_SEGMENT_BYTES_MIN, "a s
 /// The disk tier's index and buffers have one part in so many of a keyspace's RAM.
 pub const CACHE_STORE_SHARE: u64 = 4;
 
+/// Largest part in so many of a disk tier's RAM that one value may have.
+pub const TIER_VALUE_SHARE: u64 = 4;
+
 /// One part in so many is left to the allocator: it rounds up, and gives freed pages back late.
 pub const CACHE_SLACK_SHARE: u64 = 8;
 
@@ -98,6 +101,12 @@ pub const DEMOTE_TRIES: usize = 1;
 /// How long somebody waits, with nothing locked, for a disk tier to have room.
 pub const TIER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Names that may be left to be hidden at once in a disk tier that comes back: under its lock, for tens of microseconds.
+pub const AWAY_NAMES: usize = 64;
+
+/// How often more than that are hidden before it comes back.
+pub const AWAY_ROUNDS: usize = 64;
+
 /// Keys that are looked at, in search of husks, under one hold of a shard's lock.
 pub const HUSK_STEP: usize = 256;
 
@@ -109,6 +118,9 @@ pub const MOVE_KEYS: usize = 256;
 
 /// Steps of moving keys in one round of the keyspaces' thread.
 pub const MOVE_STEPS: usize = 32;
+
+/// Time after which keys that could not be moved are tried again.
+pub const MOVE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How often a value is read again that changed while it was read.
 pub const LOAD_TRIES: usize = 64;

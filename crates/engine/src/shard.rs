@@ -228,7 +228,7 @@ impl Shard {
         tables.drop_due(next_due(&entry), &shared.counts);
         tables.publish(db, place.shard, &shared.counts);
         if entry.is_at_rest() {
-            tables.cached.iter_mut().for_each(|cached| cached.husk_went(&entry));
+            husk_goes(tables, &entry);
         }
         Some(entry)
     }
@@ -244,8 +244,8 @@ impl Shard {
             entry.atime().set(shared.seconds());
         }
         let tables = self.db_mut(db);
-        if let Some(space) = entry.rests_in().and_then(|id| shared.keyspaces.space(id)) {
-            tables.cached.get_or_insert_default().husk_came(&space, &entry);
+        if entry.is_at_rest() {
+            husk_comes(tables, &entry, shared);
         }
         tables.add_due(due, &shared.counts);
         tables.table.insert_unique(place.order, entry, |e| shared.order_of(e.key()));
@@ -371,6 +371,22 @@ impl Shard {
     fn schedule(&mut self, db: u8, place: Place, deadline: i64, shared: &Shared) {
         self.db_mut(db).wheel.insert(deadline, place.order);
         shared.due[usize::from(place.shard.0)].fetch_min(deadline, Ordering::Relaxed);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn husk_comes(tables: &mut Db, husk: &Entry, shared: &Shared) {
+    if let Some(space) = husk.rests_in().and_then(|id| shared.keyspaces.space(id)) {
+        tables.cached.get_or_insert_default().husk_came(&space, husk);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn husk_goes(tables: &mut Db, husk: &Entry) {
+    if let Some(cached) = &mut tables.cached {
+        cached.husk_went(husk);
     }
 }
 

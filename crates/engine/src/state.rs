@@ -145,14 +145,25 @@ impl<'e> State<'e> {
         self.look(key, true)
     }
 
-    /// The husk of a value at rest, for whoever does not ask for the `value`; nothing, if that has been given up.
+    /// What is found at a key where there are keyspaces: of a value at rest its husk, for whoever does not ask for the
+    /// `value`; nothing, if that has been given up.
     #[cold]
-    fn at_rest<'s>(&self, db: u8, husk: &'s Entry, value: bool) -> Result<Option<&'s Entry>, Stop> {
-        match self.is_given_up(db, husk) {
-            true => Ok(None),
-            false if value => Err(Stop::Miss(Miss::Key { db, key: husk.key().to_vec() })),
-            false => Ok(Some(husk)),
-        }
+    #[inline(never)]
+    fn in_keyspaces<'s>(
+        &self,
+        db: u8,
+        key: &[u8],
+        found: Option<&'s Entry>,
+        value: bool,
+    ) -> Result<Option<&'s Entry>, Stop> {
+        let found = match found.filter(|entry| entry.is_at_rest()) {
+            None => found,
+            Some(husk) if self.is_given_up(db, husk) => None,
+            Some(husk) if value => return Err(Stop::Miss(Miss::Key { db, key: husk.key().to_vec() })),
+            husk => husk,
+        };
+        self.shared.keyspaces.count_lookup(key, found.is_some());
+        Ok(found)
     }
 
     /// Whether the disk tier has dropped the value of a husk.
@@ -171,11 +182,9 @@ impl<'e> State<'e> {
         let found = shard.find(db, place.order, key).filter(|e| e.deadline().is_none_or(|d| d > self.now_ms));
         // A hash all of whose fields have expired is gone, whoever asks.
         let mut found = found.filter(|e| !is_dead_hash(e, self.now_ms));
-        if let Some(husk) = found.filter(|e| e.is_at_rest()) {
-            found = self.at_rest(db, husk, value)?;
-        }
+        // While there is no keyspace there is no husk.
         if self.shared.keyspaces.is_active() {
-            self.shared.keyspaces.count_lookup(key, found.is_some());
+            found = self.in_keyspaces(db, key, found, value)?;
         }
         match found {
             Some(entry) => {

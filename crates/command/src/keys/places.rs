@@ -140,7 +140,8 @@ fn relocate(cx: &mut Cx<'_, '_>, from: &[u8], db: u8, to: &[u8]) -> Outcome {
         return Ok(());
     }
     // What one of the two keyspaces does not log cannot be renamed in the log: it is there as a whole, or goes.
-    let Some(entry) = cx.state.entry(from)? else { return Ok(()) };
+    // A disk tier may have given it up since it was there.
+    let entry = cx.state.entry(from)?.ok_or(errors::NO_SUCH_KEY)?;
     let origin = cx.out.origin();
     let mut folded = Vec::new();
     engine::fold(entry, origin.0, cx.state.now_ms(), &mut folded);

@@ -1,14 +1,14 @@
 //! Defining keyspaces, changing them and ending them, while the server runs.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::Release;
 
 use blob::Store;
 use effect::{KeyspaceId, Mode, Op};
 use thiserror::Error;
 
 use super::open::dir_of;
-use super::space::{Space, open_tier};
+use super::space::open_tier;
 use super::{Definition, Worker};
 use crate::context::{Context, Recycled};
 use crate::engine::{Engine, Lock};
@@ -176,13 +176,13 @@ impl Engine {
         let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
         self.log_definition(context, definition, false)?;
         if let Some(space) = self.shared.keyspaces.space(definition.id) {
-            *space.tier.write() = tier;
+            *space.tier.write() = tier.into();
         }
         Ok(())
     }
 
     /// A disk tier that begins empty.
-    pub(super) fn open_new_tier(&self, definition: &Definition) -> Result<Option<Store>, KeyspaceError> {
+    pub(super) fn open_new_tier(&self, definition: &Definition) -> Result<Option<Store>, blob::Error> {
         if definition.disk_bytes == 0 {
             return Ok(None);
         }
@@ -190,13 +190,14 @@ impl Engine {
         // An attempt that the log refused may have left something.
         match std::fs::remove_dir_all(&dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(blob::Error::io("emptying the directory", error).into());
+                return Err(blob::Error::io("emptying the directory", error));
             }
             _ => {}
         }
         Ok(Some(open_tier(&dir, definition, &self.shared.clock)?))
     }
 
+    /// The bound on RAM holds at once. The disk tier follows, by the thread of the keyspaces: nobody waits for it.
     fn change_keyspace(&self, before: &Definition, definition: &Definition) -> Result<(), KeyspaceError> {
         let Some(space) = self.shared.keyspaces.space(definition.id) else { return Err(KeyspaceError::Unknown) };
         let same_tier = (before.disk_bytes, before.ram_bytes, before.fsync)
@@ -204,49 +205,11 @@ impl Engine {
             && space.trouble.lock().is_none();
         let same_keys = before.patterns == definition.patterns;
         let mut recycled = Recycled::new();
-        if same_tier {
-            let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
-            return self.log_definition(context, definition, same_keys);
+        let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
+        self.log_definition(context, definition, same_keys)?;
+        if !same_tier {
+            space.reopen.store(true, Release);
         }
-        let context = loop {
-            self.settle();
-            let context = self.context(Lock::All, 0, self.now_ms(), &mut recycled);
-            // Whatever is hidden must have its tombstone before the records are read again.
-            if space.unsettled.load(Acquire) == 0 {
-                break context;
-            }
-            drop(context);
-            recycled = Recycled::new();
-        };
-        let opened = self.reopen_tier(&space, definition);
-        let logged = self.log_definition(context, definition, same_keys);
-        match (opened, logged) {
-            (Ok(()), Ok(())) => Ok(()),
-            (opened, logged) => {
-                if let Err(error) = &opened {
-                    space.note_trouble(error);
-                    self.give_up_tier(&space);
-                }
-                logged.and(opened.map_err(KeyspaceError::from))
-            }
-        }
-    }
-
-    /// Opens a disk tier anew, by another definition; every shard is locked. Its husks stay: what the smaller store does
-    /// not have is absent.
-    fn reopen_tier(&self, space: &Arc<Space>, definition: &Definition) -> Result<(), blob::Error> {
-        let mut tier = space.tier.write();
-        if let Some(store) = tier.take() {
-            store.close()?;
-        }
-        if definition.disk_bytes > 0 {
-            let store = open_tier(&dir_of(&self.shared.dir, definition.id), definition, &self.shared.clock)?;
-            // Records of earlier generations were forgotten in memory only.
-            space.garbage.store(true, std::sync::atomic::Ordering::Relaxed);
-            *tier = Some(store);
-        }
-        space.broken.swap(false, AcqRel);
-        *space.trouble.lock() = None;
         Ok(())
     }
 

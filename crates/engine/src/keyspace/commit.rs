@@ -1,6 +1,7 @@
 //! Committing what concerns caches: what is logged, what is noted, and what must be invalidated before the reply.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Op};
 use wal::Position;
@@ -10,6 +11,7 @@ use crate::context::{Committed, Context};
 use crate::engine::{Engine, Shared};
 use crate::error::Refusal;
 use crate::guards::Guards;
+use crate::undo::undo_to;
 
 /// What is left to be done after a commit, with no shard locked and before anybody is answered.
 #[derive(Default)]
@@ -24,6 +26,15 @@ impl std::fmt::Debug for Aftermath {
     }
 }
 
+/// What a batch has to do with caches beside its effects.
+#[derive(Default)]
+pub(crate) struct Aside {
+    /// Names at rest of keys that are not there, with their keyspaces: what the disk may have of them goes.
+    doomed: Vec<(Arc<Space>, Vec<u8>)>,
+    /// Effects, by their numbers in the batch, that only move a key to where it belongs.
+    pub(crate) moves: Vec<u64>,
+}
+
 impl Context<'_> {
     /// Whether there is any keyspace but `default`.
     #[inline]
@@ -31,29 +42,45 @@ impl Context<'_> {
         self.shared.keyspaces.is_active()
     }
 
-    /// If a key of logical database `db` is a cache's and is not there, whatever the disk may have of it goes for good
-    /// with the commit: an evicted value would be there again after a restart.
+    /// If a key of logical database `db` is not there, whatever the disk of a cache may have of it goes for good with the
+    /// commit: an evicted value would be there again after a restart.
     pub fn doom_if_absent(&mut self, db: u8, key: &[u8]) {
-        let Some(space) = self.shared.keyspaces.space(self.shared.keyspaces.id_of_key(key)) else { return };
         let (place, db) = (self.shared.place_of(key), self.shared.physical(db));
-        let found = self.state.guards.get(place.shard).and_then(|shard| shard.find(db, place.order, key));
+        let Some(shard) = self.state.guards.get(place.shard) else { return };
+        let found = shard.find(db, place.order, key);
         if found.is_some_and(|entry| !entry.is_at_rest()) {
             return;
         }
-        let name = space.name_of(db, key);
-        let tier = space.tier.read();
-        let evicted = |store: &blob::Store| store.has_record(&name) && !store.may_contain(&name);
-        if tier.as_ref().is_some_and(evicted) {
-            drop(tier);
-            self.out.cached = true;
-            self.out.doomed.push((space, name));
+        let husk = found.is_some();
+        let keyspaces = &self.shared.keyspaces;
+        let spaces = match keyspaces.is_mixed() {
+            true => keyspaces.spaces(),
+            false => keyspaces.space(keyspaces.id_of_key(key)).into_iter().collect(),
+        };
+        for space in spaces {
+            let name = space.name_of(db, key);
+            if space.may_come_back(&name, husk) {
+                self.out.cached = true;
+                self.out.aside().doomed.push((space, name));
+            }
         }
+    }
+
+    /// Takes back all that was emitted. What the commit does beside that remains to be done.
+    pub fn forsake(&mut self) {
+        undo_to(&mut self.state, 0);
+        self.out.forsake();
+    }
+
+    /// Whether there is anything that a commit would do though nothing is written.
+    pub fn has_doomed(&self) -> bool {
+        self.out.aside.as_ref().is_some_and(|aside| !aside.doomed.is_empty())
     }
 
     /// Commits a batch that concerns caches, or whole databases while there are any.
     #[cold]
     pub(crate) fn commit_cached(&mut self) -> Result<Committed, Refusal> {
-        let (size, limit) = (self.out.batch.size(), self.shared.limits.batch_bytes());
+        let (size, limit) = (self.out.batch.size_in_record(), self.shared.limits.batch_bytes());
         if size > limit {
             return Err(Refusal::BatchTooLarge { size, limit });
         }
@@ -72,7 +99,7 @@ impl Context<'_> {
         self.out.batch.each_since(BatchMark::START, |effect| {
             self.shared.keyspaces.committed(self.shared, &mut self.state.guards, effect, &mut after);
         });
-        for (space, name) in self.out.doomed.drain(..) {
+        for (space, name) in self.out.aside.iter_mut().flat_map(|aside| aside.doomed.drain(..)) {
             space.hide(name);
         }
         after.full.retain(|space| space.used() > space.limit());
@@ -92,9 +119,14 @@ impl Keyspaces {
     fn committed(&self, shared: &Shared, guards: &mut Guards<'_>, effect: &Effect<'_>, after: &mut Aftermath) {
         match effect.op {
             Op::FlushDb | Op::FlushAll => return self.note_flush(effect),
-            Op::Define(_) | Op::Undefine | Op::SwapDb(_) | Op::Moved(_) | Op::Rename { .. } => return,
+            Op::Rename { db, key, .. } => {
+                self.hide_elsewhere(effect.keyspace, effect.db, effect.key);
+                return self.hide_elsewhere(effect.keyspace, db, key);
+            }
+            Op::Define(_) | Op::Undefine | Op::SwapDb(_) | Op::Moved(_) => return,
             _ => {}
         }
+        self.hide_elsewhere(effect.keyspace, effect.db, effect.key);
         let place = shared.place_of(effect.key);
         let Some(shard) = guards.get_mut(place.shard) else { return };
         let space = match effect.keyspace {
@@ -113,6 +145,16 @@ impl Keyspaces {
         space.hide(name);
         if !after.full.iter().any(|full| full.id == space.id) {
             after.full.push(space);
+        }
+    }
+}
+
+impl Keyspaces {
+    /// A key changes that may have been evicted from a keyspace to which its name belonged before.
+    fn hide_elsewhere(&self, holder: KeyspaceId, db: u8, key: &[u8]) {
+        if self.is_mixed() {
+            let elsewhere = self.spaces().into_iter().filter(|space| space.id != holder);
+            elsewhere.for_each(|space| space.hide(space.name_of(db, key)));
         }
     }
 }
@@ -137,12 +179,23 @@ impl Engine {
     /// before replies leave, also those of commands that have only seen such a change. They also wait for the position
     /// that this answers.
     pub fn settle(&self) -> Position {
-        let mut position = Position::START;
-        for space in self.shared.keyspaces.unsettled() {
-            if let Err(error) = space.settle() {
-                position = position.max(self.make_tier_void(&space, error));
-            }
+        let spaces = self.shared.keyspaces.unsettled();
+        spaces.iter().map(|space| self.settle_space(space)).max().unwrap_or(Position::START)
+    }
+
+    fn settle_space(&self, space: &Arc<Space>) -> Position {
+        let _turn = space.settling.lock();
+        self.settle_in_turn(space);
+        Position(space.voided.load(Acquire))
+    }
+
+    /// The same for whoever holds `settling`.
+    pub(super) fn settle_in_turn(&self, space: &Arc<Space>) {
+        let names = space.take_stale();
+        if let Err(error) = space.invalidate(&names) {
+            self.make_tier_void(space, error);
         }
-        position
+        // Only now: whoever finds nothing unsettled lets replies go.
+        space.unsettled.fetch_sub(names.len(), AcqRel);
     }
 }

@@ -32,6 +32,8 @@ enum Step {
 /// What becomes of a victim.
 enum Fate {
     Gone,
+    /// Its time was over.
+    Expired,
     Demoted,
     Full(Vec<u8>, usize),
 }
@@ -52,9 +54,9 @@ impl Shared {
                 Step::Barren => barren += 1,
                 Step::Full(name, len) => {
                     refused += 1;
-                    let way = space.tier.read().as_ref().map_or(Ok(()), |store| store.make_way(&name, len));
+                    let way = space.store().map_or(Ok(()), |store| store.make_way(&name, len));
                     if let Err(error) = way
-                        && !matches!(error, Error::Busy(_))
+                        && !matches!(error, Error::Busy(_) | Error::Closed)
                     {
                         space.note_trouble(&error);
                     }
@@ -75,7 +77,7 @@ impl Shared {
                     Step::Full(name, len) => {
                         refused += 1;
                         // What there is no room for is dropped.
-                        let _ = space.tier.read().as_ref().map(|store| store.make_way(&name, len));
+                        let _ = space.store().map(|store| store.make_way(&name, len));
                     }
                 }
             }
@@ -96,6 +98,7 @@ impl Shared {
                     space.figures.evictions.fetch_add(1, Relaxed);
                     freed = true;
                 }
+                Some(Fate::Expired) => freed = true,
                 Some(Fate::Demoted) => {
                     space.figures.demotions.fetch_add(1, Relaxed);
                     freed = true;
@@ -138,10 +141,15 @@ impl Shared {
                 self.leave_husk(space, shard, db, place);
                 Some(Fate::Demoted)
             }
-            rest => {
+            Rest::Expired => {
+                shard.reclaim_key(db, place, (self.clock)(), self);
+                Some(Fate::Expired)
+            }
+            Rest::None | Rest::Full(..) => {
                 let key = entry.key().to_vec();
-                let tell = matches!(rest, Rest::None | Rest::Full(..));
-                self.evict(shard, db, place, &key, tell);
+                // It may be on disk as well, where nobody can look while the tier is opened anew.
+                space.let_go(&space.name_of(db, &key));
+                self.evict(shard, db, place, &key);
                 Some(Fate::Gone)
             }
         }
@@ -155,7 +163,12 @@ impl Shared {
             return Rest::Expired;
         }
         let tier = space.tier.read();
-        let Some(store) = tier.as_ref().filter(|_| !space.broken.load(Relaxed)) else { return Rest::None };
+        let Some(store) = tier.store().filter(|_| !space.broken.load(Relaxed)) else { return Rest::None };
+        // At least so many bytes it will be: what is refused for its size need not be folded first.
+        let least = entry.bytes().map_or(entry.memory_bytes() / FOLDED_SHARE, <[u8]>::len);
+        if least as u64 > space.largest() {
+            return Rest::None;
+        }
         let name = space.name_of(db, entry.key());
         // It was loaded and has not changed since.
         if store.may_contain(&name) {
@@ -196,12 +209,18 @@ impl Shared {
         value.into_iter().for_each(|value| self.free(value));
     }
 
-    /// Takes a key away to make room, and tells of it.
-    pub(super) fn evict(&self, shard: &mut Shard, db: u8, place: Place, key: &[u8], tell: bool) {
+    /// Takes a key away, to make room or because its value is gone, and tells of it. One whose time is over has expired.
+    pub(super) fn evict(&self, shard: &mut Shard, db: u8, place: Place, key: &[u8]) {
+        let now_ms = (self.clock)();
+        let deadline = shard.find(db, place.order, key).and_then(Entry::deadline);
+        if deadline.is_some_and(|at| at <= now_ms) {
+            shard.reclaim_key(db, place, now_ms, self);
+            return;
+        }
         let Some(entry) = shard.take(db, place, key, self) else { return };
         shard.forget_cached(db, place);
         self.free(entry);
-        if tell && self.events.wanted().has(EventClass::EVICTED) {
+        if self.events.wanted().has(EventClass::EVICTED) {
             let event = Event { class: EventClass::EVICTED, name: "evicted", db: self.logical(db), key: key.into() };
             // There is nothing in the log to wait for.
             self.events.tell(&event, wal::Position::START);
@@ -224,10 +243,8 @@ impl Shared {
                 }
             });
             for (db, key) in &victims {
-                let name = space.name_of(*db, key);
-                // The record is of the value as it was last, so it does not matter that it may be there after a restart.
-                space.tier.read().as_ref().map(|store| store.hide(&name));
-                self.evict(&mut guard, *db, self.place_of(key), key, true);
+                space.let_go(&space.name_of(*db, key));
+                self.evict(&mut guard, *db, self.place_of(key), key);
                 shed = true;
             }
             space.figures.evictions.fetch_add(victims.len() as u64, Relaxed);
@@ -254,6 +271,9 @@ enum Rest {
     /// There is no room for it at once.
     Full(Vec<u8>, usize),
 }
+
+/// Bytes in memory of a collection for one folded byte, at most: small integers in a table take the most.
+const FOLDED_SHARE: usize = 16;
 
 /// Bytes of a buffer that are kept for the next value.
 const BUFFER_KEPT: usize = 1 << 20;

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Definition;
+use super::tier::Tier;
 use crate::engine::Engine;
 
 /// A keyspace with what it takes and what it has done since the start. Sizes are bytes.
@@ -42,7 +43,15 @@ impl Engine {
         let keyspaces = &self.shared.keyspaces;
         let figures = |definition: Definition| {
             let space = keyspaces.space(definition.id)?;
-            let store = space.tier.read().as_ref().map(blob::Store::stats).unwrap_or_default();
+            let store = match &*space.tier.read() {
+                Tier::None => blob::Stats::default(),
+                Tier::Open(store) => store.stats(),
+                Tier::Away(away) => blob::Stats {
+                    disk_bytes: away.disk_bytes,
+                    disk_bytes_peak: away.disk_bytes,
+                    ..blob::Stats::default()
+                },
+            };
             let ((value_bytes, values), (husk_bytes, husks)) = (space.values(), space.husks());
             let counters = &space.figures;
             let disk_trouble = space.trouble.lock().clone();

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use blob::Error;
 
 use super::space::{Space, get_value};
+use super::tier::Tier;
 use crate::apply::fill;
 use crate::engine::{Engine, Shared};
 use crate::limits::LOAD_TRIES;
@@ -19,6 +20,8 @@ enum Found {
     Nothing,
     /// The disk tier was being exchanged, or has no memory to read into.
     Again,
+    /// The disk tier is away: whoever looks finds nothing, and the husk stays.
+    NotNow,
 }
 
 impl Engine {
@@ -69,9 +72,8 @@ impl Shared {
             let Some(husk) = guard.find(db, place.order, key).filter(|entry| entry.is_at_rest()) else { return };
             match found {
                 Found::Again => continue,
-                Found::Nothing => {
-                    self.evict(&mut guard, db, place, key, false);
-                }
+                Found::NotNow => {}
+                Found::Nothing => self.evict(&mut guard, db, place, key),
                 Found::Value(value) => {
                     value.atime().set(husk.clock());
                     let old = guard.update(db, place, key, self, |entry, _| std::mem::replace(entry, value));
@@ -89,8 +91,11 @@ impl Shared {
 }
 
 fn read(space: &Space, db: u8, key: &[u8], limits: &Limits) -> Found {
-    let tier = space.tier.read();
-    let Some(store) = tier.as_ref() else { return Found::Nothing };
+    let store = match &*space.tier.read() {
+        Tier::None => return Found::Nothing,
+        Tier::Open(store) => store.clone(),
+        Tier::Away(_) => return Found::NotNow,
+    };
     let bytes = match store.get(&space.name_of(db, key)) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Found::Nothing,

@@ -9,11 +9,12 @@
 //! (`commit`), what is too much goes to disk or altogether (`demote`), what is missed comes back (`load`).
 //!
 //! *Invariant:* with no shard locked by anybody, what the disk tier gives for a key is what RAM holds for it, or the
-//! value of its husk, or nothing.
+//! value of its husk, or nothing. For a key that RAM does not know it may give the last value, which was evicted:
+//! nobody asks for it, and whoever writes the key has it forgotten.
 //! *Invariant:* definitions change only while every shard is locked; whoever holds one sees them stand still.
 //!
-//! Locks, in this order: `admin`, shards, `registry` or a keyspace's `tier`. Neither of the last two is held while
-//! something waits for a shard.
+//! Locks, in this order: `admin`, `settling`, shards, `registry` or a keyspace's `tier`. Neither of the last two is held
+//! while something waits for a shard or for a disk.
 
 mod admin;
 mod cached;
@@ -24,10 +25,12 @@ mod figures;
 mod load;
 mod moves;
 mod open;
+mod reopen;
 mod sieve;
 mod space;
 #[cfg(test)]
 mod tests;
+mod tier;
 mod worker;
 
 use std::sync::Arc;
@@ -39,6 +42,7 @@ use parking_lot::{Mutex, RwLock};
 pub use admin::{KeyspaceChange, KeyspaceError};
 pub(crate) use cached::Cached;
 pub use commit::Aftermath;
+pub(crate) use commit::Aside;
 pub use definition::Definition;
 pub(crate) use definition::Saved;
 pub use figures::KeyspaceFigures;
@@ -52,6 +56,9 @@ pub(crate) struct Keyspaces {
     active: AtomicBool,
     /// Keys may not be where the definitions put them.
     moving: AtomicBool,
+    /// Patterns have changed since the start: a disk tier may have records, of values that it has evicted, whose names
+    /// belong elsewhere by now.
+    mixed: AtomicBool,
     registry: RwLock<Registry>,
     /// Held while definitions are changed.
     pub(crate) admin: Mutex<()>,
@@ -68,7 +75,8 @@ struct Registry {
 impl Default for Keyspaces {
     fn default() -> Self {
         let registry = RwLock::new(Registry { next_id: 1, epoch: 0, moved: 0, list: Vec::new() });
-        Self { active: AtomicBool::new(false), moving: AtomicBool::new(false), registry, admin: Mutex::new(()) }
+        let no = || AtomicBool::new(false);
+        Self { active: no(), moving: no(), mixed: no(), registry, admin: Mutex::new(()) }
     }
 }
 
@@ -83,6 +91,16 @@ impl Keyspaces {
     #[inline]
     pub(crate) fn is_moving(&self) -> bool {
         self.moving.load(Ordering::Relaxed)
+    }
+
+    /// Whether a disk tier may have evicted what belongs elsewhere by now. Exact while a shard is locked.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.mixed.load(Ordering::Relaxed)
+    }
+
+    /// The disk tiers have been opened: they have nothing of what belongs elsewhere, unless it is still to be moved.
+    pub(crate) fn opened(&self) {
+        self.mixed.store(self.is_moving(), Ordering::Relaxed);
     }
 
     /// The keyspace of a key.
@@ -161,7 +179,10 @@ impl Keyspaces {
     pub(crate) fn apply(&self, effect: &Effect<'_>) {
         let mut registry = self.registry.write();
         match &effect.op {
-            Op::Define(op) => registry.define(Definition::of(effect.keyspace, effect.key, op)),
+            Op::Define(op) => {
+                let mixes = registry.define(Definition::of(effect.keyspace, effect.key, op));
+                self.mixed.fetch_or(mixes, Ordering::Relaxed);
+            }
             Op::Undefine => {
                 registry.epoch += 1;
                 registry.moved += 1;
@@ -188,17 +209,21 @@ impl Keyspaces {
 }
 
 impl Registry {
-    fn define(&mut self, definition: Definition) {
+    /// Whether names that belonged to the keyspace may belong elsewhere now.
+    fn define(&mut self, definition: Definition) -> bool {
         self.next_id = self.next_id.max(definition.id.0.saturating_add(1));
         self.epoch = self.epoch.max(definition.epoch);
         match self.list.iter_mut().find(|(known, _)| known.id == definition.id) {
             Some((known, space)) => {
                 space.set_bounds(&definition);
+                let mixes = definition.leaving || definition.patterns != known.patterns;
                 *known = definition;
+                mixes
             }
             None => {
                 let space = Arc::new(Space::new(&definition));
                 self.list.push((definition, space));
+                false
             }
         }
     }

@@ -6,13 +6,16 @@
 //!
 //! *Invariant:* while no definitions are `moving`, every key is held by the keyspace that its name belongs to.
 
+use std::time::Instant;
+
 use effect::{Deadline, KeyspaceId, Op};
 
 use super::Definition;
+use super::open::{dir_of, remove_dir};
 use crate::context::{Context, Recycled};
 use crate::digest::{fold, unfold};
 use crate::engine::{Engine, Lock, Shared};
-use crate::limits::{LOAD_TRIES, MOVE_KEYS, SHARDS};
+use crate::limits::{LOAD_TRIES, MOVE_KEYS, MOVE_PAUSE, SHARDS};
 use crate::shard::DbKey;
 use crate::stop::{Miss, Stop};
 use crate::value::Entry;
@@ -37,24 +40,32 @@ impl Context<'_> {
             return Ok(());
         }
         let now_ms = self.state.now_ms;
-        let ends = entry.ends();
-        let gone = ends.at.is_some_and(|at| at <= now_ms);
-        if entry.is_at_rest() && !gone {
-            if shared.keyspaces.space(holder).is_some_and(|space| space.has_value(physical, key)) {
-                return Err(Stop::Miss(Miss::Key { db: physical, key: key.to_vec() }));
-            }
-            return Ok(());
+        let expired = entry.ends().at.is_some_and(|at| at <= now_ms);
+        if entry.is_at_rest()
+            && !expired
+            && shared.keyspaces.space(holder).is_some_and(|space| space.has_value(physical, key))
+        {
+            return Err(Stop::Miss(Miss::Key { db: physical, key: key.to_vec() }));
         }
+        // A husk whose value was given up goes as well: its keyspace may be about to end.
+        let gone = expired || entry.is_at_rest();
         let origin = self.out.origin();
         let mut folded = Vec::new();
-        fold(entry, origin.0, now_ms, &mut folded);
+        if !gone {
+            fold(entry, origin.0, now_ms, &mut folded);
+        }
         let deadline = entry.deadline().map_or(Deadline::Clear, Deadline::At);
         let before = self.out.select(db);
+        let first = self.out.batch.len();
         self.out.emit_as(holder, key, false, Op::Remove);
         if !gone {
             self.out.emit_as(owner, key, true, Op::Replace { value: unfold(origin.0, &folded), deadline });
         }
         self.out.select(before);
+        if !gone {
+            let end = self.out.batch.len();
+            self.out.aside().moves.extend(first..end);
+        }
         Ok(())
     }
 }
@@ -66,22 +77,34 @@ pub(super) struct Pass {
     shard: usize,
     db: usize,
     order: u64,
+    /// Some keys could not be moved: then all are looked at again.
+    failed: bool,
+    /// Not before then.
+    rests_until: Option<Instant>,
 }
 
 impl Pass {
-    /// Moves some keys, and says in the log when all have.
-    pub(super) fn step(&mut self, engine: &Engine) {
+    /// Moves some keys, and says in the log when all have. False if there is nothing to be done now.
+    pub(super) fn step(&mut self, engine: &Engine) -> bool {
         let (_, epoch, _) = engine.shared.keyspaces.counters();
         if self.epoch != epoch {
             *self = Self { epoch, ..Self::default() };
         }
-        if self.shard == SHARDS {
+        if self.rests_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        if self.shard == SHARDS && !self.failed {
             engine.end_moving(epoch);
-            return;
+            return true;
+        }
+        if self.shard == SHARDS {
+            *self = Self { epoch, rests_until: Some(Instant::now() + MOVE_PAUSE), ..Self::default() };
+            return false;
         }
         for (db, key) in self.next_wrong(&engine.shared) {
-            engine.move_key(db, &key);
+            self.failed |= !engine.move_key(db, &key);
         }
+        true
     }
 
     /// The next keys that are held elsewhere than where they belong.
@@ -115,8 +138,8 @@ impl Pass {
 }
 
 impl Engine {
-    /// Moves a key of a physical database to where it belongs.
-    fn move_key(&self, physical: u8, key: &[u8]) {
+    /// Moves a key of a physical database to where it belongs. False if it could not be moved.
+    fn move_key(&self, physical: u8, key: &[u8]) -> bool {
         let mut recycled = Recycled::new();
         for _ in 0..LOAD_TRIES {
             let mut context = self.context(Lock::Key(key, None), 0, self.now_ms(), &mut recycled);
@@ -126,7 +149,7 @@ impl Engine {
                 context.abort();
                 match claimed {
                     Err(Stop::Miss(_)) => self.shared.load(physical, key),
-                    _ => return,
+                    claimed => return claimed.is_ok(),
                 }
                 continue;
             }
@@ -135,11 +158,13 @@ impl Engine {
                     committed.after.into_iter().for_each(|after| {
                         self.finish(*after);
                     });
+                    return true;
                 }
                 Err(refusal) => tracing::warn!(%refusal, "a key could not be moved to its keyspace"),
             }
-            return;
+            break;
         }
+        false
     }
 
     /// Says that every key is where the definitions of `epoch` put it, and ends keyspaces that were to go.
@@ -162,13 +187,9 @@ impl Engine {
             return;
         }
         for space in spaces {
-            drop(space.tier.write().take());
-            let dir = super::open::dir_of(&self.shared.dir, space.id);
-            if let Err(error) = std::fs::remove_dir_all(&dir)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %dir.display(), %error, "the files of a former keyspace could not be removed");
-            }
+            let store = space.tier.write().take();
+            drop(store);
+            remove_dir(&dir_of(&self.shared.dir, space.id));
         }
     }
 }

@@ -14,11 +14,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::definition::Definition;
 use super::demote::HuskHand;
+use super::tier::Tier;
 use crate::digest::fold;
 use crate::engine::WallClock;
 use crate::limits::{
     CACHE_SEGMENT_BYTES_MAX, CACHE_SEGMENT_BYTES_MIN, CACHE_SLACK_SHARE, CACHE_STORE_SHARE, DATABASES_MAX,
-    HUSK_PERCENT, SHARDS, TIER_WAIT,
+    HUSK_PERCENT, SHARDS, TIER_VALUE_SHARE, TIER_WAIT,
 };
 use crate::value::{Ends, Entry};
 
@@ -43,6 +44,8 @@ pub(crate) struct Space {
     pub(crate) name: String,
     /// Bytes that values and husks may take together.
     limit: AtomicU64,
+    /// Bytes of a value above which the disk tier does not take it.
+    largest: AtomicU64,
     values: AtomicU64,
     value_bytes: AtomicU64,
     husks: AtomicU64,
@@ -51,20 +54,28 @@ pub(crate) struct Space {
     by_shard: Box<[AtomicU64]>,
     /// By physical database: what is at rest of an earlier generation is void.
     generations: Box<[AtomicU32]>,
-    /// Read-locked for moments under the locks of shards, and while a value is read without them.
-    pub(crate) tier: RwLock<Option<Store>>,
+    /// Locked for moments only, also under the locks of shards: whoever waits for the disk has a handle of his own.
+    pub(crate) tier: RwLock<Tier>,
     /// Why there is no disk tier, or why it is about to be given up.
     pub(crate) trouble: Mutex<Option<String>>,
     /// The disk tier has failed and must be given up.
     pub(crate) broken: AtomicBool,
+    /// The disk tier must be opened anew: its bounds have changed, or it is to be tried again.
+    pub(crate) reopen: AtomicBool,
+    /// The disk tier syncs.
+    pub(crate) syncs: AtomicBool,
     /// There may be records of earlier generations.
     pub(crate) garbage: AtomicBool,
+    /// There may be husks whose value is gone though the disk tier has evicted nothing.
+    pub(crate) hollow: AtomicBool,
     /// Names of hidden records that nobody has begun to invalidate.
     stale: Mutex<Vec<Vec<u8>>>,
-    /// Held by whoever invalidates: all that was hidden by then, whoever did it.
-    settling: Mutex<()>,
-    /// Hidden records whose tombstones are not written yet.
+    /// Held by whoever invalidates: all that was hidden by then, whoever did it. Shards may be locked under it.
+    pub(super) settling: Mutex<()>,
+    /// Hidden records that are not invalidated yet.
     pub(crate) unsettled: AtomicUsize,
+    /// Where the log says for the last time that what was at rest is void, if it is known to say so.
+    pub(super) voided: AtomicU64,
     /// Where the next victim is looked for.
     hand: AtomicUsize,
     /// Where husks are shed next.
@@ -78,19 +89,24 @@ impl Space {
             id: definition.id,
             name: definition.name.clone(),
             limit: AtomicU64::new(0),
+            largest: AtomicU64::new(0),
             values: AtomicU64::new(0),
             value_bytes: AtomicU64::new(0),
             husks: AtomicU64::new(0),
             husk_bytes: AtomicU64::new(0),
             by_shard: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
             generations: (0..DATABASES_MAX).map(|_| AtomicU32::new(0)).collect(),
-            tier: RwLock::new(None),
+            tier: RwLock::new(Tier::None),
             trouble: Mutex::new(None),
             broken: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
+            syncs: AtomicBool::new(definition.fsync),
             garbage: AtomicBool::new(false),
+            hollow: AtomicBool::new(false),
             stale: Mutex::default(),
             settling: Mutex::default(),
             unsettled: AtomicUsize::new(0),
+            voided: AtomicU64::new(0),
             hand: AtomicUsize::new(0),
             husk_hand: Mutex::default(),
             figures: Figures::default(),
@@ -104,6 +120,12 @@ impl Space {
         let store = if definition.disk_bytes == 0 { 0 } else { definition.ram_bytes / CACHE_STORE_SHARE };
         let slack = definition.ram_bytes / CACHE_SLACK_SHARE;
         self.limit.store(definition.ram_bytes - store - slack, Relaxed);
+        self.largest.store(store / TIER_VALUE_SHARE, Relaxed);
+    }
+
+    /// Bytes of a value above which the disk tier does not take it.
+    pub(crate) fn largest(&self) -> u64 {
+        self.largest.load(Relaxed)
     }
 
     /// Bytes that values and husks may take.
@@ -169,6 +191,7 @@ impl Space {
             self.generations[at].fetch_add(1, Relaxed);
         }
         self.garbage.store(true, Relaxed);
+        self.hollow.store(true, Relaxed);
     }
 
     /// Generations that are not 0, by physical database.
@@ -192,26 +215,82 @@ impl Space {
         name
     }
 
-    /// Whether the disk tier has the value of a husk.
-    pub(crate) fn has_value(&self, db: u8, key: &[u8]) -> bool {
-        self.tier.read().as_ref().is_some_and(|store| store.may_contain(&self.name_of(db, key)))
+    /// The disk tier, for whoever is going to wait for the disk.
+    pub(crate) fn store(&self) -> Option<Store> {
+        self.tier.read().store().cloned()
     }
 
-    /// Has the disk tier forget where a record is, if there may be one. The key's shard is locked.
+    /// Whether the disk tier is being opened anew: what is at rest is not found, but may be there.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(*self.tier.read(), Tier::Away(_))
+    }
+
+    /// Whether the disk tier has the value of a husk, and it can be read now.
+    pub(crate) fn has_value(&self, db: u8, key: &[u8]) -> bool {
+        self.tier.read().store().is_some_and(|store| store.may_contain(&self.name_of(db, key)))
+    }
+
+    /// Whether there may be a record on disk of a value that readers do not find: it was evicted. Of what was evicted
+    /// before the tier was opened anew the store knows nothing; then there is no `husk` either.
+    pub(crate) fn may_come_back(&self, name: &[u8], husk: bool) -> bool {
+        match &*self.tier.read() {
+            Tier::None => false,
+            Tier::Open(store) => store.has_record(name) && !(husk && store.may_contain(name)),
+            Tier::Away(_) => true,
+        }
+    }
+
+    /// Has the disk tier forget where a record is, if there may be one, and notes that it must be invalidated before
+    /// anybody is answered. The key's shard is locked.
     pub(crate) fn hide(&self, name: Vec<u8>) {
-        if self.tier.read().as_ref().is_some_and(|store| store.hide(&name)) {
+        let tier = self.tier.read();
+        let found = match &*tier {
+            Tier::None => false,
+            Tier::Open(store) => store.hide(&name),
+            Tier::Away(away) => {
+                away.hide(&name);
+                true
+            }
+        };
+        if found {
+            // Still under the tier's lock: whoever puts another in its place finds the name here.
             self.stale.lock().push(name);
             self.unsettled.fetch_add(1, AcqRel);
         }
     }
 
-    /// Makes sure that what was hidden up to now never comes back. If it cannot, all that is at rest must be void.
-    pub(crate) fn settle(&self) -> Result<(), blob::Error> {
-        let _turn = self.settling.lock();
-        let names = std::mem::take(&mut *self.stale.lock());
-        let done = self.tier.read().as_ref().map_or(Ok(()), |store| store.invalidate(names.iter().map(Vec::as_slice)));
-        self.unsettled.fetch_sub(names.len(), AcqRel);
-        done
+    /// Has the disk tier forget a record that is of the value as it was last: so it may be there after a restart.
+    pub(super) fn let_go(&self, name: &[u8]) {
+        match &*self.tier.read() {
+            Tier::None => {}
+            Tier::Open(store) => {
+                store.hide(name);
+            }
+            Tier::Away(away) => away.hide(name),
+        }
+    }
+
+    /// Takes the names that nobody has begun to invalidate. The caller holds `settling`.
+    pub(super) fn take_stale(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut *self.stale.lock())
+    }
+
+    /// The names that nobody has begun to invalidate.
+    pub(super) fn stale(&self) -> Vec<Vec<u8>> {
+        self.stale.lock().clone()
+    }
+
+    /// Sees to it that hidden records never come back. If it cannot, all that is at rest must be void.
+    pub(super) fn invalidate(&self, names: &[Vec<u8>]) -> Result<(), blob::Error> {
+        let away = match &*self.tier.read() {
+            Tier::None => return Ok(()),
+            Tier::Open(store) => Err(store.clone()),
+            Tier::Away(away) => Ok(Arc::clone(away)),
+        };
+        match away {
+            Ok(away) => away.write(names).map_err(|e| blob::Error::io("writing the names of hidden records", e)),
+            Err(store) => store.invalidate(names.iter().map(Vec::as_slice)),
+        }
     }
 
     /// Notes that the disk tier does not work.

@@ -52,8 +52,8 @@ struct Work {
 /// A walk over the husks of a keyspace whose store has given something up.
 struct Sweep {
     id: effect::KeyspaceId,
-    /// Items that the store had given up when the walk began.
-    evictions: u64,
+    /// What the store had given up when the walk began, counted in its own ways.
+    given_up: u64,
     /// Where it is: shard, physical database, hash. At the end it rests until the store gives up more.
     at: (usize, u8, u64),
 }
@@ -65,6 +65,7 @@ impl Work {
             if space.broken.load(Relaxed) {
                 engine.give_up_tier(&space);
             }
+            engine.reopen_if_asked(&space);
             let ahead = space.limit() - space.limit() / AHEAD_SHARE;
             if space.used() > ahead {
                 shared.trim(&space, ahead);
@@ -79,26 +80,30 @@ impl Work {
             }
         }
         for _ in 0..MOVE_STEPS {
-            if !shared.keyspaces.is_moving() {
+            if !shared.keyspaces.is_moving() || !self.pass.step(engine) {
                 break;
             }
-            self.pass.step(engine);
         }
     }
 
     /// Takes away some husks whose value the store has given up. False if there is no more to be done now.
     fn sweep(&mut self, shared: &Shared, space: &Arc<Space>) -> bool {
         let at = self.sweeps.iter().position(|sweep| sweep.id == space.id).unwrap_or_else(|| {
-            self.sweeps.push(Sweep { id: space.id, evictions: 0, at: (SHARDS, 0, 0) });
+            self.sweeps.push(Sweep { id: space.id, given_up: 0, at: (SHARDS, 0, 0) });
             self.sweeps.len() - 1
         });
         let sweep = &mut self.sweeps[at];
         if sweep.at.0 == SHARDS {
-            let evictions = space.tier.read().as_ref().map_or(0, |store| store.stats().evictions);
-            if sweep.evictions == evictions {
+            let stats = space.store().map(|store| store.stats()).unwrap_or_default();
+            // Cleaning drops what has expired, and sometimes whole segments.
+            let given_up = stats.evictions + stats.segments_cleaned + stats.corrupt_records;
+            if sweep.given_up == given_up && !space.hollow.swap(false, AcqRel) {
                 return false;
             }
-            (sweep.evictions, sweep.at) = (evictions, (0, 0, 0));
+            (sweep.given_up, sweep.at) = (given_up, (0, 0, 0));
+        }
+        if space.is_away() {
+            return false;
         }
         let (shard, db, order) = sweep.at;
         let mut guard = shared.shards[shard].lock();
@@ -109,7 +114,7 @@ impl Work {
             }
         });
         for (db, key) in &given_up {
-            shared.evict(&mut guard, *db, shared.place_of(key), key, true);
+            shared.evict(&mut guard, *db, shared.place_of(key), key);
         }
         sweep.at = next.map_or((shard + 1, 0, 0), |(db, order)| (shard, db, order));
         true
@@ -118,8 +123,7 @@ impl Work {
 
 /// Has the store forget some records of earlier generations, so that their space is used again. Whether there may be more.
 fn forget_garbage(space: &Space) -> bool {
-    let tier = space.tier.read();
-    let Some(store) = tier.as_ref() else { return false };
+    let Some(store) = space.store() else { return false };
     let Ok(range) = store.range(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded) else { return true };
     let void = |name: &[u8]| split_name(name).is_none_or(|(generation, db, _)| generation != space.generation(db));
     // Names begin with the generation, so the oldest come first.

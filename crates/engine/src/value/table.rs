@@ -127,7 +127,7 @@ impl<T: Fetch> Table<T> {
     }
 
     /// The item with this hash that satisfies `eq`.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&T> {
         let segment = self.segment(self.directory.find(hash));
         segment.position(hash, eq).map(|at| &segment.items()[at])

@@ -472,3 +472,59 @@ fn a_key_that_is_deleted_after_it_was_evicted_is_not_there_after_a_crash() {
     // Otherwise nothing was shown: some that were not deleted are there again.
     assert!(left.iter().any(|i| exists(&mut h, *i)), "of {} none is on disk any more", left.len());
 }
+
+#[test]
+fn a_key_that_a_refused_command_found_evicted_is_not_there_after_a_crash() {
+    for events in [false, true] {
+        let mut h = Harness::new();
+        if events {
+            h.engine().want_events(engine::EventClass::GENERIC);
+        }
+        define(&h, "c", "c:*", 4 << 20, 8 << 20);
+        let value = vec![b'v'; 20_000];
+        for i in 0..900 {
+            h.run_words(&words(&[b"SET", format!("c:{i}").as_bytes(), &value]));
+        }
+        let exists = |h: &mut Harness, i: usize| int(&h.run(&format!("EXISTS c:{i}"))) == 1;
+        let evicted: Vec<usize> = (0..900).filter(|i| !exists(&mut h, *i)).collect();
+        let (touched, left): (Vec<usize>, Vec<usize>) = evicted.iter().partition(|i| *i % 2 == 0);
+        for i in &touched {
+            let key = format!("c:{i}");
+            match i % 6 {
+                0 => h.expect(&format!("RENAME {key} elsewhere"), "-ERR no such key"),
+                2 => h.expect(&format!("LSET {key} 0 x"), "-ERR no such key"),
+                _ => drop(h.exec(&[words(&[b"SET", b"x", b"y"]), words(&[b"LSET", key.as_bytes(), b"0", b"x"])])),
+            }
+        }
+        h.crash();
+        assert!(touched.iter().all(|i| !exists(&mut h, *i)));
+        assert!(left.iter().any(|i| exists(&mut h, *i)), "of {} none is on disk any more", left.len());
+    }
+}
+
+#[test]
+fn of_a_key_that_moves_between_keyspaces_nobody_is_told() {
+    let mut h = Harness::new();
+    let told: std::sync::Arc<std::sync::Mutex<Vec<&'static str>>> = std::sync::Arc::default();
+    let listener = std::sync::Arc::clone(&told);
+    h.engine().set_event_sink(Box::new(move |event, _| listener.lock().expect("nobody panics").push(event.name)));
+    let value = "v".repeat(5000);
+    for key in ["c:1", "c:2", "c:3"] {
+        h.expect(&format!("SET {key} {value}"), "OK");
+    }
+    h.engine().want_events(engine::EventClass(u32::MAX));
+    // While batches are so small, nothing can be moved in the background.
+    h.engine().set_batch_bytes(1000);
+    define(&h, "c", "c:*", 4 << 20, 8 << 20);
+    h.engine().set_batch_bytes(1 << 20);
+    let events = |h: &mut Harness, line: &str| {
+        told.lock().expect("nobody panics").clear();
+        h.run(line);
+        told.lock().expect("nobody panics").clone()
+    };
+    assert_eq!(events(&mut h, "SET c:1 new"), ["overwritten", "set"]);
+    assert_eq!(events(&mut h, "APPEND c:2 more"), ["append"]);
+    assert_eq!(events(&mut h, "LPUSH c:3 x"), Vec::<&str>::new());
+    h.expect("STRLEN c:2", "5004");
+    h.expect("STRLEN c:3", "5000");
+}

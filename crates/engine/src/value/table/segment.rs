@@ -85,7 +85,7 @@ impl<T> Segment<T> {
 
     /// Where the item is that has the hash's fingerprint and satisfies `eq`. Items beyond the fingerprints (only
     /// there when many share a hash) are compared one by one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn position(&self, hash: u64, mut eq: impl FnMut(&T) -> bool) -> Option<usize> {
         let needle = fingerprint(hash);
         let (words, rest) = self.fingerprints.as_chunks::<8>();
