@@ -4,12 +4,14 @@
 //! `sync` of its file; a created, renamed or removed name is durable after `sync_dir`. Until then a power cut may
 //! keep, drop or tear any of it, in any order.
 
+mod direct;
 mod fake;
 mod real;
 
 pub use fake::{Crash, FakeDisk, Fault};
 pub use real::RealDisk;
 
+use crate::budget::Permit;
 use crate::sync::Arc;
 use std::io::{IoSlice, Result};
 
@@ -31,6 +33,8 @@ pub trait Disk: Send + Sync {
     fn lock(&self, name: &str) -> Result<Option<Box<dyn Send + Sync>>>;
     /// Names the current boot of the machine: whatever was written under it is still there, synced or not.
     fn boot_id(&self) -> u128;
+    /// Lends the disk RAM for buffers of its own, for good. A disk that has no use for it gives it back at once.
+    fn lend(&self, _ram: Permit) {}
 }
 
 /// One open file.

@@ -1,17 +1,21 @@
-//! The real file system, through pread and pwritev.
+//! The real file system, through pread and pwritev; large writes past the page cache.
 
+use super::direct::Direct;
 use super::{Disk, DiskFile};
+use crate::budget::Permit;
+use crate::limits::DIRECT_BLOCK_BYTES;
 use crate::sync::Arc;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, IoSlice, Result};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// A directory of the file system.
-#[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
     boot: u128,
+    direct: Arc<OnceLock<Direct>>,
 }
 
 impl RealDisk {
@@ -19,7 +23,7 @@ impl RealDisk {
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         std::fs::create_dir_all(&root)?;
-        Ok(Self { root, boot: boot_id() })
+        Ok(Self { root, boot: boot_id(), direct: Arc::default() })
     }
 
     /// Uses `root` only if it is there already.
@@ -28,7 +32,7 @@ impl RealDisk {
         if !std::fs::metadata(&root)?.is_dir() {
             return Err(ErrorKind::NotADirectory.into());
         }
-        Ok(Self { root, boot: boot_id() })
+        Ok(Self { root, boot: boot_id(), direct: Arc::default() })
     }
 }
 
@@ -41,12 +45,15 @@ fn boot_id() -> u128 {
 
 impl Disk for RealDisk {
     fn create(&self, name: &str) -> Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.root.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        let path = self.root.join(name);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Arc::new(RealFile { file, path, direct: Arc::clone(&self.direct) }))
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(RealFile(OpenOptions::new().read(true).write(true).open(self.root.join(name))?)))
+        let path = self.root.join(name);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Arc::new(RealFile { file, path, direct: Arc::clone(&self.direct) }))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
@@ -85,28 +92,62 @@ impl Disk for RealDisk {
     fn boot_id(&self) -> u128 {
         self.boot
     }
+
+    fn lend(&self, ram: Permit) {
+        self.direct.get_or_init(|| Direct::new(ram));
+    }
 }
 
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    path: PathBuf,
+    direct: Arc<OnceLock<Direct>>,
+}
 
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
-        self.0.read_at(buf, offset)
+        self.file.read_at(buf, offset)
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize> {
-        Ok(rustix::io::pwritev(&self.0, buffers, offset)?)
+        if let Some(direct) = self.direct.get() {
+            let within = usize::try_from(offset % DIRECT_BLOCK_BYTES as u64).expect("below the size of a block");
+            if within == 0
+                && let Some(written) = direct.write(&self.path, buffers, offset)
+            {
+                return written;
+            }
+            let total: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+            if within > 0 && direct.takes(total) {
+                return self.write_head(buffers, offset, DIRECT_BLOCK_BYTES - within);
+            }
+        }
+        Ok(rustix::io::pwritev(&self.file, buffers, offset)?)
     }
 
     fn sync(&self) -> Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn len(&self) -> Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
+    }
+}
+
+impl RealFile {
+    /// Writes `len` bytes through the page cache, up to where blocks begin that can go past it.
+    fn write_head(&self, buffers: &[IoSlice<'_>], offset: u64, len: usize) -> Result<usize> {
+        let mut head = [0; DIRECT_BLOCK_BYTES];
+        let mut filled = 0;
+        for buffer in buffers {
+            let n = buffer.len().min(len - filled);
+            head[filled..filled + n].copy_from_slice(&buffer[..n]);
+            filled += n;
+        }
+        Ok(rustix::io::pwrite(&self.file, &head[..filled], offset)?)
     }
 }

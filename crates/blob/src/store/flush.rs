@@ -75,6 +75,7 @@ impl Inner {
             batch.push(job);
         }
         log.queued_bytes -= bytes;
+        self.taken.notify_all();
         (batch, log.lsn)
     }
 

@@ -34,7 +34,7 @@ use crate::options::Options;
 use crate::resident::Resident;
 use crate::segment::Segments;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Condvar, Mutex, lock};
 use load::Flights;
 use log::Log;
 use stats::Counters;
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     segments: Segments,
     /// The writer lock: records, sequence numbers and index change together under it.
     log: Mutex<Log>,
+    /// Told when the queue has become shorter.
+    taken: Condvar,
     /// Held by the one thread that writes to files.
     flushing: Mutex<()>,
     /// Held by the one thread that makes room on disk.

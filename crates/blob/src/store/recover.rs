@@ -17,13 +17,13 @@ use crate::format::segment::{HEADER_BYTES, file_name, parse_file_name};
 use crate::format::superblock::{LOCK_FILE, STATE_FILE, STATE_TMP, STORE_FILE, STORE_TMP, State, Superblock};
 use crate::hash::KeyHash;
 use crate::index::{Index, Loc, State as ItemState};
-use crate::limits::{PIECE_BYTES, SEQ_SKIP};
+use crate::limits::{DISK_BUFFER_BYTES, DISK_BUFFER_SHARE, PIECE_BYTES, SEQ_SKIP};
 use crate::options::{DISK_FIXED_BYTES, Mode, Options, random_u64};
 use crate::resident::Resident;
 use crate::segment::{Listing, Segment, Segments};
 use crate::store::flush::write_all;
 use crate::store::read::read_full;
-use crate::sync::Arc;
+use crate::sync::{Arc, Condvar};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -79,6 +79,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, opts: Options) -> Result<Inner> {
             jobs: VecDeque::new(),
             queued_bytes: 0,
         }),
+        taken: Condvar::new(),
         flushing: Mutex::default(),
         space: Mutex::default(),
         written: AtomicU64::new(0),
@@ -225,6 +226,11 @@ impl Inner {
         let log = self.log.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         log.next_segment = next;
         log.next_seq = log.next_seq.max(max_seq + SEQ_SKIP);
+        if self.opts.ram_limit >= DISK_BUFFER_BYTES * DISK_BUFFER_SHARE
+            && let Some(ram) = self.ram.try_take(DISK_BUFFER_BYTES)
+        {
+            self.disk.lend(ram);
+        }
         self.report = report;
         Ok(self)
     }

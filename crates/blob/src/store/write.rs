@@ -260,9 +260,30 @@ impl Inner {
             return self.commit(lsn);
         }
         let queued = lock(&self.log).queued_bytes;
-        let full = queued >= self.opts.slab_bytes;
-        if full && (!self.worker.kick() || queued >= self.opts.slab_bytes * 4) {
+        if queued < self.opts.slab_bytes {
+            return Ok(());
+        }
+        if !self.worker.kick() {
             return self.commit(lsn);
+        }
+        if queued >= self.opts.slab_bytes * QUEUED_SLABS { self.wait_for_queue(lsn) } else { Ok(()) }
+    }
+
+    /// Waits until the worker has taken from the queue what is too much of it, or writes if the worker does not. What it
+    /// has taken is being written while the caller makes the next record: waiting for the disk would leave it idle after.
+    fn wait_for_queue(&self, lsn: u64) -> Result<()> {
+        let mut log = lock(&self.log);
+        let deadline = Instant::now() + self.opts.max_wait;
+        while log.queued_bytes >= self.opts.slab_bytes * QUEUED_SLABS {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.degraded.load(Ordering::Acquire) || !self.worker.kick() {
+                drop(log);
+                return self.commit(lsn);
+            }
+            log = match self.taken.wait_timeout(log, left.min(WAIT_STEP)) {
+                Ok((log, _)) => log,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
         }
         Ok(())
     }
@@ -419,6 +440,8 @@ enum Verdict {
     LookAgain,
 }
 
+/// Slabs that may wait in the queue while the worker writes others.
+const QUEUED_SLABS: u64 = 4;
 /// RAM freed at a time when a small need is not met.
 const RAM_STEP_BYTES: u64 = 64 * 1024;
 /// How long a thread sleeps before it looks again by itself, in case it is wanted for writing.
