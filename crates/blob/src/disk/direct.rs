@@ -10,9 +10,9 @@ use rustix::fs::{Mode, OFlags};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::Mutex;
 
 /// A buffer of one piece, aligned as the device wants it.
 struct Aligned {
@@ -50,11 +50,7 @@ impl Direct {
     /// `ram` pays for the buffers.
     pub fn new(ram: Permit) -> Self {
         debug_assert!(ram.bytes() >= DISK_BUFFER_BYTES);
-        Self {
-            buffers: Mutex::new(vec![Aligned::new(), Aligned::new()]),
-            refused: AtomicBool::new(false),
-            _ram: ram,
-        }
+        Self { buffers: Mutex::new(vec![Aligned::new(), Aligned::new()]), refused: AtomicBool::new(false), _ram: ram }
     }
 
     /// Whether so many bytes are worth it.
@@ -103,7 +99,9 @@ fn write_pieces(
         let (mut source, mut left) = (Source { slices, skip: 0 }, wanted);
         while left > 0 {
             let Ok(mut buffer) = empty.recv() else { break };
-            let len = left.min(DIRECT_PIECE_BYTES);
+            // A small first piece, so that the device has something to do early.
+            let piece = if left == wanted { DIRECT_PIECE_BYTES / 4 } else { DIRECT_PIECE_BYTES };
+            let len = left.min(piece);
             source.fill(&mut buffer.piece()[..len]);
             if filled.send(Filled { buffer, len, offset }).is_err() {
                 break;

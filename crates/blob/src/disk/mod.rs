@@ -33,6 +33,10 @@ pub trait Disk: Send + Sync {
     fn lock(&self, name: &str) -> Result<Option<Box<dyn Send + Sync>>>;
     /// Names the current boot of the machine: whatever was written under it is still there, synced or not.
     fn boot_id(&self) -> u128;
+    /// Makes several files durable. The order is open.
+    fn sync_files(&self, files: &[Arc<dyn DiskFile>]) -> Result<()> {
+        files.iter().try_for_each(|file| file.sync())
+    }
     /// Lends the disk RAM for buffers of its own, for good. A disk that has no use for it gives it back at once.
     fn lend(&self, _ram: Permit) {}
 }
@@ -41,6 +45,14 @@ pub trait Disk: Send + Sync {
 pub trait DiskFile: Send + Sync {
     /// Reads up to `buf.len()` bytes; less only at the end of the file or when interrupted.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize>;
+    /// Appends the `len` bytes at `offset` to `out`, or fewer: as many as one read brings.
+    fn read_append(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> Result<usize> {
+        let start = out.len();
+        out.resize(start + len, 0);
+        let read = self.read_at(&mut out[start..], offset);
+        out.truncate(start + read.as_ref().map_or(0, |&n| n));
+        read
+    }
     /// Writes some of the buffers, in order; returns how many bytes.
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize>;
     /// Makes the file's bytes and length durable.

@@ -169,7 +169,7 @@ impl Inner {
 }
 
 /// Writes all of the slices, through short writes and interruptions.
-pub(super) fn write_all(file: &dyn DiskFile, slices: &[&[u8]], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_all(file: &dyn DiskFile, slices: &[&[u8]], mut offset: u64) -> io::Result<()> {
     let mut buffers: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
     let mut rest = &mut buffers[..];
     IoSlice::advance_slices(&mut rest, 0);

@@ -21,6 +21,8 @@ pub use scrub::ScrubReport;
 pub use stats::{Health, Stats};
 pub use write::{Draft, PutOptions, Removal};
 
+#[cfg(test)]
+pub(crate) use flush::write_all;
 pub(crate) use read::read_full;
 pub(crate) use recover::{read_key_pages, scan};
 

@@ -23,8 +23,8 @@ use crate::resident::Resident;
 use crate::segment::{Listing, Segment, Segments};
 use crate::store::flush::write_all;
 use crate::store::read::read_full;
-use crate::sync::{Arc, Condvar};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -369,11 +369,11 @@ impl Inner {
         if self.opts.syncs() || self.degraded.load(Ordering::Acquire) {
             return Ok(());
         }
-        for segment in self.segments.all() {
-            if segment.unsynced.load(Ordering::Acquire) {
-                let file = self.segments.file(&segment, &*self.disk)?;
-                file.sync().map_err(|e| Error::io(format!("syncing {}", file_name(segment.id)), e))?;
-            }
+        let unsynced = self.segments.all().into_iter().filter(|segment| segment.unsynced.load(Ordering::Acquire));
+        for some in unsynced.collect::<Vec<_>>().chunks(self.opts.max_open_files) {
+            let files =
+                some.iter().map(|segment| self.segments.file(segment, &*self.disk)).collect::<Result<Vec<_>>>()?;
+            self.disk.sync_files(&files).map_err(io("syncing the segments"))?;
         }
         self.disk.sync_dir().map_err(io("syncing the directory"))?;
         let state = State { clean: true, boot: self.disk.boot_id() };
