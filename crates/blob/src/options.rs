@@ -77,7 +77,7 @@ impl Options {
             ram_limit,
             segment_bytes: segment / limits::RECORD_ALIGN * limits::RECORD_ALIGN,
             slab_bytes: (ram_limit / 8).min(2 << 20),
-            policy: PolicyKind::Sieve,
+            policy: PolicyKind::Clock,
             live_percent: 85,
             max_wait: Duration::from_secs(5),
             max_open_files: 512,

@@ -114,7 +114,8 @@ impl Bench<'_> {
             }
             row.merge(self.child(phase, store, dir, &mut peak)?);
         }
-        let task = Task { part: self.part, phase: String::new(), store: store.into(), dir: dir.into(), bytes: self.bytes };
+        let task =
+            Task { part: self.part, phase: String::new(), store: store.into(), dir: dir.into(), bytes: self.bytes };
         row.set("disk_peak", peak as f64 * 100.0 / task.disk_limit() as f64);
         if let (Some(accepted), Some(kept)) = (row.get("accepted"), row.get("kept")) {
             row.set("persisted", accepted * kept / 100.0);

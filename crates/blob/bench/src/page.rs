@@ -92,7 +92,10 @@ pub fn render(dir: &Path) -> Result<String, Failure> {
         writeln!(page, "Not measured yet: {}.\n", missing.join(", "))?;
     }
     writeln!(page, "{REMARKS}")?;
-    writeln!(page, "## Where a peer is better than `{OURS}`\n\nMade from the tables below; of percentiles the median is compared.\n")?;
+    writeln!(
+        page,
+        "## Where a peer is better than `{OURS}`\n\nMade from the tables below; of percentiles the median is compared.\n"
+    )?;
     writeln!(page, "| part | figure | {OURS} | best peer | |\n|---|---|---|---|---|\n{behind}")?;
     page += &tables;
     Ok(page.trim_end().to_owned() + "\n")

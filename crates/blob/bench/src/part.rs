@@ -156,10 +156,8 @@ const RESTART: &[Column] = &[
     column("of which index", &["index_item"], 1, Better::Neither),
 ];
 
-const MICRO: &[Column] = &[
-    column("hit in RAM, ns", &["hit_ns"], 0, Better::Lower),
-    column("miss, ns", &["miss_ns"], 0, Better::Lower),
-];
+const MICRO: &[Column] =
+    &[column("hit in RAM, ns", &["hit_ns"], 0, Better::Lower), column("miss, ns", &["miss_ns"], 0, Better::Lower)];
 
 impl Part {
     pub fn named(name: &str) -> Option<&'static Self> {

@@ -92,7 +92,11 @@ impl Run<'_> {
     fn get(&mut self, key: u64, counts: bool) -> Result<bool, Failure> {
         let started = Instant::now();
         let found = self.store.get(key)?;
-        if found.is_some() { self.tally.hits.add(started) } else { self.tally.misses.add(started) }
+        if found.is_some() {
+            self.tally.hits.add(started)
+        } else {
+            self.tally.misses.add(started)
+        }
         self.tally.ops += 1;
         self.tally.moved += found.unwrap_or(0) as u64;
         if counts {
@@ -193,7 +197,11 @@ impl Run<'_> {
                 let key = zipf.rank(thread << 32 | n);
                 let started = Instant::now();
                 let loaded = store.get_or_load(key, value, Duration::from_millis(10))?;
-                if loaded { misses.add(started) } else { hits.add(started) }
+                if loaded {
+                    misses.add(started)
+                } else {
+                    hits.add(started)
+                }
                 loads.fetch_add(u64::from(loaded), Ordering::Relaxed);
             }
             Ok((hits, misses))
