@@ -32,8 +32,9 @@ pub trait Contender: Send + Sync {
 /// Opens one by its name.
 pub fn open(name: &str, dir: &Path, bounds: Bounds) -> Result<Box<dyn Contender>, Failure> {
     match name {
-        "blob cache" => Ok(Box::new(Ours::open(dir, blob::Mode::Cache { fsync: false }, bounds)?)),
-        "blob durable" => Ok(Box::new(Ours::open(dir, blob::Mode::Durable, bounds)?)),
+        "blob cache" => Ok(Box::new(Ours::open(dir, blob::Mode::Cache { fsync: false }, true, bounds)?)),
+        "blob buffered" => Ok(Box::new(Ours::open(dir, blob::Mode::Cache { fsync: false }, false, bounds)?)),
+        "blob durable" => Ok(Box::new(Ours::open(dir, blob::Mode::Durable, true, bounds)?)),
         #[cfg(feature = "foyer")]
         "foyer" => Ok(Box::new(crate::foyer_store::Foyer::open(dir, bounds)?)),
         "plain files" => Ok(Box::new(PlainFiles::open(dir, bounds.disk)?)),
@@ -50,8 +51,10 @@ pub fn look_at(value: &[u8]) -> usize {
 struct Ours(blob::Store);
 
 impl Ours {
-    fn open(dir: &Path, mode: blob::Mode, bounds: Bounds) -> Result<Self, Failure> {
-        let store = blob::Store::open(dir, blob::Options::new(mode, bounds.disk, bounds.ram))?;
+    fn open(dir: &Path, mode: blob::Mode, direct: bool, bounds: Bounds) -> Result<Self, Failure> {
+        let mut options = blob::Options::new(mode, bounds.disk, bounds.ram);
+        options.direct_writes = direct;
+        let store = blob::Store::open(dir, options)?;
         store.start();
         Ok(Self(store))
     }

@@ -35,16 +35,20 @@ fn main() -> Result<(), Failure> {
     let mut words = words.into_iter();
     let (dir, results) = (words.next().ok_or(USAGE)?, PathBuf::from(words.next().ok_or(USAGE)?));
     let (mut only, mut megabytes) = (Vec::new(), 1_024_u64);
+    let mut nothing = false;
     while let Some(flag) = words.next() {
         let value = words.next().ok_or(USAGE)?;
         match flag.as_str() {
+            // Only the page, of the figures that are there.
+            "--only" if value == "none" => nothing = true,
             "--only" => only.push(Part::named(&value).ok_or_else(unknown_part)?),
             "--megabytes" => megabytes = value.parse()?,
             _ => return Err(USAGE.into()),
         }
     }
     std::fs::create_dir_all(&results)?;
-    for part in PARTS.iter().filter(|part| only.is_empty() || only.iter().any(|wanted| wanted.name == part.name)) {
+    let wanted = |part: &&Part| only.is_empty() || only.iter().any(|wanted| wanted.name == part.name);
+    for part in PARTS.iter().filter(|part| !nothing && wanted(part)) {
         Bench { part, root: Path::new(&dir), bytes: megabytes << 20 }.run()?.save(&results)?;
     }
     print!("{}", page::render(&results)?);

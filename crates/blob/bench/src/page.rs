@@ -96,7 +96,7 @@ pub fn render(dir: &Path) -> Result<String, Failure> {
         page,
         "## Where a peer is better than `{OURS}`\n\nMade from the tables below; of percentiles the median is compared.\n"
     )?;
-    writeln!(page, "| part | figure | {OURS} | best peer | |\n|---|---|---|---|---|\n{behind}")?;
+    writeln!(page, "| part | figure | {OURS} | blob buffered | best peer | |\n|---|---|---|---|---|---|\n{behind}")?;
     page += &tables;
     Ok(page.trim_end().to_owned() + "\n")
 }
@@ -141,9 +141,16 @@ fn compare(out: &mut String, part: &Part, column: &Column, results: &Results) ->
     };
     if let Some((peer, figure)) = best {
         let ratio = if ours > figure { ours / figure } else { figure / ours };
-        let figures = [ours, figure].map(|value| format!("{value:.*}", column.decimals.max(1)));
+        let show = |value: f64| format!("{value:.*}", column.decimals.max(1));
+        let buffered = results.row("blob buffered").and_then(|row| row.get(metric)).map_or("–".into(), show);
         let heading = column.heading.replace(" p50 / p99 / p99.9", " p50,");
-        writeln!(out, "| {} | {heading} | {} | {} | {peer}, {ratio:.2}× |", part.name, figures[0], figures[1])?;
+        writeln!(
+            out,
+            "| {} | {heading} | {} | {buffered} | {} | {peer}, {ratio:.2}× |",
+            part.name,
+            show(ours),
+            show(figure)
+        )?;
     }
     Ok(())
 }

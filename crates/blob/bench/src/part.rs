@@ -38,8 +38,9 @@ pub struct Column {
     pub better: Better,
 }
 
-const ALL: &[&str] = &["blob cache", "blob durable", "foyer", "plain files"];
-const CACHES: &[&str] = &["blob cache", "foyer", "plain files"];
+const ALL: &[&str] = &["blob cache", "blob buffered", "blob durable", "foyer", "plain files"];
+const CACHES: &[&str] = &["blob cache", "blob buffered", "foyer", "plain files"];
+const ONCE: &[&str] = &["blob cache", "foyer", "plain files"];
 
 const fn size(name: &'static str, title: &'static str, bytes: usize) -> Part {
     let about = "New keys one after the other, by one thread. Then the store is opened anew and the page cache emptied: reads of \
@@ -90,7 +91,7 @@ pub const PARTS: [Part; 14] = [
         about: "The filling process kills itself; the store is opened, closed, and opened again. RAM per item is what opening \
                 added to the process; of it the index, where the store tells.",
         kind: Kind::Restart(200_000),
-        stores: CACHES,
+        stores: ONCE,
     },
     Part {
         name: "w6-large",
@@ -111,7 +112,7 @@ pub const PARTS: [Part; 14] = [
         about: "100,000 values of 1 KiB, all in RAM, by one thread; means over a million calls in random order. For plain \
                 files RAM is the page cache.",
         kind: Kind::Micro,
-        stores: CACHES,
+        stores: ONCE,
     },
 ];
 
@@ -143,6 +144,7 @@ const WORKLOAD: &[Column] = &[
     column("hit p50 / p99 / p99.9 µs", &["hit_p50", "hit_p99", "hit_p999"], 1, Better::Lower),
     column("miss p50 / p99 / p99.9 µs", &["miss_p50", "miss_p99", "miss_p999"], 1, Better::Lower),
     PUT,
+    column("found though removed, %", &["undead"], 1, Better::Lower),
     CPU,
     DISK,
     DEVICE,

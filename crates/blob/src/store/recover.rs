@@ -226,7 +226,8 @@ impl Inner {
         let log = self.log.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         log.next_segment = next;
         log.next_seq = log.next_seq.max(max_seq + SEQ_SKIP);
-        if self.opts.ram_limit >= DISK_BUFFER_BYTES * DISK_BUFFER_SHARE
+        if self.opts.direct_writes
+            && self.opts.ram_limit >= DISK_BUFFER_BYTES * DISK_BUFFER_SHARE
             && let Some(ram) = self.ram.try_take(DISK_BUFFER_BYTES)
         {
             self.disk.lend(ram);
