@@ -66,6 +66,14 @@ fn measure_in_child(part: &str, phase: &str, store: &str, dir: &str, bytes: u64)
     Ok(())
 }
 
+/// How much of the machine others use while nothing is measured, in percent.
+fn busy_before() -> Result<f64, Failure> {
+    let (usage, span) = (measure::Usage::now(), Duration::from_millis(300));
+    std::thread::sleep(span);
+    let processors = std::thread::available_parallelism()?.get() as f64;
+    Ok(usage.cpu_seconds() * 100.0 / span.as_secs_f64() / processors)
+}
+
 /// One part, run for all its stores.
 struct Bench<'a> {
     part: &'static Part,
@@ -84,10 +92,13 @@ impl Bench<'_> {
             }
             eprintln!("{}: {store}", self.part.name);
             let dir = self.fresh()?;
+            let busy = busy_before()?;
             if sized {
                 raw.push(phases::raw_writer(self.root, self.bytes)?);
             }
-            results.rows.push((store.into(), self.measure(store, &dir)?));
+            let mut row = self.measure(store, &dir)?;
+            row.set("busy", busy);
+            results.rows.push((store.into(), row));
         }
         std::fs::remove_dir_all(self.root)?;
         if sized {
@@ -105,7 +116,7 @@ impl Bench<'_> {
         std::fs::create_dir_all(&dir)?;
         rustix::fs::sync();
         // What was removed is discarded on the device for a moment more.
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(300));
         Ok(dir)
     }
 

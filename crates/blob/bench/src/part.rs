@@ -125,6 +125,8 @@ const CPU: Column = column("CPU s/GiB", &["cpu"], 2, Better::Lower);
 const DISK: Column = column("most disk, of the limit, %", &["disk_peak"], 0, Better::Neither);
 const DEVICE: Column = column("device bytes/user byte", &["device"], 2, Better::Lower);
 
+const BUSY: Column = column("machine busy before, %", &["busy"], 0, Better::Neither);
+
 const SIZES: &[Column] = &[
     column("persisted MB/s", &["persisted"], 0, Better::Higher),
     column("of raw, %", &["of_raw"], 0, Better::Neither),
@@ -136,6 +138,7 @@ const SIZES: &[Column] = &[
     CPU,
     DISK,
     DEVICE,
+    BUSY,
 ];
 
 const WORKLOAD: &[Column] = &[
@@ -148,6 +151,7 @@ const WORKLOAD: &[Column] = &[
     CPU,
     DISK,
     DEVICE,
+    BUSY,
 ];
 
 const RESTART: &[Column] = &[
@@ -156,6 +160,7 @@ const RESTART: &[Column] = &[
     column("open after close, ms", &["open_close"], 0, Better::Lower),
     column("RAM bytes/item", &["ram_item"], 1, Better::Lower),
     column("of which index", &["index_item"], 1, Better::Neither),
+    BUSY,
 ];
 
 const MICRO: &[Column] =

@@ -269,8 +269,9 @@ impl Inner {
         if queued >= self.opts.slab_bytes * QUEUED_SLABS { self.wait_for_queue(lsn) } else { Ok(()) }
     }
 
-    /// Waits until the worker has taken from the queue what is too much of it, or writes if the worker does not. What it
-    /// has taken is being written while the caller makes the next record: waiting for the disk would leave it idle after.
+    /// Waits until the worker has taken from the queue what is too much of it, and writes while the worker has other
+    /// things to do. What is taken is written while the caller makes the next record: waiting for the disk would leave
+    /// it idle after.
     fn wait_for_queue(&self, lsn: u64) -> Result<()> {
         let mut log = lock(&self.log);
         let deadline = Instant::now() + self.opts.max_wait;
@@ -280,10 +281,20 @@ impl Inner {
                 drop(log);
                 return self.commit(lsn);
             }
-            log = match self.taken.wait_timeout(log, left.min(WAIT_STEP)) {
-                Ok((log, _)) => log,
-                Err(poisoned) => poisoned.into_inner().0,
+            let (still, waited) = match self.taken.wait_timeout(log, left.min(PATIENCE_WITH_WORKER)) {
+                Ok(woken) => woken,
+                Err(poisoned) => poisoned.into_inner(),
             };
+            log = still;
+            if waited.timed_out() {
+                drop(log);
+                if let Ok(_turn) = self.flushing.try_lock()
+                    && !self.degraded.load(Ordering::Acquire)
+                {
+                    self.round()?;
+                }
+                log = lock(&self.log);
+            }
         }
         Ok(())
     }
@@ -442,6 +453,8 @@ enum Verdict {
 
 /// Slabs that may wait in the queue while the worker writes others.
 const QUEUED_SLABS: u64 = 4;
+/// How long a put waits for the worker before it looks whether anybody writes at all.
+const PATIENCE_WITH_WORKER: Duration = Duration::from_millis(1);
 /// RAM freed at a time when a small need is not met.
 const RAM_STEP_BYTES: u64 = 64 * 1024;
 /// How long a thread sleeps before it looks again by itself, in case it is wanted for writing.
