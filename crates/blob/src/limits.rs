@@ -39,6 +39,9 @@ pub const DIRECT_MIN_BYTES: usize = 1024 * 1024;
 /// Bytes of one write past the page cache: more at once was slower on the disks that were measured.
 pub const DIRECT_PIECE_BYTES: usize = 1024 * 1024;
 
+/// Rounds of writing after a read from disk that go through the page cache, where the next readers may find them.
+pub const ROUNDS_AFTER_READ: u64 = 32;
+
 /// RAM of the buffers for such writes: one is filled while the other is written.
 pub const DISK_BUFFER_BYTES: u64 = 2 * (DIRECT_PIECE_BYTES + DIRECT_BLOCK_BYTES) as u64;
 

@@ -36,8 +36,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How much is gathered in RAM before it is written, where a put need not wait for it.
     pub slab_bytes: u64,
-    /// Whether large writes go past the page cache. They are faster, and leave the machine's memory alone. Without it what
-    /// was written stays in the page cache as far as the machine has memory for it, and first reads of it are faster.
+    /// Whether large writes go past the page cache while nothing is read from disk: that is faster, and leaves the
+    /// machine's memory alone. While there are reads from disk, or without this, what is written stays in the page
+    /// cache as far as the machine has memory for it, and its first readers need not wait for the device.
     pub direct_writes: bool,
     /// Which items a cache gives up first.
     pub policy: PolicyKind,

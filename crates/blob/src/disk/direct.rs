@@ -43,6 +43,7 @@ struct Filled {
 pub(super) struct Direct {
     buffers: Mutex<Vec<Aligned>>,
     refused: AtomicBool,
+    paused: AtomicBool,
     _ram: Permit,
 }
 
@@ -50,12 +51,23 @@ impl Direct {
     /// `ram` pays for the buffers.
     pub fn new(ram: Permit) -> Self {
         debug_assert!(ram.bytes() >= DISK_BUFFER_BYTES);
-        Self { buffers: Mutex::new(vec![Aligned::new(), Aligned::new()]), refused: AtomicBool::new(false), _ram: ram }
+        Self {
+            buffers: Mutex::new(vec![Aligned::new(), Aligned::new()]),
+            refused: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            _ram: ram,
+        }
     }
 
     /// Whether so many bytes are worth it.
     pub fn takes(&self, total: usize) -> bool {
-        total >= DIRECT_MIN_BYTES + DIRECT_BLOCK_BYTES && !self.refused.load(Ordering::Relaxed)
+        let may = !self.refused.load(Ordering::Relaxed) && !self.paused.load(Ordering::Relaxed);
+        may && total >= DIRECT_MIN_BYTES + DIRECT_BLOCK_BYTES
+    }
+
+    /// Has writes go through the page cache until it is told otherwise.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
     }
 
     /// Writes whole blocks out of these slices to `offset`, a multiple of the block, and says how many bytes. `None` if

@@ -37,6 +37,8 @@ pub trait Disk: Send + Sync {
     fn sync_files(&self, files: &[Arc<dyn DiskFile>]) -> Result<()> {
         files.iter().try_for_each(|file| file.sync())
     }
+    /// Says whether what is written next will probably be read before long; a hint that may do nothing.
+    fn expect_reads(&self, _soon: bool) {}
     /// Lends the disk RAM for buffers of its own, for good. A disk that has no use for it gives it back at once.
     fn lend(&self, _ram: Permit) {}
 }

@@ -110,6 +110,12 @@ impl Disk for RealDisk {
         })
     }
 
+    fn expect_reads(&self, soon: bool) {
+        if let Some(direct) = self.direct.get() {
+            direct.pause(soon);
+        }
+    }
+
     fn lend(&self, ram: Permit) {
         self.direct.get_or_init(|| Direct::new(ram));
     }

@@ -65,6 +65,9 @@ pub(crate) struct Inner {
     flushing: Mutex<()>,
     /// Held by the one thread that makes room on disk.
     space: Mutex<()>,
+    /// Reads from disk as the last round of writing saw them, and the rounds since there was one.
+    reads_seen: AtomicU64,
+    rounds_unread: AtomicU64,
     /// Everything up to this place in the queue is on disk (synced, where the mode syncs).
     written: AtomicU64,
     /// The place in the queue of the youngest tombstone.

@@ -82,6 +82,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, opts: Options) -> Result<Inner> {
         taken: Condvar::new(),
         flushing: Mutex::default(),
         space: Mutex::default(),
+        reads_seen: AtomicU64::new(0),
+        rounds_unread: AtomicU64::new(0),
         written: AtomicU64::new(0),
         last_tombstone: AtomicU64::new(0),
         degraded: AtomicBool::new(false),
