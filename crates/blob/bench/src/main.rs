@@ -132,6 +132,9 @@ impl Bench<'_> {
         let task =
             Task { part: self.part, phase: String::new(), store: store.into(), dir: dir.into(), bytes: self.bytes };
         row.set("disk_peak", peak as f64 * 100.0 / task.disk_limit() as f64);
+        if let (Some(bytes), Some(kept)) = (row.get("ram_item"), row.get("kept")) {
+            row.set("ram_item", bytes * 100.0 / kept);
+        }
         if let (Some(accepted), Some(kept)) = (row.get("accepted"), row.get("kept")) {
             row.set("persisted", accepted * kept / 100.0);
             // What was dropped has not been stored, cheap as it was.

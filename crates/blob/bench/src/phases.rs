@@ -20,6 +20,8 @@ pub struct Task {
 
 /// Room for everything that the parts on sizes put.
 const SIZES: Bounds = Bounds { disk: 4 << 30, ram: 128 << 20 };
+/// Room for the index of five million items.
+const RESTART: Bounds = Bounds { disk: 4 << 30, ram: 512 << 20 };
 const SMALL_ITEM_BYTES: usize = 100;
 
 impl Task {
@@ -121,7 +123,7 @@ impl Task {
     }
 
     fn fill_and_die(&self, items: u64) -> Result<Row, Failure> {
-        let store = self.open(SIZES)?;
+        let store = self.open(RESTART)?;
         let data = random_bytes(7, 2 * SMALL_ITEM_BYTES);
         for key in 0..items {
             store.put(key, &data[key as usize % SMALL_ITEM_BYTES..][..SMALL_ITEM_BYTES])?;
@@ -133,7 +135,7 @@ impl Task {
     fn reopen(&self, items: u64, phase: &str) -> Result<Row, Failure> {
         let before = anonymous_bytes();
         let started = Instant::now();
-        let store = self.open(SIZES)?;
+        let store = self.open(RESTART)?;
         let mut row = Row::default();
         row.set(phase, started.elapsed().as_secs_f64() * 1e3);
         if phase == "open_close" {
