@@ -71,7 +71,7 @@ enum What {
     },
     /// Benchmarks.
     Bench {
-        /// `peers`: beside redis-server. `blob`: the blob store beside foyer and plain files, so many MB a row (default 512).
+        /// `peers`: beside redis-server. `blob`: the blob store beside foyer and plain files (`--only PART`, `--megabytes N`).
         #[arg(value_parser = ["peers", "blob"])]
         which: String,
         /// Passed on: to `proof bench`, or to the blob store's program.

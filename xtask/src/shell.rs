@@ -1,6 +1,5 @@
 //! Running programs at the root of the repository.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -90,33 +89,28 @@ impl Shell {
         self.harness(&self.target().join("release"), &words)
     }
 
-    /// Measures the blob store beside its peers, prints the tables and writes their page.
+    /// Measures the blob store beside its peers, all parts or those named, and writes the page of all figures that
+    /// are kept in the target folder.
     pub fn bench_blob(&self, rest: &[String]) -> Result<bool> {
-        let data = self.target().join("blob-bench");
-        let words =
-            ["run", "--release", "--quiet", "--features", "foyer", "--manifest-path", "crates/blob/bench/Cargo.toml"];
+        let (data, results) = (self.target().join("blob-bench"), self.target().join("blob-bench-results"));
+        let words = ["run", "--release", "--quiet", "--locked", "--features", "foyer"];
         let mut command = self.command(&self.cargo);
-        let mut child = command.args(words).arg("--").arg(&data).args(rest).stdout(Stdio::piped()).spawn()?;
-        let mut page = String::from(BLOB_PAGE);
-        for line in BufReader::new(child.stdout.take().context("its output is a pipe")?).lines() {
-            let line = line?;
-            println!("{line}");
-            page += &line;
-            page.push('\n');
+        command.args(words).args(["--manifest-path", "crates/blob/bench/Cargo.toml", "--"]);
+        let output = command.arg(&data).arg(&results).args(rest).stderr(Stdio::inherit()).output()?;
+        if output.status.success() {
+            let tables = String::from_utf8(output.stdout).context("its output is text")?;
+            std::fs::write(self.root.join("docs/benchmarks-blob.md"), format!("{BLOB_PAGE}{tables}"))?;
+            println!("docs/benchmarks-blob.md is written");
         }
-        let succeeded = child.wait()?.success();
-        std::fs::remove_dir_all(&data).with_context(|| format!("remove {}", data.display()))?;
-        if succeeded {
-            std::fs::write(self.root.join("docs/benchmarks-blob.md"), page)?;
-        }
-        Ok(succeeded)
+        Ok(output.status.success())
     }
 }
 
 /// The head of the page that [`Shell::bench_blob`] writes.
 const BLOB_PAGE: &str = "# Benchmarks of the blob store
 
-Written by `cargo xtask bench blob`; do not edit. The blob store beside foyer and beside plain files, one after the other on the same machine:
-incompressible values, the same bounds on disk and RAM for each, reads warm in the page cache for all.
+Written by `cargo xtask bench blob`; do not edit (the remarks are in `crates/blob/bench/REMARKS.md`). The blob store beside foyer and
+beside plain files, one after the other on the same machine: incompressible values, the same bounds on disk and RAM for each.
+Every phase of every store is a process of its own. The parts can be measured apart with `--only PART`; each says when it was.
 
 ";

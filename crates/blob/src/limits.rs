@@ -30,6 +30,24 @@ pub const ROUND_BYTES: usize = 8 * 1024 * 1024;
 /// Jobs that one round takes: `IOV_MAX` of Linux.
 pub const ROUND_JOBS: usize = 1024;
 
+/// Blocks of writes past the page cache: a multiple of every device's own.
+pub const DIRECT_BLOCK_BYTES: usize = 4 * 1024;
+
+/// Fewer bytes than this go through the page cache, where they cost less than opening the file once more.
+pub const DIRECT_MIN_BYTES: usize = 1024 * 1024;
+
+/// Bytes of one write past the page cache: more at once was slower on the disks that were measured.
+pub const DIRECT_PIECE_BYTES: usize = 1024 * 1024;
+
+/// Rounds of writing after a read from disk that go through the page cache, where the next readers may find them.
+pub const ROUNDS_AFTER_READ: u64 = 32;
+
+/// RAM of the buffers for such writes: one is filled while the other is written.
+pub const DISK_BUFFER_BYTES: u64 = 2 * (DIRECT_PIECE_BYTES + DIRECT_BLOCK_BYTES) as u64;
+
+/// A RAM limit below this many times the buffers has better uses for them.
+pub const DISK_BUFFER_SHARE: u64 = 16;
+
 /// Smallest segment; below this the header and footer would dominate.
 pub const MIN_SEGMENT_BYTES: u64 = 4 * 1024;
 

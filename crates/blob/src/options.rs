@@ -36,6 +36,10 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How much is gathered in RAM before it is written, where a put need not wait for it.
     pub slab_bytes: u64,
+    /// Whether large writes go past the page cache while nothing is read from disk: that is faster, and leaves the
+    /// machine's memory alone. While there are reads from disk, or without this, what is written stays in the page
+    /// cache as far as the machine has memory for it, and its first readers need not wait for the device.
+    pub direct_writes: bool,
     /// Which items a cache gives up first.
     pub policy: PolicyKind,
     /// Percent of the disk limit that live records of a cache may take. More holds more items and costs more
@@ -77,7 +81,8 @@ impl Options {
             ram_limit,
             segment_bytes: segment / limits::RECORD_ALIGN * limits::RECORD_ALIGN,
             slab_bytes: (ram_limit / 8).min(2 << 20),
-            policy: PolicyKind::Sieve,
+            direct_writes: true,
+            policy: PolicyKind::Clock,
             live_percent: 85,
             max_wait: Duration::from_secs(5),
             max_open_files: 512,

@@ -180,6 +180,12 @@ mod tests {
     }
 
     #[test]
+    fn clock_is_no_worse_than_fifo_by_much_where_the_newest_are_hot_and_better_where_some_keys_are() {
+        assert!(ratio(PolicyKind::Clock, Synthetic::Zipf) > ratio(PolicyKind::Fifo, Synthetic::Zipf) + 0.03);
+        assert!(ratio(PolicyKind::Clock, Synthetic::Recent) > ratio(PolicyKind::Sieve, Synthetic::Recent));
+    }
+
+    #[test]
     fn s3fifo_keeps_more_through_scans_than_fifo() {
         let scans = Synthetic::ZipfAndScans;
         assert!(ratio(PolicyKind::S3Fifo, scans) > ratio(PolicyKind::Fifo, scans) + 0.04);

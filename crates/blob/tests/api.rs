@@ -366,3 +366,23 @@ fn a_real_directory_works_too() {
     assert_eq!(store.open_report().scanned, 0);
     assert!((0..60_u64).all(|n| get(&store, &n.to_le_bytes()) == Some(value(n, 100_000))));
 }
+
+#[test]
+fn a_full_cache_gives_up_its_oldest_segments_but_for_what_was_read() {
+    let world = World { policy: blob::PolicyKind::Clock, ..World::cache() };
+    let store = world.open();
+    let value = vec![7; 1_000];
+    let key = |n: u32| n.to_be_bytes();
+    store.put(&key(0), &value).unwrap();
+    for n in 1..3_000 {
+        store.put(&key(n), &value).unwrap();
+        assert!(store.get(&key(0)).unwrap().is_some(), "read after every put, and gone after {n}");
+    }
+    store.validate().unwrap();
+    let stats = store.stats();
+    assert!(stats.evictions > 2_000, "{stats:?}");
+    assert!(stats.disk_bytes_written < stats.user_bytes * 3 / 2, "{stats:?}");
+    let kept: Vec<u32> = (1..3_000).filter(|&n| store.may_contain(&key(n))).collect();
+    let oldest = kept[0];
+    assert_eq!(kept, (oldest..3_000).collect::<Vec<_>>(), "what was never read goes in its order");
+}

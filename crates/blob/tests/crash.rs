@@ -206,7 +206,7 @@ impl Run {
 fn world(mode: Mode, seed: u64) -> World {
     let mut world = World::new(mode, seed);
     world.disk_limit = if mode == Mode::Durable { 256 } else { 160 } * 1024;
-    world.policy = PolicyKind::ALL[(seed % 3) as usize];
+    world.policy = PolicyKind::ALL[(seed % 4) as usize];
     world
 }
 

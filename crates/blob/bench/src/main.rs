@@ -1,268 +1,169 @@
 //! The blob store beside foyer and beside plain files: same machine, same run, incompressible data.
 //!
-//! `blob-bench DIR [MEGABYTES]` writes so many megabytes a row (default 512) under DIR and prints markdown.
-//! Reads are page-cache warm for everybody. Every contender gets the same disk and RAM limits.
+//! `blob-bench DIR RESULTS [--only PART]... [--megabytes N]` measures under DIR, all parts or some, and keeps the
+//! figures of each part in RESULTS; then it prints the page of all figures that are there. Each phase of each store
+//! is a process of its own (`blob-bench child ...`), so that one's memory and threads are not another's.
 
 mod contender;
+#[cfg(feature = "foyer")]
+mod foyer_store;
 mod measure;
+mod page;
+mod part;
+mod phases;
+mod row;
+mod workload;
 
-use contender::{Contender, Failure, Ours, PlainFiles};
-use measure::{Latencies, Usage, random_bytes, zipf};
+use contender::Failure;
+use page::Results;
+use part::{Kind, PARTS, Part};
+use phases::Task;
+use row::Row;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-const DISK: u64 = 4 << 30;
-const RAM: u64 = 256 << 20;
-
-type Make = fn(&Path, u64, u64) -> Result<Box<dyn Contender>, Failure>;
-
-fn contenders() -> Vec<(&'static str, Make)> {
-    vec![
-        ("blob cache", |dir, disk, ram| Ok(Box::new(Ours::open(dir, false, disk, ram)?))),
-        ("blob durable", |dir, disk, ram| Ok(Box::new(Ours::open(dir, true, disk, ram)?))),
-        #[cfg(feature = "foyer")]
-        ("foyer", |dir, disk, ram| Ok(Box::new(contender::Foyer::open(dir, disk, ram)?))),
-        ("plain files", |dir, disk, _| Ok(Box::new(PlainFiles::open(dir, disk)?))),
-    ]
-}
+const USAGE: &str = "usage: blob-bench DIR RESULTS [--only PART]... [--megabytes N]";
 
 fn main() -> Result<(), Failure> {
-    let mut args = std::env::args().skip(1);
-    let root = PathBuf::from(args.next().ok_or("usage: blob-bench DIR [MEGABYTES]")?);
-    let second = args.next().unwrap_or_else(|| "512".into());
-    if second == "child" {
-        return child(&root, args.next().ok_or("how many?")?.parse()?);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [child, part, phase, store, dir, bytes] = &words[..]
+        && child == "child"
+    {
+        return measure_in_child(part, phase, store, dir, bytes.parse()?);
     }
-    let bytes = second.parse::<u64>()? << 20;
-    std::fs::create_dir_all(&root)?;
-    raw_writer(&root, bytes)?;
-    sizes(&root, bytes)?;
-    mixed(&root, bytes)?;
-    churn(&root, bytes)?;
-    micro(&root)?;
-    restart(&root)?;
-    Ok(())
-}
-
-fn fresh(root: &Path) -> Result<PathBuf, Failure> {
-    let dir = root.join("store");
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir)?;
-    }
-    std::fs::create_dir_all(&dir)?;
-    rustix::fs::sync();
-    Ok(dir)
-}
-
-/// The ceiling: 1 MiB writes past the page cache, one after the other.
-fn raw_writer(root: &Path, bytes: u64) -> Result<(), Failure> {
-    use rustix::fs::{Mode, OFlags};
-    let dir = fresh(root)?;
-    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::DIRECT;
-    let file = rustix::fs::open(dir.join("raw"), flags, Mode::RUSR | Mode::WUSR)?;
-    let data = random_bytes(1, (1 << 20) + 4096);
-    let at = data.as_ptr().align_offset(4096);
-    let started = Instant::now();
-    for n in 0..bytes >> 20 {
-        rustix::io::pwrite(&file, &data[at..at + (1 << 20)], n << 20)?;
-    }
-    rustix::fs::fdatasync(&file)?;
-    println!("Raw O_DIRECT writer: {:.0} MB/s\n", bytes as f64 / 1e6 / started.elapsed().as_secs_f64());
-    Ok(())
-}
-
-/// Sequential writes by size, then reads of all in random order.
-fn sizes(root: &Path, bytes: u64) -> Result<(), Failure> {
-    println!("| size | store | persisted MB/s | put p50/p99/p99.9 µs | disk+RAM get p50/p99/p99.9 µs | found | CPU s/GiB | device bytes/user byte |");
-    println!("|---|---|---|---|---|---|---|---|");
-    for (name, size) in [("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20), ("16 MiB", 16 << 20), ("0.1–2 MB", 0)] {
-        for (label, make) in contenders() {
-            let total = if label == "blob durable" && size == 4 << 10 { bytes / 8 } else { bytes };
-            let dir = fresh(root)?;
-            let store = make(&dir, DISK, RAM)?;
-            let data = random_bytes(7, 17 << 20);
-            let (usage, started) = (Usage::now(), Instant::now());
-            let (mut puts, mut written, mut keys) = (Latencies::default(), 0, 0);
-            while written < total {
-                let len = if size > 0 { size } else { 100_000 + zipf::mix(keys) as usize % 1_900_000 };
-                let from = zipf::mix(keys ^ 99) as usize % (data.len() - len);
-                puts.time(|| store.put(keys, &data[from..from + len]))?;
-                written += len as u64;
-                keys += 1;
-            }
-            let mut gets = Latencies::default();
-            let accepted = started.elapsed();
-            let mut found = 0;
-            let reads = keys.min(20_000);
-            let reading = Instant::now();
-            for n in 0..reads {
-                found += u64::from(gets.time(|| store.get(zipf::mix(n) % keys))?.is_some());
-            }
-            let reading = reading.elapsed();
-            let finishing = Instant::now();
-            store.finish()?;
-            let seconds = (accepted + finishing.elapsed()).as_secs_f64();
-            let _ = reading;
-            let used = usage.since();
-            println!(
-                "| {name} | {label} | {:.0} | {puts} | {gets} | {:.0} % | {:.2} | {:.2} |",
-                written as f64 / 1e6 / seconds,
-                found as f64 * 100.0 / reads as f64,
-                used.cpu / (written as f64 / f64::from(1 << 30)),
-                used.written as f64 / written as f64,
-            );
+    let mut words = words.into_iter();
+    let (dir, results) = (words.next().ok_or(USAGE)?, PathBuf::from(words.next().ok_or(USAGE)?));
+    let (mut only, mut megabytes) = (Vec::new(), 1_024_u64);
+    let mut nothing = false;
+    while let Some(flag) = words.next() {
+        let value = words.next().ok_or(USAGE)?;
+        match flag.as_str() {
+            // Only the page, of the figures that are there.
+            "--only" if value == "none" => nothing = true,
+            "--only" => only.push(Part::named(&value).ok_or_else(unknown_part)?),
+            "--megabytes" => megabytes = value.parse()?,
+            _ => return Err(USAGE.into()),
         }
     }
-    println!();
+    std::fs::create_dir_all(&results)?;
+    let wanted = |part: &&Part| only.is_empty() || only.iter().any(|wanted| wanted.name == part.name);
+    for part in PARTS.iter().filter(|part| !nothing && wanted(part)) {
+        Bench { part, root: Path::new(&dir), bytes: megabytes << 20 }.run()?.save(&results)?;
+    }
+    print!("{}", page::render(&results)?);
     Ok(())
 }
 
-/// W2: 10 % writes of about 1 MB, 40 % hot reads by Zipf, 25 % cold, 25 % of keys that are not there.
-fn mixed(root: &Path, bytes: u64) -> Result<(), Failure> {
-    println!("W1/W2, a cache of half the data: 10 % puts of 0.1–2 MB, 40 % Zipf, 25 % sequential, 25 % absent\n");
-    println!("| store | ops/s | hit ratio of keys once put | get p50/p99/p99.9 µs | put p50/p99/p99.9 µs | CPU s | device bytes/user byte |");
-    println!("|---|---|---|---|---|---|---|");
-    for (label, make) in contenders() {
-        if label == "blob durable" {
-            continue;
+fn unknown_part() -> String {
+    format!("the parts are {}", PARTS.iter().map(|part| part.name).collect::<Vec<_>>().join(", "))
+}
+
+fn measure_in_child(part: &str, phase: &str, store: &str, dir: &str, bytes: u64) -> Result<(), Failure> {
+    let part = Part::named(part).ok_or_else(unknown_part)?;
+    let task = Task { part, phase: phase.into(), store: store.into(), dir: dir.into(), bytes };
+    print!("{}", task.run()?.to_lines());
+    Ok(())
+}
+
+/// How much of the machine others use while nothing is measured, in percent.
+fn busy_before() -> Result<f64, Failure> {
+    let (usage, span) = (measure::Usage::now(), Duration::from_millis(300));
+    std::thread::sleep(span);
+    let processors = std::thread::available_parallelism()?.get() as f64;
+    Ok(usage.cpu_seconds() * 100.0 / span.as_secs_f64() / processors)
+}
+
+/// One part, run for all its stores.
+struct Bench<'a> {
+    part: &'static Part,
+    root: &'a Path,
+    bytes: u64,
+}
+
+impl Bench<'_> {
+    fn run(&self) -> Result<Results, Failure> {
+        let mut results = Results::new(self.part.name, self.bytes)?;
+        let sized = matches!(self.part.kind, Kind::Sizes(_));
+        let mut raw = Vec::new();
+        for &store in self.part.stores {
+            if store == "foyer" && !cfg!(feature = "foyer") {
+                continue;
+            }
+            eprintln!("{}: {store}", self.part.name);
+            let dir = self.fresh()?;
+            let busy = busy_before()?;
+            if sized {
+                raw.push(phases::raw_writer(self.root, self.bytes)?);
+            }
+            let mut row = self.measure(store, &dir)?;
+            row.set("busy", busy);
+            results.rows.push((store.into(), row));
         }
-        let dir = fresh(root)?;
-        let store = make(&dir, (bytes / 2).max(256 << 20), RAM / 2)?;
-        let data = random_bytes(7, 4 << 20);
-        let (mut gets, mut puts) = (Latencies::default(), Latencies::default());
-        let (mut keys, mut written, mut op, mut hits, mut asked) = (0_u64, 0, 0, 0_u64, 0_u64);
-        let (usage, started) = (Usage::now(), Instant::now());
-        let hot = zipf::Zipf::new(1_000);
-        while written < bytes {
-            op += 1;
-            let dice = zipf::mix(op);
-            match dice % 100 {
-                0..10 => {
-                    let len = 100_000 + zipf::mix(keys) as usize % 1_900_000;
-                    puts.time(|| store.put(keys, &data[..len]))?;
-                    keys += 1;
-                    written += len as u64;
-                }
-                10..75 if keys > 0 => {
-                    let back = if dice % 100 < 50 { hot.rank(dice >> 8) % keys } else { op % keys };
-                    asked += 1;
-                    hits += u64::from(gets.time(|| store.get(keys - 1 - back))?.is_some());
-                }
-                _ => {
-                    gets.time(|| store.get(1 << 40 | op))?;
-                }
+        std::fs::remove_dir_all(self.root)?;
+        if sized {
+            results.set_raw(raw.iter().sum::<f64>() / raw.len() as f64);
+        }
+        Ok(results)
+    }
+
+    /// An empty directory, with the device at rest.
+    fn fresh(&self) -> Result<PathBuf, Failure> {
+        if self.root.exists() {
+            std::fs::remove_dir_all(self.root)?;
+        }
+        let dir = self.root.join("store");
+        std::fs::create_dir_all(&dir)?;
+        rustix::fs::sync();
+        // What was removed is discarded on the device for a moment more.
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(dir)
+    }
+
+    fn measure(&self, store: &str, dir: &Path) -> Result<Row, Failure> {
+        let mut row = Row::default();
+        let mut peak = 0;
+        for &phase in self.part.phases() {
+            if phase == "read" {
+                measure::forget_pages(dir)?;
+            }
+            row.merge(self.child(phase, store, dir, &mut peak)?);
+        }
+        let task =
+            Task { part: self.part, phase: String::new(), store: store.into(), dir: dir.into(), bytes: self.bytes };
+        row.set("disk_peak", peak as f64 * 100.0 / task.disk_limit() as f64);
+        if let (Some(bytes), Some(kept)) = (row.get("ram_item"), row.get("kept")) {
+            row.set("ram_item", bytes * 100.0 / kept);
+        }
+        if let (Some(accepted), Some(kept)) = (row.get("accepted"), row.get("kept")) {
+            row.set("persisted", accepted * kept / 100.0);
+            // What was dropped has not been stored, cheap as it was.
+            for metric in ["device", "cpu"] {
+                let value = row.get(metric).unwrap_or_default();
+                row.set(metric, value * 100.0 / kept);
             }
         }
-        store.finish()?;
-        let used = usage.since();
-        println!(
-            "| {label} | {:.0} | {:.3} | {gets} | {puts} | {:.1} | {:.2} |",
-            op as f64 / started.elapsed().as_secs_f64(),
-            hits as f64 / asked as f64,
-            used.cpu,
-            used.written as f64 / written as f64
-        );
+        Ok(row)
     }
-    println!();
-    Ok(())
-}
 
-/// W5: overwrites and deletes of a fixed set of keys.
-fn churn(root: &Path, bytes: u64) -> Result<(), Failure> {
-    println!("W5, overwrites and deletes of 2,000 keys of 64 KiB in a cache of 256 MiB\n");
-    println!("| store | ops/s | put p50/p99/p99.9 µs | CPU s | device bytes/user byte | disk bytes at the end, MB |");
-    println!("|---|---|---|---|---|---|");
-    for (label, make) in contenders() {
-        if label == "blob durable" {
-            continue;
-        }
-        let dir = fresh(root)?;
-        let store = make(&dir, 256 << 20, RAM / 4)?;
-        let data = random_bytes(7, 1 << 20);
-        let ops = bytes / 65_536;
-        let mut puts = Latencies::default();
-        let (usage, started) = (Usage::now(), Instant::now());
-        for op in 0..ops {
-            let key = zipf::mix(op) % 2_000;
-            if op % 8 == 7 {
-                store.remove(key)?;
-            } else {
-                puts.time(|| store.put(key, &data[op as usize % 900_000..][..65_536]))?;
+    /// Runs a phase in a process of its own and watches what the directory takes on disk meanwhile.
+    fn child(&self, phase: &str, store: &str, dir: &Path, peak: &mut u64) -> Result<Row, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["child", self.part.name, phase, store]).arg(dir).arg(self.bytes.to_string());
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        // Hundreds of thousands of files cannot be counted without disturbing what is measured.
+        let watched = store != "plain files";
+        while child.try_wait()?.is_none() {
+            std::thread::sleep(Duration::from_millis(20));
+            if watched {
+                *peak = (*peak).max(measure::disk_bytes(dir));
             }
         }
-        store.finish()?;
-        let used = usage.since();
-        println!(
-            "| {label} | {:.0} | {puts} | {:.1} | {:.2} | {:.0} |",
-            ops as f64 / started.elapsed().as_secs_f64(),
-            used.cpu,
-            used.written as f64 / (ops * 7 / 8 * 65_536) as f64,
-            measure::disk_bytes(&dir)? as f64 / 1e6
-        );
-    }
-    println!();
-    Ok(())
-}
-
-/// What a look-up costs when the value is in RAM, and when there is none.
-fn micro(root: &Path) -> Result<(), Failure> {
-    println!("| store | hit in RAM, ns | miss, ns | index bytes/item |\n|---|---|---|---|");
-    for (label, make) in contenders() {
-        if label == "blob durable" {
-            continue;
+        let output = child.wait_with_output()?;
+        *peak = (*peak).max(measure::disk_bytes(dir));
+        if output.status.success() != (phase != "fill") {
+            return Err(format!("{store} in {} {phase}: {}", self.part.name, output.status).into());
         }
-        let dir = fresh(root)?;
-        let store = make(&dir, DISK, RAM)?;
-        let data = random_bytes(7, 4096);
-        let keys = 30_000;
-        for key in 0..keys {
-            store.put(key, &data)?;
-        }
-        let each = |from: u64| -> Result<f64, Failure> {
-            let started = Instant::now();
-            for n in 0..300_000 {
-                store.get(from + zipf::mix(n) % keys)?;
-            }
-            Ok(started.elapsed().as_nanos() as f64 / 300_000.0)
-        };
-        let (hit, miss) = (each(0)?, each(1 << 40)?);
-        let index = store.index_bytes_per_item().map_or("–".into(), |bytes| format!("{bytes:.1}"));
-        println!("| {label} | {hit:.0} | {miss:.0} | {index} |");
-        store.finish()?;
+        Ok(Row::from_lines(&String::from_utf8(output.stdout)?))
     }
-    println!();
-    Ok(())
-}
-
-/// W6: opening a store of small items after a clean close, and after the process was killed.
-fn restart(root: &Path) -> Result<(), Failure> {
-    println!("W6, opening 1,000,000 items of 100 bytes\n\n| after | ms | segments scanned | index bytes/item |\n|---|---|---|---|");
-    let dir = fresh(root)?;
-    let items = 1_000_000;
-    let status = std::process::Command::new(std::env::current_exe()?)
-        .args([dir.as_os_str(), "child".as_ref(), items.to_string().as_ref()])
-        .status()?;
-    if status.success() {
-        return Err("the child was to be killed".into());
-    }
-    for what in ["kill -9", "a clean close"] {
-        let started = Instant::now();
-        let store = blob::Store::open(&dir, blob::Options::new(blob::Mode::Cache { fsync: false }, DISK, RAM))?;
-        let (millis, stats) = (started.elapsed().as_secs_f64() * 1e3, store.stats());
-        let scanned = store.open_report().scanned;
-        let each = stats.index_bytes as f64 / stats.items as f64;
-        println!("| {what} ({} items) | {millis:.0} | {scanned} of {} | {each:.1} |", stats.items, stats.segments);
-        store.close()?;
-    }
-    Ok(())
-}
-
-fn child(dir: &Path, items: u64) -> Result<(), Failure> {
-    let store = Ours::open(dir, false, DISK, RAM)?;
-    let data = random_bytes(7, 200);
-    for key in 0..items {
-        store.put(key, &data[key as usize % 100..][..100])?;
-    }
-    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
-    Ok(())
 }

@@ -4,12 +4,14 @@
 //! `sync` of its file; a created, renamed or removed name is durable after `sync_dir`. Until then a power cut may
 //! keep, drop or tear any of it, in any order.
 
+mod direct;
 mod fake;
 mod real;
 
 pub use fake::{Crash, FakeDisk, Fault};
 pub use real::RealDisk;
 
+use crate::budget::Permit;
 use crate::sync::Arc;
 use std::io::{IoSlice, Result};
 
@@ -31,12 +33,28 @@ pub trait Disk: Send + Sync {
     fn lock(&self, name: &str) -> Result<Option<Box<dyn Send + Sync>>>;
     /// Names the current boot of the machine: whatever was written under it is still there, synced or not.
     fn boot_id(&self) -> u128;
+    /// Makes several files durable. The order is open.
+    fn sync_files(&self, files: &[Arc<dyn DiskFile>]) -> Result<()> {
+        files.iter().try_for_each(|file| file.sync())
+    }
+    /// Says whether what is written next will probably be read before long; a hint that may do nothing.
+    fn expect_reads(&self, _soon: bool) {}
+    /// Lends the disk RAM for buffers of its own, for good. A disk that has no use for it gives it back at once.
+    fn lend(&self, _ram: Permit) {}
 }
 
 /// One open file.
 pub trait DiskFile: Send + Sync {
     /// Reads up to `buf.len()` bytes; less only at the end of the file or when interrupted.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize>;
+    /// Appends the `len` bytes at `offset` to `out`, or fewer: as many as one read brings.
+    fn read_append(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> Result<usize> {
+        let start = out.len();
+        out.resize(start + len, 0);
+        let read = self.read_at(&mut out[start..], offset);
+        out.truncate(start + read.as_ref().map_or(0, |&n| n));
+        read
+    }
     /// Writes some of the buffers, in order; returns how many bytes.
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize>;
     /// Makes the file's bytes and length durable.

@@ -1,17 +1,24 @@
-//! The real file system, through pread and pwritev.
+//! The real file system, through pread and pwritev; large writes past the page cache.
 
+use super::direct::Direct;
 use super::{Disk, DiskFile};
+use crate::budget::Permit;
+use crate::limits::{DIRECT_BLOCK_BYTES, DIRECT_MIN_BYTES};
 use crate::sync::Arc;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, IoSlice, Result};
+use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// Threads that sync files at once.
+const SYNCING_THREADS: usize = 16;
 
 /// A directory of the file system.
-#[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
     boot: u128,
+    direct: Arc<OnceLock<Direct>>,
 }
 
 impl RealDisk {
@@ -19,7 +26,7 @@ impl RealDisk {
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         std::fs::create_dir_all(&root)?;
-        Ok(Self { root, boot: boot_id() })
+        Ok(Self { root, boot: boot_id(), direct: Arc::default() })
     }
 
     /// Uses `root` only if it is there already.
@@ -28,7 +35,7 @@ impl RealDisk {
         if !std::fs::metadata(&root)?.is_dir() {
             return Err(ErrorKind::NotADirectory.into());
         }
-        Ok(Self { root, boot: boot_id() })
+        Ok(Self { root, boot: boot_id(), direct: Arc::default() })
     }
 }
 
@@ -41,12 +48,15 @@ fn boot_id() -> u128 {
 
 impl Disk for RealDisk {
     fn create(&self, name: &str) -> Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.root.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        let path = self.root.join(name);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Arc::new(RealFile { file, path, direct: Arc::clone(&self.direct) }))
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(RealFile(OpenOptions::new().read(true).write(true).open(self.root.join(name))?)))
+        let path = self.root.join(name);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Arc::new(RealFile { file, path, direct: Arc::clone(&self.direct) }))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
@@ -85,28 +95,146 @@ impl Disk for RealDisk {
     fn boot_id(&self) -> u128 {
         self.boot
     }
+
+    fn sync_files(&self, files: &[Arc<dyn DiskFile>]) -> Result<()> {
+        // At once, so that they share the commits of the file system's journal.
+        let part = files.len().div_ceil(SYNCING_THREADS).max(1);
+        std::thread::scope(|scope| {
+            let sync = |files: &[Arc<dyn DiskFile>]| files.iter().try_for_each(|file| file.sync());
+            let threads: Vec<_> = files.chunks(part).map(|files| scope.spawn(move || sync(files))).collect();
+            let joined = |thread: std::thread::ScopedJoinHandle<'_, Result<()>>| {
+                thread.join().unwrap_or_else(|_| Err(Error::other("a syncing thread panicked")))
+            };
+            // All are joined, whatever the first says.
+            threads.into_iter().map(joined).fold(Ok(()), Result::and)
+        })
+    }
+
+    fn expect_reads(&self, soon: bool) {
+        if let Some(direct) = self.direct.get() {
+            direct.pause(soon);
+        }
+    }
+
+    fn lend(&self, ram: Permit) {
+        self.direct.get_or_init(|| Direct::new(ram));
+    }
 }
 
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    path: PathBuf,
+    direct: Arc<OnceLock<Direct>>,
+}
 
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
-        self.0.read_at(buf, offset)
+        self.file.read_at(buf, offset)
+    }
+
+    fn read_append(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> Result<usize> {
+        out.reserve_exact(len);
+        let end = out.len() + len;
+        // Whoever reads so much at once knows what he wants: reading ahead of it would keep the next read waiting.
+        let exact = (len >= DIRECT_MIN_BYTES).then(|| File::open(&self.path).ok()).flatten();
+        let file = match &exact {
+            Some(file) => {
+                rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random)?;
+                file
+            }
+            None => &self.file,
+        };
+        let read = rustix::io::pread(file, rustix::buffer::spare_capacity(out), offset)?;
+        let beyond = out.len().saturating_sub(end);
+        out.truncate(end);
+        Ok(read - beyond)
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize> {
-        Ok(rustix::io::pwritev(&self.0, buffers, offset)?)
+        if let Some(direct) = self.direct.get() {
+            let within = usize::try_from(offset % DIRECT_BLOCK_BYTES as u64).expect("below the size of a block");
+            if within == 0
+                && let Some(written) = direct.write(&self.path, buffers, offset)
+            {
+                return written;
+            }
+            let total: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+            if within > 0 && direct.takes(total) {
+                return self.write_head(buffers, offset, DIRECT_BLOCK_BYTES - within);
+            }
+        }
+        Ok(rustix::io::pwritev(&self.file, buffers, offset)?)
     }
 
     fn sync(&self) -> Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn len(&self) -> Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
+    }
+}
+
+impl RealFile {
+    /// Writes `len` bytes through the page cache, up to where blocks begin that can go past it.
+    fn write_head(&self, buffers: &[IoSlice<'_>], offset: u64, len: usize) -> Result<usize> {
+        let mut head = [0; DIRECT_BLOCK_BYTES];
+        let mut filled = 0;
+        for buffer in buffers {
+            let n = buffer.len().min(len - filled);
+            head[filled..filled + n].copy_from_slice(&buffer[..n]);
+            filled += n;
+        }
+        Ok(rustix::io::pwrite(&self.file, &head[..filled], offset)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use crate::limits::DISK_BUFFER_BYTES;
+    use crate::store::write_all;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn what_is_written_past_the_page_cache_is_what_is_read_through_it(
+            rounds in prop::collection::vec(
+                prop::collection::vec(prop_oneof![3 => 1usize..9_000, 1 => 300_000usize..2_500_000], 1..12),
+                1..4,
+            ),
+            lend: bool,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = RealDisk::new(dir.path()).unwrap();
+            if lend {
+                disk.lend(Budget::new(DISK_BUFFER_BYTES).try_take(DISK_BUFFER_BYTES).unwrap());
+            }
+            let file = disk.create("file").unwrap();
+            let mut expected: Vec<u8> = Vec::new();
+            for (round, lens) in rounds.into_iter().enumerate() {
+                let slices: Vec<Vec<u8>> = lens.iter().enumerate()
+                    .map(|(n, &len)| (0..len).map(|i| (i / 7 + i * 31 + n * 5 + round * 3) as u8).collect())
+                    .collect();
+                let borrowed: Vec<&[u8]> = slices.iter().map(Vec::as_slice).collect();
+                write_all(&*file, &borrowed, expected.len() as u64).unwrap();
+                slices.iter().for_each(|slice| expected.extend_from_slice(slice));
+            }
+            disk.sync_files(&[Arc::clone(&file)]).unwrap();
+            prop_assert_eq!(file.len().unwrap(), expected.len() as u64);
+            let mut read = Vec::new();
+            while read.len() < expected.len() {
+                let left = expected.len() - read.len();
+                let n = file.read_append(&mut read, left, (expected.len() - left) as u64).unwrap();
+                prop_assert!(n > 0);
+            }
+            prop_assert!(read == expected);
+        }
     }
 }

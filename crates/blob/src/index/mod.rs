@@ -131,6 +131,11 @@ impl Index {
         evicted
     }
 
+    /// Whether the item that is live at `loc` was read since it came or was spared; then it counts as new from now on.
+    pub fn spare(&self, hash: KeyHash, loc: Loc) -> bool {
+        self.shard(hash).spare(hash, loc)
+    }
+
     /// Notes that the record at `loc` is damaged.
     pub fn mark_corrupt(&self, hash: KeyHash, loc: Loc) -> bool {
         self.shard(hash).mark_corrupt(hash, loc)

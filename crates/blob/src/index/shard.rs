@@ -185,6 +185,17 @@ impl Shard {
         still
     }
 
+    pub fn spare(&mut self, hash: KeyHash, loc: Loc) -> bool {
+        let Some(id) = self.table.find(hash, &self.nodes) else { return false };
+        let here = self.nodes.loc(id) == loc && self.nodes.state(id) == State::Live;
+        let spared = here && self.nodes.freq(id) > 0;
+        if spared && let Some((policy, nodes)) = self.policy() {
+            policy.removed(nodes, id);
+            policy.inserted(nodes, id);
+        }
+        spared
+    }
+
     pub fn mark_corrupt(&mut self, hash: KeyHash, loc: Loc) -> bool {
         let Some(id) = self.table.find(hash, &self.nodes) else { return false };
         let still = self.nodes.loc(id) == loc && self.nodes.state(id) == State::Live;
@@ -277,7 +288,7 @@ mod tests {
         #[test]
         fn a_shard_is_a_map_that_remembers_what_was_evicted(
             ops in ops(),
-            policy in prop_oneof![Just(PolicyKind::Fifo), Just(PolicyKind::Sieve), Just(PolicyKind::S3Fifo)],
+            policy in prop_oneof![Just(PolicyKind::Fifo), Just(PolicyKind::Clock), Just(PolicyKind::Sieve), Just(PolicyKind::S3Fifo)],
         ) {
             let mut shard = Shard::new(Some(policy), &Budget::new(1 << 20), &Budget::new(1 << 20)).unwrap();
             let mut model: HashMap<u8, (Loc, State)> = HashMap::new();

@@ -34,10 +34,15 @@ use std::io::ErrorKind;
 impl Inner {
     /// Cleans a closed segment. The caller holds `space`.
     pub(super) fn clean(&self, segment: &Arc<Segment>) -> Result<()> {
+        let (contents, _ram) = self.contents_of(segment)?;
+        self.clean_listed(segment, contents)
+    }
+
+    /// The same with its list of records at hand.
+    pub(super) fn clean_listed(&self, segment: &Arc<Segment>, contents: Contents) -> Result<()> {
         self.check_writable_for_cleaning()?;
         let at_tail = self.segments.tail() == Some(segment.id);
         let nothing_lives = segment.live.load(Ordering::Acquire) == 0;
-        let (contents, _ram) = self.contents_of(segment)?;
         for item in contents.items() {
             let key = contents.key(item);
             if !self.carry_on(segment.id, item, key, at_tail)? {

@@ -12,7 +12,7 @@ use crate::disk::DiskFile;
 use crate::error::{Class, Error, Result, classify};
 use crate::format::footer::{TAIL_BYTES, Tail};
 use crate::format::segment::{HEADER_BYTES, encode, file_name};
-use crate::limits::{ROUND_BYTES, ROUND_JOBS, TRANSIENT_RETRIES};
+use crate::limits::{ROUND_BYTES, ROUND_JOBS, ROUNDS_AFTER_READ, TRANSIENT_RETRIES};
 use crate::segment::{Listing, Segment};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
@@ -40,6 +40,16 @@ impl Inner {
         self.commit(lsn)
     }
 
+    /// Tells the disk whether somebody reads from it these days. The caller holds `flushing`.
+    fn hint_reads(&self) {
+        let reads = self.counters.disk_reads.load(Ordering::Relaxed);
+        if self.reads_seen.swap(reads, Ordering::Relaxed) != reads {
+            self.rounds_unread.store(0, Ordering::Relaxed);
+        }
+        let unread = self.rounds_unread.fetch_add(1, Ordering::Relaxed);
+        self.disk.expect_reads(reads > 0 && unread < ROUNDS_AFTER_READ);
+    }
+
     /// Writes one batch. The caller holds `flushing`. False if there was nothing.
     pub(super) fn round(&self) -> Result<bool> {
         let (batch, lsn) = self.take_batch();
@@ -48,6 +58,7 @@ impl Inner {
             self.written.store(lsn, Ordering::Release);
             return Ok(false);
         };
+        self.hint_reads();
         if let Err(error) = self.write_batch(&batch) {
             let mut log = lock(&self.log);
             log.queued_bytes += batch.iter().map(Job::bytes).sum::<u64>();
@@ -75,6 +86,7 @@ impl Inner {
             batch.push(job);
         }
         log.queued_bytes -= bytes;
+        self.taken.notify_all();
         (batch, log.lsn)
     }
 
@@ -168,7 +180,7 @@ impl Inner {
 }
 
 /// Writes all of the slices, through short writes and interruptions.
-pub(super) fn write_all(file: &dyn DiskFile, slices: &[&[u8]], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_all(file: &dyn DiskFile, slices: &[&[u8]], mut offset: u64) -> io::Result<()> {
     let mut buffers: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
     let mut rest = &mut buffers[..];
     IoSlice::advance_slices(&mut rest, 0);

@@ -21,6 +21,8 @@ pub use scrub::ScrubReport;
 pub use stats::{Health, Stats};
 pub use write::{Draft, PutOptions, Removal};
 
+#[cfg(test)]
+pub(crate) use flush::write_all;
 pub(crate) use read::read_full;
 pub(crate) use recover::{read_key_pages, scan};
 
@@ -34,7 +36,7 @@ use crate::options::Options;
 use crate::resident::Resident;
 use crate::segment::Segments;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Condvar, Mutex, lock};
 use load::Flights;
 use log::Log;
 use stats::Counters;
@@ -57,10 +59,15 @@ pub(crate) struct Inner {
     segments: Segments,
     /// The writer lock: records, sequence numbers and index change together under it.
     log: Mutex<Log>,
+    /// Told when the queue has become shorter.
+    taken: Condvar,
     /// Held by the one thread that writes to files.
     flushing: Mutex<()>,
     /// Held by the one thread that makes room on disk.
     space: Mutex<()>,
+    /// Reads from disk as the last round of writing saw them, and the rounds since there was one.
+    reads_seen: AtomicU64,
+    rounds_unread: AtomicU64,
     /// Everything up to this place in the queue is on disk (synced, where the mode syncs).
     written: AtomicU64,
     /// The place in the queue of the youngest tombstone.

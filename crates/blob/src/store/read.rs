@@ -155,8 +155,8 @@ impl Inner {
     /// Reads a whole record from disk and verifies it.
     pub(super) fn read_record(&self, loc: Loc) -> Result<Arc<RecordBuf>> {
         let ram = self.take_ram(u64::from(loc.len) + RECORD_OVERHEAD_BYTES as u64, self.patient())?;
-        let mut bytes = vec![0; loc.len as usize];
-        self.read_at(loc, 0, &mut bytes)?;
+        let mut bytes = Vec::with_capacity(loc.len as usize);
+        self.read_all(loc, &mut bytes)?;
         self.counters.disk_reads.fetch_add(1, Ordering::Relaxed);
         let header = record::decode(&bytes, self.place_of(loc)).map_err(|bad| bad_record(loc, bad))?;
         if header.record_len() != bytes.len() || header.tombstone {
@@ -169,16 +169,30 @@ impl Inner {
         Place { store: self.id, segment: loc.segment, offset: loc.offset() }
     }
 
+    fn file_of(&self, loc: Loc) -> Result<Arc<dyn DiskFile>> {
+        let gone = || Error::io(format!("opening {}", file_name(loc.segment)), io::ErrorKind::NotFound.into());
+        let segment = self.segments.get(loc.segment).ok_or_else(gone)?;
+        self.segments.file(&segment, &*self.disk)
+    }
+
     /// Fills `buf` from `skip` bytes into the record at `loc`.
     fn read_at(&self, loc: Loc, skip: usize, buf: &mut [u8]) -> Result<()> {
-        let name = || file_name(loc.segment);
-        let gone = || Error::io(format!("opening {}", name()), io::ErrorKind::NotFound.into());
-        let segment = self.segments.get(loc.segment).ok_or_else(gone)?;
-        let file = self.segments.file(&segment, &*self.disk)?;
-        read_full(&*file, buf, loc.offset() + skip as u64).map_err(|e| match classify(&e) {
-            Class::Corrupt => corrupt(loc, "the file ends within the record"),
-            _ => Error::io(format!("reading {}", name()), e),
-        })
+        read_full(&*self.file_of(loc)?, buf, loc.offset() + skip as u64).map_err(|e| unreadable(loc, e))
+    }
+
+    /// Appends the whole record at `loc` to memory that need not be cleared for it.
+    fn read_all(&self, loc: Loc, out: &mut Vec<u8>) -> Result<()> {
+        let file = self.file_of(loc)?;
+        let (len, mut retries) = (loc.len as usize, 0);
+        while out.len() < len {
+            match file.read_append(out, len - out.len(), loc.offset() + out.len() as u64) {
+                Ok(0) => return Err(unreadable(loc, io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => {}
+                Err(e) if classify(&e) == Class::Transient && retries < TRANSIENT_RETRIES => retries += 1,
+                Err(e) => return Err(unreadable(loc, e)),
+            }
+        }
+        Ok(())
     }
 
     /// Header and key of the record at `loc`; `None` if it moved. The key is as long as asked for, or the record is
@@ -290,6 +304,13 @@ impl Inner {
 
 fn corrupt(loc: Loc, detail: &'static str) -> Error {
     Error::Corrupt { segment: loc.segment, offset: loc.offset(), detail }
+}
+
+fn unreadable(loc: Loc, e: io::Error) -> Error {
+    match classify(&e) {
+        Class::Corrupt => corrupt(loc, "the file ends within the record"),
+        _ => Error::io(format!("reading {}", file_name(loc.segment)), e),
+    }
 }
 
 pub(super) fn bad_record(loc: Loc, bad: Bad) -> Error {

@@ -17,14 +17,14 @@ use crate::format::segment::{HEADER_BYTES, file_name, parse_file_name};
 use crate::format::superblock::{LOCK_FILE, STATE_FILE, STATE_TMP, STORE_FILE, STORE_TMP, State, Superblock};
 use crate::hash::KeyHash;
 use crate::index::{Index, Loc, State as ItemState};
-use crate::limits::{PIECE_BYTES, SEQ_SKIP};
+use crate::limits::{DISK_BUFFER_BYTES, DISK_BUFFER_SHARE, PIECE_BYTES, SEQ_SKIP};
 use crate::options::{DISK_FIXED_BYTES, Mode, Options, random_u64};
 use crate::resident::Resident;
 use crate::segment::{Listing, Segment, Segments};
 use crate::store::flush::write_all;
 use crate::store::read::read_full;
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -79,8 +79,11 @@ pub(super) fn open(disk: Arc<dyn Disk>, opts: Options) -> Result<Inner> {
             jobs: VecDeque::new(),
             queued_bytes: 0,
         }),
+        taken: Condvar::new(),
         flushing: Mutex::default(),
         space: Mutex::default(),
+        reads_seen: AtomicU64::new(0),
+        rounds_unread: AtomicU64::new(0),
         written: AtomicU64::new(0),
         last_tombstone: AtomicU64::new(0),
         degraded: AtomicBool::new(false),
@@ -225,6 +228,12 @@ impl Inner {
         let log = self.log.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         log.next_segment = next;
         log.next_seq = log.next_seq.max(max_seq + SEQ_SKIP);
+        if self.opts.direct_writes
+            && self.opts.ram_limit >= DISK_BUFFER_BYTES * DISK_BUFFER_SHARE
+            && let Some(ram) = self.ram.try_take(DISK_BUFFER_BYTES)
+        {
+            self.disk.lend(ram);
+        }
         self.report = report;
         Ok(self)
     }
@@ -363,11 +372,11 @@ impl Inner {
         if self.opts.syncs() || self.degraded.load(Ordering::Acquire) {
             return Ok(());
         }
-        for segment in self.segments.all() {
-            if segment.unsynced.load(Ordering::Acquire) {
-                let file = self.segments.file(&segment, &*self.disk)?;
-                file.sync().map_err(|e| Error::io(format!("syncing {}", file_name(segment.id)), e))?;
-            }
+        let unsynced = self.segments.all().into_iter().filter(|segment| segment.unsynced.load(Ordering::Acquire));
+        for some in unsynced.collect::<Vec<_>>().chunks(self.opts.max_open_files) {
+            let files =
+                some.iter().map(|segment| self.segments.file(segment, &*self.disk)).collect::<Result<Vec<_>>>()?;
+            self.disk.sync_files(&files).map_err(io("syncing the segments"))?;
         }
         self.disk.sync_dir().map_err(io("syncing the directory"))?;
         let state = State { clean: true, boot: self.disk.boot_id() };

@@ -1,8 +1,9 @@
 //! Making room on disk: which items go, which segments are cleaned.
 //!
-//! Only whole segments give space back. A cache first evicts items, by policy, until the live ones take no more
-//! than their share; then, as in a durable store, the segment that gives most for the least copying is cleaned.
-//! When none gives enough, the tail is, because only there tombstones may be dropped.
+//! Only whole segments give space back. In a cache in which too much lives, a policy that follows the log gives up the
+//! tail, but for what was read there; other policies first evict items until the live ones take no more than their
+//! share. Then, as in a durable store, the segment that gives most for the least copying is cleaned. When none gives
+//! enough, the tail is, because only there tombstones may be dropped.
 //!
 //! Invariant: callers leave one segment's worth of the limit free, so the cleaner can always move what lives in
 //! one segment; the file system never holds more than the limit.
@@ -14,6 +15,9 @@ use crate::limits::EVICT_BATCH;
 use crate::segment::Segment;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
+
+/// One part in so many of a segment may be spared when it is given up.
+const SPARED_SHARE: u64 = 4;
 
 impl Inner {
     /// Cleans until a segment of `need` bytes can be begun by `By::User`.
@@ -40,12 +44,19 @@ impl Inner {
     /// `space`.
     pub(super) fn clean_one(&self, need: u64) -> Result<()> {
         if !self.opts.is_durable() {
-            self.evict_to(self.live_target(need));
+            let target = self.live_target(need);
             let tail = self.segments.all().into_iter().next().filter(|tail| !tail.is_open());
             if let (true, Some(tail)) = (self.disk_bytes.free() < self.reserve_bytes(), tail) {
                 // What the cleaner works with was needed to resume after an error. The tail goes without it.
                 return self.evict_and_clean(&tail);
             }
+            if self.opts.policy.follows_the_log()
+                && self.index.live_bytes() > target
+                && let Some(tail) = self.segments.all().into_iter().next().filter(|tail| !tail.is_open())
+            {
+                return self.sift_and_clean(&tail);
+            }
+            self.evict_to(target);
         }
         let victim = match self.choose_victim() {
             Some(victim) => victim,
@@ -129,13 +140,29 @@ impl Inner {
     }
 
     fn evict_and_clean(&self, segment: &Arc<Segment>) -> Result<()> {
-        let (contents, ram) = self.contents_of(segment)?;
+        let (contents, _ram) = self.contents_of(segment)?;
         for item in contents.items() {
             let _log = lock(&self.log);
             self.evict_locked(item.hash, item.loc(segment.id));
         }
-        drop((contents, ram));
-        self.clean(segment)
+        self.clean_listed(segment, contents)
+    }
+
+    /// Gives up what nobody has read in the oldest segment, and cleans it. What was read is spared, but no more than a
+    /// quarter of the segment: where nearly all is read once, the log would run in a circle.
+    fn sift_and_clean(&self, segment: &Arc<Segment>) -> Result<()> {
+        let (contents, _ram) = self.contents_of(segment)?;
+        let mut room = self.opts.segment_bytes / SPARED_SHARE;
+        for item in contents.items() {
+            let loc = item.loc(segment.id);
+            let _log = lock(&self.log);
+            if loc.padded_len() <= room && self.index.spare(item.hash, loc) {
+                room -= loc.padded_len();
+            } else if self.evict_locked(item.hash, loc) {
+                self.counters.evictions.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.clean_listed(segment, contents)
     }
 
     /// Makes room before it is needed. False if there was nothing to do, or it brought nothing.

@@ -260,9 +260,41 @@ impl Inner {
             return self.commit(lsn);
         }
         let queued = lock(&self.log).queued_bytes;
-        let full = queued >= self.opts.slab_bytes;
-        if full && (!self.worker.kick() || queued >= self.opts.slab_bytes * 4) {
+        if queued < self.opts.slab_bytes {
+            return Ok(());
+        }
+        if !self.worker.kick() {
             return self.commit(lsn);
+        }
+        if queued >= self.opts.slab_bytes * QUEUED_SLABS { self.wait_for_queue(lsn) } else { Ok(()) }
+    }
+
+    /// Waits until the worker has taken from the queue what is too much of it, and writes while the worker has other
+    /// things to do. What is taken is written while the caller makes the next record: waiting for the disk would leave
+    /// it idle after.
+    fn wait_for_queue(&self, lsn: u64) -> Result<()> {
+        let mut log = lock(&self.log);
+        let deadline = Instant::now() + self.opts.max_wait;
+        while log.queued_bytes >= self.opts.slab_bytes * QUEUED_SLABS {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.degraded.load(Ordering::Acquire) || !self.worker.kick() {
+                drop(log);
+                return self.commit(lsn);
+            }
+            let (still, waited) = match self.taken.wait_timeout(log, left.min(PATIENCE_WITH_WORKER)) {
+                Ok(woken) => woken,
+                Err(poisoned) => poisoned.into_inner(),
+            };
+            log = still;
+            if waited.timed_out() {
+                drop(log);
+                if let Ok(_turn) = self.flushing.try_lock()
+                    && !self.degraded.load(Ordering::Acquire)
+                {
+                    self.round()?;
+                }
+                log = lock(&self.log);
+            }
         }
         Ok(())
     }
@@ -419,6 +451,10 @@ enum Verdict {
     LookAgain,
 }
 
+/// Slabs that may wait in the queue while the worker writes others.
+const QUEUED_SLABS: u64 = 4;
+/// How long a put waits for the worker before it looks whether anybody writes at all.
+const PATIENCE_WITH_WORKER: Duration = Duration::from_millis(1);
 /// RAM freed at a time when a small need is not met.
 const RAM_STEP_BYTES: u64 = 64 * 1024;
 /// How long a thread sleeps before it looks again by itself, in case it is wanted for writing.

@@ -1,9 +1,11 @@
 //! Which item a cache gives up first. Each shard of the index runs a policy of its own over its own items.
 
+mod clock;
 mod fifo;
 mod s3fifo;
 mod sieve;
 
+pub use clock::Clock;
 pub use fifo::Fifo;
 pub use s3fifo::S3Fifo;
 pub use sieve::Sieve;
@@ -31,6 +33,9 @@ pub trait Policy: Send {
 pub enum PolicyKind {
     /// Oldest first.
     Fifo,
+    /// Oldest first, but what was read since it was written is kept once more: in the order of the log, so whole
+    /// segments come free for little copying.
+    Clock,
     /// A hand that walks from the oldest to the newest and spares what was read since it last came by.
     Sieve,
     /// Newcomers pass through a small queue and stay only if they are read again: scans do not disturb the rest.
@@ -39,12 +44,17 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fifo, Self::Sieve, Self::S3Fifo];
+    pub const ALL: [Self; 4] = [Self::Fifo, Self::Clock, Self::Sieve, Self::S3Fifo];
+
+    /// Whether it gives up items in about the order in which they are on disk: then whole segments are given up.
+    pub fn follows_the_log(self) -> bool {
+        matches!(self, Self::Fifo | Self::Clock)
+    }
 
     /// Most RAM that one shard's policy holds beside the nodes.
     pub fn ram_bytes(self) -> u64 {
         match self {
-            Self::Fifo | Self::Sieve => 0,
+            Self::Fifo | Self::Clock | Self::Sieve => 0,
             Self::S3Fifo => s3fifo::RAM_BYTES,
         }
     }
@@ -53,6 +63,7 @@ impl PolicyKind {
     pub fn build(self) -> Box<dyn Policy> {
         match self {
             Self::Fifo => Box::new(Fifo::default()),
+            Self::Clock => Box::new(Clock::default()),
             Self::Sieve => Box::new(Sieve::default()),
             Self::S3Fifo => Box::new(S3Fifo::default()),
         }

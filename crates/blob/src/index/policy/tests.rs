@@ -53,6 +53,17 @@ fn fifo_ignores_reads() {
 }
 
 #[test]
+fn clock_keeps_what_was_read_once_more_as_if_it_were_new() {
+    let mut lab = Lab::new(PolicyKind::Clock);
+    lab.insert(4);
+    lab.touch(0);
+    assert_eq!(lab.victims(1), [1], "0 begins anew behind 3");
+    lab.remove(2);
+    lab.insert(1);
+    assert_eq!(lab.victims(3), [3, 0, 4], "it was not read again");
+}
+
+#[test]
 fn sieve_moves_its_hand_from_the_oldest_to_the_newest() {
     let mut lab = Lab::new(PolicyKind::Sieve);
     lab.insert(3);
