@@ -3,6 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod common;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use blob::disk::Disk;
 use blob::{Mode, Options, PutOptions, Store};
 
 const DISK: u64 = 8 << 20;
@@ -92,4 +98,84 @@ fn offers_are_refused_at_once_and_taken_again_after_way_was_made() {
         store.offer(b"k", &vec![0; RAM as usize], PutOptions::default()),
         Err(blob::Error::ValueTooLarge { .. })
     ));
+}
+
+/// A disk that shows the store's files to a witness before one of them goes.
+struct Watched {
+    disk: blob::disk::FakeDisk,
+    witness: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl blob::disk::Disk for Watched {
+    fn create(&self, name: &str) -> std::io::Result<Arc<dyn blob::disk::DiskFile>> {
+        self.disk.create(name)
+    }
+    fn open(&self, name: &str) -> std::io::Result<Arc<dyn blob::disk::DiskFile>> {
+        self.disk.open(name)
+    }
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        (self.witness)(name);
+        self.disk.remove(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn list(&self) -> std::io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn sync_dir(&self) -> std::io::Result<()> {
+        self.disk.sync_dir()
+    }
+    fn lock(&self, name: &str) -> std::io::Result<Option<Box<dyn Send + Sync>>> {
+        self.disk.lock(name)
+    }
+    fn boot_id(&self) -> u128 {
+        self.disk.boot_id()
+    }
+}
+
+/// As long as a file has the last record of a key that nobody deleted, whoever changes the key hears of it.
+#[test]
+fn what_a_file_still_holds_is_known_until_the_file_is_gone() {
+    let world = common::World::cache();
+    // Keys, and how their values begin.
+    let known: Arc<std::sync::Mutex<Vec<(Vec<u8>, Vec<u8>)>>> = Arc::default();
+    let store: Arc<std::sync::OnceLock<Store>> = Arc::default();
+    let seen = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let witness = {
+        let (disk, known, store, seen) =
+            (world.disk.clone(), Arc::clone(&known), Arc::clone(&store), Arc::clone(&seen));
+        move |name: &str| {
+            let Some(store) = store.get().filter(|_| name.ends_with(".seg")) else { return };
+            let bytes_of = |name: &str| {
+                let file = disk.open(name).unwrap();
+                let mut bytes = vec![0; file.len().unwrap() as usize];
+                file.read_at(&mut bytes, 0).unwrap();
+                bytes
+            };
+            let holds = |bytes: &[u8], key: &[u8]| bytes.windows(key.len()).any(|part| part == key);
+            let (going, mut others): (Vec<u8>, _) = (bytes_of(name), disk.list().unwrap());
+            others.retain(|other| other.ends_with(".seg") && other != name);
+            let others: Vec<Vec<u8>> = others.iter().map(|other| bytes_of(other)).collect();
+            let parts: HashSet<&[u8]> = going.windows(32).collect();
+            for (key, _) in known.lock().unwrap().iter().filter(|(_, value)| parts.contains(&value[..])) {
+                // What another file has is newer: the value, or that it is void.
+                if !others.iter().any(|other| holds(other, key)) {
+                    assert!(store.has_record(key), "{} is only in {name}", key.escape_ascii());
+                    seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    let disk = Watched { disk: world.disk.clone(), witness: Arc::new(witness) };
+    let opened = Store::open_on(Arc::new(disk), world.options()).unwrap();
+    let store = store.get_or_init(|| opened);
+    for n in 0..600u64 {
+        let key = format!("the key of number {n:06}").into_bytes();
+        let value = common::value(n, 3_000);
+        known.lock().unwrap().push((key.clone(), value[..32].to_vec()));
+        store.put(&key, &value).unwrap();
+    }
+    assert!(seen.load(std::sync::atomic::Ordering::Relaxed) > 10, "files went, with records in them: {seen:?}");
+    store.validate().unwrap();
 }

@@ -31,7 +31,7 @@ pub struct Options {
 type Target = fn(&[u8]);
 
 /// Decoders that are linked in.
-const LINKED: &[(&str, Target)] = &[("resp", resp::fuzz_decoder), ("effect", effect), ("log", log)];
+const LINKED: &[(&str, Target)] = &[("resp", resp::fuzz_decoder), ("effect", effect), ("record", record), ("log", log)];
 
 /// Runs all targets.
 pub fn run(sut: &Program, options: &Options) -> Result<bool> {
@@ -98,9 +98,23 @@ fn linked(name: &str, target: Target, options: &Options) -> Result<()> {
 
 /// A batch and all its effects: none of them may ask for more memory or time than its limits say.
 fn effect(bytes: &[u8]) {
+    if let Ok(batch) = effect::Batch::decode(bytes) {
+        effects_of(&batch);
+    }
+}
+
+/// The same of all the batches of a record.
+fn record(bytes: &[u8]) {
+    let mut batches = effect::Batches::decode(bytes);
+    while let Some(Ok(batch)) = batches.next() {
+        assert!(batches.offset() <= bytes.len());
+        effects_of(&batch);
+    }
+}
+
+fn effects_of(batch: &effect::Batch<'_>) {
     use effect::limits::{MAX_RUN, MAX_STRING_BYTES};
     use effect::{Op, Patch};
-    let Ok(batch) = effect::Batch::decode(bytes) else { return };
     for effect in batch.effects().map_while(Result::ok) {
         match effect.op {
             Op::Patch(Patch::Write { offset, bytes }) => {

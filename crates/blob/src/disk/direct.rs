@@ -91,23 +91,28 @@ impl Direct {
                 self.refused.store(true, Ordering::Relaxed);
                 None
             }
-            written => Some(written.map(|()| wanted)),
+            Ok(false) => None,
+            written => Some(written.map(|_| wanted)),
         }
     }
 }
 
+/// False if there was no thread to be had, and nothing was written.
 fn write_pieces(
     file: &OwnedFd,
     buffers: &mut Vec<Aligned>,
     slices: &[IoSlice<'_>],
     wanted: usize,
     mut offset: u64,
-) -> Result<()> {
+) -> Result<bool> {
     let (filled, to_write) = sync_channel(2);
     let (emptied, empty) = sync_channel(2);
     buffers.drain(..).try_for_each(|buffer| emptied.send(buffer)).expect("the channel has room for both");
     let result = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| write_filled(file, to_write, &emptied));
+        let writer = std::thread::Builder::new().name("blob-direct".into());
+        let Ok(writer) = writer.spawn_scoped(scope, || write_filled(file, to_write, &emptied)) else {
+            return Ok(false);
+        };
         let (mut source, mut left) = (Source { slices, skip: 0 }, wanted);
         while left > 0 {
             let Ok(mut buffer) = empty.recv() else { break };
@@ -122,7 +127,8 @@ fn write_pieces(
             offset += len as u64;
         }
         drop(filled);
-        writer.join().unwrap_or_else(|_| Err(Error::other("the writing thread panicked")))
+        let written = writer.join().unwrap_or_else(|_| Err(Error::other("the writing thread panicked")));
+        written.map(|()| true)
     });
     buffers.extend(empty.try_iter());
     buffers.resize_with(2, Aligned::new);

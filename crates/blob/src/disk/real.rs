@@ -10,6 +10,7 @@ use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::thread::ScopedJoinHandle;
 
 /// Threads that sync files at once.
 const SYNCING_THREADS: usize = 16;
@@ -101,12 +102,15 @@ impl Disk for RealDisk {
         let part = files.len().div_ceil(SYNCING_THREADS).max(1);
         std::thread::scope(|scope| {
             let sync = |files: &[Arc<dyn DiskFile>]| files.iter().try_for_each(|file| file.sync());
-            let threads: Vec<_> = files.chunks(part).map(|files| scope.spawn(move || sync(files))).collect();
-            let joined = |thread: std::thread::ScopedJoinHandle<'_, Result<()>>| {
-                thread.join().unwrap_or_else(|_| Err(Error::other("a syncing thread panicked")))
+            let begin = |files| (std::thread::Builder::new().spawn_scoped(scope, move || sync(files)), files);
+            let threads: Vec<_> = files.chunks(part).map(begin).collect();
+            let synced = |(thread, files): (Result<ScopedJoinHandle<'_, Result<()>>>, _)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(Error::other("a syncing thread panicked"))),
+                // There was no thread to be had.
+                Err(_) => sync(files),
             };
-            // All are joined, whatever the first says.
-            threads.into_iter().map(joined).fold(Ok(()), Result::and)
+            // All are waited for, whatever the first says.
+            threads.into_iter().map(synced).fold(Ok(()), Result::and)
         })
     }
 

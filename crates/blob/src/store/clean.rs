@@ -5,10 +5,13 @@
 //! | index                   | at the tail | elsewhere                                                    |
 //! |-------------------------|-------------|--------------------------------------------------------------|
 //! | here, live              | moved       | moved                                                        |
-//! | here, evicted           | dropped     | dropped, a tombstone is left: an older record may exist      |
+//! | here, evicted           | dropped *   | dropped, a tombstone is left: an older record may exist      |
 //! | elsewhere               | dropped     | dropped: the newer one hides whatever is older               |
 //! | nothing, a tombstone    | dropped     | moved: an older record may exist                             |
 //! | nothing, a value        | dropped     | dropped: a tombstone newer than it exists                    |
+//!
+//! \* The index forgets it only once the file is gone: until then a crash may bring the record back, and whoever changes
+//! the key meanwhile must hear that there is one.
 //!
 //! The file is unlinked only after everything appended so far is on disk: what made a record dead may be newer
 //! than the last sync. The unlink is durable before the segment leaves the table, so the tail is the tail of what
@@ -51,9 +54,11 @@ impl Inner {
             }
         }
         debug_assert!(!nothing_lives || segment.live.load(Ordering::Acquire) == 0);
-        drop(contents);
         self.flush_all()?;
         self.drop_segment(segment)?;
+        for item in contents.items() {
+            self.forget_evicted(item.hash, item.loc(segment.id));
+        }
         self.counters.segments_cleaned.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -89,7 +94,7 @@ impl Inner {
         let loc = item.loc(segment);
         loop {
             let done = match self.index.peek(item.hash) {
-                Some((now, State::Evicted)) if now == loc => self.leave_tombstone(item.hash, loc, key, at_tail)?,
+                Some((now, State::Evicted)) if now == loc && !at_tail => self.leave_tombstone(item.hash, loc, key)?,
                 Some((now, State::Corrupt)) if now == loc => return Ok(false),
                 Some((now, State::Live)) if now == loc => match self.move_record(item.hash, loc) {
                     Err(e) if e.class() == Class::Corrupt => {
@@ -139,22 +144,23 @@ impl Inner {
         self.append_if(hash, still, (header.record_len(), key_len), buf, relocate)
     }
 
-    /// Leaves a tombstone for an evicted item (not at the tail) and forgets it.
-    fn leave_tombstone(&self, hash: KeyHash, loc: Loc, key: &[u8], at_tail: bool) -> Result<bool> {
-        if at_tail {
-            let _log = lock(&self.log);
-            if self.index.peek(hash) == Some((loc, State::Evicted)) {
-                self.index.remove_at(hash, loc);
-                return Ok(true);
-            }
-            return Ok(false);
-        }
+    /// Leaves a tombstone for an evicted item and forgets it.
+    fn leave_tombstone(&self, hash: KeyHash, loc: Loc, key: &[u8]) -> Result<bool> {
         let still = |now: Option<(Loc, State)>| now == Some((loc, State::Evicted));
         let forget = |log: &mut super::Log, buf| {
-            self.push(log, buf, hash, None);
+            let appended = self.push(log, buf, hash, None);
+            self.last_tombstone.fetch_max(appended.lsn, Ordering::AcqRel);
             self.index.remove_at(hash, loc);
         };
         self.append_tombstone_if(hash, still, key, forget)
+    }
+
+    /// Forgets an evicted item whose record is gone.
+    fn forget_evicted(&self, hash: KeyHash, loc: Loc) {
+        let _log = lock(&self.log);
+        if self.index.peek(hash) == Some((loc, State::Evicted)) {
+            self.index.remove_at(hash, loc);
+        }
     }
 
     fn move_tombstone(&self, hash: KeyHash, key: &[u8]) -> Result<bool> {

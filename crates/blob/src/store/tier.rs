@@ -79,7 +79,7 @@ impl Store {
     /// Whether the disk may have a record of the key, be it one that reads do not find any more: then a change of the
     /// key must be followed by `invalidate`.
     pub fn has_record(&self, key: &[u8]) -> bool {
-        self.inner.index.peek(self.inner.hash(key)).is_some()
+        self.inner.index.peek(self.inner.hash(key)).is_some() || self.inner.owes_tombstone()
     }
 
     /// Forgets where the key's record is: reads miss from now on, in this process. True if there may be a record, which
@@ -87,14 +87,12 @@ impl Store {
     pub fn hide(&self, key: &[u8]) -> bool {
         let inner = &self.inner;
         let hash = inner.hash(key);
-        // A tombstone in the queue may be this key's, by somebody who has not answered yet: then it is to be waited for.
-        let unwritten = || inner.last_tombstone.load(Ordering::Acquire) > inner.written.load(Ordering::Acquire);
         if inner.index.peek(hash).is_none() {
-            return unwritten();
+            return inner.owes_tombstone();
         }
         let _log = lock(&inner.log);
         match inner.index.peek(hash) {
-            None => unwritten(),
+            None => inner.owes_tombstone(),
             Some((loc, State::Live | State::Corrupt)) => {
                 inner.evict_locked(hash, loc);
                 true
@@ -118,6 +116,12 @@ impl Store {
 }
 
 impl Inner {
+    /// Whether a tombstone is in the queue. It may be of any key that the index does not know, by somebody who has not
+    /// answered yet or by the cleaner: then it is to be waited for.
+    fn owes_tombstone(&self) -> bool {
+        self.last_tombstone.load(Ordering::Acquire) > self.written.load(Ordering::Acquire)
+    }
+
     /// The place in the queue up to which the key's old record is superseded.
     fn invalidate(&self, key: &[u8]) -> Result<u64> {
         Self::check_key(key)?;

@@ -14,7 +14,8 @@ pub const SEGMENT: &str = "00000000000000000000.wal";
 pub fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     match target {
         "resp" => Ok(frames().into_iter().map(|f| [&[7][..], &f].concat()).collect()),
-        "effect" => Ok(batches()),
+        "effect" => batches(),
+        "record" => records(),
         _ => segments(),
     }
 }
@@ -31,36 +32,46 @@ pub fn frames() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Heads of batches with short bodies: version, flags, group, origin, seq, clock, count, effects.
-fn batches() -> Vec<Vec<u8>> {
-    (0..32u8)
-        .map(|i| {
-            let mut bytes = vec![1, 0];
-            bytes.extend_from_slice(&[0; 4]);
-            bytes.extend_from_slice(&7u64.to_le_bytes());
-            bytes.extend_from_slice(&1u64.to_le_bytes());
-            bytes.extend_from_slice(&(1u64 << 40).to_le_bytes());
-            bytes.extend_from_slice(&[1 + i % 3, i, 1, b'k', i / 2, 1, b'v', 0, 1, 2, 3]);
-            bytes
-        })
-        .collect()
+/// The golden batches: every operation in every form.
+fn batches() -> Result<Vec<Vec<u8>>> {
+    golden("../effect/tests/golden", |name| name.ends_with(".hex") && name != "record.hex")
+}
+
+/// The golden record, and each golden batch alone in a record.
+fn records() -> Result<Vec<Vec<u8>>> {
+    let mut found = golden("../effect/tests/golden", |name| name == "record.hex")?;
+    for batch in batches()? {
+        let mut record = Vec::new();
+        effect::wire::put_bytes(&mut record, &batch);
+        found.push(record);
+    }
+    Ok(found)
 }
 
 /// The golden segments of the log's own tests.
 fn segments() -> Result<Vec<Vec<u8>>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wal/tests/golden");
+    golden("../wal/tests/golden", |_| true)
+}
+
+/// The bytes of golden files of another crate's tests.
+fn golden(folder: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Vec<u8>>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).context("the golden segments of the log")? {
-        found.push(unhex(&std::fs::read_to_string(entry?.path())?)?);
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("the golden files in {}", folder.display()))? {
+        let entry = entry?;
+        if wanted(&entry.file_name().to_string_lossy()) {
+            found.push(unhex(&std::fs::read_to_string(entry.path())?)?);
+        }
     }
-    ensure!(!found.is_empty(), "the log has no golden segments");
+    ensure!(!found.is_empty(), "no golden files in {}", folder.display());
+    found.sort();
     Ok(found)
 }
 
 /// The bytes of a hex file with comments.
 fn unhex(text: &str) -> Result<Vec<u8>> {
-    let digits: String =
-        text.lines().filter(|l| !l.starts_with('#')).flat_map(|l| l.chars()).filter(|c| !c.is_whitespace()).collect();
+    let bytes = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let digits: String = bytes.flat_map(str::chars).filter(|c| !c.is_whitespace()).collect();
     ensure!(digits.len().is_multiple_of(2) && digits.is_ascii(), "an odd number of hex digits");
     (0..digits.len()).step_by(2).map(|i| Ok(u8::from_str_radix(&digits[i..i + 2], 16)?)).collect()
 }
