@@ -415,19 +415,22 @@ fn a_record_grows_until_it_is_large_or_on_its_way() {
     assert!(parts.eq(ends.iter().copied()));
     assert!(reader.next().unwrap().is_none());
 
-    type Closing = fn(&Log);
+    type Closing = fn(&Log) -> Position;
     let closing: [Closing; 6] = [
-        |log| log.write_out().unwrap(),
-        |log| drop(log.end()),
-        |log| drop(log.lock().end()),
-        |log| drop(log.roll().unwrap()),
-        |log| drop(log.sync().unwrap()),
-        |log| drop(append(log, 2, b"another").unwrap()),
+        |log| {
+            log.write_out().unwrap();
+            log.written()
+        },
+        |log| log.end(),
+        |log| log.lock().end(),
+        |log| log.roll().unwrap(),
+        |log| log.sync().unwrap(),
+        |log| append(log, 2, b"another").unwrap(),
     ];
     for close in closing {
-        append(&log, 1, b"x").unwrap();
+        let end = append(&log, 1, b"x").unwrap();
         assert!(log.lock().can_extend(kind(1), 1));
-        close(&log);
+        assert!(close(&log) >= end);
         assert!(!log.lock().can_extend(kind(1), 1));
     }
 }

@@ -417,12 +417,20 @@ impl<'a> ListMut<'a> {
         }
     }
 
-    /// Becomes big unless `count` elements and `more` bytes still fit.
-    fn make_room(&mut self, count: usize, more: usize) {
+    /// Becomes big unless `more` elements and bytes still fit.
+    #[inline]
+    fn make_room(&mut self, more: usize, more_bytes: usize) {
+        if let Entry::Packed(..) = self.entry {
+            self.make_room_if_small(more, more_bytes);
+        }
+    }
+
+    fn make_room_if_small(&mut self, more: usize, more_bytes: usize) {
         let (most, bytes_most) = self.limits.list();
+        let count = self.view().len() + more;
         let Entry::Packed(_, bytes) = &*self.entry else { return };
         let payload = packed::payload(bytes).len();
-        if count > most.min(packed::MAX_COUNT) || payload + more > bytes_most.min(packed::MAX_BYTES) {
+        if count > most.min(packed::MAX_COUNT) || payload + more_bytes > bytes_most.min(packed::MAX_BYTES) {
             let list = PackedList::new(bytes);
             let runs = list.runs().0;
             let mut chunks = Chunks::default();
@@ -437,7 +445,7 @@ impl<'a> ListMut<'a> {
     /// the answer is no.
     pub fn insert(&mut self, pos: &ListPos, value: &[u8]) -> bool {
         let Err(index) = self.view().search(pos) else { return false };
-        self.make_room(self.view().len() + 1, value.len());
+        self.make_room(1, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
             Form::Big(list, pin) => {
@@ -482,7 +490,7 @@ impl<'a> ListMut<'a> {
     /// Replaces the value of the element of a position and returns whether it was there.
     pub fn set(&mut self, pos: &ListPos, value: &[u8]) -> bool {
         let Some(index) = self.view().index_of(pos) else { return false };
-        self.make_room(self.view().len(), value.len());
+        self.make_room(0, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, Some((pos, value))),
             Form::Big(list, pin) => {

@@ -148,6 +148,15 @@ impl Runs {
     /// Inserts a position before the element at `index`.
     pub(super) fn insert(&mut self, index: usize, pos: ListPos) {
         let index = index as u32;
+        // One run that grows at an end: what a list has that is only pushed and popped.
+        if let [only] = &mut self.parts[..] {
+            let in_front = index == 0 && follows(&only.pos, &pos, 1);
+            if in_front || index == self.len && follows(&pos, &only.pos, index) {
+                only.pos.n -= i64::from(in_front);
+                self.len += 1;
+                return;
+            }
+        }
         let next = self.cut(index);
         let joins_left = next > 0 && {
             let left = &self.parts[next - 1];
