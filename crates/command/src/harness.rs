@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use engine::{Engine, Options, Ticket};
+use engine::{Engine, Options, PolicyKind, Ticket};
 use resp::{Args, OwnedArgs, Protocol, ReplyDecoder, Value};
 
 use crate::cx::Env;
@@ -36,6 +36,8 @@ impl Harness {
         let now = Arc::clone(clock);
         let mut options = Options::new(Arc::new(move || now.load(Ordering::Relaxed)), [7; 22]);
         options.miss_at_random = Some(1);
+        // What is evicted in any order leaves the most records behind that must not come back.
+        options.disk_policy = PolicyKind::Sieve;
         let engine = Engine::open(dir.path(), options).expect("the engine opens");
         Executor::new(Arc::new(engine), Arc::new(Env::default()), 42)
     }

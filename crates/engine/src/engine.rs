@@ -48,6 +48,8 @@ pub struct Options {
     pub batch_bytes: usize,
     /// When the log is rewritten by itself.
     pub rewrite: RewritePolicy,
+    /// Which values the disk tiers of caches give up first.
+    pub disk_policy: blob::PolicyKind,
     /// Has state accesses miss at random, by this seed: for tests of commands.
     pub miss_at_random: Option<u64>,
 }
@@ -62,6 +64,7 @@ impl Options {
             entropy,
             limits,
             batch_bytes: BATCH_BYTES_MAX,
+            disk_policy: blob::PolicyKind::Clock,
             miss_at_random: None,
             rewrite: RewritePolicy::default(),
         }
@@ -120,6 +123,7 @@ pub(crate) struct Shared {
     /// Waiters and watches that exist; nobody is told of changes while there is none.
     listeners: AtomicUsize,
     pub(crate) events: Events,
+    pub(crate) disk_policy: blob::PolicyKind,
     miss_seed: Option<AtomicU64>,
     /// How far the snapshot that is being taken has come.
     pub(crate) passage: Passage,
@@ -308,6 +312,7 @@ impl Engine {
             identity: Mutex::new(identity),
             listeners: AtomicUsize::new(0),
             events: Events::default(),
+            disk_policy: options.disk_policy,
             miss_seed: options.miss_at_random.map(AtomicU64::new),
             passage: Passage::default(),
             snapshot_running: Arc::new(AtomicBool::new(false)),

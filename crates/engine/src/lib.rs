@@ -47,6 +47,7 @@ pub mod value;
 mod view;
 pub mod wheel;
 
+pub use blob::PolicyKind;
 pub use context::{Committed, Context, Recycled, Savepoint, settle};
 pub use counts::KeyCounts;
 pub use digest::{Digest, digest_value, fold, unfold};

@@ -194,7 +194,7 @@ impl Engine {
             }
             _ => {}
         }
-        Ok(Some(open_tier(&dir, definition, &self.shared.clock)?))
+        Ok(Some(open_tier(&dir, definition, &self.shared)?))
     }
 
     /// The bound on RAM holds at once. The disk tier follows, by the thread of the keyspaces: nobody waits for it.

@@ -36,7 +36,7 @@ pub(crate) fn open_all(engine: &Engine) {
     for definition in tiered() {
         let Some(space) = shared.keyspaces.space(definition.id) else { continue };
         let dir = dir_of(&shared.dir, definition.id);
-        let opened = open_tier(&dir, definition, &shared.clock).and_then(|store| {
+        let opened = open_tier(&dir, definition, shared).and_then(|store| {
             hide_journalled(&store, &dir)?;
             list(shared, &space, &store)?;
             Ok(store)

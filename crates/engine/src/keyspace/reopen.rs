@@ -110,7 +110,7 @@ impl Engine {
     fn open_patiently(&self, definition: &Definition, dir: &Path) -> Result<Store, Error> {
         let end = Instant::now() + TIER_WAIT;
         loop {
-            match open_tier(dir, definition, &self.shared.clock) {
+            match open_tier(dir, definition, &self.shared) {
                 Err(Error::Locked) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
                 opened => return opened,
             }

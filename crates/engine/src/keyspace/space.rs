@@ -16,7 +16,7 @@ use super::definition::Definition;
 use super::demote::HuskHand;
 use super::tier::Tier;
 use crate::digest::fold;
-use crate::engine::WallClock;
+use crate::engine::Shared;
 use crate::limits::{
     CACHE_SEGMENT_BYTES_MAX, CACHE_SEGMENT_BYTES_MIN, CACHE_SLACK_SHARE, CACHE_STORE_SHARE, DATABASES_MAX,
     HUSK_PERCENT, SHARDS, TIER_VALUE_SHARE, TIER_WAIT,
@@ -310,14 +310,15 @@ pub(crate) fn split_name(name: &[u8]) -> Option<(u32, u8, &[u8])> {
 }
 
 /// Opens a keyspace's disk tier, or makes it.
-pub(crate) fn open_tier(dir: &Path, definition: &Definition, clock: &WallClock) -> Result<Store, blob::Error> {
+pub(crate) fn open_tier(dir: &Path, definition: &Definition, shared: &Shared) -> Result<Store, blob::Error> {
     std::fs::create_dir_all(dir).map_err(|e| blob::Error::io("making the directory", e))?;
     let (disk, ram) = (definition.disk_bytes, definition.ram_bytes / CACHE_STORE_SHARE);
-    let clock = Arc::clone(clock);
+    let clock = Arc::clone(&shared.clock);
     let segment = (disk / 64).clamp(CACHE_SEGMENT_BYTES_MIN, CACHE_SEGMENT_BYTES_MAX);
     let options = Options {
         segment_bytes: segment.next_multiple_of(4096),
         max_wait: TIER_WAIT,
+        policy: shared.disk_policy,
         clock: Arc::new(move || stamp(clock())),
         ..Options::new(BlobMode::Cache { fsync: definition.fsync }, disk, ram)
     };

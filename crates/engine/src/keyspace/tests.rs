@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use effect::{Deadline, KeyspaceId, Mode, Op};
 
 use super::{Definition, KeyspaceChange, KeyspaceError};
-use crate::{Engine, Lock, Options, Recycled};
+use crate::{Engine, Lock, Options, PolicyKind, Recycled};
 
 const MIB: u64 = 1 << 20;
 
 fn open(dir: &std::path::Path, clock: &Arc<AtomicI64>) -> Engine {
     let clock = Arc::clone(clock);
-    Engine::open(dir, Options::new(Arc::new(move || clock.load(Ordering::Relaxed)), [7; 22])).unwrap()
+    let options = Options::new(Arc::new(move || clock.load(Ordering::Relaxed)), [7; 22]);
+    // What is evicted in any order leaves the most records behind that must not come back.
+    Engine::open(dir, Options { disk_policy: PolicyKind::Sieve, ..options }).unwrap()
 }
 
 fn change(patterns: &[&str], ram: u64, disk: u64) -> KeyspaceChange {
