@@ -120,6 +120,20 @@ impl Chunk {
         (self.buffer, self.start) = (buffer, gap);
     }
 
+    /// Makes all the room at once that more elements like the one of this new chunk will take, in front of it or behind.
+    pub(super) fn expect_more(&mut self, in_front: bool) {
+        let body = self.body().len();
+        if body > BYTES / 4 {
+            return;
+        }
+        let room = (body * ELEMENTS).min(BYTES);
+        let gap = if in_front { room - body } else { 0 };
+        let mut buffer = Vec::with_capacity(room);
+        buffer.resize(gap, 0);
+        buffer.extend_from_slice(self.body());
+        (self.buffer, self.start) = (buffer, gap);
+    }
+
     fn write(&mut self, at: usize, length: &packed::Varint, value: &[u8]) {
         let head = length.as_slice().len();
         self.buffer[at..at + head].copy_from_slice(length.as_slice());

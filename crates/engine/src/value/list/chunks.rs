@@ -66,6 +66,9 @@ impl Chunks {
             return;
         };
         let Some(right) = head.insert(at, item) else { return };
+        if at == 0 {
+            head.expect_more(true);
+        }
         if self.tree.len() == 0 && self.tail.is_none() {
             self.tail = Some(right);
         } else {
@@ -78,7 +81,11 @@ impl Chunks {
             self.tail = Some(Chunk::single(item));
             return;
         };
-        if let Some(right) = tail.insert(at, item) {
+        let len = tail.len();
+        if let Some(mut right) = tail.insert(at, item) {
+            if at == len {
+                right.expect_more(false);
+            }
             self.tree.add_leaf(std::mem::replace(tail, right), false);
         }
     }
