@@ -135,9 +135,7 @@ impl BatchBuf {
     /// Hands the parts of the encoded batch: header, count, effects.
     #[inline]
     pub(crate) fn parts<R>(&self, write: impl FnOnce([&[u8]; 3]) -> R) -> R {
-        let mut count = Varints::new();
-        count.put(self.count);
-        write([&self.header, count.bytes(), &self.effects])
+        write([&self.header, Varints::of(self.count).bytes(), &self.effects])
     }
 
     /// Group and origin.

@@ -31,8 +31,7 @@ impl BatchBuf {
     pub fn begin_record<R>(&mut self, seq: u64, hlc: Hlc, write: impl FnOnce(&[&[u8]]) -> R) -> (R, RecordEnd) {
         self.stamp(seq, hlc);
         let written = self.parts(|[header, count, effects]| {
-            let mut size = Varints::new();
-            size.put((header.len() + count.len() + effects.len()) as u64);
+            let size = Varints::of((header.len() + count.len() + effects.len()) as u64);
             write(&[size.bytes(), header, count, effects])
         });
         (written, self.end_of_record(seq, hlc))

@@ -44,9 +44,9 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A few varints and bytes on the stack: to be copied at once.
+/// A few varints and bytes on the stack: to be copied at once, or to be a part of something.
 #[derive(Debug)]
-pub(crate) struct Varints {
+pub struct Varints {
     bytes: [u8; 20],
     len: usize,
 }
@@ -55,6 +55,14 @@ impl Varints {
     #[inline]
     pub(crate) fn new() -> Self {
         Self { bytes: [0; 20], len: 0 }
+    }
+
+    /// One varint.
+    #[inline]
+    pub fn of(value: u64) -> Self {
+        let mut one = Self::new();
+        one.put(value);
+        one
     }
 
     /// Adds a varint; there is room for two of any size.
@@ -75,8 +83,9 @@ impl Varints {
         self.len += 1;
     }
 
+    /// What was put.
     #[inline]
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }

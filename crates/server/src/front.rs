@@ -72,7 +72,7 @@ pub struct Front {
     written: Position,
     /// The number of this round.
     round: u64,
-    /// Counts ticks of the processor: cheaper to read than the system's clocks, twice for each command of a pipeline.
+    /// Counts ticks of the processor: read once for each command, and cheaper to read than the system's clocks.
     watch: quanta::Clock,
     /// When this round's last command ended, in those ticks: where the next one began.
     mark: Option<u64>,

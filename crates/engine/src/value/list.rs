@@ -7,7 +7,7 @@ mod chunk;
 mod chunks;
 
 use super::entry::{Entry, Value};
-use super::packed::{self, Varint};
+use super::packed;
 use super::runs::Runs;
 use super::tree::{Leaf, Leaves};
 use super::{Limits, Pin, Remains};
@@ -531,7 +531,7 @@ fn edit(bytes: &mut Box<[u8]>, from: usize, to: usize, with: Option<(&ListPos, &
     match with {
         Some((pos, value)) => {
             runs.insert(from, pos.clone());
-            packed::splice(bytes, place, &[Varint::new(value.len()).as_slice(), value]);
+            packed::splice(bytes, place, &[packed::length(value.len()).bytes(), value]);
         }
         None => packed::splice(bytes, place, &[]),
     }

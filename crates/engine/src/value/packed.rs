@@ -8,6 +8,7 @@
 //! Only this module writes such bytes, so they are read without checks beyond those of slices.
 
 use effect::Kind;
+use effect::wire::Varints;
 use effect::wire::put_varint;
 use std::ops::Range;
 
@@ -62,27 +63,10 @@ pub(super) const MAX_COUNT: usize = u16::MAX as usize;
 /// Bytes beyond which a collection is not kept packed, whatever the limits say: each change copies them.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
 
-/// A varint as bytes, for use as a part of [`splice`].
-pub(super) struct Varint {
-    bytes: [u8; 10],
-    len: usize,
-}
-
-impl Varint {
-    pub(super) fn new(value: usize) -> Self {
-        let (mut bytes, mut len, mut rest) = ([0; 10], 0, value);
-        while rest >= 0x80 {
-            bytes[len] = rest as u8 | 0x80;
-            rest >>= 7;
-            len += 1;
-        }
-        bytes[len] = rest as u8;
-        Self { bytes, len: len + 1 }
-    }
-
-    pub(super) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+/// A length as a varint, for use as a part of [`splice`].
+#[inline]
+pub(super) fn length(len: usize) -> Varints {
+    Varints::of(len as u64)
 }
 
 /// Puts `parts` in the place of `range`; the allocation stays exactly as long as its content.
@@ -108,8 +92,9 @@ pub(super) fn splice(bytes: &mut Box<[u8]>, range: Range<usize>, parts: &[&[u8]]
 /// A new packed entry.
 pub(super) fn build(kind: Kind, form: u8, key: &[u8], deadline: Option<i64>, payload: &[&[u8]]) -> Box<[u8]> {
     let body: usize = payload.iter().map(|part| part.len()).sum();
-    let length = Varint::new(key.len());
-    let mut bytes = Vec::with_capacity(1 + length.len + key.len() + if deadline.is_some() { 8 } else { 0 } + body);
+    let length = length(key.len());
+    let mut bytes =
+        Vec::with_capacity(1 + length.bytes().len() + key.len() + if deadline.is_some() { 8 } else { 0 } + body);
     bytes.push(kind as u8 | form | if deadline.is_some() { DEADLINE } else { 0 });
     put_varint(&mut bytes, key.len() as u64);
     bytes.extend_from_slice(key);
@@ -165,7 +150,7 @@ pub(super) fn set_deadline(bytes: &mut Box<[u8]>, deadline: Option<i64>) {
 
 pub(super) fn rename(bytes: &mut Box<[u8]>, key: &[u8]) {
     let end = key_range(bytes).end;
-    splice(bytes, 1..end, &[Varint::new(key.len()).as_slice(), key]);
+    splice(bytes, 1..end, &[length(key.len()).bytes(), key]);
 }
 
 /// Where the payload begins.

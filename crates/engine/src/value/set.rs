@@ -4,7 +4,7 @@
 //! varint length each. Big: a table of one allocation per member.
 
 use super::entry::{Entry, Value};
-use super::packed::{self, FORM_A, Varint};
+use super::packed::{self, FORM_A};
 use super::text::canonical_integer;
 use super::{Batches, HashSeed, Limits, Pin, Steps, Table, below, size_class};
 use std::ops::{Deref, Range};
@@ -380,7 +380,7 @@ fn insert_integer(bytes: &mut Box<[u8]>, value: i64) {
 
 fn insert_text(bytes: &mut Box<[u8]>, member: &[u8], count: usize) {
     let (at, end) = (packed::payload_at(bytes), bytes.len());
-    packed::splice(bytes, end..end, &[Varint::new(member.len()).as_slice(), member]);
+    packed::splice(bytes, end..end, &[packed::length(member.len()).bytes(), member]);
     bytes[at..at + 2].copy_from_slice(&(count as u16).to_le_bytes());
 }
 

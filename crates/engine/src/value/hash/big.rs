@@ -1,7 +1,7 @@
 //! Hashes beyond the packed limits: a table of one allocation per field, and an index of the deadlines.
 
 use super::{FieldRef, NEVER};
-use crate::value::packed::{self, Varint};
+use crate::value::packed;
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ pub(in crate::value) struct FieldCell(Box<[u8]>);
 
 impl FieldCell {
     fn new(field: &[u8], value: &[u8], deadline: Option<i64>) -> Self {
-        let head = Varint::new(field.len() << 1 | usize::from(deadline.is_some()));
+        let head = packed::length(field.len() << 1 | usize::from(deadline.is_some()));
         let stamp = deadline.unwrap_or(NEVER).to_le_bytes();
         let stamp = if deadline.is_some() { &stamp[..] } else { &[] };
-        Self([head.as_slice(), field, stamp, value].concat().into_boxed_slice())
+        Self([head.bytes(), field, stamp, value].concat().into_boxed_slice())
     }
 
     #[inline]

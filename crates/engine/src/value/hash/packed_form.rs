@@ -2,7 +2,7 @@
 //! value ‖ [deadline i64]?`. The optional parts are there when the entry's flag says that any field has a deadline.
 
 use super::{FieldRef, NEVER};
-use crate::value::packed::{self, FORM_A, Varint};
+use crate::value::packed::{self, FORM_A};
 use std::ops::Range;
 
 /// The payload of a hash without fields.
@@ -80,8 +80,8 @@ pub(super) fn insert(bytes: &mut Box<[u8]>, field: &[u8], value: &[u8], deadline
         }
         _ => {
             let place = found.as_ref().map_or(bytes.len()..bytes.len(), |(place, _)| place.clone());
-            let (name, size) = (Varint::new(field.len()), Varint::new(value.len()));
-            packed::splice(bytes, place, &[name.as_slice(), field, size.as_slice(), value, stamp]);
+            let (name, size) = (packed::length(field.len()), packed::length(value.len()));
+            packed::splice(bytes, place, &[name.bytes(), field, size.bytes(), value, stamp]);
         }
     }
     if found.is_none() {

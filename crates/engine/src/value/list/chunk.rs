@@ -3,7 +3,10 @@
 use crate::value::runs::Runs;
 use crate::value::tree::Leaf;
 use crate::value::{packed, size_class};
-use effect::{ListPos, wire::put_bytes};
+use effect::{
+    ListPos,
+    wire::{Varints, put_bytes},
+};
 use std::ops::Range;
 
 /// Elements of a chunk.
@@ -25,7 +28,7 @@ pub(in crate::value) struct Chunk {
 
 /// What a value takes in a buffer.
 fn need(value: &[u8]) -> usize {
-    packed::Varint::new(value.len()).as_slice().len() + value.len()
+    packed::length(value.len()).bytes().len() + value.len()
 }
 
 impl Chunk {
@@ -85,8 +88,8 @@ impl Chunk {
     }
 
     fn put(&mut self, place: Range<usize>, value: &[u8]) {
-        let length = packed::Varint::new(value.len());
-        let need = length.as_slice().len() + value.len();
+        let length = packed::length(value.len());
+        let need = length.bytes().len() + value.len();
         let alone = place == (self.start..self.buffer.len());
         self.width = if alone || self.width as usize == need { need as u32 } else { 0 };
         let front = place.is_empty() && place.start == self.start;
@@ -106,7 +109,7 @@ impl Chunk {
             }
             put_bytes(&mut self.buffer, value);
         } else {
-            self.buffer.splice(place, length.as_slice().iter().chain(value).copied());
+            self.buffer.splice(place, length.bytes().iter().chain(value).copied());
         }
     }
 
@@ -134,9 +137,9 @@ impl Chunk {
         (self.buffer, self.start) = (buffer, gap);
     }
 
-    fn write(&mut self, at: usize, length: &packed::Varint, value: &[u8]) {
-        let head = length.as_slice().len();
-        self.buffer[at..at + head].copy_from_slice(length.as_slice());
+    fn write(&mut self, at: usize, length: &Varints, value: &[u8]) {
+        let head = length.bytes().len();
+        self.buffer[at..at + head].copy_from_slice(length.bytes());
         self.buffer[at + head..at + head + value.len()].copy_from_slice(value);
     }
 

@@ -1,6 +1,6 @@
 //! Sorted sets in the packed form: `count u16 ‖ members` in order, a member being `score f64 LE ‖ varint ‖ bytes`.
 
-use crate::value::packed::{self, Varint};
+use crate::value::packed;
 use std::ops::Range;
 
 /// The payload of a sorted set without members.
@@ -81,7 +81,7 @@ pub(super) fn insert(bytes: &mut Box<[u8]>, member: &[u8], score: f64) -> Option
     let (at, count) = (packed::payload_at(bytes), zset.len() + 1);
     let place = zset.places().find(|(_, other, above)| (*above, *other) > (score, member));
     let place = place.map_or(bytes.len(), |(place, _, _)| at + place.start);
-    packed::splice(bytes, place..place, &[&score.to_le_bytes(), Varint::new(member.len()).as_slice(), member]);
+    packed::splice(bytes, place..place, &[&score.to_le_bytes(), packed::length(member.len()).bytes(), member]);
     bytes[at..at + 2].copy_from_slice(&(count as u16).to_le_bytes());
     old
 }
