@@ -13,12 +13,14 @@ use crate::hlc::Hlc;
 use crate::id::{Dot, GroupId, Origin};
 use crate::items::Seq;
 use crate::op::Effect;
-use crate::wire::{Reader, Varints, WireError};
+use crate::wire::{Reader, WireError, varint_len, write_varint};
 
 /// The version that this code writes.
 pub const BATCH_VERSION: u8 = 1;
 /// Bytes before the count of a batch without context and trace.
 const HEADER_BYTES: usize = 30;
+/// Room before the effects of a batch under construction, for what a log or a wire puts there: a header and three varints.
+const FRONT_BYTES: usize = 64;
 const GROUP_AT: usize = 2;
 const ORIGIN_AT: usize = 6;
 const SEQ_AT: usize = 14;
@@ -36,7 +38,8 @@ pub type TraceContext = [u8; 24];
 #[derive(Debug)]
 pub struct BatchBuf {
     header: [u8; HEADER_BYTES],
-    effects: Vec<u8>,
+    /// The room in front, then the effects.
+    bytes: Vec<u8>,
     count: u64,
     home: u64,
 }
@@ -62,7 +65,7 @@ impl BatchBuf {
         header[0] = BATCH_VERSION;
         header[GROUP_AT..ORIGIN_AT].copy_from_slice(&group.0.to_le_bytes());
         header[ORIGIN_AT..SEQ_AT].copy_from_slice(&origin.0.to_le_bytes());
-        Self { header, effects: Vec::new(), count: 0, home: origin.0 }
+        Self { header, bytes: vec![0; FRONT_BYTES], count: 0, home: origin.0 }
     }
 
     /// The origin whose batch this is.
@@ -73,7 +76,7 @@ impl BatchBuf {
     /// Adds an effect.
     #[inline]
     pub fn push(&mut self, effect: &Effect<'_>) {
-        codec::encode(effect, self.home, &mut self.effects);
+        codec::encode(effect, self.home, &mut self.bytes);
         self.count += 1;
     }
 
@@ -89,34 +92,34 @@ impl BatchBuf {
 
     /// The encoded size in bytes.
     pub fn size(&self) -> usize {
-        HEADER_BYTES + 10 + self.effects.len()
+        HEADER_BYTES + 10 + self.effects().len()
     }
 
     /// Where the batch ends now.
     pub fn mark(&self) -> BatchMark {
-        BatchMark { bytes: self.effects.len(), count: self.count }
+        BatchMark { bytes: self.effects().len(), count: self.count }
     }
 
     /// Drops what was pushed since `mark`.
     pub fn rewind(&mut self, mark: BatchMark) {
-        self.effects.truncate(mark.bytes);
+        self.bytes.truncate(FRONT_BYTES + mark.bytes);
         self.count = mark.count;
     }
 
     /// Empties the batch; memory beyond what ordinary commands need is given back.
     #[inline]
     pub fn clear(&mut self) {
-        self.effects.clear();
-        self.count = 0;
-        if self.effects.capacity() > KEEP_BYTES {
-            self.effects = Vec::with_capacity(KEEP_BYTES);
+        if self.bytes.capacity() > KEEP_BYTES {
+            self.bytes = Vec::with_capacity(KEEP_BYTES);
+            self.bytes.resize(FRONT_BYTES, 0);
         }
+        self.rewind(BatchMark::START);
     }
 
     /// Hands the effects since `mark`, which must come from this batch, on to `visit`.
-    #[inline]
+    #[inline(always)]
     pub fn each_since(&self, mark: BatchMark, mut visit: impl FnMut(&Effect<'_>)) {
-        let mut reader = Reader::new(&self.effects[mark.bytes..]);
+        let mut reader = Reader::new(&self.effects()[mark.bytes..]);
         for left in (0..self.count - mark.count).rev() {
             if left == 0 {
                 reader = reader.at_own_end();
@@ -132,10 +135,26 @@ impl BatchBuf {
         self.header[HLC_AT..HEADER_BYTES].copy_from_slice(&hlc.0.to_le_bytes());
     }
 
-    /// Hands the parts of the encoded batch: header, count, effects.
     #[inline]
-    pub(crate) fn parts<R>(&self, write: impl FnOnce([&[u8]; 3]) -> R) -> R {
-        write([&self.header, Varints::of(self.count).bytes(), &self.effects])
+    fn effects(&self) -> &[u8] {
+        &self.bytes[FRONT_BYTES..]
+    }
+
+    /// Puts the number of effects in front of them.
+    #[inline]
+    pub(crate) fn with_count(&mut self) -> Front<'_> {
+        let mut front = Front { bytes: &mut self.bytes, at: FRONT_BYTES };
+        front.put(self.count);
+        front
+    }
+
+    /// Puts header and number of effects in front of them: the whole batch.
+    #[inline]
+    pub(crate) fn with_header(&mut self) -> Front<'_> {
+        let header = self.header;
+        let mut front = self.with_count();
+        front.put_bytes(&header);
+        front
     }
 
     /// Group and origin.
@@ -144,9 +163,44 @@ impl BatchBuf {
         self.header[GROUP_AT..SEQ_AT].try_into().expect("they stand one behind the other")
     }
 
-    /// The encoded batch in one piece.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.parts(|parts| parts.concat())
+    /// The encoded batch.
+    pub fn encoded(&mut self) -> &[u8] {
+        self.with_header().into_bytes()
+    }
+}
+
+/// Bytes that grow towards their front, so that a length can be put before what it counts and all is written in one piece.
+pub(crate) struct Front<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> Front<'a> {
+    /// How many bytes there are up to now.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// Puts a varint before them.
+    #[inline]
+    pub fn put(&mut self, value: u64) {
+        self.at -= varint_len(value);
+        write_varint(&mut self.bytes[self.at..], value);
+    }
+
+    /// Puts bytes before them.
+    #[inline]
+    pub fn put_bytes(&mut self, bytes: &[u8]) {
+        let end = self.at;
+        self.at -= bytes.len();
+        self.bytes[self.at..end].copy_from_slice(bytes);
+    }
+
+    /// All of them.
+    #[inline]
+    pub fn into_bytes(self) -> &'a [u8] {
+        &self.bytes[self.at..]
     }
 }
 

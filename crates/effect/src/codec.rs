@@ -23,7 +23,7 @@ use crate::limits::MAX_STRING_BYTES;
 use crate::op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
 use crate::pos::{ListPos, check_reach};
 use crate::value::Folded;
-use crate::wire::{Reader, Varints, WireError, put_bytes, put_varint, put_zigzag};
+use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
 
 const FRESH: u8 = 1;
 const DEPS: u8 = 1 << 1;
@@ -174,15 +174,10 @@ pub(crate) fn encode(effect: &Effect<'_>, home: u64, out: &mut Vec<u8>) {
         Deadline::Keep => KEEP,
         Deadline::At(_) => AT,
     };
-    let mut head = Varints::new();
-    head.put_byte(code_of(&effect.op) as u8);
-    head.put_byte(flags);
-    head.put(u64::from(effect.keyspace.0));
-    head.put_byte(effect.db);
-    head.put(effect.key.len() as u64);
-    out.reserve(head.bytes().len() + effect.key.len());
-    out.extend_from_slice(head.bytes());
-    out.extend_from_slice(effect.key);
+    out.extend_from_slice(&[code_of(&effect.op) as u8, flags]);
+    put_varint(out, u64::from(effect.keyspace.0));
+    out.push(effect.db);
+    put_bytes(out, effect.key);
     if !effect.deps.is_empty() {
         effect.deps.encode(out);
     }
@@ -264,7 +259,7 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
 }
 
 /// Reads one effect; everything in it is checked.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode<'a>(home: u64, from: &mut Reader<'a>) -> Result<Effect<'a>, WireError> {
     let at = from.offset();
     let code = from.u8()?;
@@ -289,7 +284,7 @@ pub(crate) fn decode<'a>(home: u64, from: &mut Reader<'a>) -> Result<Effect<'a>,
     Ok(Effect { keyspace, db, key, fresh: flags & FRESH != 0, deps, op })
 }
 
-#[inline]
+#[inline(always)]
 fn decode_body<'a>(
     code: Code,
     deadline: Deadline,

@@ -1,7 +1,6 @@
 //! Who wrote what, where: origins, dots, keyspaces, slots and the hashes that order keys.
 
 use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
 
 /// A node and one of its incarnations: node id in the upper 48 bits, incarnation in the lower 16.
 ///
@@ -126,9 +125,7 @@ impl HashSeed {
     /// The 64-bit keyed hash of `bytes`.
     #[inline]
     pub fn hash(&self, bytes: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(&self.0);
-        hasher.write(bytes);
-        hasher.finish()
+        SipHasher13::new_with_key(&self.0).hash(bytes)
     }
 }
 

@@ -10,7 +10,7 @@
 
 use crate::batch::{Batch, BatchBuf};
 use crate::hlc::Hlc;
-use crate::wire::{Reader, Varints, WireError};
+use crate::wire::{Reader, WireError};
 
 /// Where a record that was begun ends: what a batch must continue to be added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +26,13 @@ impl BatchBuf {
         self.size() + 10
     }
 
-    /// Hands the parts of a record that begins with this batch, as the sequencer stamps it; says where the record ends.
+    /// The record that begins with this batch, as the sequencer stamps it.
     #[inline]
-    pub fn begin_record<R>(&mut self, seq: u64, hlc: Hlc, write: impl FnOnce(&[&[u8]]) -> R) -> (R, RecordEnd) {
+    pub fn begin_record(&mut self, seq: u64, hlc: Hlc) -> &[u8] {
         self.stamp(seq, hlc);
-        let written = self.parts(|[header, count, effects]| {
-            let size = Varints::of((header.len() + count.len() + effects.len()) as u64);
-            write(&[size.bytes(), header, count, effects])
-        });
-        (written, self.end_of_record(seq, hlc))
+        let mut front = self.with_header();
+        front.put(front.len() as u64);
+        front.into_bytes()
     }
 
     /// Whether a batch that is stamped so can be added to a record that ends there.
@@ -43,21 +41,18 @@ impl BatchBuf {
         self.source() == end.source && seq == end.next_seq && hlc >= end.next_hlc
     }
 
-    /// Hands the parts that add this batch to the record that ends at `end`, which it must follow; says where the record
-    /// ends then.
+    /// What adds this batch to the record that ends at `end`, which it must follow.
     #[inline]
-    pub fn extend_record<R>(&self, end: &RecordEnd, hlc: Hlc, write: impl FnOnce(&[&[u8]]) -> R) -> (R, RecordEnd) {
-        let written = self.parts(|[_, count, effects]| {
-            let mut head = Varints::new();
-            head.put(hlc.0 - end.next_hlc.0);
-            head.put((count.len() + effects.len()) as u64);
-            write(&[head.bytes(), count, effects])
-        });
-        (written, self.end_of_record(end.next_seq, hlc))
+    pub fn extend_record(&mut self, end: &RecordEnd, hlc: Hlc) -> &[u8] {
+        let mut front = self.with_count();
+        front.put(front.len() as u64);
+        front.put(hlc.0 - end.next_hlc.0);
+        front.into_bytes()
     }
 
+    /// Where the record ends that this batch, stamped so, is the last of.
     #[inline]
-    fn end_of_record(&self, seq: u64, hlc: Hlc) -> RecordEnd {
+    pub fn record_end(&self, seq: u64, hlc: Hlc) -> RecordEnd {
         RecordEnd { source: self.source(), next_seq: seq + self.len(), next_hlc: hlc.plus(self.len()) }
     }
 }

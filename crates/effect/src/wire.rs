@@ -44,46 +44,42 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A few varints and bytes on the stack: to be copied at once, or to be a part of something.
+/// How many bytes a varint takes.
+#[inline]
+pub fn varint_len(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+/// Writes a varint at the front of `out`, which has room for it; how many bytes it took.
+#[inline]
+pub fn write_varint(out: &mut [u8], mut value: u64) -> usize {
+    let mut at = 0;
+    while value >= 0x80 {
+        out[at] = value as u8 | 0x80;
+        value >>= 7;
+        at += 1;
+    }
+    out[at] = value as u8;
+    at + 1
+}
+
+/// A varint on the stack, to be a part of something.
 #[derive(Debug)]
-pub struct Varints {
-    bytes: [u8; 20],
+pub struct Varint {
+    bytes: [u8; 10],
     len: usize,
 }
 
-impl Varints {
-    #[inline]
-    pub(crate) fn new() -> Self {
-        Self { bytes: [0; 20], len: 0 }
-    }
-
-    /// One varint.
+impl Varint {
+    /// The varint of `value`.
     #[inline]
     pub fn of(value: u64) -> Self {
-        let mut one = Self::new();
-        one.put(value);
-        one
+        let mut bytes = [0; 10];
+        let len = write_varint(&mut bytes, value);
+        Self { bytes, len }
     }
 
-    /// Adds a varint; there is room for two of any size.
-    #[inline]
-    pub(crate) fn put(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.bytes[self.len] = value as u8 | 0x80;
-            self.len += 1;
-            value >>= 7;
-        }
-        self.bytes[self.len] = value as u8;
-        self.len += 1;
-    }
-
-    #[inline]
-    pub(crate) fn put_byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    /// What was put.
+    /// Its bytes.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
@@ -218,6 +214,8 @@ mod tests {
             prop_assert_eq!(r.zigzag(), Ok(z));
             prop_assert_eq!(r.bytes(), Ok(&b[..]));
             prop_assert_eq!(r.remaining(), 0);
+            prop_assert!(out.starts_with(Varint::of(v).bytes()));
+            prop_assert_eq!(varint_len(v), Varint::of(v).bytes().len());
         }
 
         #[test]

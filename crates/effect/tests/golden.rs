@@ -50,7 +50,7 @@ fn holds(text: &str, changes: &[Change]) {
     let mut buf = BatchBuf::new(GroupId(3), Origin(HOME));
     changes.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
     buf.stamp(9, Hlc(1_700_000_000_000 << 16 | 5));
-    assert_eq!(hex(&buf.to_bytes()), hex(&golden));
+    assert_eq!(hex(buf.encoded()), hex(&golden));
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -265,11 +265,11 @@ fn a_record_of_three_batches() {
     for (seq, hlc, keys) in stated {
         let mut buf = BatchBuf::new(GroupId(3), Origin(HOME));
         keys.iter().for_each(|key| on(key, Act::Noop).show(HOME, |effect| buf.push(effect)));
-        let write = |parts: &[&[u8]]| record.extend(parts.concat());
-        end = Some(match &end {
-            Some(end) => buf.extend_record(end, hlc, write).1,
-            None => buf.begin_record(seq, hlc, write).1,
+        record.extend_from_slice(match &end {
+            Some(end) => buf.extend_record(end, hlc),
+            None => buf.begin_record(seq, hlc),
         });
+        end = Some(buf.record_end(seq, hlc));
     }
     assert_eq!(hex(&record), hex(&golden));
 }

@@ -63,7 +63,7 @@ fn encode(changes: &[Change]) -> Vec<u8> {
     let mut buf = BatchBuf::new(GroupId(0), Origin(HOME));
     changes.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
     buf.stamp(1, Hlc(1));
-    buf.to_bytes()
+    buf.encoded().to_vec()
 }
 
 proptest! {
@@ -101,7 +101,7 @@ fn what_is_borrowed_takes_nothing_and_a_path_takes_its_steps() {
     let change = |act| Change { keyspace: 0, db: 0, key: b"k".to_vec(), fresh: false, deps: Vec::new(), act };
     let set = change(support::Act::Set(text, effect::Deadline::Clear));
     set.show(HOME, |effect| buf.push(effect));
-    assert_eq!(peak_of_decoding(&buf.to_bytes()), 0);
+    assert_eq!(peak_of_decoding(buf.encoded()), 0);
 
     // Digits of one byte: the case in which memory exceeds the bytes most.
     let path = (0..10_000).map(|_| PathStep { digit: 1, origin: 1 }).collect();
@@ -112,5 +112,5 @@ fn what_is_borrowed_takes_nothing_and_a_path_takes_its_steps() {
         assert!(matches!(effect.op, Op::SetAt { .. }));
         buf.push(effect);
     });
-    assert_eq!(peak_of_decoding(&buf.to_bytes()), 10_000 * size_of::<PathStep>());
+    assert_eq!(peak_of_decoding(buf.encoded()), 10_000 * size_of::<PathStep>());
 }

@@ -14,7 +14,7 @@ fn encode(changes: &[Change], seq: u64, hlc: u64) -> Vec<u8> {
     let mut buf = BatchBuf::new(GroupId(7), Origin(HOME));
     changes.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
     buf.stamp(seq, Hlc(hlc));
-    let bytes = buf.to_bytes();
+    let bytes = buf.encoded().to_vec();
     assert!(
         bytes.len() <= buf.size() && buf.size() <= bytes.len() + 10,
         "the size is known before the count is written"
@@ -38,17 +38,17 @@ fn join(batches: &[(Vec<Change>, u64)]) -> (Vec<u8>, Vec<Stamped>) {
         changes.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
         let due = hlc;
         hlc += gap;
-        let write = |parts: &[&[u8]]| record.extend(parts.concat());
-        end = Some(match &end {
+        record.extend_from_slice(match &end {
             Some(end) => {
                 assert!(buf.follows(end, seq, Hlc(hlc)) && !buf.follows(end, seq + 1, Hlc(hlc)));
                 assert!(buf.follows(end, seq, Hlc(due)) && !buf.follows(end, seq, Hlc(due - 1)));
                 assert!(!BatchBuf::new(GroupId(7), Origin(HOME + 1)).follows(end, seq, Hlc(hlc)));
                 assert!(!BatchBuf::new(GroupId(8), Origin(HOME)).follows(end, seq, Hlc(hlc)));
-                buf.extend_record(end, Hlc(hlc), write).1
+                buf.extend_record(end, Hlc(hlc))
             }
-            None => buf.begin_record(seq, Hlc(hlc), write).1,
+            None => buf.begin_record(seq, Hlc(hlc)),
         });
+        end = Some(buf.record_end(seq, Hlc(hlc)));
         stamped.push((changes.clone(), seq, hlc, record.len()));
         (seq, hlc) = (seq + buf.len(), hlc + buf.len());
     }
@@ -117,7 +117,7 @@ fn check_the_encoding_is_the_only_one(bytes: &[u8]) -> Result<(), TestCaseError>
     }
     for mut again in [views, values] {
         again.stamp(batch.first.seq, batch.hlc);
-        prop_assert_eq!(again.to_bytes(), bytes);
+        prop_assert_eq!(again.encoded(), bytes);
     }
     Ok(())
 }
@@ -209,14 +209,14 @@ proptest! {
                 let Ok(effect) = effect else { return Ok(()) };
                 buf.push(&effect);
             }
-            let write = |parts: &[&[u8]]| again.extend(parts.concat());
-            end = Some(match &end {
+            again.extend_from_slice(match &end {
                 Some(end) => {
                     prop_assert!(buf.follows(end, batch.first.seq, batch.hlc));
-                    buf.extend_record(end, batch.hlc, write).1
+                    buf.extend_record(end, batch.hlc)
                 }
-                None => buf.begin_record(batch.first.seq, batch.hlc, write).1,
+                None => buf.begin_record(batch.first.seq, batch.hlc),
             });
+            end = Some(buf.record_end(batch.first.seq, batch.hlc));
         }
         prop_assert_eq!(again, record);
     }
@@ -232,10 +232,10 @@ proptest! {
         prop_assert_eq!(since, dropped.into_iter().map(Change::flat).collect::<Vec<_>>());
         buf.rewind(mark);
         buf.stamp(3, Hlc(4));
-        prop_assert_eq!(buf.to_bytes(), encode(&kept, 3, 4));
+        prop_assert_eq!(buf.encoded(), encode(&kept, 3, 4));
         buf.clear();
         prop_assert!(buf.is_empty());
         buf.stamp(3, Hlc(4));
-        prop_assert_eq!(buf.to_bytes(), encode(&[], 3, 4));
+        prop_assert_eq!(buf.encoded(), encode(&[], 3, 4));
     }
 }

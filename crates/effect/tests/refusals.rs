@@ -8,7 +8,7 @@ const BEFORE: usize = 31;
 
 /// What the decoder says to one effect on the key "k" of the first database, with these flags and this body.
 fn answer(code: u8, flags: u8, body: &[u8]) -> Option<WireError> {
-    let mut bytes = BatchBuf::new(GroupId(0), Origin(1 << 16)).to_bytes();
+    let mut bytes = BatchBuf::new(GroupId(0), Origin(1 << 16)).encoded().to_vec();
     bytes[BEFORE - 1] = 1;
     bytes.extend([code, flags, 0, 0, 1, b'k']);
     bytes.extend(body);

@@ -170,13 +170,13 @@ impl<'e> Context<'e> {
                 Tick::At(hlc) => {
                     let (seq, end) = (sequencer.next_seq, sequencer.record_end);
                     let joins = |end: &RecordEnd| batch.follows(end, seq, hlc) && log.can_extend(RECORD_BATCHES, size);
-                    let (appended, end) = match end.filter(joins) {
-                        Some(end) => batch.extend_record(&end, hlc, |parts| log.extend(parts)),
-                        None => batch.begin_record(seq, hlc, |parts| log.append(RECORD_BATCHES, parts)),
+                    let position = match end.filter(joins) {
+                        Some(end) => log.extend(&[batch.extend_record(&end, hlc)])?,
+                        None => log.append(RECORD_BATCHES, &[batch.begin_record(seq, hlc)])?,
                     };
-                    let position = appended?;
                     let sequencer = log.state();
-                    (sequencer.next_seq, sequencer.record_end) = (seq + batch.len(), Some(end));
+                    sequencer.next_seq = seq + batch.len();
+                    sequencer.record_end = Some(batch.record_end(seq, hlc));
                     return Ok(position);
                 }
                 Tick::NeedsCeiling(hlc) => {

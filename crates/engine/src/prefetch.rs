@@ -69,8 +69,13 @@ impl Engine {
         let tables: SmallVec<[(usize, &Table<_>); MOST]> =
             collect(whose.iter().enumerate().filter_map(|(row, whose)| Some((row, table(whose)?))));
         tables.iter().for_each(|(row, table)| table.to_segment(of_row(*row)));
-        let entries: SmallVec<[(usize, &Entry); MOST]> =
-            collect(tables.iter().filter_map(|(row, table)| Some((*row, table.likely(of_row(*row))?))));
+        let entries: SmallVec<[(usize, &Entry); MOST]> = collect(tables.iter().filter_map(|(row, table)| {
+            let entry = table.likely(of_row(*row));
+            if entry.is_none() {
+                table.to_vacancy(of_row(*row));
+            }
+            Some((*row, entry?))
+        }));
         entries.iter().for_each(|(_, entry)| prefetch(std::ptr::from_ref(*entry)));
         entries.iter().for_each(|(_, entry)| entry.fetch());
         let mut members: SmallVec<[(&dyn Steps, u64); MOST]> = SmallVec::new();

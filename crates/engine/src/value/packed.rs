@@ -8,7 +8,7 @@
 //! Only this module writes such bytes, so they are read without checks beyond those of slices.
 
 use effect::Kind;
-use effect::wire::Varints;
+use effect::wire::Varint;
 use effect::wire::put_varint;
 use std::ops::Range;
 
@@ -65,8 +65,8 @@ pub(super) const MAX_BYTES: usize = 256 * 1024;
 
 /// A length as a varint, for use as a part of [`splice`].
 #[inline]
-pub(super) fn length(len: usize) -> Varints {
-    Varints::of(len as u64)
+pub(super) fn length(len: usize) -> Varint {
+    Varint::of(len as u64)
 }
 
 /// Puts `parts` in the place of `range`; the allocation stays exactly as long as its content.

@@ -34,7 +34,7 @@ pub trait Fetch {
 pub trait Steps {
     /// Fetches the header of the item's segment.
     fn to_segment(&self, hash: u64);
-    /// Fetches the item, which [`Steps::to_segment`] has been made for.
+    /// Fetches the item, which [`Steps::to_segment`] has been made for; if there is none, the place where it would go.
     fn to_item(&self, hash: u64);
     /// Fetches what the item points to, after [`Steps::to_item`].
     fn to_value(&self, hash: u64);
@@ -46,8 +46,9 @@ impl<T: Fetch> Steps for Table<T> {
     }
 
     fn to_item(&self, hash: u64) {
-        if let Some(item) = self.likely(hash) {
-            prefetch(std::ptr::from_ref(item));
+        match self.likely(hash) {
+            Some(item) => prefetch(std::ptr::from_ref(item)),
+            None => self.to_vacancy(hash),
         }
     }
 
@@ -139,6 +140,11 @@ impl<T: Fetch> Table<T> {
         segment.items().get(segment.likely(hash)?)
     }
 
+    /// Fetches the place where an item with this hash would be added.
+    pub fn to_vacancy(&self, hash: u64) {
+        prefetch(self.segment(self.directory.find(hash)).items().as_ptr_range().end);
+    }
+
     /// As [`find`](Self::find); the caller must not change what the item's hash is made of.
     #[inline]
     pub fn find_mut(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&mut T> {
@@ -195,8 +201,10 @@ impl<T: Fetch> Table<T> {
     }
 
     fn split(&mut self, at: usize, rehash: &impl Fn(&T) -> u64) {
-        // Rehashing reads what the items point to.
-        self.segment(at).items().iter().for_each(Fetch::fetch);
+        if self.segment(at).splits_by_hash() {
+            // Hashing reads what the items point to.
+            self.segment(at).items().iter().for_each(Fetch::fetch);
+        }
         let segment = self.segment_mut(at);
         let before = segment.capacity();
         let upper = segment.split(rehash);

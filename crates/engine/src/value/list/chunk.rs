@@ -5,7 +5,7 @@ use crate::value::tree::Leaf;
 use crate::value::{packed, size_class};
 use effect::{
     ListPos,
-    wire::{Varints, put_bytes},
+    wire::{Varint, put_bytes, varint_len, write_varint},
 };
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub(in crate::value) struct Chunk {
 
 /// What a value takes in a buffer.
 fn need(value: &[u8]) -> usize {
-    packed::length(value.len()).bytes().len() + value.len()
+    varint_len(value.len() as u64) + value.len()
 }
 
 impl Chunk {
@@ -88,8 +88,7 @@ impl Chunk {
     }
 
     fn put(&mut self, place: Range<usize>, value: &[u8]) {
-        let length = packed::length(value.len());
-        let need = length.bytes().len() + value.len();
+        let need = need(value);
         let alone = place == (self.start..self.buffer.len());
         self.width = if alone || self.width as usize == need { need as u32 } else { 0 };
         let front = place.is_empty() && place.start == self.start;
@@ -99,7 +98,9 @@ impl Chunk {
         }
         if front && self.start >= need {
             self.start -= need;
-            self.write(self.start, &length, value);
+            let (front, value_at) = self.buffer[self.start..].split_at_mut(need - value.len());
+            write_varint(front, value.len() as u64);
+            value_at[..value.len()].copy_from_slice(value);
         } else if place.start == self.buffer.len() {
             let len = self.buffer.len() + need;
             if self.buffer.capacity() < len {
@@ -109,6 +110,7 @@ impl Chunk {
             }
             put_bytes(&mut self.buffer, value);
         } else {
+            let length = Varint::of(value.len() as u64);
             self.buffer.splice(place, length.bytes().iter().chain(value).copied());
         }
     }
@@ -135,12 +137,6 @@ impl Chunk {
         buffer.resize(gap, 0);
         buffer.extend_from_slice(self.body());
         (self.buffer, self.start) = (buffer, gap);
-    }
-
-    fn write(&mut self, at: usize, length: &Varints, value: &[u8]) {
-        let head = length.bytes().len();
-        self.buffer[at..at + head].copy_from_slice(length.bytes());
-        self.buffer[at + head..at + head + value.len()].copy_from_slice(value);
     }
 
     fn split_off(&mut self, index: usize) -> Self {

@@ -3,6 +3,8 @@
 //! The header is one cache line: a lookup reads it, compares all fingerprints with a few word operations, and
 //! touches an item only when its fingerprint matches.
 
+use smallvec::SmallVec;
+
 use crate::value::size_class;
 
 /// Items a segment holds before it splits: what leaves the header, with prefix and vector, within 64 bytes.
@@ -27,10 +29,21 @@ fn matching_bytes(word: u64, needle: u8) -> u64 {
     !(((x & LOW_SEVEN) + LOW_SEVEN) | x | LOW_SEVEN)
 }
 
-/// The fingerprint of a hash: its low byte, as the directory uses the high bits.
+/// Splits that one fingerprint serves: the first of them needs no hash, and after it one bit less tells items apart.
+const WINDOW: u8 = 2;
+/// Where the last fingerprint begins.
+const LAST_WINDOW: u8 = 56;
+
+/// The fingerprint of a hash in segments of this depth: eight bits from the depth on, or from the one before it.
 #[inline]
-fn fingerprint(hash: u64) -> u8 {
-    hash as u8
+fn fingerprint(hash: u64, depth: u8) -> u8 {
+    (hash << window(depth) >> LAST_WINDOW) as u8
+}
+
+/// The first bit of the fingerprints, counted from the top.
+#[inline]
+fn window(depth: u8) -> u8 {
+    (depth - depth % WINDOW).min(LAST_WINDOW)
 }
 
 /// The items that fit the allocator's size class for at least `wanted` of them (jemalloc: four classes per doubling).
@@ -87,7 +100,7 @@ impl<T> Segment<T> {
     /// there when many share a hash) are compared one by one.
     #[inline(always)]
     pub(super) fn position(&self, hash: u64, mut eq: impl FnMut(&T) -> bool) -> Option<usize> {
-        let needle = fingerprint(hash);
+        let needle = fingerprint(hash, self.depth);
         let (words, rest) = self.fingerprints.as_chunks::<8>();
         let tail = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         for (at, word) in words.iter().map(|w| u64::from_le_bytes(*w)).chain([tail]).enumerate() {
@@ -111,18 +124,25 @@ impl<T> Segment<T> {
         let (words, rest) = self.fingerprints.as_chunks::<8>();
         let tail = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([tail]);
-        let matches = words.map(|word| matching_bytes(word, fingerprint(hash)));
+        let needle = fingerprint(hash, self.depth);
+        let matches = words.map(|word| matching_bytes(word, needle));
         let (word, hits) = matches.enumerate().find(|(_, hits)| *hits != 0)?;
         Some(word * 8 + (hits.trailing_zeros() / 8) as usize)
     }
 
     pub(super) fn push(&mut self, hash: u64, item: T) -> usize {
+        self.push_printed(fingerprint(hash, self.depth), item)
+    }
+
+    fn push_printed(&mut self, print: u8, item: T) -> usize {
         let at = self.items.len();
         if let Some(place) = self.fingerprints.get_mut(at) {
-            *place = fingerprint(hash);
+            *place = print;
         }
         if at == self.items.capacity() {
-            self.items.reserve_exact(class_capacity::<T>((at + 1).max(4)) - at);
+            // Two steps from a split to the next.
+            let room = (at + 1 + at / 3).clamp(4, MAX_ITEMS.max(at + 1));
+            self.items.reserve_exact(class_capacity::<T>(room) - at);
         }
         self.items.push(item);
         at
@@ -133,8 +153,11 @@ impl<T> Segment<T> {
         let last = self.items.len() - 1;
         let item = self.items.swap_remove(at);
         if at < last && at < MAX_ITEMS {
-            self.fingerprints[at] =
-                if last < MAX_ITEMS { self.fingerprints[last] } else { fingerprint(rehash(&self.items[at])) };
+            self.fingerprints[at] = if last < MAX_ITEMS {
+                self.fingerprints[last]
+            } else {
+                fingerprint(rehash(&self.items[at]), self.depth)
+            };
         }
         if self.items.capacity() >= 2 * last + 8 {
             self.items.shrink_to(if last == 0 { 0 } else { class_capacity::<T>(last + 1) });
@@ -142,21 +165,34 @@ impl<T> Segment<T> {
         item
     }
 
+    /// Whether the next split has to know the hashes of the items.
+    pub(super) fn splits_by_hash(&self) -> bool {
+        window(self.depth) != window(self.depth + 1) || self.depth >= LAST_WINDOW || self.items.len() > MAX_ITEMS
+    }
+
     /// Halves the range: keeps the lower half and returns the upper.
     pub(super) fn split(&mut self, rehash: &impl Fn(&T) -> u64) -> Self {
+        let by_hash = self.splits_by_hash();
         let bit = 1_u64 << (63 - self.depth);
         self.depth += 1;
-        let mut upper = Self::new(self.prefix | bit, self.depth);
+        let depth = self.depth;
+        let mut upper = Self::new(self.prefix | bit, depth);
         let all = std::mem::take(&mut self.items);
-        // Hashing is the dear part: do it once, then both vectors are allocated at their size.
-        let hashes: Vec<u64> = all.iter().map(rehash).collect();
-        let ups = hashes.iter().filter(|hash| **hash & bit != 0).count();
-        let downs = hashes.len() - ups;
+        // Which side each belongs to, and its fingerprint there: found out once, then both vectors are made at their size.
+        let mut sides: SmallVec<[(bool, u8); MAX_ITEMS]> = SmallVec::new();
+        if by_hash {
+            sides.extend(all.iter().map(rehash).map(|hash| (hash & bit != 0, fingerprint(hash, depth))));
+        } else {
+            // The fingerprints stay, and the bit is one of theirs.
+            let bit = (bit << window(depth) >> LAST_WINDOW) as u8;
+            sides.extend(self.fingerprints[..all.len()].iter().map(|print| (print & bit != 0, *print)));
+        }
+        let ups = sides.iter().filter(|(up, _)| *up).count();
         upper.reserve_for(ups);
-        self.reserve_for(downs);
-        for (item, hash) in all.into_iter().zip(hashes) {
-            let side = if hash & bit == 0 { &mut *self } else { &mut upper };
-            side.push(hash, item);
+        self.reserve_for(all.len() - ups);
+        for (item, (up, print)) in all.into_iter().zip(sides) {
+            let side = if up { &mut upper } else { &mut *self };
+            side.push_printed(print, item);
         }
         upper
     }
@@ -175,8 +211,18 @@ impl<T> Segment<T> {
         if self.items.capacity() < total {
             self.items.reserve_exact(class_capacity::<T>(total) - self.len());
         }
+        let (from, to) = (window(self.depth), window(self.depth - 1));
+        // Where the fingerprints begin earlier now, all items have the bits before the old ones in common, but for the last.
+        let widened = |print: u8, prefix: u64| match from - to {
+            0 => print,
+            more => (prefix << to >> LAST_WINDOW) as u8 | print >> more,
+        };
+        for print in &mut self.fingerprints[..self.items.len()] {
+            *print = widened(*print, self.prefix);
+        }
+        let prefix = upper.prefix;
         for (item, print) in upper.items.into_iter().zip(upper.fingerprints) {
-            self.push(u64::from(print), item);
+            self.push_printed(widened(print, prefix), item);
         }
         self.depth -= 1;
     }
@@ -190,7 +236,7 @@ impl<T> Segment<T> {
             let hash = rehash(item);
             assert_eq!(hash & mask, self.prefix, "an item lies outside its segment's range");
             if let Some(print) = self.fingerprints.get(at) {
-                assert_eq!(*print, fingerprint(hash), "a fingerprint is stale");
+                assert_eq!(*print, fingerprint(hash, self.depth), "a fingerprint is stale");
             }
         }
     }
