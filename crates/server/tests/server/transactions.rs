@@ -85,6 +85,7 @@ fn a_write_that_fails_but_makes_the_string_longer_has_changed_it() {
         );
         a.ok("MULTI");
         assert_eq!(a.call("EXEC") == Value::NullArray, changed, "{already} bytes");
+        assert_eq!(b.call("STRLEN s"), Value::Int(already.max(8) as i64));
     }
 }
 
