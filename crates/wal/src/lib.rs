@@ -22,6 +22,9 @@
 //!
 //! Read first: [`Log`], [`Appender`], [`format`] (the bytes, drawn).
 //!
+//! The last record stays open while it is only in the buffer: [`Appender::extend`] adds to it, and it gets its length and its
+//! check when something else follows, or when somebody wants the end of the log.
+//!
 //! *Invariant:* a position grows by exactly the bytes of a frame; segments join without a gap, so a missing one shows.
 //!
 //! *Invariant:* a segment file has its final name only after its header is durable, and only after all of the segment
