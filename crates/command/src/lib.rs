@@ -39,6 +39,7 @@ mod session;
 mod set;
 pub mod spec;
 mod string;
+pub mod syntax;
 pub mod table;
 mod zset;
 

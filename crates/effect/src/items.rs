@@ -174,7 +174,7 @@ impl Shape for RunShape {
         let len = ListPos::check_run(self.home, from)?;
         if len > MAX_RUN { Err(WireError::Invalid { what: "length of a run of positions", at }) } else { Ok(()) }
     }
-#[inline]
+    #[inline]
     fn write(&self, item: &(ListPos, u64), out: &mut Vec<u8>) {
         item.0.encode(self.home, out);
         put_varint(out, item.1);
@@ -297,7 +297,7 @@ impl<S: Shape> SeqBuf<S> {
     }
 
     /// An empty sequence that is built in memory from an earlier one.
-#[inline]
+    #[inline]
     pub fn reuse(shape: S, mut memory: Vec<u8>) -> Self {
         memory.clear();
         Self { shape, count: 0, bytes: memory }

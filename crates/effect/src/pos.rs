@@ -85,14 +85,14 @@ impl PartialOrd for ListPos {
 
 impl ListPos {
     /// The position `n` of the run that `origin` opened in `epoch`.
-#[inline]
+    #[inline]
     pub fn new(epoch: i64, origin: u64, n: i64) -> Self {
         Self { epoch, origin, n, path: Path::default() }
     }
 
     /// Where `me` pushes the first of a run of elements behind `last` (`None`: the list is empty).
     /// The following elements of the same push take `n + 1`, `n + 2`, …
-#[inline]
+    #[inline]
     pub fn after_tail(last: Option<&ListPos>, me: u64) -> Self {
         match last {
             None => Self::new(0, me, 0),
@@ -103,7 +103,7 @@ impl ListPos {
 
     /// Where `me` pushes the first of a run of elements before `first` (`None`: the list is empty).
     /// The following elements of the same push take `n - 1`, `n - 2`, …
-#[inline]
+    #[inline]
     pub fn before_head(first: Option<&ListPos>, me: u64) -> Self {
         match first {
             None => Self::new(0, me, 0),

@@ -182,7 +182,7 @@ impl<'e> Emitter<'e> {
     }
 
     /// A list of identities (or list values) to build; hand it back to [`Emitter::recycle`].
-#[inline]
+    #[inline]
     pub fn ids(&mut self) -> SeqBuf<BytesShape> {
         SeqBuf::reuse(BytesShape, self.memory.pop().unwrap_or_default())
     }
@@ -198,13 +198,13 @@ impl<'e> Emitter<'e> {
     }
 
     /// Runs of list positions to build; hand it back to [`Emitter::recycle`].
-#[inline]
+    #[inline]
     pub fn runs(&mut self) -> SeqBuf<RunShape> {
         SeqBuf::reuse(RunShape { home: self.origin().0 }, self.memory.pop().unwrap_or_default())
     }
 
     /// Takes memory back for the next sequence.
-#[inline]
+    #[inline]
     pub fn recycle<S: effect::items::Shape>(&mut self, seq: SeqBuf<S>) {
         let memory = seq.into_memory();
         if self.memory.len() < 4 && memory.capacity() <= 16 << 10 {

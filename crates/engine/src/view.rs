@@ -218,21 +218,21 @@ impl<'s> ListView<'s> {
     }
 
     /// The position of the element at `index`.
-#[inline]
+    #[inline]
     pub fn position(&self, index: usize) -> Result<Option<ListPos>, Stop> {
         self.site.check()?;
         Ok(self.list.position_of(index))
     }
 
     /// The position of the first element.
-#[inline]
+    #[inline]
     pub fn first_position(&self) -> Result<Option<ListPos>, Stop> {
         self.site.check()?;
         Ok(self.list.first())
     }
 
     /// The position of the last element.
-#[inline]
+    #[inline]
     pub fn last_position(&self) -> Result<Option<ListPos>, Stop> {
         self.site.check()?;
         Ok(self.list.last())

@@ -68,7 +68,7 @@ pub const SPECS: &[Spec] = &[
         since: "2.6.0",
         complexity: "O(N) where N is the length of all sources together",
         summary: "Combines strings bit by bit and stores the result.",
-        syntax: "AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE destkey key [key ...]",
+        syntax: "<AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE> destkey key [key ...]",
         run: Run::Data(op::bitop),
     },
     Spec {
@@ -80,8 +80,8 @@ pub const SPECS: &[Spec] = &[
         since: "3.2.0",
         complexity: "O(1) for each operation",
         summary: "Reads, sets and increments integers of any width within a string.",
-        syntax: "key [GET encoding offset | [OVERFLOW WRAP | SAT | FAIL] SET encoding offset value | INCRBY \
-            encoding offset increment ...]",
+        syntax: "key [<GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] \
+            <SET encoding offset value | INCRBY encoding offset increment>> ...]",
         run: Run::Data(field::bitfield),
     },
     Spec {
@@ -93,7 +93,7 @@ pub const SPECS: &[Spec] = &[
         since: "6.0.0",
         complexity: "O(1) for each operation",
         summary: "Reads integers of any width within a string.",
-        syntax: "key [GET encoding offset ...]",
+        syntax: "key [GET encoding offset [GET encoding offset ...]]",
         run: Run::Data(field::bitfield_ro),
     },
 ];

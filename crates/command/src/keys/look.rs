@@ -18,7 +18,7 @@ pub const SPECS: &[Spec] = &[Spec {
     since: "2.2.3",
     complexity: "Depends on the subcommand",
     summary: "A container for commands that look at values from within.",
-    syntax: "subcommand [argument ...]",
+    syntax: "subcommand [argument [argument ...]]",
     run: Run::Container(OBJECT),
 }];
 

@@ -84,7 +84,7 @@ pub(super) const CLIENT: &[Spec] = &[
         since: "2.4.0",
         complexity: "O(N) where N is the number of connections",
         summary: "Closes connections.",
-        syntax: "ip:port | filter value [filter value ...]",
+        syntax: "<ip:port | filter value [filter value ...]>",
         run: Run::Session,
     },
     Spec {
@@ -120,7 +120,7 @@ pub(super) const CLIENT: &[Spec] = &[
         since: "3.2.0",
         complexity: "O(1)",
         summary: "Says whether replies are sent.",
-        syntax: "ON | OFF | SKIP",
+        syntax: "<ON | OFF | SKIP>",
         run: Run::Session,
     },
     Spec {
@@ -144,7 +144,7 @@ pub(super) const CLIENT: &[Spec] = &[
         since: "7.0.0",
         complexity: "O(1)",
         summary: "Has the connection survive client eviction.",
-        syntax: "ON | OFF",
+        syntax: "<ON | OFF>",
         run: Run::Session,
     },
     Spec {
@@ -156,7 +156,7 @@ pub(super) const CLIENT: &[Spec] = &[
         since: "7.2.0",
         complexity: "O(1)",
         summary: "Has commands of the connection leave the access times of keys alone.",
-        syntax: "ON | OFF",
+        syntax: "<ON | OFF>",
         run: Run::Session,
     },
     Spec {

@@ -364,7 +364,7 @@ pub const SPECS: &[Spec] = &[
         since: "1.0.0",
         complexity: "Depends on the subcommand",
         summary: "Internals, for tests.",
-        syntax: "subcommand [argument ...]",
+        syntax: "subcommand [argument [argument ...]]",
         run: Run::Session,
     },
     Spec {
@@ -388,7 +388,7 @@ pub const SPECS: &[Spec] = &[
         since: "2.8.0",
         complexity: "Depends on the subcommand",
         summary: "A container for publish/subscribe commands.",
-        syntax: "subcommand [argument ...]",
+        syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(PUBSUB),
     },
     Spec {
@@ -400,7 +400,7 @@ pub const SPECS: &[Spec] = &[
         since: "2.4.0",
         complexity: "Depends on the subcommand",
         summary: "A container for connection commands.",
-        syntax: "subcommand [argument ...]",
+        syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(client::CLIENT),
     },
     Spec {
@@ -412,7 +412,7 @@ pub const SPECS: &[Spec] = &[
         since: "2.0.0",
         complexity: "Depends on the subcommand",
         summary: "A container for configuration commands.",
-        syntax: "subcommand [argument ...]",
+        syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(server::CONFIG),
     },
     Spec {
@@ -424,7 +424,7 @@ pub const SPECS: &[Spec] = &[
         since: "2.2.12",
         complexity: "Depends on the subcommand",
         summary: "A container for slow log commands.",
-        syntax: "subcommand [argument ...]",
+        syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(server::SLOWLOG),
     },
     Spec {
@@ -436,7 +436,7 @@ pub const SPECS: &[Spec] = &[
         since: "2.8.13",
         complexity: "Depends on the subcommand",
         summary: "A container for latency commands.",
-        syntax: "subcommand [argument ...]",
+        syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(server::LATENCY),
     },
     Spec {
@@ -448,7 +448,7 @@ pub const SPECS: &[Spec] = &[
         since: "4.0.0",
         complexity: "Depends on the subcommand",
         summary: "A container for memory commands.",
-        syntax: "subcommand [argument ...]",
+        syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(server::MEMORY),
     },
     Spec {
@@ -460,7 +460,7 @@ pub const SPECS: &[Spec] = &[
         since: "anabranch",
         complexity: "Depends on the subcommand",
         summary: "A container for commands about keyspaces.",
-        syntax: "subcommand [argument ...]",
+        syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(keyspace::KEYSPACE),
     },
     Spec {

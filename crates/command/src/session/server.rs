@@ -99,7 +99,7 @@ pub(super) const COMMAND: &[Spec] = &[
         since: "2.8.13",
         complexity: "O(N) where N is the number of commands",
         summary: "Returns the keys of a whole command.",
-        syntax: "command [arg ...]",
+        syntax: "command [arg [arg ...]]",
         run: Run::Session,
     },
     Spec {
@@ -111,7 +111,7 @@ pub(super) const COMMAND: &[Spec] = &[
         since: "7.0.0",
         complexity: "O(N) where N is the number of commands",
         summary: "Returns the keys of a whole command with what is done to them.",
-        syntax: "command [arg ...]",
+        syntax: "command [arg [arg ...]]",
         run: Run::Session,
     },
     Spec {

@@ -106,7 +106,7 @@ impl BigList {
         self.chunks.at(index).map(|(chunk, start)| chunk.get(index - start))
     }
 
-#[inline]
+    #[inline]
     fn get_pos(&self, index: usize) -> Option<ListPos> {
         self.chunks.at(index).map(|(chunk, start)| chunk.runs().get(index - start))
     }
@@ -149,7 +149,7 @@ impl<'a> ListRef<'a> {
     }
 
     /// The position of the element at an index from the head.
-#[inline]
+    #[inline]
     pub fn position_of(&self, index: usize) -> Option<ListPos> {
         match self {
             Self::Packed(list) => (index < list.len()).then(|| list.runs().0.get(index)),
@@ -158,13 +158,13 @@ impl<'a> ListRef<'a> {
     }
 
     /// The position of the head.
-#[inline]
+    #[inline]
     pub fn first(&self) -> Option<ListPos> {
         self.position_of(0)
     }
 
     /// The position of the tail.
-#[inline]
+    #[inline]
     pub fn last(&self) -> Option<ListPos> {
         self.position_of(self.len().checked_sub(1)?)
     }

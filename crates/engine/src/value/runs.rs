@@ -73,7 +73,7 @@ impl Runs {
     }
 
     /// The part that holds the element.
-#[inline]
+    #[inline]
     fn part(&self, index: u32) -> usize {
         if self.parts.len() == 1 { 0 } else { self.parts.partition_point(|part| part.at <= index) - 1 }
     }
@@ -83,7 +83,7 @@ impl Runs {
     }
 
     /// The position of an element that is there.
-#[inline]
+    #[inline]
     pub(super) fn get(&self, index: usize) -> ListPos {
         let part = &self.parts[self.part(index as u32)];
         part.pos.step(i64::from(index as u32 - part.at))

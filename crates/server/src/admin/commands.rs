@@ -1,5 +1,6 @@
 //! COMMAND, from the table of declarations.
 
+use command::syntax::{self, Argument, ArgumentType};
 use command::table::{self, CommandId};
 use command::{Flags, Keys, Run, Spec, errors, parse};
 use effect::glob;
@@ -119,7 +120,7 @@ fn info(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>
     Flow::Continue
 }
 
-/// DIFFERENCE: the arguments are not described one by one; `syntax` holds them as the docs write them.
+/// DIFFERENCE: groups of arguments have the names of their parts; `syntax` holds all of them as the docs write them.
 fn docs(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     let chosen: Vec<(&'static Spec, String)> = match args.len() {
         2 => table::all().map(|spec| (spec, spec.name.to_owned())).collect(),
@@ -146,11 +147,16 @@ fn document(reply: &mut Reply<'_>, spec: &Spec) {
         ("syntax", spec.syntax),
     ];
     let texts = texts.iter().filter(|(_, text)| !text.is_empty());
-    let subs = spec.subcommands();
-    reply.map(texts.clone().count() + usize::from(!subs.is_empty()));
+    let (subs, arguments) = (spec.subcommands(), syntax::arguments(spec.syntax));
+    let described = subs.is_empty() && !arguments.is_empty();
+    reply.map(texts.clone().count() + usize::from(!subs.is_empty()) + usize::from(described));
     for (name, text) in texts {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
+    }
+    if described {
+        reply.bulk(b"arguments");
+        describe_arguments(reply, &arguments, &mut 0);
     }
     if !subs.is_empty() {
         reply.bulk(b"subcommands");
@@ -158,6 +164,43 @@ fn document(reply: &mut Reply<'_>, spec: &Spec) {
         for sub in subs {
             reply.bulk(format!("{}|{}", spec.name, sub.name).as_bytes());
             document(reply, sub);
+        }
+    }
+}
+
+/// `keys` counts the keys up to now: the number of their specification.
+fn describe_arguments(reply: &mut Reply<'_>, arguments: &[Argument], keys: &mut i64) {
+    reply.array(arguments.len());
+    for argument in arguments {
+        let is_key = argument.kind == ArgumentType::Key;
+        let flags = [
+            ("optional", argument.optional),
+            ("multiple", argument.multiple),
+            ("multiple_token", argument.multiple_token),
+        ];
+        let flags: Vec<&str> = flags.into_iter().filter(|(_, is_so)| *is_so).map(|(name, _)| name).collect();
+        let has = [is_key, argument.token.is_some(), !flags.is_empty(), !argument.parts.is_empty()];
+        reply.map(2 + has.into_iter().filter(|has| *has).count());
+        reply.bulk(b"name");
+        reply.bulk(argument.name.as_bytes());
+        reply.bulk(b"type");
+        reply.bulk(argument.kind.name().as_bytes());
+        if is_key {
+            reply.bulk(b"key_spec_index");
+            reply.int(*keys);
+            *keys += 1;
+        }
+        if let Some(token) = argument.token {
+            reply.bulk(b"token");
+            reply.bulk(token.as_bytes());
+        }
+        if !flags.is_empty() {
+            reply.bulk(b"flags");
+            words(reply, &flags);
+        }
+        if !argument.parts.is_empty() {
+            reply.bulk(b"arguments");
+            describe_arguments(reply, &argument.parts, keys);
         }
     }
 }
