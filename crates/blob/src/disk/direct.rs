@@ -111,7 +111,9 @@ impl Round<'_, '_> {
     /// Writes until nothing is left, or until what goes on is not at a block: what is left then is for the caller.
     fn write(&mut self, buffers: &mut Vec<Aligned>) -> Result<()> {
         while self.left > 0 && self.offset.is_multiple_of(BLOCK_BYTES as u64) {
-            let in_place = self.source.in_place(DIRECT_PIECE_BYTES.min(self.left));
+            // A little more at the end is better than a write of its own.
+            let most = if self.left < DIRECT_PIECE_BYTES / 4 * 5 { self.left } else { DIRECT_PIECE_BYTES };
+            let in_place = self.source.in_place(most);
             if !in_place.is_empty() {
                 match rustix::io::pwritev(self.file, &in_place, self.offset) {
                     Ok(0) => return Err(ErrorKind::WriteZero.into()),
