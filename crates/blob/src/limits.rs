@@ -30,8 +30,12 @@ pub const ROUND_BYTES: usize = 8 * 1024 * 1024;
 /// Jobs that one round takes: `IOV_MAX` of Linux.
 pub const ROUND_JOBS: usize = 1024;
 
-/// Blocks of writes past the page cache: a multiple of every device's own.
-pub const DIRECT_BLOCK_BYTES: usize = 4 * 1024;
+/// Blocks of writes past the page cache, and of the places of large records: a multiple of every device's own.
+pub const BLOCK_BYTES: usize = 4 * 1024;
+
+/// Records of this many bytes or more lie on whole blocks, in memory and on disk, and are written from where they are.
+/// That wastes two blocks at most, and one on average: a thirty-second of the smallest such record.
+pub const LARGE_RECORD_BYTES: u64 = 128 * 1024;
 
 /// Fewer bytes than this go through the page cache, where they cost less than opening the file once more.
 pub const DIRECT_MIN_BYTES: usize = 1024 * 1024;
@@ -39,11 +43,14 @@ pub const DIRECT_MIN_BYTES: usize = 1024 * 1024;
 /// Bytes of one write past the page cache: more at once was slower on the disks that were measured.
 pub const DIRECT_PIECE_BYTES: usize = 1024 * 1024;
 
+/// Reads of this many bytes or more are announced to the disk before they are made.
+pub const ANNOUNCE_MIN_BYTES: usize = 512 * 1024;
+
 /// Rounds of writing after a read from disk that go through the page cache, where the next readers may find them.
 pub const ROUNDS_AFTER_READ: u64 = 32;
 
 /// RAM of the buffers for such writes: one is filled while the other is written.
-pub const DISK_BUFFER_BYTES: u64 = 2 * (DIRECT_PIECE_BYTES + DIRECT_BLOCK_BYTES) as u64;
+pub const DISK_BUFFER_BYTES: u64 = 2 * (DIRECT_PIECE_BYTES + BLOCK_BYTES) as u64;
 
 /// A RAM limit below this many times the buffers has better uses for them.
 pub const DISK_BUFFER_SHARE: u64 = 16;
@@ -73,3 +80,4 @@ const _: () = assert!(PIECE_BYTES.is_power_of_two());
 const _: () = assert!(MAX_VALUE_BYTES + MAX_KEY_BYTES + (MAX_VALUE_BYTES / PIECE_BYTES) * 4 + 64 < 1 << 31);
 const _: () = assert!(INDEX_SHARDS == 256, "a shard is named by the top byte of the hash");
 const _: () = assert!(MIN_SEGMENT_BYTES.is_multiple_of(RECORD_ALIGN));
+const _: () = assert!((BLOCK_BYTES as u64).is_multiple_of(RECORD_ALIGN) && LARGE_RECORD_BYTES >= BLOCK_BYTES as u64);

@@ -74,7 +74,7 @@ impl std::fmt::Debug for Options {
 impl Options {
     /// Defaults for a store within these limits.
     pub fn new(mode: Mode, disk_limit: u64, ram_limit: u64) -> Self {
-        let segment = (disk_limit / 64).clamp(1 << 20, 64 << 20).min(disk_limit / limits::MIN_SEGMENTS);
+        let segment = (disk_limit / 128).clamp(1 << 20, 64 << 20).min(disk_limit / limits::MIN_SEGMENTS);
         Self {
             mode,
             disk_limit,

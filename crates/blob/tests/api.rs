@@ -386,3 +386,27 @@ fn a_full_cache_gives_up_its_oldest_segments_but_for_what_was_read() {
     let oldest = kept[0];
     assert_eq!(kept, (oldest..3_000).collect::<Vec<_>>(), "what was never read goes in its order");
 }
+
+#[test]
+fn a_segment_has_room_for_the_gap_before_a_large_record() {
+    let (mut together, mut apart) = (0, 0);
+    for len in (132_000..142_000).step_by(40) {
+        let world = World { segment_bytes: 140 * 1024, disk_limit: 2 << 20, ..World::durable() };
+        let store = world.open();
+        store.put(b"small", &value(1, 100)).unwrap();
+        store.put(b"large", &value(2, len)).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let names = world.names();
+        if names.len() == 1 {
+            together += 1;
+            let bytes = world.disk.contents(&names[0]).unwrap().len() as u64;
+            assert!(bytes <= world.segment_bytes, "{bytes} bytes in a segment, with a value of {len}");
+        } else {
+            apart += 1;
+        }
+        let store = world.open();
+        assert_eq!((get(&store, b"small"), get(&store, b"large")), (Some(value(1, 100)), Some(value(2, len))));
+    }
+    assert!(together > 0 && apart > 0, "{together} together, {apart} apart");
+}

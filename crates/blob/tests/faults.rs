@@ -233,3 +233,42 @@ fn errors_while_opening_are_returned() {
         assert!(world.try_open().is_ok(), "and leave nothing behind that is in the way");
     }
 }
+
+#[test]
+fn gaps_before_large_records_are_no_damage_until_something_is_in_them() {
+    for rotten in [false, true] {
+        let world = World { disk_limit: 16 << 20, segment_bytes: 2 << 20, ..World::durable() };
+        let store = world.open();
+        for n in 0..6_u64 {
+            store.put(format!("small{n}").as_bytes(), &value(n, 700)).unwrap();
+            store.put(format!("large{n}").as_bytes(), &value(n, 131_072 + 500 * n as usize)).unwrap();
+        }
+        world.disk.crash_after(0);
+        drop(store);
+        world.disk.reboot(Crash::Power);
+        let names = world.names();
+        assert_eq!(names.len(), 1, "one segment, which nobody has sealed");
+        if rotten {
+            // Segment header, the first small record, then the gap up to the first block.
+            world.disk.flip_bit(&names[0], 2_000 * 8);
+        }
+        let report = check_on(&world.disk).unwrap();
+        assert_eq!(
+            (report.records, report.unsealed, report.problems.len()),
+            (12, 1, usize::from(rotten)),
+            "{report:?}"
+        );
+        let store = world.open();
+        let opened = store.open_report();
+        assert_eq!((opened.scanned, opened.entries), (1, 12));
+        assert_eq!(opened.skipped_bytes > 0, rotten, "{opened:?}");
+        for n in 0..6 {
+            assert_eq!(get(&store, format!("small{n}").as_bytes()), Some(value(n, 700)));
+            assert_eq!(get(&store, format!("large{n}").as_bytes()), Some(value(n, 131_072 + 500 * n as usize)));
+        }
+        store.close().unwrap();
+        drop(store);
+        let report = check_on(&world.disk).unwrap();
+        assert_eq!((report.records, report.unsealed, report.problems.len()), (12, 0, 0), "{report:?}");
+    }
+}

@@ -23,6 +23,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+/// The allocator of the server that the store is for: all contenders run on it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const USAGE: &str = "usage: blob-bench DIR RESULTS [--only PART]... [--megabytes N]";
 
 fn main() -> Result<(), Failure> {

@@ -1,11 +1,13 @@
 //! Large writes past the page cache.
 //!
-//! The bytes are gathered into aligned buffers, one of which is filled while the other is on its way to the device:
-//! a copy within the processor's cache instead of pages that the kernel has to find, mark, write back and drop.
+//! Large records lie on whole blocks, in memory as on disk: they go to the device from where they are. What is between
+//! them is gathered into aligned buffers; of a long run of small records one is filled while the other is on its way to
+//! the device: a copy within the processor's cache instead of pages that the kernel has to find, mark, write back and
+//! drop.
 //! Measured against buffered writes of the same rounds; see `docs/benchmarks-blob.md`.
 
 use crate::budget::Permit;
-use crate::limits::{DIRECT_BLOCK_BYTES, DIRECT_MIN_BYTES, DIRECT_PIECE_BYTES, DISK_BUFFER_BYTES};
+use crate::limits::{BLOCK_BYTES, DIRECT_MIN_BYTES, DIRECT_PIECE_BYTES, DISK_BUFFER_BYTES, ROUND_JOBS};
 use rustix::fs::{Mode, OFlags};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::os::fd::OwnedFd;
@@ -22,8 +24,8 @@ struct Aligned {
 
 impl Aligned {
     fn new() -> Self {
-        let bytes = vec![0; DIRECT_PIECE_BYTES + DIRECT_BLOCK_BYTES];
-        let at = bytes.as_ptr().align_offset(DIRECT_BLOCK_BYTES);
+        let bytes = vec![0; DIRECT_PIECE_BYTES + BLOCK_BYTES];
+        let at = bytes.as_ptr().align_offset(BLOCK_BYTES);
         Self { bytes, at }
     }
 
@@ -62,7 +64,7 @@ impl Direct {
     /// Whether so many bytes are worth it.
     pub fn takes(&self, total: usize) -> bool {
         let may = !self.refused.load(Ordering::Relaxed) && !self.paused.load(Ordering::Relaxed);
-        may && total >= DIRECT_MIN_BYTES + DIRECT_BLOCK_BYTES
+        may && total >= DIRECT_MIN_BYTES + BLOCK_BYTES
     }
 
     /// Has writes go through the page cache until it is told otherwise.
@@ -83,25 +85,70 @@ impl Direct {
             self.refused.store(true, Ordering::Relaxed);
             return None;
         };
-        let wanted = total / DIRECT_BLOCK_BYTES * DIRECT_BLOCK_BYTES;
-        let written = write_pieces(&file, &mut buffers, slices, wanted, offset);
-        match written {
-            // Nothing was written: the file system wants another alignment, or none of it.
-            Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                self.refused.store(true, Ordering::Relaxed);
-                None
-            }
-            Ok(false) => None,
-            written => Some(written.map(|_| wanted)),
+        let wanted = total / BLOCK_BYTES * BLOCK_BYTES;
+        let mut round = Round { file: &file, source: Source { slices, skip: 0 }, offset, left: wanted };
+        let result = round.write(&mut buffers);
+        let written = wanted - round.left;
+        match result {
+            // The file system wants another alignment, or none of it.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => self.refused.store(true, Ordering::Relaxed),
+            Err(error) => return Some(Err(error)),
+            Ok(()) => {}
         }
+        (written > 0).then_some(Ok(written))
     }
 }
 
-/// False if there was no thread to be had, and nothing was written.
+/// What is still to be written of some slices.
+struct Round<'a, 'b> {
+    file: &'a OwnedFd,
+    source: Source<'a, 'b>,
+    offset: u64,
+    left: usize,
+}
+
+impl Round<'_, '_> {
+    /// Writes until nothing is left, or until what goes on is not at a block: what is left then is for the caller.
+    fn write(&mut self, buffers: &mut Vec<Aligned>) -> Result<()> {
+        while self.left > 0 && self.offset.is_multiple_of(BLOCK_BYTES as u64) {
+            // A little more at the end is better than a write of its own.
+            let most = if self.left < DIRECT_PIECE_BYTES / 4 * 5 { self.left } else { DIRECT_PIECE_BYTES };
+            let in_place = self.source.in_place(most);
+            if !in_place.is_empty() {
+                match rustix::io::pwritev(self.file, &in_place, self.offset) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(n) => self.advance(n),
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                continue;
+            }
+            let run = self.source.gathered_len().min(self.left);
+            let threaded = run > DIRECT_PIECE_BYTES && write_pieces(self.file, buffers, self.source, run, self.offset)?;
+            let len = if threaded { run } else { run.min(DIRECT_PIECE_BYTES) };
+            if !threaded {
+                let (mut source, buffer) = (self.source, &mut buffers[0].piece()[..len]);
+                source.fill(buffer);
+                write_all(self.file, buffer, self.offset)?;
+            }
+            self.advance(len);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.source.advance(n);
+        self.offset += n as u64;
+        self.left -= n;
+    }
+}
+
+/// Has a thread write one buffer while the other is filled. False if there was no thread to be had, and nothing was
+/// written.
 fn write_pieces(
     file: &OwnedFd,
     buffers: &mut Vec<Aligned>,
-    slices: &[IoSlice<'_>],
+    mut source: Source<'_, '_>,
     wanted: usize,
     mut offset: u64,
 ) -> Result<bool> {
@@ -113,7 +160,7 @@ fn write_pieces(
         let Ok(writer) = writer.spawn_scoped(scope, || write_filled(file, to_write, &emptied)) else {
             return Ok(false);
         };
-        let (mut source, mut left) = (Source { slices, skip: 0 }, wanted);
+        let mut left = wanted;
         while left > 0 {
             let Ok(mut buffer) = empty.recv() else { break };
             // A small first piece, so that the device has something to do early.
@@ -137,28 +184,81 @@ fn write_pieces(
 
 fn write_filled(file: &OwnedFd, filled: Receiver<Filled>, emptied: &SyncSender<Aligned>) -> Result<()> {
     for mut piece in filled {
-        let mut done = 0;
-        while done < piece.len {
-            let rest = &piece.buffer.piece()[done..piece.len];
-            match rustix::io::pwrite(file, rest, piece.offset + done as u64) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(n) => done += n,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        write_all(file, &piece.buffer.piece()[..piece.len], piece.offset)?;
         emptied.send(piece.buffer).map_err(|_| Error::other("nobody fills the buffers"))?;
     }
     Ok(())
 }
 
-/// What is still to be copied.
+fn write_all(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(file, bytes, offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n) => (bytes, offset) = (&bytes[n..], offset + n as u64),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What is still to be written.
+#[derive(Clone, Copy)]
 struct Source<'a, 'b> {
     slices: &'a [IoSlice<'b>],
     skip: usize,
 }
 
+/// Whether a device can be handed the slice as it is.
+fn is_aligned(slice: &[u8]) -> bool {
+    slice.len() >= BLOCK_BYTES
+        && slice.len().is_multiple_of(BLOCK_BYTES)
+        && slice.as_ptr().align_offset(BLOCK_BYTES) == 0
+}
+
 impl Source<'_, '_> {
+    /// Up to `most` bytes, a multiple of the block, that can go as they are from here on: of several slices, if one
+    /// follows the other.
+    fn in_place(&self, most: usize) -> Vec<IoSlice<'_>> {
+        let (mut skip, mut room, mut out) = (self.skip, most, Vec::new());
+        for slice in self.slices {
+            let rest = &slice[skip..];
+            if room == 0 || !is_aligned(rest) || out.len() == ROUND_JOBS {
+                break;
+            }
+            out.push(IoSlice::new(&rest[..rest.len().min(room)]));
+            room -= rest.len().min(room);
+            skip = 0;
+        }
+        out
+    }
+
+    /// Bytes up to the next slice that can go as it is, or to the end.
+    fn gathered_len(&self) -> usize {
+        let (mut skip, mut sum) = (self.skip, 0_usize);
+        for slice in self.slices {
+            let rest = &slice[skip..];
+            if sum > 0 && sum.is_multiple_of(BLOCK_BYTES) && is_aligned(rest) {
+                break;
+            }
+            sum += rest.len();
+            skip = 0;
+        }
+        sum
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        while let Some((slice, others)) = self.slices.split_first() {
+            let rest = slice.len() - self.skip;
+            if rest > n {
+                self.skip += n;
+                return;
+            }
+            n -= rest;
+            (self.slices, self.skip) = (others, 0);
+        }
+    }
+
     fn fill(&mut self, mut into: &mut [u8]) {
         while !into.is_empty() {
             let slice = &self.slices[0][self.skip..];
@@ -166,11 +266,7 @@ impl Source<'_, '_> {
             let (now, rest) = into.split_at_mut(n);
             now.copy_from_slice(&slice[..n]);
             into = rest;
-            self.skip += n;
-            if self.skip == self.slices[0].len() {
-                self.slices = &self.slices[1..];
-                self.skip = 0;
-            }
+            self.advance(n);
         }
     }
 }

@@ -67,6 +67,6 @@ pub trait DiskFile: Send + Sync {
     }
     /// Cuts or extends the file.
     fn set_len(&self, len: u64) -> Result<()>;
-    /// Says that these bytes will be written soon; a hint that may do nothing.
-    fn expect_len(&self, _len: u64) {}
+    /// Says that these bytes will be read next, so that they may be on their way already; a hint that may do nothing.
+    fn expect_read(&self, _offset: u64, _len: u64) {}
 }

@@ -19,9 +19,17 @@
 //! | magic | crc | seq | expires | value len | key len | flags | zero | digest | reserved |  40 bytes
 //! |   4   |  4  |  8  |    8    |     4     |    2    |   1   |  1   |   4    |    4     |
 //! +-------+-----+-----+---------+-----------+---------+-------+------+--------+----------+
-//! | key | CRC32C of each 64 KiB piece of the value, 4 bytes each | value | zeros to 8     |
+//! | key | CRC32C of each 64 KiB piece of the value, 4 bytes each | value | zeros to 8   |
 //! +-----+---------------------------------------------------------+-------+--------------+
+//!
+//! a record of 128 KiB or more, padding not counted
+//! +--------------------------+--------------------------------------+--------------------------+--------------+
+//! | whatever ends here       | zeros to a multiple of 4096          | the record               | zeros to     |
+//! |                          | of the file: they belong to nobody   |                          | 4096         |
+//! +--------------------------+--------------------------------------+--------------------------+--------------+
 //! ```
+//!
+//! This is version 2. Version 1 had no records on whole blocks; a store of version 1 is refused.
 //!
 //! The record's `crc` covers everything after itself up to the value, mixed with where the record is (store,
 //! segment, offset): bytes that once were a record elsewhere, left over in recycled blocks, are no record here.
@@ -44,6 +52,27 @@ macro_rules! get {
     };
 }
 pub(crate) use get;
+
+/// CRC32C of bytes that come in parts.
+pub struct Crc32c(crc_fast::Digest);
+
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
+    }
+}
+
+impl Crc32c {
+    /// Goes on with more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum of all so far.
+    pub fn value(&self) -> u32 {
+        u32::try_from(self.0.finalize()).expect("a checksum of 32 bits")
+    }
+}
 
 /// CRC32C of bytes.
 pub fn crc32c(bytes: &[u8]) -> u32 {

@@ -5,7 +5,7 @@ use super::{crc32c, get};
 /// Bytes before the first record.
 pub const HEADER_BYTES: u64 = 64;
 const MAGIC: u64 = u64::from_le_bytes(*b"ANBLOBSG");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// File name of segment `id`.
 pub fn file_name(id: u32) -> String {

@@ -96,11 +96,6 @@ impl Nodes {
         self.free.is_none() && self.used as usize == self.chunks.len() * CHUNK
     }
 
-    /// Nodes that fit without another chunk.
-    pub fn capacity(&self) -> usize {
-        self.chunks.len() * CHUNK
-    }
-
     /// Adds a chunk.
     pub fn add_chunk(&mut self) {
         self.chunks.push(Box::new([Node::default(); CHUNK]));

@@ -90,10 +90,7 @@ impl Shard {
         if items >= SHARD_ITEMS {
             return Err(NoRoom);
         }
-        while self.nodes.capacity() < items {
-            self.take(Nodes::CHUNK_BYTES)?;
-            self.nodes.add_chunk();
-        }
+        // Chunks of nodes are added one by one at no cost: made now, some would stay empty.
         let slots = Table::slots_for(items);
         if slots > self.table.slots() { self.resize(slots) } else { Ok(()) }
     }

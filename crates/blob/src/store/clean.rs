@@ -21,7 +21,7 @@ use super::Inner;
 use super::log::{By, SEGMENT_RAM_BYTES};
 use super::recover;
 use crate::budget::Permit;
-use crate::buf::RecordBuf;
+use crate::buf::{RecordBuf, Room};
 use crate::error::{BusyReason, Class, Error, Result};
 use crate::format::footer::{Contents, Item};
 use crate::format::record::{self, Header};
@@ -123,13 +123,10 @@ impl Inner {
             self.expire(hash, loc);
             return Ok(false);
         }
-        let padded = usize::try_from(loc.padded_len()).expect("bounded by MAX_VALUE_BYTES");
-        let ram = self.take_ram((padded + RECORD_OVERHEAD_BYTES) as u64, self.patient())?;
-        let mut bytes = Vec::with_capacity(padded);
-        bytes.extend_from_slice(old.bytes());
-        bytes.resize(padded, 0);
+        let len = loc.len as usize;
+        let ram = self.take_ram((Room::bytes_for(len) + RECORD_OVERHEAD_BYTES) as u64, self.patient())?;
+        let buf = RecordBuf::new(Room::copy_of(old.bytes(), len), ram);
         drop(old);
-        let buf = RecordBuf::new(bytes, ram);
         let key_len = usize::from(header.key_len);
         let relocate = |log: &mut super::Log, buf| {
             let to = self.push(log, buf, hash, Some(header.seq)).loc;
@@ -179,8 +176,7 @@ impl Inner {
         then: impl FnOnce(&mut super::Log, RecordBuf),
     ) -> Result<bool> {
         let len = record::record_len(key.len(), 0);
-        let ram = record::padded(len as u64) + RECORD_OVERHEAD_BYTES as u64;
-        let ram = self.take_ram(ram, self.patient())?;
+        let ram = self.take_ram((Room::bytes_for(len) + RECORD_OVERHEAD_BYTES) as u64, self.patient())?;
         let buf = RecordBuf::new(record::tombstone(key), ram);
         self.append_if(hash, still, (len, key.len()), buf, then)
     }

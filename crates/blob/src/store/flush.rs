@@ -12,7 +12,7 @@ use crate::disk::DiskFile;
 use crate::error::{Class, Error, Result, classify};
 use crate::format::footer::{TAIL_BYTES, Tail};
 use crate::format::segment::{HEADER_BYTES, encode, file_name};
-use crate::limits::{ROUND_BYTES, ROUND_JOBS, ROUNDS_AFTER_READ, TRANSIENT_RETRIES};
+use crate::limits::{BLOCK_BYTES, ROUND_BYTES, ROUND_JOBS, ROUNDS_AFTER_READ, TRANSIENT_RETRIES};
 use crate::segment::{Listing, Segment};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
@@ -114,23 +114,17 @@ impl Inner {
         let file = if created { self.create_file(segment)? } else { self.segments.file(segment, &*self.disk)? };
         let fail = |e| Error::io(format!("writing {}", file_name(segment.id)), e);
         let header = encode(segment.id, self.id);
-        let mut slices: Vec<&[u8]> = Vec::with_capacity(run.len() + 1);
-        let mut start = None;
+        let mut slices = Slices::default();
         if created {
-            start = Some(0);
-            slices.push(&header);
+            slices.push(0, &header);
         }
         for job in run {
             if let Work::Record(loc, buf) = &job.work {
-                start.get_or_insert(loc.offset());
-                slices.push(buf.bytes());
+                slices.push(loc.offset(), buf.bytes());
             }
         }
-        if let Some(start) = start {
-            write_all(&*file, &slices, start).map_err(fail)?;
-            let bytes = slices.iter().map(|slice| slice.len() as u64).sum();
-            self.counters.disk_bytes_written.fetch_add(bytes, Ordering::Relaxed);
-        }
+        write_all(&*file, &slices.slices, slices.start).map_err(fail)?;
+        self.counters.disk_bytes_written.fetch_add(slices.end - slices.start, Ordering::Relaxed);
         segment.created.store(true, Ordering::Release);
         segment.unsynced.store(true, Ordering::Release);
         let sync = || file.sync().map_err(|e| Error::io(format!("syncing {}", file_name(segment.id)), e));
@@ -178,6 +172,30 @@ impl Inner {
         Ok((tail, len.next_multiple_of(BLOCK)))
     }
 }
+
+/// What is to be written in one go, with zeros where a large record leaves a gap before it.
+#[derive(Default)]
+struct Slices<'a> {
+    slices: Vec<&'a [u8]>,
+    start: u64,
+    end: u64,
+}
+
+impl<'a> Slices<'a> {
+    fn push(&mut self, offset: u64, bytes: &'a [u8]) {
+        if self.slices.is_empty() {
+            (self.start, self.end) = (offset, offset);
+        }
+        let gap = usize::try_from(offset - self.end).expect("a gap is smaller than a block");
+        if gap > 0 {
+            self.slices.push(&GAP[..gap]);
+        }
+        self.slices.push(bytes);
+        self.end = offset + bytes.len() as u64;
+    }
+}
+
+static GAP: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
 /// Writes all of the slices, through short writes and interruptions.
 pub(crate) fn write_all(file: &dyn DiskFile, slices: &[&[u8]], mut offset: u64) -> io::Result<()> {

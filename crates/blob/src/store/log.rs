@@ -7,13 +7,14 @@ use crate::format::record::{self, Header, Place};
 use crate::format::segment::HEADER_BYTES;
 use crate::hash::KeyHash;
 use crate::index::Loc;
+use crate::limits::BLOCK_BYTES;
 use crate::segment::{Listing, Segment};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex, lock};
 use std::collections::VecDeque;
 
 /// File systems hand out space in blocks of this many bytes; so do we count it.
-pub(super) const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// What stands between a record and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +111,8 @@ impl Inner {
 
     /// Makes sure that a record of `len` bytes with a key of `key_len` can be pushed next.
     pub(super) fn place(&self, log: &mut Log, len: usize, key_len: usize, by: By) -> Result<(), Blocked> {
-        let padded = record::padded(len as u64);
+        let len = len as u64;
+        let end_after = |end| record::begin(end, len) + record::padded(len);
         let reserve = if by == By::User { self.reserve_bytes() } else { 0 };
         let cost = Contents::ram_cost(key_len);
         if let Some(active) = &log.active {
@@ -120,14 +122,14 @@ impl Inner {
             };
             // A segment of many small records, tombstones above all, ends early: its list is in RAM until then.
             let short = listed == 0 || listed + cost <= self.opts.ram_limit / LISTING_SHARE;
-            if short && active.end + padded + footer <= active.capacity {
+            if short && end_after(active.end) + footer <= active.capacity {
                 if self.disk_bytes.free() < reserve {
                     return Err(Blocked::Disk(0));
                 }
                 return if active.segment.grow_listing(cost) { Ok(()) } else { Err(Blocked::Ram) };
             }
         }
-        let least = HEADER_BYTES + padded + Contents::default().footer_len_with(key_len);
+        let least = end_after(HEADER_BYTES) + Contents::default().footer_len_with(key_len);
         let capacity = least.max(self.opts.segment_bytes);
         let disk = capacity.next_multiple_of(BLOCK);
         if self.disk_bytes.free() < disk + reserve {
@@ -152,13 +154,19 @@ impl Inner {
             log.next_seq
         });
         let active = log.active.as_mut().expect("place() has just made sure of an active segment");
-        let (segment, offset) = (Arc::clone(&active.segment), active.end);
-        record::stamp(buf.bytes_mut(), seq, Place { store: self.id, segment: segment.id, offset });
+        let segment = Arc::clone(&active.segment);
         let header = Header::read(buf.bytes()).expect("records are built by the format module");
+        let header = Header { seq, ..header };
         let len = u32::try_from(header.record_len()).expect("bounded by MAX_VALUE_BYTES");
+        let offset = record::begin(active.end, u64::from(len));
+        record::stamp(buf.bytes_mut(), seq, Place { store: self.id, segment: segment.id, offset });
         let loc = Loc::new(segment.id, offset, len);
-        active.end += loc.padded_len();
-        lock(&active.contents).push(hash, &buf.bytes()[header.key_range()], offset, &header);
+        active.end = offset + loc.padded_len();
+        {
+            let mut contents = lock(&active.contents);
+            contents.push(hash, &buf.bytes()[header.key_range()], offset, &header);
+            debug_assert!(active.end + contents.footer_len() <= active.capacity, "place() has not made sure of room");
+        }
         if header.tombstone {
             segment.tombstones.fetch_add(loc.padded_len(), Ordering::Relaxed);
         }

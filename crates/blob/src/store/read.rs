@@ -8,7 +8,7 @@ use crate::format::record::{self, Bad, Header, Place};
 use crate::format::segment::file_name;
 use crate::hash::KeyHash;
 use crate::index::{Loc, State};
-use crate::limits::{PIECE_BYTES, READ_RETRIES, RECORD_OVERHEAD_BYTES, TRANSIENT_RETRIES};
+use crate::limits::{ANNOUNCE_MIN_BYTES, PIECE_BYTES, READ_RETRIES, RECORD_OVERHEAD_BYTES, TRANSIENT_RETRIES};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 use std::io;
@@ -184,6 +184,9 @@ impl Inner {
     fn read_all(&self, loc: Loc, out: &mut Vec<u8>) -> Result<()> {
         let file = self.file_of(loc)?;
         let (len, mut retries) = (loc.len as usize, 0);
+        if len >= ANNOUNCE_MIN_BYTES {
+            file.expect_read(loc.offset(), len as u64);
+        }
         while out.len() < len {
             match file.read_append(out, len - out.len(), loc.offset() + out.len() as u64) {
                 Ok(0) => return Err(unreadable(loc, io::ErrorKind::UnexpectedEof.into())),

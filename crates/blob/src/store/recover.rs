@@ -10,11 +10,11 @@ use super::{Inner, Mutex};
 use crate::budget::{Budget, Permit};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Class, Error, Result};
-use crate::format::crc32c;
 use crate::format::footer::{self, Contents, TAIL_BYTES, Tail};
 use crate::format::record::{self, Header, Place};
 use crate::format::segment::{HEADER_BYTES, file_name, parse_file_name};
 use crate::format::superblock::{LOCK_FILE, STATE_FILE, STATE_TMP, STORE_FILE, STORE_TMP, State, Superblock};
+use crate::format::{Crc32c, crc32c};
 use crate::hash::KeyHash;
 use crate::index::{Index, Loc, State as ItemState};
 use crate::limits::{DISK_BUFFER_BYTES, DISK_BUFFER_SHARE, PIECE_BYTES, SEQ_SKIP};
@@ -24,7 +24,7 @@ use crate::segment::{Listing, Segment, Segments};
 use crate::store::flush::write_all;
 use crate::store::read::read_full;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Condvar};
+use crate::sync::{Arc, Condvar, lock};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -285,19 +285,17 @@ impl Inner {
     /// Brings one segment into table and index; its highest sequence number.
     fn load_segment(&self, found: Found, mut permit: Permit, report: &mut OpenReport) -> Result<u64> {
         if let Some(tail) = found.tail {
-            let entries = tail.entries();
-            let no_room = || Error::IndexFull { limit: self.opts.ram_limit };
-            let _ram = self.ram.try_take(entries.end - entries.start).ok_or_else(no_room)?;
-            match read_checked(&*found.file, tail.entries(), tail.entries_crc, found.id) {
-                Ok(bytes) => {
+            let mut entries = Entries::new(&*found.file, &tail);
+            match entries.verify() {
+                Ok(()) => {
                     let segment = Segment::new(found.id, Listing::Footer(tail), false, permit, None);
                     let segment = Arc::new(segment);
                     self.segments.insert(Arc::clone(&segment));
                     report.entries += u64::from(tail.count);
-                    for entry in footer::entries(&bytes) {
+                    entries.for_each(|entry| {
                         let loc = Loc::new(found.id, entry.offset, entry.len);
-                        self.load_entry(&segment, entry.hash, loc, entry.tombstone)?;
-                    }
+                        self.load_entry(&segment, entry.hash, loc, entry.tombstone)
+                    })?;
                     return Ok(tail.max_seq);
                 }
                 Err(error) if error.class() == Class::Corrupt => {}
@@ -317,16 +315,22 @@ impl Inner {
         let cost: u64 = scan.contents.items().iter().map(|i| Contents::ram_cost(scan.contents.key(i).len())).sum();
         let no_room = || Error::IndexFull { limit: self.opts.ram_limit };
         let ram = self.ram.try_take(cost + SEGMENT_RAM_BYTES).ok_or_else(no_room)?;
-        let sealed_len = (scan.end + scan.contents.footer_len()).next_multiple_of(BLOCK);
+        let end = scan.end;
+        let sealed_len = (end + scan.contents.footer_len()).next_multiple_of(BLOCK);
         let may_seal = sealed_len <= permit.bytes() || permit.try_grow(sealed_len - permit.bytes());
-        let listing = Listing::Ram(Arc::new(Mutex::new(scan.contents.clone())));
+        // Only a hint, as for those with footers.
+        let items =
+            usize::try_from(self.index.live_items()).unwrap_or(usize::MAX).saturating_add(scan.contents.items().len());
+        let _ = self.index.reserve(items, self.opts.ram_limit / 2);
+        let contents = Arc::new(Mutex::new(scan.contents));
+        let listing = Listing::Ram(Arc::clone(&contents));
         let segment = Arc::new(Segment::new(found.id, listing, false, permit, Some(ram)));
         self.segments.insert(Arc::clone(&segment));
-        for item in scan.contents.items() {
+        for item in lock(&contents).items() {
             self.load_entry(&segment, item.hash, item.loc(found.id), item.tombstone)?;
         }
         // If it cannot be sealed now, it is listed in RAM and the next open scans it again.
-        if may_seal && let Err(error) = self.seal_found(&segment, &*found.file, scan.end) {
+        if may_seal && let Err(error) = self.seal_found(&segment, &*found.file, end) {
             self.degrade(&error);
         }
         Ok(max_seq)
@@ -383,6 +387,55 @@ impl Inner {
         replace_file(&*self.disk, STATE_TMP, STATE_FILE, &state.encode())
     }
 }
+
+/// The entries of a footer, a window at a time: all of them together may be more than there is RAM for.
+struct Entries<'a> {
+    file: &'a dyn DiskFile,
+    tail: &'a Tail,
+    window: Vec<u8>,
+    /// Where in the file the window was filled from.
+    at: Option<u64>,
+}
+
+impl<'a> Entries<'a> {
+    fn new(file: &'a dyn DiskFile, tail: &'a Tail) -> Self {
+        Self { file, tail, window: Vec::new(), at: None }
+    }
+
+    fn windows(&mut self, mut f: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let range = self.tail.entries();
+        for at in range.clone().step_by(ENTRIES_BYTES) {
+            let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(ENTRIES_BYTES);
+            // A footer that fits is read once.
+            if self.at != Some(at) {
+                self.window.resize(len, 0);
+                let name = || format!("reading {}", file_name(self.tail.segment));
+                read_full(self.file, &mut self.window, at).map_err(|e| Error::io(name(), e))?;
+                self.at = Some(at);
+            }
+            f(&self.window)?;
+        }
+        Ok(())
+    }
+
+    fn verify(&mut self) -> Result<()> {
+        let mut crc = Crc32c::default();
+        self.windows(|bytes| {
+            crc.update(bytes);
+            Ok(())
+        })?;
+        let (segment, offset) = (self.tail.segment, self.tail.start);
+        let detail = "the footer does not match its checksum";
+        if crc.value() == self.tail.entries_crc { Ok(()) } else { Err(Error::Corrupt { segment, offset, detail }) }
+    }
+
+    fn for_each(&mut self, mut f: impl FnMut(footer::Entry) -> Result<()>) -> Result<()> {
+        self.windows(|bytes| footer::entries(bytes).try_for_each(&mut f))
+    }
+}
+
+/// Bytes of entries that are in RAM at a time.
+const ENTRIES_BYTES: usize = 64 * 1024 / footer::ENTRY_BYTES * footer::ENTRY_BYTES;
 
 fn read_checked(file: &dyn DiskFile, range: Range<u64>, crc: u32, segment: u32) -> Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(range.end - range.start).expect("a footer is smaller than its file")];
@@ -441,9 +494,13 @@ pub(crate) fn scan(
         let record = window.record(Place { store, segment, offset: at });
         match record.map_err(|e| Error::io(format!("reading {}", file_name(segment)), e))? {
             Some((header, key)) => {
+                let len = header.record_len() as u64;
                 scan.contents.push(hash(&key), &key, at, &header);
-                scan.skipped += at - scan.end;
-                at += record::padded(header.record_len() as u64);
+                let gap = window.is_gap(scan.end, at, len);
+                if !gap.map_err(|e| Error::io(format!("reading {}", file_name(segment)), e))? {
+                    scan.skipped += at - scan.end;
+                }
+                at += record::padded(len);
                 scan.end = at;
             }
             None => at += crate::limits::RECORD_ALIGN,
@@ -475,6 +532,12 @@ impl Window<'_> {
         }
         let from = usize::try_from(at - self.start).expect("within the window");
         Ok(&self.bytes[from..from + len])
+    }
+
+    /// Whether what is between two records is only what a large one leaves free, to begin at a block.
+    fn is_gap(&mut self, from: u64, to: u64, len: u64) -> std::io::Result<bool> {
+        let gap = usize::try_from(to - from).unwrap_or(usize::MAX);
+        Ok(to == record::begin(from, len) && self.get(from, gap)?.iter().all(|&byte| byte == 0))
     }
 
     /// The record at a place, verified as a whole; `None` if there is none.

@@ -2,7 +2,7 @@
 
 use super::log::{BLOCK, By, Job, Work};
 use super::{Inner, Store};
-use crate::buf::RecordBuf;
+use crate::buf::{RecordBuf, Room};
 use crate::error::{BusyReason, Error, Result};
 use crate::format::record::Header;
 use crate::format::segment::file_name;
@@ -98,7 +98,8 @@ impl Inner {
             self.resident.remove(*loc);
             return Ok(());
         }
-        let bytes = old.bytes().len();
+        let len = header.record_len();
+        let bytes = Room::bytes_for(len);
         self.resident.evict(bytes as u64);
         let ram = self.ram.try_take((bytes + RECORD_OVERHEAD_BYTES) as u64).ok_or(Error::Busy(BusyReason::Ram))?;
         let key_len = usize::from(header.key_len);
@@ -106,8 +107,8 @@ impl Inner {
             super::log::Blocked::Disk(_) => Error::Busy(BusyReason::Disk),
             _ => Error::Busy(BusyReason::Ram),
         };
-        self.place(log, header.record_len(), key_len, By::Cleaner).map_err(busy)?;
-        let appended = self.push(log, RecordBuf::new(old.bytes().to_vec(), ram), hash, Some(header.seq));
+        self.place(log, len, key_len, By::Cleaner).map_err(busy)?;
+        let appended = self.push(log, RecordBuf::new(Room::copy_of(old.bytes(), len), ram), hash, Some(header.seq));
         if !header.tombstone {
             self.index.relocate(hash, *loc, appended.loc);
             self.segments.add_live(appended.loc);

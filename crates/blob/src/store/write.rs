@@ -3,12 +3,12 @@
 use super::log::{Appended, Blocked, By};
 use super::{Inner, Store};
 use crate::budget::Permit;
-use crate::buf::RecordBuf;
+use crate::buf::{RecordBuf, Room};
 use crate::error::{BusyReason, Error, Result};
 use crate::format::{crc32c, record};
 use crate::hash::KeyHash;
 use crate::index::{Loc, State};
-use crate::limits::{MAX_VALUE_BYTES, RECORD_OVERHEAD_BYTES};
+use crate::limits::{BLOCK_BYTES, MAX_VALUE_BYTES, RECORD_OVERHEAD_BYTES};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 use std::ops::{Deref, DerefMut};
@@ -134,7 +134,7 @@ impl Store {
         let ram = inner.take_ram(record_ram(key.len(), len), inner.patient())?;
         let mut bytes = record::blank(key, options.expires_ms.unwrap_or(0), options.crc32c, len);
         let value_at = bytes.len();
-        bytes.resize(value_at + len, 0);
+        bytes.grow_to(value_at + len);
         let (inner, hash) = (Arc::clone(inner), inner.hash(key));
         Ok(Draft { inner, buf: RecordBuf::new(bytes, ram), value_at, hash })
     }
@@ -158,7 +158,7 @@ impl Store {
 
 /// RAM that a record takes.
 pub(super) fn record_ram(key_len: usize, value_len: usize) -> u64 {
-    (record::padded(record::record_len(key_len, value_len) as u64)) + RECORD_OVERHEAD_BYTES as u64
+    (Room::bytes_for(record::record_len(key_len, value_len)) + RECORD_OVERHEAD_BYTES) as u64
 }
 
 impl Inner {
@@ -171,6 +171,8 @@ impl Inner {
         self.check_writable()?;
         let fixed = record::record_len(key.len(), 0) as u64 + RECORD_OVERHEAD_BYTES as u64;
         let max = self.opts.max_record_bytes().saturating_sub(fixed);
+        // A large one is padded, on disk and in RAM.
+        let max = if record::is_large(max) { max - 2 * BLOCK_BYTES as u64 } else { max };
         let max = usize::try_from(max - max / 8192).unwrap_or(usize::MAX).min(MAX_VALUE_BYTES);
         if len > max { Err(Error::ValueTooLarge { len, max }) } else { Ok(()) }
     }
