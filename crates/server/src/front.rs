@@ -136,6 +136,10 @@ impl Front {
     fn dispatch(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let name = args.get(0).unwrap_or_default();
         let Some((mut spec, mut id)) = self.find(name) else {
+            if is_of_http(name) {
+                self.room.node.warn_of_http(&session.info, turn.now);
+                return Flow::CloseNow;
+            }
             break_transaction(session);
             return refuse(session, turn, errors::unknown_command(&args));
         };
@@ -149,6 +153,7 @@ impl Front {
             }
         }
         if !spec.takes(args.len()) {
+            self.stats.reject(id);
             let text = errors::wrong_arity(&table::full_name(id));
             if spec.name == "exec" {
                 // A rejected EXEC ends its transaction.
@@ -172,9 +177,6 @@ impl Front {
             && holds_back(pause, session, spec)
         {
             return self.hold(session, args, turn, pause.until_ms);
-        }
-        if self.room.node.has_monitors() && !spec.flags.has(Flags::ADMIN) && spec.name != "auth" {
-            self.show_monitors(session, &args, turn);
         }
         self.run(session, spec, id, args, turn)
     }
@@ -207,7 +209,10 @@ impl Front {
         turn: &mut Turn<'_>,
     ) -> Flow {
         if session.multi.is_some() && !matches!(spec.name, "exec" | "discard" | "multi" | "quit" | "reset" | "watch") {
-            return session::transaction::queue(session, spec, args, turn);
+            if !session::transaction::queue(session, spec, args, turn) {
+                self.stats.reject(id);
+            }
+            return Flow::Continue;
         }
         session.info.note_command(id);
         let start = self.mark.unwrap_or_else(|| self.watch.raw());
@@ -226,21 +231,23 @@ impl Front {
         if took.as_micros() as i64 >= self.room.node.stats.notable_us() {
             self.note_time(session, spec, &args, took, turn);
         }
+        if self.room.node.has_monitors() {
+            self.show_monitors(session, session.db, spec, &args, turn);
+        }
         flow
     }
 
     #[cold]
-    fn note_time(&self, session: &Session, spec: &Spec, args: &Args<'_>, took: Duration, turn: &Turn<'_>) {
+    fn note_time(&self, session: &Session, spec: &'static Spec, args: &Args<'_>, took: Duration, turn: &Turn<'_>) {
         let stats = &self.room.node.stats;
         let us = took.as_micros() as i64;
         if us >= stats.spike_us() {
             let event = if spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
             stats.latency.lock().add(event, turn.now.unix_ms as i64 / 1000, us as u64 / 1000);
         }
-        if us >= stats.slow_us() && !spec.flags.has(Flags::SKIP_MONITOR) && spec.name != "auth" && spec.name != "hello"
-        {
-            let unix_ms = turn.now.unix_ms as i64;
-            stats.slowlog.lock().add(&self.room.node, session, args, took, unix_ms);
+        if us >= stats.slow_us() && !spec.flags.has(Flags::SKIP_MONITOR) {
+            let (words, unix_ms) = (crate::admin::redact::shown(spec, args), turn.now.unix_ms as i64);
+            stats.slowlog.lock().add(&self.room.node, session, &words, took, unix_ms);
         }
     }
 
@@ -419,9 +426,16 @@ impl Front {
         Flow::Block { deadline: Some(turn.now.mono + left) }
     }
 
-    fn show_monitors(&self, session: &Session, args: &Args<'_>, turn: &Turn<'_>) {
-        let line = crate::admin::monitor_line(&self.room.node, session, args, turn.now.unix_ms);
-        self.room.node.tell_monitors(&line);
+    /// Shows a command that has run to those who monitor; `db` is where it left its client.
+    #[cold]
+    fn show_monitors(&self, session: &Session, db: u8, spec: &'static Spec, args: &Args<'_>, turn: &Turn<'_>) {
+        // What is for administrators is not for everybody's eyes; these two only count as theirs in ACLs.
+        if spec.flags.has(Flags::ADMIN) && !matches!(spec.name, "lastsave" | "role") {
+            return;
+        }
+        let node = &self.room.node;
+        let (words, path) = (crate::admin::redact::shown(spec, args), crate::admin::unix_path(&node.config.settings()));
+        node.tell_monitors(&crate::admin::monitor_line(&path, &session.info, db, &words, turn.now.unix_us()));
     }
 
     /// Runs a command that was held back, if nothing holds it back any more.
@@ -469,6 +483,12 @@ fn mute(session: &mut Session, start: usize, turn: &mut Turn<'_>) {
 #[inline]
 fn touches(session: &Session) -> bool {
     !session.info.no_touch.load(Ordering::Relaxed)
+}
+
+/// Whether an unknown command is the first or another line of an HTTP request that a page in a browser can have sent.
+#[cold]
+fn is_of_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// A refused command breaks the transaction that it would have belonged to.
@@ -552,6 +572,13 @@ impl App for Front {
                 let bytes = if session.protocol == Protocol::Resp3 { resp3 } else { resp2 };
                 turn.out.extend_from_slice(&bytes);
                 session.unasked.note(self.round, start..turn.out.len());
+                Flow::Continue
+            }
+            Message::Line(line) => {
+                if session.monitor {
+                    turn.out.extend_from_slice(&line);
+                    session.unasked.note(self.round, start..turn.out.len());
+                }
                 Flow::Continue
             }
             Message::Served { reply, position } => {

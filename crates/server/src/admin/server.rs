@@ -31,9 +31,7 @@ pub const HANDLERS: Handlers = &[
 ];
 
 fn time(_: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let now = turn.now;
-    // The round began at `unix_ms`; how long it has gone on since gives the rest.
-    let us = now.unix_ms * 1000 + now.mono.elapsed().as_micros() as u64;
+    let us = turn.now.unix_us();
     let mut reply = session.reply(turn);
     reply.array(2);
     reply.bulk_int((us / 1_000_000) as i64);

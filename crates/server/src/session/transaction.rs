@@ -69,23 +69,25 @@ pub fn forget_watches(room: &Room, session: &mut Session) {
     session.info.watched.store(0, Ordering::Relaxed);
 }
 
-/// Takes a command into the transaction, or says why it cannot be.
-pub fn queue(session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let Some(multi) = session.multi.as_mut() else { return Flow::Continue };
+/// Takes a command into the transaction, or says why it cannot be; whether it did.
+pub fn queue(session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> bool {
+    let Some(multi) = session.multi.as_mut() else { return false };
     if spec.flags.has(Flags::NO_MULTI) {
         multi.broken = true;
-        return refuse(session, turn, "ERR Command not allowed inside a transaction");
+        session.reply(turn).error("ERR Command not allowed inside a transaction");
+        return false;
     }
     let size = args.total_len() + args.len() * 8;
     if multi.bytes + size > crate::limits::TRANSACTION_BYTES_MAX {
         multi.broken = true;
-        return refuse(session, turn, "ERR the transaction is too large; split it");
+        session.reply(turn).error("ERR the transaction is too large; split it");
+        return false;
     }
     multi.bytes += size;
     multi.queue.push((spec, args.to_owned_args()));
     session.info.multi.store(multi.queue.len() as i64, Ordering::Relaxed);
     session.reply(turn).simple("QUEUED");
-    Flow::Continue
+    true
 }
 
 /// What EXEC's executor asks of the session.

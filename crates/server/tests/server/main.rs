@@ -17,4 +17,5 @@ mod net_tls;
 mod oracle;
 mod pubsub;
 mod rig;
+mod secrets;
 mod transactions;
