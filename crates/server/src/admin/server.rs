@@ -82,13 +82,14 @@ fn bgrewriteaof(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut 
 }
 
 fn shutdown(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    for option in args.iter().skip(1) {
-        if parse::is(option, "ABORT") {
-            return refuse(session, turn, "ERR No shutdown in progress.");
-        }
-        if !["SAVE", "NOSAVE", "NOW", "FORCE"].iter().any(|known| parse::is(option, known)) {
-            return refuse(session, turn, errors::SYNTAX_TEXT);
-        }
+    let given = |option: &str| args.iter().skip(1).any(|word| parse::is(word, option));
+    let known = |word: &[u8]| ["SAVE", "NOSAVE", "NOW", "FORCE", "ABORT"].iter().any(|known| parse::is(word, known));
+    let goes_on = given("SAVE") || given("NOSAVE") || given("NOW") || given("FORCE");
+    if !args.iter().skip(1).all(known) || given("SAVE") && given("NOSAVE") || given("ABORT") && goes_on {
+        return refuse(session, turn, errors::SYNTAX_TEXT);
+    }
+    if given("ABORT") {
+        return refuse(session, turn, "ERR No shutdown in progress.");
     }
     room.node.shut_down();
     Flow::CloseNow

@@ -85,3 +85,24 @@ fn an_http_request_ends_the_connection_and_runs_nothing_behind_it() {
     assert_eq!(a.int("EXISTS pwned"), 0);
     assert!(a.error("PUT / HTTP/1.1").starts_with("ERR unknown command 'PUT'"));
 }
+
+#[test]
+fn options_of_shutdown_that_contradict_each_other_stop_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    let wrong = [
+        "SHUTDOWN SAVE NOSAVE",
+        "SHUTDOWN nosave save",
+        "SHUTDOWN ABORT NOW",
+        "SHUTDOWN NOW ABORT",
+        "SHUTDOWN ABORT FORCE",
+        "SHUTDOWN NOW FORCE x",
+    ];
+    for command in wrong {
+        assert_eq!(a.error(command), "ERR syntax error", "{command}");
+    }
+    assert_eq!(a.error("SHUTDOWN ABORT"), "ERR No shutdown in progress.");
+    assert_eq!(a.error("SHUTDOWN ABORT ABORT"), "ERR No shutdown in progress.");
+    assert_eq!(a.call("ECHO still"), bulk("still"));
+}
