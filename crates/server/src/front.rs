@@ -6,6 +6,8 @@
 //! end_of_round ─▶ always: one commit of the log for all commands of the round
 //! ```
 
+mod notice;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -237,20 +239,6 @@ impl Front {
         flow
     }
 
-    #[cold]
-    fn note_time(&self, session: &Session, spec: &'static Spec, args: &Args<'_>, took: Duration, turn: &Turn<'_>) {
-        let stats = &self.room.node.stats;
-        let us = took.as_micros() as i64;
-        if us >= stats.spike_us() {
-            let event = if spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
-            stats.latency.lock().add(event, turn.now.unix_ms as i64 / 1000, us as u64 / 1000);
-        }
-        if us >= stats.slow_us() && !spec.flags.has(Flags::SKIP_MONITOR) {
-            let (words, unix_ms) = (crate::admin::redact::shown(spec, args), turn.now.unix_ms as i64);
-            stats.slowlog.lock().add(&self.room.node, session, &words, took, unix_ms);
-        }
-    }
-
     #[inline]
     fn data(&mut self, session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let now_ms = turn.now.unix_ms as i64;
@@ -383,9 +371,12 @@ impl Front {
         self.executor.set_touch(touches(session));
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
-        let mut host = session::transaction::Transaction { room: &mut self.room, session, turn, flow: Flow::Continue };
+        let mut host = session::transaction::Transaction::new(&mut self.room, session, turn, &self.watch);
         let done = self.executor.exec(&queue, &call, &mut host, &mut out);
-        let flow = host.flow;
+        let (flow, figures) = (host.flow, host.figures);
+        if !done.failed {
+            self.count_queue(session, &queue, &figures, turn);
+        }
         turn.out.extend_from_slice(&out);
         self.scratch = if out.capacity() > 1 << 20 { Vec::new() } else { out };
         session::transaction::end(&self.room, session);
@@ -424,18 +415,6 @@ impl Front {
         session.info.blocked.store(true, Ordering::Relaxed);
         let left = Duration::from_millis((until_ms - turn.now.unix_ms as i64).max(1) as u64);
         Flow::Block { deadline: Some(turn.now.mono + left) }
-    }
-
-    /// Shows a command that has run to those who monitor; `db` is where it left its client.
-    #[cold]
-    fn show_monitors(&self, session: &Session, db: u8, spec: &'static Spec, args: &Args<'_>, turn: &Turn<'_>) {
-        // What is for administrators is not for everybody's eyes; these two only count as theirs in ACLs.
-        if spec.flags.has(Flags::ADMIN) && !matches!(spec.name, "lastsave" | "role") {
-            return;
-        }
-        let node = &self.room.node;
-        let (words, path) = (crate::admin::redact::shown(spec, args), crate::admin::unix_path(&node.config.settings()));
-        node.tell_monitors(&crate::admin::monitor_line(&path, &session.info, db, &words, turn.now.unix_us()));
     }
 
     /// Runs a command that was held back, if nothing holds it back any more.
