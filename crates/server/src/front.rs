@@ -166,7 +166,7 @@ impl Front {
             break_transaction(session);
             return refuse(session, turn, text);
         }
-        if let Some(text) = self.forbidden(session, spec) {
+        if let Some(text) = self.forbidden(session, spec, id) {
             self.stats.reject(id);
             if spec.name == "exec" && session.multi.is_some() {
                 session::transaction::end(&self.room, session);
@@ -184,7 +184,7 @@ impl Front {
     }
 
     /// Why a command may not run now, apart from its arguments.
-    fn forbidden(&self, session: &Session, spec: &Spec) -> Option<String> {
+    fn forbidden(&self, session: &Session, spec: &Spec, id: CommandId) -> Option<String> {
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             return Some("NOAUTH Authentication required.".into());
         }
@@ -192,7 +192,7 @@ impl Front {
             return Some(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
                  this context",
-                spec.name
+                table::full_name(id)
             ));
         }
         if needs_memory(session, spec) && self.room.node.stats.over_memory.load(Ordering::Relaxed) {

@@ -13,6 +13,7 @@ mod figures;
 mod harness;
 mod introspection;
 mod keyspaces;
+mod manners;
 mod monitor;
 mod net;
 mod net_tls;
