@@ -34,9 +34,19 @@ pub struct Room {
     /// What all threads share.
     pub node: Arc<Node>,
     handlers: Vec<Option<Handler>>,
+    /// `rename-command`; it cannot change while the server runs.
+    renames: Option<Renames>,
 }
 
 impl Room {
+    /// The command that clients call by this name.
+    pub fn find(&self, name: &[u8]) -> Option<(&'static Spec, CommandId)> {
+        match &self.renames {
+            None => table::find_with_id(name),
+            Some(renames) => renames.find(name),
+        }
+    }
+
     /// Runs a session command.
     pub fn session_command(
         &mut self,
@@ -83,8 +93,6 @@ pub struct Front {
     /// What that name means.
     last_found: Option<(&'static Spec, CommandId)>,
     scratch: Vec<u8>,
-    /// `rename-command`; it cannot change while the server runs.
-    renames: Option<Renames>,
 }
 
 impl Front {
@@ -102,7 +110,7 @@ impl Front {
         executor.settle_by_hand();
         let stats = node.stats.add_thread(table::count());
         let renames = Renames::new(&node.config.settings().security.renamed_commands);
-        let room = Room { node, handlers };
+        let room = Room { node, handlers, renames };
         Self {
             room,
             executor,
@@ -116,17 +124,13 @@ impl Front {
             last_name: Vec::new(),
             last_found: None,
             scratch: Vec::new(),
-            renames,
         }
     }
 
     #[inline]
     fn find(&mut self, name: &[u8]) -> Option<(&'static Spec, CommandId)> {
         if self.last_name != name {
-            self.last_found = match &self.renames {
-                None => table::find_with_id(name),
-                Some(renames) => renames.find(name),
-            };
+            self.last_found = self.room.find(name);
             self.last_name.clear();
             if self.last_found.is_some() {
                 self.last_name.extend_from_slice(name);

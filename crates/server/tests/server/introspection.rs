@@ -148,7 +148,7 @@ fn commands_are_described_as_redis_describes_them() {
     assert_eq!(spec[..2], [bulk("flags"), Value::Array(vec![simple("RO"), simple("access")])]);
     let begin = [bulk("type"), bulk("index"), bulk("spec"), Value::Array(vec![bulk("index"), Value::Int(1)])];
     assert_eq!(spec[2..4], [bulk("begin_search"), Value::Array(begin.to_vec())]);
-    assert_eq!(found[1], Value::NullArray);
+    assert_eq!(found[1], Value::Null);
     assert_eq!(found[2].as_slice().unwrap()[0], bulk("client|list"));
     assert_eq!(found[3].as_slice().unwrap()[3..6], [Value::Int(1), Value::Int(-1), Value::Int(2)]);
     let Value::Array(client) = a.call("COMMAND INFO client") else { panic!("no array") };

@@ -48,3 +48,62 @@ fn a_subscriber_is_told_the_full_name_of_what_it_may_not_do() {
     assert!(a.error("CONFIG GET x").starts_with("ERR Can't execute 'config|get': only "));
     assert!(a.error("GET x").starts_with("ERR Can't execute 'get': only "));
 }
+
+#[test]
+fn keys_are_not_made_up_where_their_number_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    for command in [
+        "ZUNIONSTORE d 5 a b",
+        "ZUNIONSTORE d a a b",
+        "ZUNIONSTORE d 0 a b",
+        "LMPOP 3 a LEFT",
+        "ZUNION 2 a",
+        "SINTERCARD x a",
+        "BLMPOP 0 4 a b LEFT",
+        "BLMPOP 0 -1 a LEFT",
+    ] {
+        let text = a.error(&format!("COMMAND GETKEYS {command}"));
+        assert_eq!(text, "ERR Invalid arguments specified for command", "{command}");
+    }
+    assert_eq!(a.call("COMMAND GETKEYS ZUNIONSTORE d 2 a b"), Value::Array(vec![bulk("d"), bulk("a"), bulk("b")]));
+}
+
+#[test]
+fn flags_of_keys_follow_the_arguments() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    for (command, flags) in [
+        ("SET k b", "OW update"),
+        ("SET k GET", "OW update"),
+        ("SET k b GET", "RW access update"),
+        ("SET k b get nx", "RW access update"),
+        ("BITFIELD k", "RO access"),
+        ("BITFIELD k GET u8 0", "RO access"),
+        ("BITFIELD k OVERFLOW SAT GET u8 0", "RO access"),
+        ("BITFIELD k OVERFLOW SAT", "RO access"),
+        ("BITFIELD k SET u8 0 1", "RW access update"),
+        ("BITFIELD k GET u8 0 INCRBY u8 0 1", "RW access update"),
+        ("BITFIELD k GET u8 0 x", "RW access update"),
+        ("BITFIELD_RO k GET u8 0", "RO access"),
+    ] {
+        let flags = Value::Array(flags.split(' ').map(simple).collect());
+        let expected = Value::Array(vec![Value::Array(vec![bulk("k"), flags])]);
+        assert_eq!(a.call(&format!("COMMAND GETKEYSANDFLAGS {command}")), expected, "{command}");
+    }
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_null_in_command_info() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("redis.conf");
+    std::fs::write(&file, "rename-command CONFIG cfg2\nrename-command GET \"\"\n").unwrap();
+    let server = TestServer::with_file(dir.path(), Some(&file), &[]);
+    let mut a = server.client();
+    let Value::Array(found) = a.call("COMMAND INFO nosuch cfg2 config cfg2|get get get|x") else { panic!("no array") };
+    let null = |at: usize| found[at] == Value::Null;
+    assert_eq!((null(0), null(1), null(2), null(3), null(4), null(5)), (true, false, true, false, true, true));
+    assert_eq!(a.error("COMMAND GETKEYS GET k"), "ERR Invalid command specified");
+}
