@@ -248,10 +248,13 @@ impl Node {
         self.stats.over_memory.store(limit > 0 && figures.allocated > limit, Ordering::Relaxed);
         self.stats.peak_memory.fetch_max(figures.allocated, Ordering::Relaxed);
         self.stats.last_memory.store(figures.allocated, Ordering::Relaxed);
+        // Where less is in use than when the data had been loaded, that much was not needed to start.
+        self.startup_memory.fetch_min(figures.allocated, Ordering::Relaxed);
         figures
     }
 
-    /// Bytes that were allocated when the data had been loaded; 0 if nobody has said which allocator there is.
+    /// Bytes that were allocated when the data had been loaded, or at any look since if that was less: never more than are
+    /// in use. 0 if nobody has said which allocator there is.
     pub fn startup_memory(&self) -> u64 {
         self.startup_memory.load(Ordering::Relaxed)
     }
