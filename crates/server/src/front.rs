@@ -646,7 +646,8 @@ impl App for Front {
 
     fn revise(&mut self, session: &mut Session, start: usize, replies: &mut Vec<u8>) {
         // What was promised may not have been kept. The round has just ended.
-        session.unasked.refuse(self.round - 1, start, replies);
+        // A full disk that has space again by now was full.
+        session.unasked.refuse(self.round - 1, start, replies, self.room.node.engine.log().health());
     }
 
     fn disconnected(&mut self, mut session: Session, addr: &ClientAddr) {

@@ -20,6 +20,7 @@ pub const HANDLERS: Handlers = &[
     ("shutdown", shutdown),
     ("role", role),
     ("replicaof", replicaof),
+    ("slaveof", replicaof),
     ("wait", wait),
     ("waitaof", waitaof),
     ("monitor", monitor),

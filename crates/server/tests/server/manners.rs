@@ -107,3 +107,62 @@ fn a_command_that_does_not_exist_is_null_in_command_info() {
     assert_eq!((null(0), null(1), null(2), null(3), null(4), null(5)), (true, false, true, false, true, true));
     assert_eq!(a.error("COMMAND GETKEYS GET k"), "ERR Invalid command specified");
 }
+
+#[test]
+fn a_string_that_append_makes_is_as_compact_as_one_of_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    let long = "x".repeat(45);
+    for (key, value, encoding) in [("i", "12", "int"), ("e", "abc", "embstr"), ("r", &*long, "raw")] {
+        assert_eq!(a.int(&format!("APPEND {key} {value}")), value.len() as i64);
+        assert_eq!(a.text(&format!("OBJECT ENCODING {key}")), encoding);
+        a.int(&format!("APPEND {key} 3"));
+        assert_eq!(a.text(&format!("OBJECT ENCODING {key}")), "raw");
+        assert_eq!(a.text(&format!("GET {key}")), format!("{value}3"));
+    }
+}
+
+#[test]
+fn what_is_not_to_be_ordered_stays_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    a.call("RPUSH l 3 1 2");
+    a.ok("MSET w_1 3 w_2 2 w_3 1");
+    for (options, expected) in [
+        ("BY nosort BY w_*", ["3", "1", "2"]),
+        ("BY w_* BY nosort", ["3", "1", "2"]),
+        ("BY w_*", ["3", "2", "1"]),
+        ("BY nosort BY w_* DESC", ["2", "1", "3"]),
+    ] {
+        let expected = Value::Array(expected.map(bulk).to_vec());
+        assert_eq!(a.call(&format!("SORT l {options}")), expected, "{options}");
+    }
+}
+
+#[test]
+fn settings_that_the_system_or_the_server_cannot_keep_are_bounded_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    let mut value = |set: &str, name: &str| {
+        a.ok(&format!("CONFIG SET {set}"));
+        a.call(&format!("CONFIG GET {name}")).as_slice().unwrap()[1].clone()
+    };
+    assert_eq!(value("hz 0", "hz"), bulk("1"));
+    assert_eq!(value("hz 900", "hz"), bulk("500"));
+    assert_eq!(value("hz 20", "hz"), bulk("20"));
+    assert_eq!(value("maxclients 100", "maxclients"), bulk("100"));
+    assert!(a.error("CONFIG SET hz -1").ends_with("argument must be between 0 and 2147483647 inclusive"));
+    // No system opens so many files.
+    let text = a.error("CONFIG SET maxclients 4294967295");
+    let start = "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to \
+                 handle the specified number of clients, try with ";
+    assert!(text.strip_prefix(start).is_some_and(|number| number.parse::<u32>().is_ok()), "{text}");
+    assert_eq!(a.info("clients")["maxclients"], "100");
+    assert!(a.error("CONFIG SET port 1").contains("restart"));
+    assert!(a.error("CONFIG SET maxmemory-policy allkeys-lru").contains("mode cache"));
+    a.ok("SLAVEOF NO ONE");
+    assert!(a.error("SLAVEOF 127.0.0.1 1").contains("REPLICAOF NO ONE"));
+}
