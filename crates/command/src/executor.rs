@@ -93,7 +93,14 @@ pub struct Queued<'a> {
 }
 
 /// What a transaction asks of whoever keeps the session.
+///
+/// Each time it is tried it says [`Host::begin`], and then of each of its commands, in their order, [`Host::ran`] if it is a
+/// data command, else [`Host::select`]. What was told of a try that came to nothing counts no more with the next `begin`.
 pub trait Host {
+    /// The transaction begins, or begins anew.
+    fn begin(&mut self) {}
+    /// A data command has run, with this reply.
+    fn ran(&mut self, _reply: &[u8]) {}
     /// The database that a SELECT of the transaction goes to; its reply is written by `session`, as everybody's.
     fn select(&mut self, command: &Queued<'_>) -> Option<u8>;
     /// Runs a session command of a transaction and writes its reply: once, after the transaction's writes are
@@ -261,10 +268,13 @@ impl Executor {
                 context.abort();
                 return Ran::Blocked { keys, until_ms, empty_array };
             }
-            if matches!(stop, Stop::WrongType | Stop::Error(_)) && is_noted(&mut context, call) {
-                // Nothing is written: the commit only tells of what was looked for, and keeps away what was not there.
-                tools.commit(engine, &mut context, mark, &mut reply);
-                return Ran::Done(refuse(&stop, &mut reply));
+            if matches!(stop, Stop::WrongType | Stop::Error(_)) {
+                tools.count(&context, call.spec);
+                if is_noted(&mut context, call) {
+                    // Nothing is written: the commit only tells of what was looked for, and keeps away what was not there.
+                    tools.commit(engine, &mut context, mark, &mut reply);
+                    return Ran::Done(refuse(&stop, &mut reply));
+                }
             }
             context.abort();
             loaded.load(&stop, std::iter::once(call), call.db);
@@ -293,7 +303,9 @@ impl Executor {
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
         let mut loaded = Loaded { engine, any: false };
+        let lookups = (tools.hits, tools.misses);
         for _ in 0..RUNS_MAX {
+            host.begin();
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
@@ -309,6 +321,7 @@ impl Executor {
             };
             context.abort();
             reply.rewind(mark);
+            (tools.hits, tools.misses) = lookups;
             if let Some(stop) = &stop {
                 loaded.load(stop, queue.iter(), call.db);
             }
@@ -363,6 +376,8 @@ impl Tools {
         if !host.unchanged(context)? {
             return Ok(None);
         }
+        // Nobody counts what looking at watched keys found.
+        context.state.take_hits_and_misses();
         let mark = reply.mark();
         reply.array(queue.len());
         let mut gaps = Vec::new();
@@ -370,7 +385,9 @@ impl Tools {
         for (index, command) in queue.iter().enumerate() {
             if matches!(command.spec.run, Run::Data(_)) {
                 let one = Call { spec: command.spec, args: command.args, db, ..*call };
+                let before = reply.mark();
                 self.command_of_transaction(context, &one, reply)?;
+                host.ran(reply.written_since(before));
                 continue;
             }
             gaps.push(Gap { command: index, at: reply.written_since(mark).len() });
@@ -388,7 +405,12 @@ impl Tools {
     ) -> Result<(), Stop> {
         context.select(call.db);
         let mark = reply.mark();
-        match self.whole_or_not(context, call, Wait::No, reply) {
+        let result = self.whole_or_not(context, call, Wait::No, reply);
+        match call.spec.flags.has(Flags::READONLY) {
+            true => self.count(context, call.spec),
+            false => drop(context.state.take_hits_and_misses()),
+        }
+        match result {
             Err(stop @ (Stop::WrongType | Stop::Error(_))) => {
                 reply.rewind(mark);
                 refuse(&stop, reply);

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::config::{Changes, EventMask, Observability, Veto};
+use crate::config::{Change, Changes, EventMask, Observability, Veto, find_directive};
+use crate::net;
 use crate::node::Node;
 use crate::serve::{net_settings, tls_files};
 use crate::settings::{env_of, fsync_of, rewrite_of};
@@ -34,9 +35,17 @@ fn notify(node: &Node, events: EventMask) {
 fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
     let settings = &changes.after;
     // DIFFERENCE: Redis can move its listeners while it runs.
-    if let Some(name) = changes.names.iter().find(|name| ["port", "bind", "tls-port"].contains(name)) {
+    let needs_restart = |name: &str| find_directive(name.as_bytes()).is_some_and(|row| row.change == Change::Restart);
+    if let Some(name) = changes.names.iter().find(|name| needs_restart(name)) {
         let reason = "listeners cannot move while the server runs: change the configuration file and restart";
         return Err(Veto { name, reason: reason.into() });
+    }
+    let clients = settings.clients.max as usize;
+    let possible = crate::net::allow_files(clients);
+    if possible < clients && changes.touches(&["maxclients"]) {
+        let reason =
+            format!("The operating system is not able to handle the specified number of clients, try with {possible}");
+        return Err(Veto { name: "maxclients", reason });
     }
     let tls = changes.names.iter().find(|name| name.starts_with("tls-"));
     if let Some(name) = tls.filter(|_| settings.tls.port != 0) {
@@ -49,7 +58,8 @@ fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
     node.engine.set_batch_bytes(usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX));
     node.engine.set_rewrite_policy(rewrite_of(&settings.persistence));
     node.set_env(env_of(settings));
-    node.control.change_settings(|net| *net = net_settings(settings));
+    // What was asked for at the start may be more than the system allows.
+    node.control.change_settings(|net| *net = net::Settings { max_clients: possible, ..net_settings(settings) });
     watch_times(&node.stats, &settings.observability);
     notify(node, settings.observability.events);
     node.watch_memory(settings.maxmemory);

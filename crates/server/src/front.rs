@@ -6,6 +6,8 @@
 //! end_of_round ─▶ always: one commit of the log for all commands of the round
 //! ```
 
+mod notice;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,9 +34,19 @@ pub struct Room {
     /// What all threads share.
     pub node: Arc<Node>,
     handlers: Vec<Option<Handler>>,
+    /// `rename-command`; it cannot change while the server runs.
+    renames: Option<Renames>,
 }
 
 impl Room {
+    /// The command that clients call by this name.
+    pub fn find(&self, name: &[u8]) -> Option<(&'static Spec, CommandId)> {
+        match &self.renames {
+            None => table::find_with_id(name),
+            Some(renames) => renames.find(name),
+        }
+    }
+
     /// Runs a session command.
     pub fn session_command(
         &mut self,
@@ -81,8 +93,6 @@ pub struct Front {
     /// What that name means.
     last_found: Option<(&'static Spec, CommandId)>,
     scratch: Vec<u8>,
-    /// `rename-command`; it cannot change while the server runs.
-    renames: Option<Renames>,
 }
 
 impl Front {
@@ -100,7 +110,7 @@ impl Front {
         executor.settle_by_hand();
         let stats = node.stats.add_thread(table::count());
         let renames = Renames::new(&node.config.settings().security.renamed_commands);
-        let room = Room { node, handlers };
+        let room = Room { node, handlers, renames };
         Self {
             room,
             executor,
@@ -114,17 +124,13 @@ impl Front {
             last_name: Vec::new(),
             last_found: None,
             scratch: Vec::new(),
-            renames,
         }
     }
 
     #[inline]
     fn find(&mut self, name: &[u8]) -> Option<(&'static Spec, CommandId)> {
         if self.last_name != name {
-            self.last_found = match &self.renames {
-                None => table::find_with_id(name),
-                Some(renames) => renames.find(name),
-            };
+            self.last_found = self.room.find(name);
             self.last_name.clear();
             if self.last_found.is_some() {
                 self.last_name.extend_from_slice(name);
@@ -136,6 +142,10 @@ impl Front {
     fn dispatch(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let name = args.get(0).unwrap_or_default();
         let Some((mut spec, mut id)) = self.find(name) else {
+            if is_of_http(name) {
+                self.room.node.warn_of_http(&session.info, turn.now);
+                return Flow::CloseNow;
+            }
             break_transaction(session);
             return refuse(session, turn, errors::unknown_command(&args));
         };
@@ -149,6 +159,7 @@ impl Front {
             }
         }
         if !spec.takes(args.len()) {
+            self.stats.reject(id);
             let text = errors::wrong_arity(&table::full_name(id));
             if spec.name == "exec" {
                 // A rejected EXEC ends its transaction.
@@ -159,7 +170,7 @@ impl Front {
             break_transaction(session);
             return refuse(session, turn, text);
         }
-        if let Some(text) = self.forbidden(session, spec) {
+        if let Some(text) = self.forbidden(session, spec, id) {
             self.stats.reject(id);
             if spec.name == "exec" && session.multi.is_some() {
                 session::transaction::end(&self.room, session);
@@ -173,14 +184,11 @@ impl Front {
         {
             return self.hold(session, args, turn, pause.until_ms);
         }
-        if self.room.node.has_monitors() && !spec.flags.has(Flags::ADMIN) && spec.name != "auth" {
-            self.show_monitors(session, &args, turn);
-        }
         self.run(session, spec, id, args, turn)
     }
 
     /// Why a command may not run now, apart from its arguments.
-    fn forbidden(&self, session: &Session, spec: &Spec) -> Option<String> {
+    fn forbidden(&self, session: &Session, spec: &Spec, id: CommandId) -> Option<String> {
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             return Some("NOAUTH Authentication required.".into());
         }
@@ -188,7 +196,7 @@ impl Front {
             return Some(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
                  this context",
-                spec.name
+                table::full_name(id)
             ));
         }
         if needs_memory(session, spec) && self.room.node.stats.over_memory.load(Ordering::Relaxed) {
@@ -207,7 +215,10 @@ impl Front {
         turn: &mut Turn<'_>,
     ) -> Flow {
         if session.multi.is_some() && !matches!(spec.name, "exec" | "discard" | "multi" | "quit" | "reset" | "watch") {
-            return session::transaction::queue(session, spec, args, turn);
+            if !session::transaction::queue(session, spec, args, turn) {
+                self.stats.reject(id);
+            }
+            return Flow::Continue;
         }
         session.info.note_command(id);
         let start = self.mark.unwrap_or_else(|| self.watch.raw());
@@ -226,22 +237,10 @@ impl Front {
         if took.as_micros() as i64 >= self.room.node.stats.notable_us() {
             self.note_time(session, spec, &args, took, turn);
         }
+        if self.room.node.has_monitors() {
+            self.show_monitors(session, session.db, spec, &args, turn);
+        }
         flow
-    }
-
-    #[cold]
-    fn note_time(&self, session: &Session, spec: &Spec, args: &Args<'_>, took: Duration, turn: &Turn<'_>) {
-        let stats = &self.room.node.stats;
-        let us = took.as_micros() as i64;
-        if us >= stats.spike_us() {
-            let event = if spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
-            stats.latency.lock().add(event, turn.now.unix_ms as i64 / 1000, us as u64 / 1000);
-        }
-        if us >= stats.slow_us() && !spec.flags.has(Flags::SKIP_MONITOR) && spec.name != "auth" && spec.name != "hello"
-        {
-            let unix_ms = turn.now.unix_ms as i64;
-            stats.slowlog.lock().add(&self.room.node, session, args, took, unix_ms);
-        }
     }
 
     #[inline]
@@ -376,9 +375,12 @@ impl Front {
         self.executor.set_touch(touches(session));
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
-        let mut host = session::transaction::Transaction { room: &mut self.room, session, turn, flow: Flow::Continue };
+        let mut host = session::transaction::Transaction::new(&mut self.room, session, turn, &self.watch);
         let done = self.executor.exec(&queue, &call, &mut host, &mut out);
-        let flow = host.flow;
+        let (flow, figures) = (host.flow, host.figures);
+        if !done.failed {
+            self.count_queue(session, &queue, &figures, turn);
+        }
         turn.out.extend_from_slice(&out);
         self.scratch = if out.capacity() > 1 << 20 { Vec::new() } else { out };
         session::transaction::end(&self.room, session);
@@ -417,11 +419,6 @@ impl Front {
         session.info.blocked.store(true, Ordering::Relaxed);
         let left = Duration::from_millis((until_ms - turn.now.unix_ms as i64).max(1) as u64);
         Flow::Block { deadline: Some(turn.now.mono + left) }
-    }
-
-    fn show_monitors(&self, session: &Session, args: &Args<'_>, turn: &Turn<'_>) {
-        let line = crate::admin::monitor_line(&self.room.node, session, args, turn.now.unix_ms);
-        self.room.node.tell_monitors(&line);
     }
 
     /// Runs a command that was held back, if nothing holds it back any more.
@@ -469,6 +466,12 @@ fn mute(session: &mut Session, start: usize, turn: &mut Turn<'_>) {
 #[inline]
 fn touches(session: &Session) -> bool {
     !session.info.no_touch.load(Ordering::Relaxed)
+}
+
+/// Whether an unknown command is the first or another line of an HTTP request that a page in a browser can have sent.
+#[cold]
+fn is_of_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// A refused command breaks the transaction that it would have belonged to.
@@ -554,6 +557,13 @@ impl App for Front {
                 session.unasked.note(self.round, start..turn.out.len());
                 Flow::Continue
             }
+            Message::Line(line) => {
+                if session.monitor {
+                    turn.out.extend_from_slice(&line);
+                    session.unasked.note(self.round, start..turn.out.len());
+                }
+                Flow::Continue
+            }
             Message::Served { reply, position } => {
                 turn.out.extend_from_slice(&reply);
                 mute(session, start, turn);
@@ -636,7 +646,8 @@ impl App for Front {
 
     fn revise(&mut self, session: &mut Session, start: usize, replies: &mut Vec<u8>) {
         // What was promised may not have been kept. The round has just ended.
-        session.unasked.refuse(self.round - 1, start, replies);
+        // A full disk that has space again by now was full.
+        session.unasked.refuse(self.round - 1, start, replies, self.room.node.engine.log().health());
     }
 
     fn disconnected(&mut self, mut session: Session, addr: &ClientAddr) {

@@ -18,5 +18,12 @@ pub const LATENCY_SAMPLES_MAX: usize = 160;
 /// Characters that one line of a latency graph may have.
 pub const LATENCY_GRAPH_COLUMNS: usize = 80;
 
+/// Bytes that the table of a database takes for each key beside its value, as MEMORY STATS tells: an entry of 24, and its
+/// part of the header of a segment that is about half full.
+pub const TABLE_BYTES_A_KEY: u64 = 28;
+
+/// Bytes that a deadline takes beside its key, as MEMORY STATS tells.
+pub const TIMER_BYTES: u64 = 16;
+
 /// Looks at the figures from which rates are made.
 pub const RATE_SAMPLES: usize = 16;

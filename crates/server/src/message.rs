@@ -7,7 +7,7 @@ use wal::Position;
 /// A message for a client.
 #[derive(Debug)]
 pub enum Message {
-    /// Something that was not asked for: a message of a channel, a line of MONITOR.
+    /// Something that was not asked for: a message of a channel.
     Push {
         /// As a RESP2 client reads it.
         resp2: Arc<[u8]>,
@@ -16,6 +16,8 @@ pub enum Message {
         /// The log position of what it tells of: it is not seen before that is as durable as the policy asks.
         position: Position,
     },
+    /// A line of MONITOR; a client that has seen enough meanwhile does not get it.
+    Line(Arc<[u8]>),
     /// The reply that a blocked client has waited for.
     Served {
         /// The reply.

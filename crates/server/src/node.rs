@@ -8,7 +8,6 @@ use std::time::Instant;
 use command::Env;
 use engine::Engine;
 use parking_lot::{Mutex, RwLock};
-use wal::Position;
 
 use crate::broker::Broker;
 use crate::client::ClientInfo;
@@ -21,6 +20,9 @@ use crate::waiting::Waiting;
 
 /// Time between looks at memory and rates, in ms: a tick of the I/O threads, less what a tick may come early.
 const LOOK_MS: u64 = 90;
+
+/// Time between warnings of requests from browsers, in ms: who sends them can send many.
+const HTTP_WARNING_MS: u64 = 60_000;
 
 /// One server process.
 pub struct Node {
@@ -59,6 +61,8 @@ pub struct Node {
     allocator: OnceLock<Box<dyn Allocator>>,
     startup_memory: AtomicU64,
     next_look: AtomicU64,
+    /// When the next warning of requests from browsers may be logged, unix ms.
+    next_http_warning: AtomicU64,
 }
 
 /// A CLIENT PAUSE in force.
@@ -108,6 +112,7 @@ impl Node {
             allocator: OnceLock::new(),
             startup_memory: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
+            next_http_warning: AtomicU64::new(0),
         }
     }
 
@@ -184,11 +189,10 @@ impl Node {
 
     /// Sends a line to everybody who monitors.
     pub fn tell_monitors(&self, line: &[u8]) {
+        let bytes: Arc<[u8]> = line.into();
         for addr in self.monitors.read().iter() {
-            let bytes: Arc<[u8]> = line.into();
-            let message = Message::Push { resp2: Arc::clone(&bytes), resp3: bytes, position: Position::START };
             // A monitor that is gone or too slow misses the line; the I/O loop closes the slow.
-            let _ = self.control.post().send(addr, message, line.len());
+            let _ = self.control.post().send(addr, Message::Line(Arc::clone(&bytes)), line.len());
         }
     }
 
@@ -244,10 +248,13 @@ impl Node {
         self.stats.over_memory.store(limit > 0 && figures.allocated > limit, Ordering::Relaxed);
         self.stats.peak_memory.fetch_max(figures.allocated, Ordering::Relaxed);
         self.stats.last_memory.store(figures.allocated, Ordering::Relaxed);
+        // Where less is in use than when the data had been loaded, that much was not needed to start.
+        self.startup_memory.fetch_min(figures.allocated, Ordering::Relaxed);
         figures
     }
 
-    /// Bytes that were allocated when the data had been loaded; 0 if nobody has said which allocator there is.
+    /// Bytes that were allocated when the data had been loaded, or at any look since if that was less: never more than are
+    /// in use. 0 if nobody has said which allocator there is.
     pub fn startup_memory(&self) -> u64 {
         self.startup_memory.load(Ordering::Relaxed)
     }
@@ -264,6 +271,21 @@ impl Node {
         self.look_at_memory();
         let totals = self.control.totals();
         self.stats.rates.lock().look(now.mono, [totals.commands, totals.input_bytes, totals.output_bytes]);
+    }
+
+    /// Logs that a client speaks HTTP, at most once each [`HTTP_WARNING_MS`]: a page in a browser can have it sent to any
+    /// port of this machine.
+    pub fn warn_of_http(&self, client: &ClientInfo, now: Now) {
+        let next = &self.next_http_warning;
+        if now.unix_ms < next.load(Ordering::Relaxed) {
+            return;
+        }
+        next.store(now.unix_ms + HTTP_WARNING_MS, Ordering::Relaxed);
+        let from = client.remote(&crate::admin::unix_path(&self.config.settings()));
+        tracing::warn!(
+            "Possible SECURITY ATTACK detected: {from} sent an HTTP request, as a page in a browser may do without its \
+             user's knowledge. The connection was closed; nothing behind the request was run."
+        );
     }
 
     /// Begins the shutdown of the process; only the first call does.

@@ -6,8 +6,10 @@ use std::ops::Range;
 
 use resp::{Protocol, Reply, ReplyDecoder, Value};
 
-const TEXT: &str = "MISCONF Errors writing to the log: whether this command will survive a restart is unknown. \
+const BROKEN: &str = "MISCONF Errors writing to the log: whether this command will survive a restart is unknown. \
      Repair the disk and restart the server. Reads go on.";
+const FULL: &str = "MISCONF The disk of the log is full: whether this command will survive a restart is unknown. \
+     Free some space: writes go on then without a restart. Reads go on.";
 
 /// Where in a client's output of one round stands what it has not asked for.
 #[derive(Debug, Default)]
@@ -30,8 +32,9 @@ impl Unasked {
         }
     }
 
-    /// Turns each reply of a round into the same error. `replies` began at `start` of the output.
-    pub fn refuse(&self, round: u64, start: usize, replies: &mut Vec<u8>) {
+    /// Turns each reply of a round into the same error. `replies` began at `start` of the output; `health` is that of the
+    /// log.
+    pub fn refuse(&self, round: u64, start: usize, replies: &mut Vec<u8>, health: wal::Health) {
         let ranges = if self.round == round { &self.ranges[..] } else { &[] };
         let mut decoder = ReplyDecoder::new();
         let mut asked = start;
@@ -46,7 +49,8 @@ impl Unasked {
             count += usize::from(!matches!(value, Value::Push(_)));
         }
         replies.clear();
-        (0..count).for_each(|_| Reply::new(replies, Protocol::Resp2).error(TEXT));
+        let text = if health == wal::Health::Poisoned { BROKEN } else { FULL };
+        (0..count).for_each(|_| Reply::new(replies, Protocol::Resp2).error(text));
     }
 }
 
@@ -68,7 +72,7 @@ mod tests {
                 unasked.note(7, from..before + replies.len());
             }
         }
-        unasked.refuse(7, before, &mut replies);
+        unasked.refuse(7, before, &mut replies, wal::Health::Poisoned);
         let text = String::from_utf8(replies).unwrap();
         assert!(text.lines().all(|line| line.starts_with("-MISCONF ")), "{text}");
         text.lines().count()
@@ -86,5 +90,17 @@ mod tests {
     #[test]
     fn a_reply_that_looks_like_a_message_is_a_reply() {
         assert_eq!(errors(&[(MESSAGE, false), (MESSAGE, true)]), 1);
+    }
+
+    #[test]
+    fn only_a_log_that_cannot_recover_asks_for_a_restart() {
+        for (health, restart) in
+            [(wal::Health::Poisoned, true), (wal::Health::NoSpace, false), (wal::Health::Good, false)]
+        {
+            let mut replies = b"+OK\r\n".to_vec();
+            Unasked::default().refuse(1, 0, &mut replies, health);
+            let text = String::from_utf8(replies).unwrap();
+            assert_eq!(text.contains("restart the server"), restart, "{health:?}: {text}");
+        }
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use command::table::CommandId;
 use parking_lot::Mutex;
-use resp::Args;
 
 use crate::latency::LatencyLog;
 use crate::limits::{ERROR_KINDS_MAX, LATENCY_BUCKETS};
@@ -302,14 +301,14 @@ const SLOW_ARGS_MAX: usize = 32;
 const SLOW_ARG_BYTES_MAX: usize = 128;
 
 impl SlowLog {
-    /// Adds a command.
-    pub fn add(&mut self, node: &Node, session: &Session, args: &Args<'_>, took: Duration, unix_ms: i64) {
+    /// Adds a command: its words as others may see them.
+    pub fn add(&mut self, node: &Node, session: &Session, args: &[&[u8]], took: Duration, unix_ms: i64) {
         let config = node.config.settings();
         let cut = |arg: &[u8]| match arg.len().checked_sub(SLOW_ARG_BYTES_MAX) {
             None | Some(0) => arg.to_vec(),
             Some(more) => [&arg[..SLOW_ARG_BYTES_MAX], format!("... ({more} more bytes)").as_bytes()].concat(),
         };
-        let mut kept: Vec<Vec<u8>> = args.iter().take(SLOW_ARGS_MAX).map(cut).collect();
+        let mut kept: Vec<Vec<u8>> = args.iter().take(SLOW_ARGS_MAX).map(|arg| cut(arg)).collect();
         if args.len() > SLOW_ARGS_MAX {
             let more = args.len() - SLOW_ARGS_MAX + 1;
             kept[SLOW_ARGS_MAX - 1] = format!("... ({more} more arguments)").into_bytes();

@@ -368,6 +368,18 @@ pub const SPECS: &[Spec] = &[
         run: Run::Session,
     },
     Spec {
+        name: "slaveof",
+        arity: 3,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::STALE),
+        keys: Keys::None,
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "The old name of REPLICAOF.",
+        syntax: "host port",
+        run: Run::Session,
+    },
+    Spec {
         name: "replicaof",
         arity: 3,
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::STALE),

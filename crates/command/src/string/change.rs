@@ -1,6 +1,6 @@
 //! Commands that change a part of a string.
 
-use effect::{Op, Patch};
+use effect::{Deadline, Op, Patch};
 
 use crate::cx::Cx;
 use crate::errors;
@@ -12,8 +12,11 @@ pub(super) fn append(cx: &mut Cx<'_, '_>) -> Outcome {
     let old = cx.state.string(key)?.map(<[u8]>::len);
     let total = old.unwrap_or(0) + more.len();
     cx.check_string_len(total as u64)?;
-    if old.is_none() || !more.is_empty() {
-        cx.out.emit(key, old.is_none(), Op::Patch(Patch::Append(more)));
+    if old.is_none() {
+        // What is new has the encoding that SET would give it.
+        cx.out.emit(key, true, Op::Set { value: more, deadline: Deadline::Clear });
+    } else if !more.is_empty() {
+        cx.out.emit(key, false, Op::Patch(Patch::Append(more)));
     } else {
         cx.out.rewritten(key);
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use command::{errors, parse};
 use resp::Args;
 
-use super::client_filter::{Filter, Known, Scene};
+use super::client_filter::{Filter, Form, Known, Scene};
 use super::client_line::line;
 use super::{Handlers, unix_path};
 use crate::front::Room;
@@ -51,7 +51,7 @@ fn info(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>
 }
 
 fn list(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let filter = match Filter::parse(args.tail(2)) {
+    let filter = match Filter::parse(args.tail(2), Form::List) {
         Ok(filter) => filter,
         Err(text) => return refuse(session, turn, text),
     };
@@ -108,7 +108,7 @@ fn kill(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<
     let old_form = args.len() == 3;
     let filter = match old_form {
         true => Filter::address(&args[2]),
-        false => match Filter::parse(args.tail(2)) {
+        false => match Filter::parse(args.tail(2), Form::Kill) {
             Ok(filter) => filter,
             Err(text) => return refuse(session, turn, text),
         },
@@ -149,10 +149,10 @@ fn pause(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn
         return refuse(session, turn, errors::SYNTAX_TEXT);
     }
     let now_ms = turn.now.unix_ms as i64;
-    let until_ms = match resp::parse_i64(&args[2]).map(|ms| (ms >= 0, now_ms.checked_add(ms))) {
-        None | Some((true, None)) => return refuse(session, turn, "ERR timeout is not an integer or out of range"),
-        Some((false, _)) => return refuse(session, turn, "ERR timeout is negative"),
-        Some((true, Some(until_ms))) => until_ms,
+    let until_ms = match resp::parse_i64(&args[2]) {
+        None => return refuse(session, turn, "ERR timeout is not an integer or out of range"),
+        Some(..0) => return refuse(session, turn, "ERR timeout is negative"),
+        Some(ms) => now_ms.saturating_add(ms),
     };
     // A pause in force is only ever lengthened and made stricter.
     let pause = match room.node.pause(now_ms) {

@@ -63,6 +63,15 @@ enum Test {
     Idle(i64),
 }
 
+/// Which command a filter belongs to: they read ID differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// CLIENT LIST: several ids, and one TYPE.
+    List,
+    /// CLIENT KILL: one id.
+    Kill,
+}
+
 /// Conditions that all must hold; `true` means that one is turned round.
 #[derive(Debug, Default)]
 pub struct Filter {
@@ -80,8 +89,8 @@ pub struct Scene<'a> {
 }
 
 impl Filter {
-    /// Reads `option value` pairs; ID takes several values.
-    pub fn parse(args: Args<'_>) -> Result<Self, Vec<u8>> {
+    /// Reads `option value` pairs; ID may take several values.
+    pub fn parse(args: Args<'_>, form: Form) -> Result<Self, Vec<u8>> {
         let mut filter = Self::default();
         let mut rest = args;
         while let Some(option) = rest.get(0) {
@@ -93,11 +102,13 @@ impl Filter {
             };
             let mut used = 2;
             match name {
+                b"id" if form == Form::Kill => filter.tests.push((not, Test::Ids(vec![id_of(value)?]))),
                 b"id" => {
                     let ids = ids_of(rest.tail(1))?;
                     used = 1 + ids.len();
                     filter.tests.push((not, Test::Ids(ids)));
                 }
+                b"type" if form == Form::List && filter.has_type() => return Err(errors::SYNTAX_TEXT.into()),
                 b"skipme" if !not => {
                     filter.skip_me = Some(match () {
                         () if parse::is(value, "yes") => true,
@@ -112,6 +123,10 @@ impl Filter {
         Ok(filter)
     }
 
+    fn has_type(&self) -> bool {
+        self.tests.iter().any(|(_, test)| matches!(test, Test::Type(_)))
+    }
+
     /// The client at this address.
     pub fn address(addr: &[u8]) -> Self {
         Self { tests: vec![(false, Test::Addr(addr.to_vec()))], skip_me: None }
@@ -123,18 +138,34 @@ impl Filter {
     }
 }
 
-/// The numbers that begin `args`; at least one.
+/// The id of a client that is to be killed.
+fn id_of(text: &[u8]) -> Result<u64, Vec<u8>> {
+    let id = resp::parse_i64(text).filter(|id| *id > 0);
+    id.map(|id| id as u64).ok_or_else(|| b"ERR client-id should be greater than 0".to_vec())
+}
+
+/// The numbers that begin `args`, up to the next option; at least one. No client has 0, which stands for those below.
 fn ids_of(args: Args<'_>) -> Result<Vec<u64>, Vec<u8>> {
     let mut ids = Vec::new();
     for text in args.iter() {
         match resp::parse_i64(text) {
-            Some(id) if id > 0 => ids.push(id as u64),
-            Some(_) => return Err(b"ERR client-id should be greater than 0".to_vec()),
-            None if ids.is_empty() => return Err(b"ERR Invalid client ID".to_vec()),
-            None => break,
+            Some(id) => ids.push(u64::try_from(id).unwrap_or(0)),
+            None if !ids.is_empty() && is_option(text) => break,
+            None => return Err(b"ERR Invalid client ID".to_vec()),
         }
     }
     Ok(ids)
+}
+
+/// Whether a word is the name of an option.
+fn is_option(word: &[u8]) -> bool {
+    const NAMES: [&str; 14] = [
+        "id", "skipme", "type", "user", "addr", "laddr", "ip", "name", "lib-name", "lib-ver", "flags", "db", "maxage",
+        "idle",
+    ];
+    let lower = word.to_ascii_lowercase();
+    let name = lower.strip_prefix(b"not-").unwrap_or(&lower);
+    NAMES.iter().any(|known| known.as_bytes() == name)
 }
 
 fn test(name: &[u8], value: &[u8]) -> Result<Test, Vec<u8>> {

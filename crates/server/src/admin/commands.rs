@@ -17,8 +17,8 @@ pub const HANDLERS: Handlers = &[
     ("command|docs", docs),
     ("command|info", info),
     ("command|list", list),
-    ("command|getkeys", |_, session, args, turn| get_keys(session, &args, turn, false)),
-    ("command|getkeysandflags", |_, session, args, turn| get_keys(session, &args, turn, true)),
+    ("command|getkeys", |room, session, args, turn| get_keys(room, session, &args, turn, false)),
+    ("command|getkeysandflags", |room, session, args, turn| get_keys(room, session, &args, turn, true)),
     ("command|help", |room, session, _, turn| room.help(session, turn, "command")),
 ];
 
@@ -31,11 +31,11 @@ pub fn all(session: &Session, turn: &mut Turn<'_>) -> Flow {
 }
 
 /// The command or `container|subcommand` with this name, in any case.
-fn find(name: &[u8]) -> Option<(&'static Spec, CommandId)> {
+fn find(room: &Room, name: &[u8]) -> Option<(&'static Spec, CommandId)> {
     match name.iter().position(|b| *b == b'|') {
-        None => table::find_with_id(name),
+        None => room.find(name),
         Some(bar) => {
-            let sub = table::find_sub(table::find(&name[..bar])?, &name[bar + 1..])?;
+            let sub = table::find_sub(room.find(&name[..bar])?.0, &name[bar + 1..])?;
             Some((sub, table::id_of(sub)))
         }
     }
@@ -75,7 +75,7 @@ fn flags(spec: &Spec, full_name: &str) -> Vec<&'static str> {
         "auth" | "discard" | "hello" | "multi" | "quit" | "reset" | "shutdown" | "unwatch" | "watch" => {
             names.push("allow_busy");
         }
-        "bgrewriteaof" | "bgsave" | "replicaof" | "save" => names.push("no_async_loading"),
+        "bgrewriteaof" | "bgsave" | "replicaof" | "save" | "slaveof" => names.push("no_async_loading"),
         // To ACLs they are administration, though clients need not treat them so.
         "lastsave" | "role" => names.retain(|name| *name != "admin"),
         // Monitors do see it.
@@ -105,27 +105,27 @@ fn count(_: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) 
     Flow::Continue
 }
 
-fn info(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+fn info(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     if args.len() == 2 {
         return all(session, turn);
     }
     let mut reply = session.reply(turn);
     reply.array(args.len() - 2);
     for name in args.iter().skip(2) {
-        match find(name) {
+        match find(room, name) {
             Some((spec, id)) => describe(&mut reply, spec, &table::full_name(id)),
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
     Flow::Continue
 }
 
 /// DIFFERENCE: groups of arguments have the names of their parts; `syntax` holds all of them as the docs write them.
-fn docs(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+fn docs(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     let chosen: Vec<(&'static Spec, String)> = match args.len() {
         2 => table::all().map(|spec| (spec, spec.name.to_owned())).collect(),
         _ => {
-            let found = args.iter().skip(2).filter_map(find);
+            let found = args.iter().skip(2).filter_map(|name| find(room, name));
             found.map(|(spec, id)| (spec, table::full_name(id))).collect()
         }
     };
@@ -239,9 +239,9 @@ fn names(choose: impl Fn(&Spec, &str) -> bool) -> Vec<String> {
     all.filter(|(spec, name)| choose(spec, name)).map(|(_, name)| name).collect()
 }
 
-fn get_keys(session: &Session, args: &Args<'_>, turn: &mut Turn<'_>, with_flags: bool) -> Flow {
+fn get_keys(room: &Room, session: &Session, args: &Args<'_>, turn: &mut Turn<'_>, with_flags: bool) -> Flow {
     let given = args.tail(2);
-    let mut found = table::find(&given[0]);
+    let mut found = room.find(&given[0]).map(|(spec, _)| spec);
     if let Some(container @ Spec { run: Run::Container(_), .. }) = found {
         found = given.get(1).and_then(|name| table::find_sub(container, name));
     }
@@ -254,12 +254,12 @@ fn get_keys(session: &Session, args: &Args<'_>, turn: &mut Turn<'_>, with_flags:
     }
     let mut keys = Vec::new();
     spec.keys.each(&given, |at| keys.push(at));
-    if keys.is_empty() {
+    if keys.is_empty() || !counts_right(&spec.keys, &given) {
         return refuse(session, turn, "ERR Invalid arguments specified for command");
     }
     let mut reply = session.reply(turn);
     reply.array(keys.len());
-    let (first_access, others) = key_specs::access(spec);
+    let (first_access, others) = key_specs::access_with(spec, &given);
     for (number, at) in keys.into_iter().enumerate() {
         if with_flags {
             reply.array(2);
@@ -270,4 +270,11 @@ fn get_keys(session: &Session, args: &Args<'_>, turn: &mut Turn<'_>, with_flags:
         }
     }
     Flow::Continue
+}
+
+/// Whether the arguments hold as many keys as they say.
+fn counts_right(keys: &Keys, given: &Args<'_>) -> bool {
+    let Keys::Counted { at, .. } = *keys else { return true };
+    let count = given.get(at).and_then(resp::parse_i64).and_then(|count| usize::try_from(count).ok());
+    count.is_some_and(|count| (1..given.len() - at).contains(&count))
 }

@@ -1,7 +1,7 @@
 //! What commands do to their keys, and how a client finds them: the key specifications of COMMAND.
 
-use command::{Flags, Keys, Spec};
-use resp::Reply;
+use command::{Flags, Keys, Spec, parse};
+use resp::{Args, Reply};
 
 /// What a command does to a key, in the words of COMMAND: how it takes it, then what it does with its value.
 pub type Access = &'static [&'static str];
@@ -48,6 +48,31 @@ pub fn access(spec: &Spec) -> (Access, Option<Access>) {
         _ if spec.flags.has(Flags::WRITE) => all(CHANGE),
         _ => all(READ),
     }
+}
+
+/// The same for a command with these arguments, where they make a difference.
+pub fn access_with(spec: &Spec, args: &Args<'_>) -> (Access, Option<Access>) {
+    let one = match spec.name {
+        "set" if args.iter().skip(3).any(|option| parse::is(option, "GET")) => READ_CHANGE,
+        "set" => OVERWRITE,
+        "bitfield" if only_gets(args.tail(2)) => READ,
+        "bitfield" => READ_CHANGE,
+        _ => return access(spec),
+    };
+    (one, None)
+}
+
+/// Whether operations of BITFIELD change nothing.
+fn only_gets(operations: Args<'_>) -> bool {
+    let mut rest = operations;
+    while let Some(name) = rest.get(0) {
+        rest = match () {
+            () if parse::is(name, "GET") && rest.len() > 2 => rest.tail(3),
+            () if parse::is(name, "OVERFLOW") && rest.len() > 1 => rest.tail(2),
+            () => return false,
+        };
+    }
+    true
 }
 
 /// First key, last key and step, as far as positions alone say.

@@ -9,6 +9,7 @@ use resp::{Args, Reply};
 use super::Handlers;
 use super::info_sections::{client_bytes, ratio};
 use crate::front::Room;
+use crate::limits::{TABLE_BYTES_A_KEY, TIMER_BYTES};
 use crate::memory::{human, resident_bytes};
 use crate::net::{Flow, Turn};
 use crate::session::{Session, ok};
@@ -93,10 +94,12 @@ fn stats(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_
     let (startup, clients) = (node.startup_memory(), client_bytes(room) as u64);
     let log = node.engine.log().stats().buffered_bytes;
     let databases = node.config.settings().process.databases.min(256);
-    let keys: u64 = (0..databases).map(|db| node.engine.key_counts(db as u8).keys).sum();
+    let counts = |db: u32| node.engine.key_counts(db as u8);
+    let tables: Vec<_> = (0..databases).map(|db| (db, counts(db))).filter(|(_, counts)| counts.keys > 0).collect();
+    let keys: u64 = tables.iter().map(|(_, counts)| counts.keys).sum();
     let overhead = startup + clients + log;
     let dataset = used.saturating_sub(overhead);
-    let rows = [
+    let first = [
         ("peak.allocated", Bytes(peak)),
         ("total.allocated", Bytes(used)),
         ("startup.allocated", Bytes(startup)),
@@ -107,6 +110,8 @@ fn stats(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_
         ("aof.buffer", Bytes(log)),
         ("lua.caches", Bytes(0)),
         ("functions.caches", Bytes(0)),
+    ];
+    let then = [
         ("overhead.total", Bytes(overhead)),
         ("keys.count", Bytes(keys)),
         ("keys.bytes-per-key", Bytes(used.saturating_sub(startup).checked_div(keys).unwrap_or(0))),
@@ -126,9 +131,25 @@ fn stats(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_
         ("fragmentation.bytes", Signed(rss as i64 - used as i64)),
     ];
     let mut reply = session.reply(turn);
-    reply.map(rows.len());
-    rows.iter().for_each(|(name, figure)| write(&mut reply, name, figure));
+    reply.map(first.len() + tables.len() + then.len());
+    first.iter().for_each(|(name, figure)| write(&mut reply, name, figure));
+    tables.iter().for_each(|(db, counts)| write_table(&mut reply, *db, counts.keys, counts.volatile));
+    then.iter().for_each(|(name, figure)| write(&mut reply, name, figure));
     Flow::Continue
+}
+
+/// What the table of a database takes.
+///
+/// `DIFFERENCE:` this is told from the numbers of keys and deadlines and not measured: tables are spread over all shards.
+fn write_table(reply: &mut Reply<'_>, db: u32, keys: u64, deadlines: u64) {
+    reply.bulk(format!("db.{db}").as_bytes());
+    let fields = [
+        ("overhead.hashtable.main", Figure::Bytes(keys * TABLE_BYTES_A_KEY)),
+        ("overhead.hashtable.expires", Figure::Bytes(deadlines * TIMER_BYTES)),
+        ("overhead.hashtable.slot-to-keys", Figure::Bytes(0)),
+    ];
+    reply.map(fields.len());
+    fields.iter().for_each(|(name, figure)| write(reply, name, figure));
 }
 
 fn write(reply: &mut Reply<'_>, name: &str, figure: &Figure) {

@@ -13,15 +13,15 @@ mod keyspace;
 mod latency;
 mod memory;
 mod percentile;
+pub(crate) mod redact;
 mod server;
 mod slowlog;
 
 use command::{Spec, table};
-use resp::Args;
 
+use crate::client::ClientInfo;
 use crate::config::Settings;
-use crate::node::Node;
-use crate::session::{Handler, Session};
+use crate::session::Handler;
 
 pub use commands_doc::render_markdown;
 
@@ -62,22 +62,52 @@ pub fn unix_path(settings: &Settings) -> String {
     settings.network.unixsocket.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
 }
 
-/// A command as MONITOR shows it.
-pub fn monitor_line(node: &Node, session: &Session, args: &Args<'_>, unix_ms: u64) -> Vec<u8> {
-    let path = unix_path(&node.config.settings());
-    let from = match &session.info.peer.addr {
-        crate::net::PeerAddr::Unix => format!("unix:{path}"),
-        crate::net::PeerAddr::Tcp { .. } => session.info.remote(&path),
+/// A command as MONITOR shows it, in the database that the client is in once it has run; `us` is unix time.
+pub fn monitor_line(unix_path: &str, info: &ClientInfo, db: u8, words: &[&[u8]], us: u64) -> Vec<u8> {
+    let from = match &info.peer.addr {
+        crate::net::PeerAddr::Unix => format!("unix:{unix_path}"),
+        crate::net::PeerAddr::Tcp { .. } => info.remote(unix_path),
     };
-    let mut line = format!("+{}.{:06} [{} {from}]", unix_ms / 1000, unix_ms % 1000 * 1000, session.db).into_bytes();
-    for arg in args.iter() {
+    let mut line = format!("+{}.{:06} [{db} {from}]", us / 1_000_000, us % 1_000_000).into_bytes();
+    for word in words {
         line.extend_from_slice(b" \"");
-        line.extend(arg.iter().flat_map(|b| std::ascii::escape_default(*b)));
+        word.iter().for_each(|byte| escape(*byte, &mut line));
         line.push(b'"');
     }
     line.extend_from_slice(b"\r\n");
     line
 }
 
+/// A byte as it stands in double quotes. Inline commands and the configuration file read it back.
+fn escape(byte: u8, line: &mut Vec<u8>) {
+    let letter = match byte {
+        b'\\' | b'"' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        7 => b'a',
+        8 => b'b',
+        b' '..=b'~' => return line.push(byte),
+        _ => return line.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+    };
+    line.extend_from_slice(&[b'\\', letter]);
+}
+
 /// A family's handlers.
 pub type Handlers = &'static [(&'static str, Handler)];
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn every_byte_is_escaped_so_that_an_inline_command_reads_it_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        let mut quoted = vec![b'"'];
+        all.iter().for_each(|byte| escape(*byte, &mut quoted));
+        quoted.push(b'"');
+        assert!(quoted.is_ascii() && !quoted.iter().any(u8::is_ascii_control));
+        let words = resp::split_line(&quoted).unwrap();
+        assert_eq!(words.as_args().iter().collect::<Vec<_>>(), [&all[..]]);
+    }
+}

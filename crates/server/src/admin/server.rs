@@ -20,6 +20,7 @@ pub const HANDLERS: Handlers = &[
     ("shutdown", shutdown),
     ("role", role),
     ("replicaof", replicaof),
+    ("slaveof", replicaof),
     ("wait", wait),
     ("waitaof", waitaof),
     ("monitor", monitor),
@@ -31,9 +32,7 @@ pub const HANDLERS: Handlers = &[
 ];
 
 fn time(_: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let now = turn.now;
-    // The round began at `unix_ms`; how long it has gone on since gives the rest.
-    let us = now.unix_ms * 1000 + now.mono.elapsed().as_micros() as u64;
+    let us = turn.now.unix_us();
     let mut reply = session.reply(turn);
     reply.array(2);
     reply.bulk_int((us / 1_000_000) as i64);
@@ -84,13 +83,14 @@ fn bgrewriteaof(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut 
 }
 
 fn shutdown(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    for option in args.iter().skip(1) {
-        if parse::is(option, "ABORT") {
-            return refuse(session, turn, "ERR No shutdown in progress.");
-        }
-        if !["SAVE", "NOSAVE", "NOW", "FORCE"].iter().any(|known| parse::is(option, known)) {
-            return refuse(session, turn, errors::SYNTAX_TEXT);
-        }
+    let given = |option: &str| args.iter().skip(1).any(|word| parse::is(word, option));
+    let known = |word: &[u8]| ["SAVE", "NOSAVE", "NOW", "FORCE", "ABORT"].iter().any(|known| parse::is(word, known));
+    let goes_on = given("SAVE") || given("NOSAVE") || given("NOW") || given("FORCE");
+    if !args.iter().skip(1).all(known) || given("SAVE") && given("NOSAVE") || given("ABORT") && goes_on {
+        return refuse(session, turn, errors::SYNTAX_TEXT);
+    }
+    if given("ABORT") {
+        return refuse(session, turn, "ERR No shutdown in progress.");
     }
     room.node.shut_down();
     Flow::CloseNow

@@ -26,8 +26,7 @@ fn get(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'
         None => SHOWN,
         Some(Some(-1)) => usize::MAX,
         Some(Some(count @ 0..)) => count as usize,
-        Some(Some(_)) => return refuse(session, turn, "ERR count should be greater than or equal to -1"),
-        Some(None) => return refuse(session, turn, "ERR value is not an integer or out of range"),
+        Some(_) => return refuse(session, turn, "ERR count should be greater than or equal to -1"),
     };
     let log = room.node.stats.slowlog.lock();
     let shown = count.min(log.entries.len());

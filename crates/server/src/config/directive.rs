@@ -24,6 +24,8 @@ pub enum Change {
     Protected,
     /// Only by a restart.
     AtStart,
+    /// Only by a restart, though Redis can do without: CONFIG SET takes the value there is and refuses any other.
+    Restart,
     /// Not a setting: a line of the file (or a flag) that CONFIG GET and CONFIG SET do not know.
     FileOnly,
 }
@@ -233,6 +235,11 @@ impl Directive {
 
     pub(super) const fn at_start(mut self) -> Self {
         self.change = Change::AtStart;
+        self
+    }
+
+    pub(super) const fn restart(mut self) -> Self {
+        self.change = Change::Restart;
         self
     }
 

@@ -119,7 +119,7 @@ fn changes(row: &Directive) -> &'static str {
     match row.change {
         Change::Live => "live",
         Change::Protected => "live, protected",
-        Change::AtStart => "at start",
+        Change::AtStart | Change::Restart => "at start",
         Change::FileOnly => "at start, file or flag",
     }
 }

@@ -14,6 +14,8 @@ pub(super) const MAX_U64: i128 = u64::MAX as i128;
 pub enum Unit {
     /// Digits.
     Plain,
+    /// Digits; a number that is out of bounds, and not negative, becomes the nearest bound.
+    Clamped,
     /// Digits, then nothing, `b`, `k` (1000), `kb` (1024), `m`, `mb`, `g` or `gb`, in any case.
     Bytes,
     /// As bytes, or `5%`, kept as −5.
@@ -47,7 +49,7 @@ impl Number {
     /// Reads and bounds it; the error is the text that Redis gives.
     pub(super) fn parse(self, text: &[u8]) -> Result<i128, String> {
         let value = match self.unit {
-            Unit::Plain => plain(text).ok_or("argument couldn't be parsed into an integer")?,
+            Unit::Plain | Unit::Clamped => plain(text).ok_or("argument couldn't be parsed into an integer")?,
             Unit::Bytes => bytes(text).ok_or("argument must be a memory value")?,
             Unit::Octal => octal(text).ok_or("argument couldn't be parsed as an octal number")?,
             Unit::BytesOrPercent => {
@@ -60,6 +62,10 @@ impl Number {
     fn bound(self, value: i128) -> Result<i128, String> {
         if self.unit == Unit::BytesOrPercent && value < self.min {
             return Err(format!("percentage argument must be less or equal to {}", -self.min));
+        }
+        if self.unit == Unit::Clamped {
+            let near = (0..=MAX_I32).contains(&value).then(|| value.clamp(self.min, self.max));
+            return near.ok_or_else(|| format!("argument must be between 0 and {MAX_I32} inclusive"));
         }
         if (self.min..=self.max).contains(&value) {
             return Ok(value);
@@ -94,7 +100,7 @@ impl Number {
             (min, max) => format!("{what} from {min} to {max}"),
         };
         match self.unit {
-            Unit::Plain => range("number"),
+            Unit::Plain | Unit::Clamped => range("number"),
             Unit::Bytes if self.min == 0 => "bytes (1k, 1kb, 1mb, 1gb)".into(),
             Unit::Bytes if self.max >= MAX_I64 => {
                 format!("bytes (1k, 1kb, 1mb, 1gb), at least {}", in_units(self.min))

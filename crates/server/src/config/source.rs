@@ -26,14 +26,22 @@ pub(super) struct Line {
 impl Line {
     /// An error at this line, which is quoted, but for what must not be read over a shoulder.
     pub(super) fn error(&self, reason: impl Into<String>) -> ConfigError {
-        let secret = table().find(&self.name).is_some_and(|at| table().row(at).secret);
-        let text = if secret { [self.name.as_slice(), b" (not shown)"].concat() } else { self.text.clone() };
+        let text = if is_secret(&self.name) { not_shown(&self.name) } else { self.text.clone() };
         error_at(self.place.clone(), &text, reason)
     }
 
     pub(super) fn is_include(&self) -> bool {
         self.name.eq_ignore_ascii_case(b"include")
     }
+}
+
+/// Whether what follows this name may be a password; that of `user`, a line of Redis' own, is.
+fn is_secret(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"user") || table().find(name).is_some_and(|at| table().row(at).secret)
+}
+
+fn not_shown(name: &[u8]) -> Vec<u8> {
+    [name, b" (not shown)"].concat()
 }
 
 fn error_at(place: Place, text: &[u8], reason: impl Into<String>) -> ConfigError {
@@ -48,7 +56,9 @@ pub(super) fn parse_line(text: &[u8], place: Place) -> Result<Option<Line>, Conf
         return Ok(None);
     }
     let Some(words) = split_line(text) else {
-        return Err(error_at(place, text, "Unbalanced quotes in configuration line"));
+        let name = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        let text = if is_secret(name) { not_shown(name) } else { text.to_vec() };
+        return Err(error_at(place, &text, "Unbalanced quotes in configuration line"));
     };
     let mut words = words.into_iter();
     Ok(words.next().map(|name| Line { place, text: text.to_vec(), name, args: words.collect() }))

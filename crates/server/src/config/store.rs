@@ -212,7 +212,8 @@ impl Config {
                 Change::Protected if !self.settings().security.protected_configs.permits(local) => {
                     return Err(SetError::failed(spelled, "can't set protected config"));
                 }
-                Change::Protected | Change::Live => {}
+                // A listener of changes refuses the last ones, and says what to do.
+                Change::Protected | Change::Live | Change::Restart => {}
             }
             let lower = spelled.to_ascii_lowercase();
             if chosen.iter().any(|(_, name)| *name == lower) {

@@ -54,6 +54,14 @@ pub struct Now {
     pub unix_ms: u64,
 }
 
+impl Now {
+    /// Microseconds since the Unix epoch at this very moment: the round began at `unix_ms`, how long it has gone on since
+    /// is read from the clock.
+    pub fn unix_us(&self) -> u64 {
+        self.unix_ms * 1000 + self.mono.elapsed().as_micros() as u64
+    }
+}
+
 /// The other end of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {

@@ -42,5 +42,5 @@ pub use config::{NetConfig, NetError, SessionCache, TcpEndpoint, TlsFiles, UnixE
 pub use counters::{ClientGauge, Totals};
 pub use mailbox::{Post, SendError};
 pub use output::{OutputClass, OutputLimit};
-pub use server::{Control, Server};
+pub use server::{Control, Server, allow_files};
 pub use settings::Settings;

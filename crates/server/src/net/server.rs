@@ -111,7 +111,12 @@ impl<M: Send + 'static> Server<M> {
         if config.io_threads == 0 || config.io_threads > MAX_IO_THREADS {
             return Err(NetError::Threads { asked: config.io_threads, max: MAX_IO_THREADS });
         }
-        config.settings.max_clients = allow_files(config.settings.max_clients);
+        let asked = config.settings.max_clients;
+        config.settings.max_clients = allow_files(asked);
+        if config.settings.max_clients < asked {
+            let now = config.settings.max_clients;
+            tracing::warn!(asked, now, "maxclients lowered: the limit of open files (ulimit -n) is too low");
+        }
         let mut listeners = Listener::open_all(&config)?;
         let addrs = listeners.iter().filter_map(Listener::local_addr).collect();
         let shared = Arc::new(Shared {
@@ -199,8 +204,9 @@ impl<M: Send + 'static> Drop for Server<M> {
     }
 }
 
-/// Raises the limit of open files as far as `max_clients` takes, or lowers `max_clients` to what the system allows.
-fn allow_files(max_clients: usize) -> usize {
+/// Raises the limit of open files as far as `max_clients` takes; answers how many clients the system allows, if that is
+/// less, else `max_clients`.
+pub fn allow_files(max_clients: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = max_clients as u64 + RESERVED_FDS;
     let limit = getrlimit(Resource::Nofile);
@@ -216,13 +222,7 @@ fn allow_files(max_clients: usize) -> usize {
     if allowed >= wanted {
         return max_clients;
     }
-    let lowered = allowed.saturating_sub(RESERVED_FDS).max(1) as usize;
-    tracing::warn!(
-        asked = max_clients,
-        now = lowered,
-        "maxclients lowered: the limit of open files (ulimit -n) is too low"
-    );
-    lowered
+    allowed.saturating_sub(RESERVED_FDS).max(1) as usize
 }
 
 /// Has the kernel wake this thread when its short sleeps end: by default it may be 50 µs late, which is longer than

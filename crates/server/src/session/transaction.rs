@@ -1,6 +1,8 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use command::{Flags, Host, Queued, Spec, errors};
 use engine::{Context, Stop};
@@ -69,23 +71,36 @@ pub fn forget_watches(room: &Room, session: &mut Session) {
     session.info.watched.store(0, Ordering::Relaxed);
 }
 
-/// Takes a command into the transaction, or says why it cannot be.
-pub fn queue(session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let Some(multi) = session.multi.as_mut() else { return Flow::Continue };
+/// Takes a command into the transaction, or says why it cannot be; whether it did.
+pub fn queue(session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> bool {
+    let Some(multi) = session.multi.as_mut() else { return false };
     if spec.flags.has(Flags::NO_MULTI) {
         multi.broken = true;
-        return refuse(session, turn, "ERR Command not allowed inside a transaction");
+        session.reply(turn).error("ERR Command not allowed inside a transaction");
+        return false;
     }
     let size = args.total_len() + args.len() * 8;
     if multi.bytes + size > crate::limits::TRANSACTION_BYTES_MAX {
         multi.broken = true;
-        return refuse(session, turn, "ERR the transaction is too large; split it");
+        session.reply(turn).error("ERR the transaction is too large; split it");
+        return false;
     }
     multi.bytes += size;
     multi.queue.push((spec, args.to_owned_args()));
     session.info.multi.store(multi.queue.len() as i64, Ordering::Relaxed);
     session.reply(turn).simple("QUEUED");
-    Flow::Continue
+    true
+}
+
+/// What a command of a transaction adds to the figures.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// How long it ran.
+    pub took: Duration,
+    /// The reply if that is an error, from behind the `-` up to its first blank.
+    pub error: Option<Box<[u8]>>,
+    /// The client's database behind it.
+    pub db: u8,
 }
 
 /// What EXEC's executor asks of the session.
@@ -98,25 +113,91 @@ pub struct Transaction<'a, 't> {
     pub turn: &'a mut Turn<'t>,
     /// The strongest of what its commands ask for.
     pub flow: Flow,
+    /// What its commands add to the figures, in their order.
+    pub figures: Vec<Figures>,
+    watch: &'a quanta::Clock,
+    /// When the last command ended, in ticks of the watch.
+    mark: Option<u64>,
+    /// Which commands could not go on in an earlier try, and how long they kept the transaction.
+    waits: BTreeMap<usize, Duration>,
+    /// Which session commands are still to run.
+    sessions: VecDeque<usize>,
+}
+
+impl<'a, 't> Transaction<'a, 't> {
+    /// A transaction that is about to run; `watch` measures its commands.
+    pub fn new(room: &'a mut Room, session: &'a mut Session, turn: &'a mut Turn<'t>, watch: &'a quanta::Clock) -> Self {
+        let (figures, waits, sessions) = Default::default();
+        Self { room, session, turn, flow: Flow::Continue, figures, watch, mark: None, waits, sessions }
+    }
+
+    /// The time since this was last asked for.
+    fn lap(&mut self) -> Duration {
+        let now = self.watch.raw();
+        let began = self.mark.replace(now).unwrap_or(now);
+        Duration::from_nanos(self.watch.delta_as_nanos(began, now))
+    }
+
+    /// The client's database behind the commands so far.
+    fn db(&self) -> u8 {
+        self.figures.last().map_or(self.session.db, |last| last.db)
+    }
+}
+
+/// The word that an error is counted by; `None` for any other reply.
+fn error_of(reply: &[u8]) -> Option<Box<[u8]>> {
+    let text = reply.strip_prefix(b"-")?;
+    text.split(|byte| matches!(byte, b' ' | b'\r')).next().map(Box::from)
 }
 
 impl Host for Transaction<'_, '_> {
+    fn begin(&mut self) {
+        let stopped_at = self.figures.len();
+        if self.mark.is_some() {
+            let lost = self.lap();
+            *self.waits.entry(stopped_at).or_default() += lost;
+        } else {
+            self.lap();
+        }
+        self.figures.clear();
+        self.sessions.clear();
+    }
+
+    fn ran(&mut self, reply: &[u8]) {
+        let waited = self.waits.get(&self.figures.len()).copied().unwrap_or_default();
+        let (took, db) = (self.lap() + waited, self.db());
+        self.figures.push(Figures { took, error: error_of(reply), db });
+    }
+
     fn select(&mut self, command: &Queued<'_>) -> Option<u8> {
-        (command.spec.name == "select").then(|| super::connection::database(self.room, command.args).ok()).flatten()
+        let selected = (command.spec.name == "select")
+            .then(|| super::connection::database(self.room, command.args).ok())
+            .flatten();
+        self.sessions.push_back(self.figures.len());
+        self.figures.push(Figures { db: selected.unwrap_or(self.db()), ..Figures::default() });
+        selected
     }
 
     fn session(&mut self, command: &Queued<'_>, reply: &mut Reply<'_>) {
+        self.lap();
         let mut out = Vec::new();
         let (now, addr) = (self.turn.now, self.turn.addr);
         let mut turn = Turn { out: &mut out, now, addr, settings: self.turn.settings };
-        let flow = self.room.session_command(self.session, command.spec, command.args, &mut turn);
+        let flow = match command.spec.name {
+            "monitor" => refuse(self.session, &mut turn, "ERR MONITOR isn't allowed for DENY BLOCKING client"),
+            _ => self.room.session_command(self.session, command.spec, command.args, &mut turn),
+        };
         if flow != Flow::Continue {
             self.flow = flow;
         }
         if out.is_empty() {
-            reply.error(errors::NOT_IN_TRANSACTION);
-        } else {
-            reply.raw(&out);
+            Reply::new(&mut out, self.session.protocol).error(errors::NOT_IN_TRANSACTION);
+        }
+        reply.raw(&out);
+        let took = self.lap();
+        if let Some(figures) = self.sessions.pop_front().and_then(|at| self.figures.get_mut(at)) {
+            figures.took = took;
+            figures.error = error_of(&out);
         }
     }
 

@@ -101,6 +101,22 @@ fn above_maxmemory_what_needs_memory_is_refused() {
 }
 
 #[test]
+fn what_was_needed_to_start_is_never_more_than_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let used = Arc::new(AtomicU64::new(10 << 20));
+    server.node().set_allocator(Box::new(Fake(Arc::clone(&used))));
+    let mut a = server.client();
+    // As FLUSHALL leaves it, and then some new data.
+    for (now, startup, dataset) in [(4 << 20, 4 << 20, 0), (6 << 20, 4 << 20, 2 << 20), (3 << 20, 3 << 20, 0)] {
+        used.store(now, Ordering::Relaxed);
+        let info = a.info("memory");
+        let figure = |name: &str| info[name].parse::<u64>().unwrap();
+        assert_eq!((figure("used_memory_startup"), figure("used_memory_dataset")), (startup, dataset));
+    }
+}
+
+#[test]
 fn slow_commands_are_logged_newest_first() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::start(dir.path(), &["--slowlog-log-slower-than", "0", "--slowlog-max-len", "5"]);

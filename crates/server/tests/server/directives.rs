@@ -44,7 +44,7 @@ fn above_maxmemory_commands_that_need_memory_are_refused_as_by_redis() {
 fn what_would_be_a_false_promise_is_refused() {
     let (_dir, ours) = server(&[]);
     let mut a = ours.client();
-    assert!(a.error("CONFIG SET maxmemory-policy allkeys-lru").contains("nothing is evicted yet"));
+    assert!(a.error("CONFIG SET maxmemory-policy allkeys-lru").contains("only keyspaces of mode cache evict"));
     for change in ["port 1", "bind 127.0.0.9"] {
         assert!(a.error(&format!("CONFIG SET {change}")).contains("restart"), "{change}");
     }

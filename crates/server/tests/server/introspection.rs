@@ -124,9 +124,22 @@ fn keys_of_each_database_are_counted() {
     assert!(a.info("keyspace")["db0"].starts_with("keys=100,expires=0,avg_ttl=0"));
     assert_eq!(a.int("DEL c"), 1);
     assert!(!a.info("keyspace").contains_key("db7"));
+    a.ok("SET d v EX 1000");
     let Value::Array(stats) = a.call("MEMORY STATS") else { panic!("no array") };
-    let at = stats.iter().position(|field| *field == bulk("keys.count")).unwrap();
-    assert_eq!(stats[at + 1], Value::Int(100));
+    let field = |name: &str| stats.iter().position(|field| *field == bulk(name)).map(|at| stats[at + 1].clone());
+    assert_eq!(field("keys.count"), Some(Value::Int(101)));
+    let table = |db: &str| {
+        let Value::Array(fields) = field(db)? else { panic!("no array") };
+        let names = fields.iter().step_by(2).map(|name| String::from_utf8(name.as_bytes().unwrap().to_vec()).unwrap());
+        Some(names.zip(fields.iter().skip(1).step_by(2).map(|value| value.as_int().unwrap())).collect::<Vec<_>>())
+    };
+    let names = ["overhead.hashtable.main", "overhead.hashtable.expires", "overhead.hashtable.slot-to-keys"];
+    for (db, keys, deadlines) in [("db.0", 100, 0), ("db.7", 1, 1)] {
+        let found = table(db).unwrap();
+        assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
+        assert!(found[0].1 >= keys * 24 && (found[1].1 > 0) == (deadlines > 0), "{found:?}");
+    }
+    assert_eq!(table("db.1"), None);
 }
 
 #[test]
@@ -148,7 +161,7 @@ fn commands_are_described_as_redis_describes_them() {
     assert_eq!(spec[..2], [bulk("flags"), Value::Array(vec![simple("RO"), simple("access")])]);
     let begin = [bulk("type"), bulk("index"), bulk("spec"), Value::Array(vec![bulk("index"), Value::Int(1)])];
     assert_eq!(spec[2..4], [bulk("begin_search"), Value::Array(begin.to_vec())]);
-    assert_eq!(found[1], Value::NullArray);
+    assert_eq!(found[1], Value::Null);
     assert_eq!(found[2].as_slice().unwrap()[0], bulk("client|list"));
     assert_eq!(found[3].as_slice().unwrap()[3..6], [Value::Int(1), Value::Int(-1), Value::Int(2)]);
     let Value::Array(client) = a.call("COMMAND INFO client") else { panic!("no array") };

@@ -61,7 +61,12 @@ impl<'a> Ask<'a> {
                     2
                 }
                 (Some(pattern), _) if parse::is(option, "by") => {
-                    ask.by = if pattern.contains(&b'*') { By::Keys(Pattern::new(pattern)) } else { By::Nothing };
+                    // Once it is said that they are not to be ordered, no other pattern has them ordered.
+                    ask.by = match ask.by {
+                        By::Nothing => By::Nothing,
+                        _ if pattern.contains(&b'*') => By::Keys(Pattern::new(pattern)),
+                        _ => By::Nothing,
+                    };
                     2
                 }
                 (Some(pattern), _) if parse::is(option, "get") => {

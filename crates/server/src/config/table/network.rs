@@ -11,13 +11,14 @@ const NO_OUTGOING: &str = "the server opens no TLS connections of its own yet";
 const BOUNDED_ACCEPT: &str = "every round of the I/O loop accepts a bounded number of connections";
 
 pub(super) static NETWORK: &[Directive] = &[
-    Directive::new("port", PORT, "6379", "TCP port for plain connections; 0 opens none. Another one needs a restart."),
+    Directive::new("port", PORT, "6379", "TCP port for plain connections; 0 opens none.").restart(),
     Directive::new(
         "bind",
         Kind::Words { max: 16, too_many: "Too many bind addresses specified." },
         "* -::*",
-        "Addresses to listen on. A `-` before one allows it to be missing on this machine. Others need a restart.",
-    ),
+        "Addresses to listen on. A `-` before one allows it to be missing on this machine.",
+    )
+    .restart(),
     Directive::new("unixsocket", TEXT, "\"\"", "Path of a unix socket to listen on; empty for none.").at_start(),
     Directive::new(
         "unixsocketperm",
@@ -62,7 +63,7 @@ pub(super) static NETWORK: &[Directive] = &[
 ];
 
 pub(super) static TLS: &[Directive] = &[
-    Directive::new("tls-port", PORT, "0", "TCP port for TLS connections; 0 opens none. Another one needs a restart."),
+    Directive::new("tls-port", PORT, "0", "TCP port for TLS connections; 0 opens none.").restart(),
     Directive::new("tls-cert-file", TEXT, "\"\"", "The server's certificate chain, PEM."),
     Directive::new("tls-key-file", TEXT, "\"\"", "The private key of that certificate, PEM, not encrypted."),
     Directive::new("tls-key-file-pass", TEXT, "\"\"", "Passphrase of the private key.")

@@ -1,7 +1,7 @@
 //! The process: how it starts and stops, where it logs, how many threads it has.
 
 use super::super::directive::{Directive, Kind, Origin};
-use super::super::number::MAX_I32;
+use super::super::number::{MAX_I32, Number, Unit};
 use super::{ANY_INT, COUNT, LONG_COUNT, TEXT, range};
 use Kind::{Bool, Choice, Flags};
 
@@ -25,6 +25,9 @@ const FACILITIES: Kind = Choice(&[
     ("local6", "local6"),
     ("local7", "local7"),
 ]);
+
+/// As Redis bounds it.
+const HZ: Kind = Kind::Number(Number { unit: Unit::Clamped, min: 1, max: 500 });
 
 /// A key's route has one byte for its database.
 const MAX_DATABASES: i128 = 256;
@@ -117,7 +120,7 @@ pub(super) static PROCESS: &[Directive] = &[
         .at_start()
         .inert(USE_TASKSET),
     Directive::new("ignore-warnings", TEXT, "\"\"", "Warnings at start to leave out.").inert("no such warning is made"),
-    Directive::new("hz", COUNT, "10", "Rounds of background work a second.").inert(NO_TIMER),
+    Directive::new("hz", HZ, "10", "Rounds of background work a second.").inert(NO_TIMER),
     Directive::new("dynamic-hz", Bool, "yes", "More rounds with more clients.").inert(NO_TIMER),
     Directive::new("watchdog-period", COUNT, "0", "Milliseconds after which a slow command is logged.")
         .hidden()

@@ -65,8 +65,7 @@ fn left_out(name: &str) -> bool {
         "oom-score-adj-values",       // likewise
         "appendonly",                 // would start a log
         "dir",                        // protected there, immutable here
-        "hz",                         // silently bounded there
-        "repl-backlog-size",          // likewise
+        "repl-backlog-size",          // silently bounded there
         "notify-keyspace-events",     // we know two more letters, so the text is another
         "proc-title-template",        // has a template language there
         "maxmemory-policy",           // nothing is evicted here: all but one are refused

@@ -99,6 +99,10 @@ fn a_wrong_line_in_an_included_file_is_named_with_that_file() {
 fn a_wrong_line_with_a_secret_is_not_quoted() {
     let error = load("requirepass my secret\n", &[]).err().unwrap();
     assert!(error.contains(">>> 'requirepass (not shown)'") && !error.contains("my secret"), "{error}");
+    for line in ["masterauth \"my secret\n", "REQUIREPASS 'my secret\n", "user alice on >my secret\n"] {
+        let error = load(line, &[]).err().unwrap();
+        assert!(error.contains("(not shown)'") && !error.contains("my"), "{error}");
+    }
 }
 
 #[test]
