@@ -94,10 +94,13 @@ fn check(args: Vec<OsString>) -> anyhow::Result<()> {
         _ => bail!("{USAGE}"),
     };
     let log = Path::new(dir).join("log");
-    let report = wal::check(&log).with_context(|| format!("{} cannot be checked", log.display()))?;
+    let report = wal::check(&log, wal::Position::START, wal::Position::START).with_context(|| format!("{} cannot be checked", log.display()))?;
     println!("{report:#?}");
     if let Some(to) = salvage {
-        let saved = wal::salvage(&log, Path::new(to).join("log")).context("nothing could be saved")?;
+        let saved = {
+            let whole = wal::Position::START..wal::Position::MAX;
+            wal::salvage(&log, Path::new(to).join("log"), whole)
+        }.context("nothing could be saved")?;
         println!("{saved:#?}");
     }
     Ok(())
