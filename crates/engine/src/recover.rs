@@ -277,3 +277,6 @@ fn replace(shared: &Shared, guards: &mut Guards<'_>, (db, key): (u8, &[u8]), dea
     let keyspace = effect::KeyspaceId::DEFAULT;
     apply(guards, shared, &Effect { keyspace, db, key, fresh: false, deps, op }, None);
 }
+
+#[cfg(test)]
+mod tests;
