@@ -87,5 +87,7 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     process::tell_supervisor(settings.process.supervised);
     running.wait();
     process::tell_stopping(settings.process.supervised);
-    running.stop().context("the server did not stop well")
+    running.stop().context("the server did not stop well")?;
+    tracing::info!("the server has stopped; all data is durable");
+    Ok(())
 }

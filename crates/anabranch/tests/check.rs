@@ -124,3 +124,40 @@ fn what_cannot_be_looked_at_has_a_status_of_its_own() {
         assert_eq!((status, &*said, error.is_empty()), (2, "", false), "{args:?}");
     }
 }
+
+#[test]
+fn a_start_and_a_stop_say_what_they_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, log) = (dir.path().join("data"), dir.path().join("said"));
+    let flags = ["--logfile", log.to_str().unwrap(), "--appendfsync", "always"];
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let (mut running, port) = start(&data, &flags);
+    set(&mut Client::new(port), 0..20);
+    running.kill();
+    assert!(said().contains("the data was loaded") && said().contains("keys=0"), "{}", said());
+    assert!(!said().contains("incarnation"), "{}", said());
+    // What was written last, without its end: no mark behind it says that it was durable.
+    let segment = segment(&data);
+    let mut bytes = fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes.truncate(end);
+    bytes.extend([200, 0, 0, 0, 1, 2, 3, 4, 2, 9, 9, 9]);
+    fs::write(&segment, bytes).unwrap();
+    let (mut running, port) = start(&data, &flags);
+    for words in ["half a write", "offset=", "bytes=", "under a new incarnation", "keys=20"] {
+        assert!(said().contains(words), "{words}: {}", said());
+    }
+    assert!(said().contains(segment.to_str().unwrap()), "{}", said());
+    shut_down(&mut Client::new(port), &data);
+    until("the end is told", || said().contains("the server has stopped"));
+    assert!(said().contains("SHUTDOWN received") && said().contains("closed cleanly"), "{}", said());
+    running.kill();
+    assert!(!said().contains("SIGTERM received"));
+    let (running, port) = start(&data, &flags);
+    let pid = String::from_utf8(Client::new(port).say("INFO server")).unwrap();
+    let pid = pid.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap().to_owned();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    until("the signal is told", || said().contains("SIGTERM received"));
+    until("the end is told again", || said().matches("the server has stopped").count() == 2);
+    drop(running);
+}

@@ -488,7 +488,9 @@ impl Engine {
         let end = self.shared.log.finish()?;
         let ceiling = self.shared.log.lock().state().clock.last();
         let stopped = |identity: &mut Identity| (identity.clean, identity.ceiling) = (Some(end.get()), ceiling);
-        self.shared.note_durable(stopped).map_err(Refusal::Ceiling)
+        self.shared.note_durable(stopped).map_err(Refusal::Ceiling)?;
+        tracing::info!(position = end.get(), "the log was closed cleanly");
+        Ok(())
     }
 }
 
@@ -506,7 +508,8 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>),
     let sequencer =
         Sequencer { next_seq: 1, record_end: None, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
     let log_options = wal::Options { reaches: identity.reaches(), ..options.log.clone() };
-    let (log, _) = Log::open(dir.join(LOG), log_options, sequencer)?;
+    let (log, recovery) = Log::open(dir.join(LOG), log_options, sequencer)?;
+    tell_of_cut(&recovery);
     if !known {
         // Before anything can be written, and not before nobody else can begin here.
         identity.save(dir).map_err(|source| OpenError::Io { path: Identity::path(dir), source })?;
@@ -515,11 +518,25 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>),
     if known && !clean {
         let incarnation = identity.origin.incarnation().wrapping_add(1).max(1);
         identity.origin = Origin::new(identity.origin.node(), incarnation);
+        tracing::info!(incarnation, "the last stop was not a clean one: the node goes on under a new incarnation");
     }
     identity.clean = None;
     identity.ceiling = identity.ceiling.max(Hlc::at_ms((options.clock)() + CEILING_AHEAD_MS));
     log.lock().state().clock.raise_ceiling(identity.ceiling);
     Ok((identity, log))
+}
+
+/// Says what was cut off the log.
+fn tell_of_cut(recovery: &wal::Recovery) {
+    if let wal::Tail::Cut { file, offset, bytes, reason } = &recovery.tail {
+        tracing::warn!(
+            file,
+            offset,
+            bytes,
+            %reason,
+            "the log ended with half a write, which was never known to be durable: it was cut off"
+        );
+    }
 }
 
 /// A new database begins where there is no data of another. A log without records is none: the process that began it ended
