@@ -41,7 +41,13 @@ pub fn stop_on_signals() -> anyhow::Result<SignalStop> {
         for signal in signals.forever() {
             match begun.get() {
                 _ if signal == SIGHUP => tracing::info!("SIGHUP has no effect"),
-                Some(stop) => stop(),
+                Some(stop) => {
+                    tracing::info!(
+                        "{} received: the server stops",
+                        if signal == SIGTERM { "SIGTERM" } else { "SIGINT" }
+                    );
+                    stop();
+                }
                 None => {
                     tracing::info!("stopped before it was ready");
                     std::process::exit(0);

@@ -30,6 +30,9 @@ use crate::value::{Entry, Limits};
 /// The kind of log record that holds batches. 1 was a single batch, before the first release.
 pub(crate) const RECORD_BATCHES: wal::Kind = wal::Kind::new(2).expect("2 is a kind of an owner");
 
+/// Where the log is, within the data directory.
+pub(crate) const LOG: &str = "log";
+
 /// Answers unix ms.
 pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -230,11 +233,24 @@ impl Shared {
         let mut identity = self.identity.lock();
         let ahead = Hlc::at_ms((self.clock)().max(wanted.ms()) + CEILING_AHEAD_MS);
         if identity.ceiling < ahead {
-            let raised = Identity { ceiling: ahead, ..identity.clone() };
+            let durable = self.log.durable().get().max(identity.durable);
+            let raised = Identity { ceiling: ahead, durable, ..identity.clone() };
             raised.save(&self.dir).map_err(Refusal::Ceiling)?;
             *identity = raised;
         }
         self.log.lock().state().clock.raise_ceiling(identity.ceiling);
+        Ok(())
+    }
+
+    /// Notes, durably, how far the log is durable, so that a loss below that is noticed at the next start; `change` is
+    /// made at the same time.
+    pub(crate) fn note_durable(&self, change: impl FnOnce(&mut Identity)) -> std::io::Result<()> {
+        let mut identity = self.identity.lock();
+        let durable = self.log.durable().get().max(identity.durable);
+        let mut noted = Identity { durable, ..identity.clone() };
+        change(&mut noted);
+        noted.save(&self.dir)?;
+        *identity = noted;
         Ok(())
     }
 
@@ -272,22 +288,8 @@ pub struct Engine {
 impl Engine {
     /// Opens the database in `dir`, or creates one there.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
-        let found = Identity::load(dir)?;
-        let known = found.is_some();
-        let mut identity = found.unwrap_or_else(|| Identity::mint(options.entropy));
-        let sequencer =
-            Sequencer { next_seq: 1, record_end: None, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
-        let (log, _) = Log::open(dir.join("log"), options.log.clone(), sequencer)?;
-        let clean = identity.clean == Some(log.end().get());
-        if known && !clean {
-            identity.origin = Origin::new(identity.origin.node(), identity.origin.incarnation().wrapping_add(1).max(1));
-        }
-        identity.clean = None;
-        identity.ceiling = identity.ceiling.max(Hlc::at_ms((options.clock)() + CEILING_AHEAD_MS));
         let io = |source| OpenError::Io { path: Identity::path(dir), source };
-        identity.save(dir).map_err(io)?;
-        log.lock().state().clock.raise_ceiling(identity.ceiling);
+        let (identity, log) = open_log(dir, &options)?;
         let reaper = Reaper::start().map_err(io)?;
         let limits = Limits { seed: identity.seed, ..options.limits };
         let shard = || Mutex::new(Shard { limits, ..Shard::default() });
@@ -322,6 +324,8 @@ impl Engine {
             keyspaces: Keyspaces::default(),
         });
         recover::recover(&shared)?;
+        // Only now: whoever is refused finds the directory as it was, and is refused again.
+        shared.note_durable(|_| {}).map_err(io)?;
         let engine = Self { keeper: None, keyspace_worker: Mutex::new(None), shared };
         if engine.has_keyspaces() {
             keyspace::open_all(&engine);
@@ -482,10 +486,86 @@ impl Engine {
         self.keeper.take();
         self.close_keyspaces();
         let end = self.shared.log.finish()?;
-        let mut identity = self.shared.identity.lock();
-        identity.clean = Some(end.get());
-        identity.ceiling = self.shared.log.lock().state().clock.last();
-        identity.save(&self.shared.dir).map_err(Refusal::Ceiling)
+        let ceiling = self.shared.log.lock().state().clock.last();
+        let stopped = |identity: &mut Identity| (identity.clean, identity.ceiling) = (Some(end.get()), ceiling);
+        self.shared.note_durable(stopped).map_err(Refusal::Ceiling)?;
+        tracing::info!(position = end.get(), "the log was closed cleanly");
+        Ok(())
+    }
+}
+
+/// Opens the log, which must reach as far as the identity says that it was durable. The identity is as it is to be saved once
+/// the data has been read.
+fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>), OpenError> {
+    std::fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
+    let (mut identity, known) = match Identity::load(dir)? {
+        Some(identity) => (identity, true),
+        None => {
+            refuse_data_without_identity(dir)?;
+            (Identity::mint(options.entropy), false)
+        }
+    };
+    let sequencer =
+        Sequencer { next_seq: 1, record_end: None, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
+    let log_options = wal::Options { reaches: identity.reaches(), ..options.log.clone() };
+    let (log, recovery) = Log::open(dir.join(LOG), log_options, sequencer)?;
+    tell_of_cut(&recovery);
+    if !known {
+        // Before anything can be written, and not before nobody else can begin here.
+        identity.save(dir).map_err(|source| OpenError::Io { path: Identity::path(dir), source })?;
+    }
+    let clean = identity.clean == Some(log.end().get());
+    if known && !clean {
+        let incarnation = identity.origin.incarnation().wrapping_add(1).max(1);
+        identity.origin = Origin::new(identity.origin.node(), incarnation);
+        tracing::info!(incarnation, "the last stop was not a clean one: the node goes on under a new incarnation");
+    }
+    identity.clean = None;
+    identity.ceiling = identity.ceiling.max(Hlc::at_ms((options.clock)() + CEILING_AHEAD_MS));
+    log.lock().state().clock.raise_ceiling(identity.ceiling);
+    Ok((identity, log))
+}
+
+/// Says what was cut off the log.
+fn tell_of_cut(recovery: &wal::Recovery) {
+    if let wal::Tail::Cut { file, offset, bytes, reason } = &recovery.tail {
+        tracing::warn!(
+            file,
+            offset,
+            bytes,
+            %reason,
+            "the log ended with half a write, which was never known to be durable: it was cut off"
+        );
+    }
+}
+
+/// A new database begins where there is no data of another. A log without records is none: the process that began it ended
+/// before it had saved its identity.
+fn refuse_data_without_identity(dir: &Path) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io { path: dir.into(), source };
+    let log = dir.join(LOG);
+    let holds_data = || -> Result<bool, OpenError> {
+        if !has_segments(&log).map_err(io)? {
+            return Ok(false);
+        }
+        let report = wal::check(&log, wal::Position::START, wal::Position::START)?;
+        Ok(report.good_records > 0 || report.fault.is_some() || report.first > wal::Position::START)
+    };
+    let beside = match snapshot::newest(dir).map_err(io)? {
+        Some((_, snapshot)) => snapshot,
+        None if holds_data()? => log,
+        None => return Ok(()),
+    };
+    Err(OpenError::NoIdentity { path: Identity::path(dir), beside })
+}
+
+/// Whether a directory, if there is one, holds segments of a log.
+pub(crate) fn has_segments(dir: &Path) -> std::io::Result<bool> {
+    let is_segment =
+        |name: &std::ffi::OsStr| name.to_str().is_some_and(|n| wal::format::parse_segment_name(n).is_some());
+    match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        found => Ok(found?.flatten().any(|entry| is_segment(&entry.file_name()))),
     }
 }
 

@@ -46,8 +46,20 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is data, but not the file that says whose it is and how its keys are hashed.
+    #[error(
+        "{path} is missing, but {beside} is not empty. Put it back, or run `anabranch check` on the directory, which says what can be saved"
+    )]
+    NoIdentity {
+        /// The file that is missing.
+        path: PathBuf,
+        /// What is there.
+        beside: PathBuf,
+    },
     /// The log begins behind its start, but no snapshot holds what came before.
-    #[error("the log begins at position {position} and the snapshot of what came before is missing")]
+    #[error(
+        "the log begins at position {position} and the snapshot of what came before is missing; `anabranch check` on the directory says more"
+    )]
     NoSnapshot {
         /// Where the log begins.
         position: u64,

@@ -6,6 +6,7 @@
 //! incarnation 3
 //! seed 0011…            128 bits, hex
 //! ceiling 1122334455    highest timestamp that may have been given, as a raw HLC
+//! durable 4000          position up to which the log was durable when this was written; absent if at its start
 //! clean 4711            position at which a clean stop ended the log; absent while the node runs
 //! crc32c 89abcdef       of all lines above, hex
 //! ```
@@ -16,6 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use effect::{HashSeed, Hlc, Origin};
+use wal::Position;
 
 use crate::error::OpenError;
 
@@ -31,6 +33,8 @@ pub struct Identity {
     pub seed: HashSeed,
     /// No timestamp above this has been given.
     pub ceiling: Hlc,
+    /// Up to where the log was durable when this was written.
+    pub durable: u64,
     /// Where the log ended at a clean stop.
     pub clean: Option<u64>,
 }
@@ -43,7 +47,12 @@ impl Identity {
         let mut seed = [0u8; 16];
         seed.copy_from_slice(&random[6..]);
         let node = (u64::from_le_bytes(node) & Origin::MAX_NODE).max(1);
-        Self { origin: Origin::new(node, 1), seed: HashSeed(seed), ceiling: Hlc(0), clean: None }
+        Self { origin: Origin::new(node, 1), seed: HashSeed(seed), ceiling: Hlc(0), durable: 0, clean: None }
+    }
+
+    /// The position that the log must reach: if it ends before, something durable has been lost.
+    pub fn reaches(&self) -> Position {
+        Position(self.durable.max(self.clean.unwrap_or(0)))
     }
 
     /// Reads the file in `dir`; `None` if there is none.
@@ -75,6 +84,9 @@ impl Identity {
             self.origin.incarnation(),
             self.ceiling.0
         );
+        if self.durable > 0 {
+            text += &format!("durable {}\n", self.durable);
+        }
         if let Some(end) = self.clean {
             text += &format!("clean {end}\n");
         }
@@ -98,11 +110,12 @@ impl Identity {
         let incarnation = need("incarnation")?.parse().map_err(bad("incarnation"))?;
         let seed = u128::from_str_radix(need("seed")?, 16).map_err(bad("seed"))?.to_be_bytes();
         let ceiling = Hlc(need("ceiling")?.parse().map_err(bad("ceiling"))?);
+        let durable = field("durable").map_or(Ok(0), str::parse).map_err(bad("durable"))?;
         let clean = field("clean").map(str::parse).transpose().map_err(bad("clean"))?;
         if node > Origin::MAX_NODE {
             return Err("node is out of range".into());
         }
-        Ok(Self { origin: Origin::new(node, incarnation), seed: HashSeed(seed), ceiling, clean })
+        Ok(Self { origin: Origin::new(node, incarnation), seed: HashSeed(seed), ceiling, durable, clean })
     }
 
     /// Where the file of `dir` is.
@@ -122,6 +135,7 @@ mod tests {
     fn sample() -> Identity {
         let mut identity = Identity::mint(std::array::from_fn(|i| i as u8 + 1));
         identity.ceiling = Hlc(99);
+        identity.durable = 4000;
         identity.clean = Some(4711);
         identity
     }
@@ -132,6 +146,19 @@ mod tests {
         assert_eq!(Identity::load(dir.path()).unwrap(), None);
         sample().save(dir.path()).unwrap();
         assert_eq!(Identity::load(dir.path()).unwrap(), Some(sample()));
+    }
+
+    #[test]
+    fn a_file_that_does_not_say_what_is_durable_is_read() {
+        let old = Identity { durable: 0, clean: None, ..sample() };
+        assert!(!old.print().contains("durable"));
+        assert_eq!(Identity::parse(&old.print()), Ok(old));
+    }
+
+    #[test]
+    fn the_log_must_reach_what_was_durable_and_where_it_ended_cleanly() {
+        let reaches = |durable, clean| Identity { durable, clean, ..sample() }.reaches().get();
+        assert_eq!([reaches(0, None), reaches(7, None), reaches(7, Some(9)), reaches(9, Some(7))], [0, 7, 9, 9]);
     }
 
     #[test]
@@ -152,7 +179,7 @@ mod tests {
         assert_eq!(
             text,
             "anabranch-identity 1\nnode 060504030201\nincarnation 1\nseed 0708090a0b0c0d0e0f10111213141516\n\
-             ceiling 99\nclean 4711\ncrc32c 9e85dad4\n"
+             ceiling 99\ndurable 4000\nclean 4711\ncrc32c b40f54b4\n"
         );
     }
 }

@@ -18,6 +18,7 @@
 //! *Invariant:* whatever a context settled is either committed whole or undone before its locks drop.
 
 mod apply;
+mod check;
 mod context;
 mod counts;
 mod digest;
@@ -48,6 +49,7 @@ mod view;
 pub mod wheel;
 
 pub use blob::PolicyKind;
+pub use check::{CheckError, Damage, Inspection, Saved, inspect, salvage};
 pub use context::{Committed, Context, Recycled, Savepoint, settle};
 pub use counts::KeyCounts;
 pub use digest::{Digest, digest_value, fold, unfold};

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use effect::{Batch, Batches, Effect, Folded, Hlc, KeyspaceId, Op, Origin, WireError, wire};
 use wal::Position;
@@ -14,7 +15,7 @@ use crate::engine::{RECORD_BATCHES, Shared};
 use crate::error::OpenError;
 use crate::guards::Guards;
 use crate::keyspace::Saved;
-use crate::limits::SHARDS;
+use crate::limits::{DATABASES_MAX, SHARDS};
 use crate::shard::{DbKey, ShardId};
 use crate::snapshot;
 use crate::snapshot::format::{self, CHUNK, ChunkHead, END, HEAD, Head, KEY, Owed, PART, Part, SPACES};
@@ -80,8 +81,13 @@ fn files_size(dir: &Path) -> std::io::Result<u64> {
     std::fs::read_dir(dir)?.try_fold(0, |sum, entry| Ok(sum + entry?.metadata()?.len()))
 }
 
+fn millis(since: Instant) -> u64 {
+    since.elapsed().as_millis() as u64
+}
+
 /// Restores the state and sets the sequencer to go on behind it.
 pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
+    let began = Instant::now();
     let lock = |id: usize| (ShardId(id as u8), shared.shards[id].lock());
     let mut guards = Guards::new((0..SHARDS).map(lock));
     let from = shared.log.first();
@@ -89,17 +95,21 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let io = |source| OpenError::Io { path: shared.dir.clone(), source };
     match snapshot::newest(&shared.dir).map_err(io)? {
         Some((_, dir)) => {
-            recovery.load_snapshot(shared, &mut guards, &dir)?;
+            let keys = recovery.load_snapshot(shared, &mut guards, &dir)?;
+            let (path, ms) = (dir.display(), millis(began));
+            tracing::info!(%path, keys, ms, "the snapshot was loaded");
             shared.snapshot_bytes.store(files_size(&dir).map_err(io)?, Ordering::Relaxed);
         }
         None if from > Position::START => return Err(OpenError::NoSnapshot { position: from.get() }),
         None => {}
     }
-    recovery.replay(shared, &mut guards)?;
+    let batches = recovery.replay(shared, &mut guards)?;
     for shard in guards.iter_mut() {
         shard.applied = recovery.end;
     }
     drop(guards);
+    let keys: u64 = (0..DATABASES_MAX).map(|db| shared.counts.get(db as u8, (shared.clock)()).keys).sum();
+    tracing::info!(keys, batches, ms = millis(began), "the data was loaded");
     let mut log = shared.log.lock();
     let sequencer = log.state();
     sequencer.clock.observe(recovery.last);
@@ -114,7 +124,7 @@ impl Recovery {
         shared: &Shared,
         guards: &mut Guards<'_>,
         dir: &std::path::Path,
-    ) -> Result<(), OpenError> {
+    ) -> Result<u64, OpenError> {
         let damaged = |reason: String| OpenError::Damaged { path: dir.into(), reason };
         let disk = wal::disk::RealDisk::existing(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
         let reader = wal::Reader::at_rest(Arc::new(disk), None)?;
@@ -141,7 +151,7 @@ impl Recovery {
         if ended != Some((records, keys)) {
             return Err(damaged(format!("it ends after {records} records and {keys} keys, but says {ended:?}")));
         }
-        Ok(())
+        Ok(keys)
     }
 
     fn load_head(&mut self, shared: &Shared, head: Head) {
@@ -177,8 +187,9 @@ impl Recovery {
         }
     }
 
-    fn replay(&mut self, shared: &Shared, guards: &mut Guards<'_>) -> Result<(), OpenError> {
+    fn replay(&mut self, shared: &Shared, guards: &mut Guards<'_>) -> Result<u64, OpenError> {
         let mut reader = shared.log.reader(self.from)?;
+        let mut count = 0;
         while let Some(record) = reader.next()? {
             if record.kind != RECORD_BATCHES {
                 return Err(OpenError::Kind { position: record.start.get(), kind: record.kind.get() });
@@ -194,9 +205,10 @@ impl Recovery {
                 }
                 self.last = self.last.max(batch.hlc.plus(batch.len().saturating_sub(1)));
                 self.end = end;
+                count += 1;
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Applies what the snapshot does not hold yet.
@@ -277,3 +289,6 @@ fn replace(shared: &Shared, guards: &mut Guards<'_>, (db, key): (u8, &[u8]), dea
     let keyspace = effect::KeyspaceId::DEFAULT;
     apply(guards, shared, &Effect { keyspace, db, key, fresh: false, deps, op }, None);
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ pub(crate) fn newest(dir: &Path) -> std::io::Result<Option<(Position, PathBuf)>>
 }
 
 /// All complete snapshots in `dir`.
-fn complete(dir: &Path) -> std::io::Result<Vec<(Position, PathBuf)>> {
+pub(crate) fn complete(dir: &Path) -> std::io::Result<Vec<(Position, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -73,6 +73,7 @@ fn write_with(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport
     let report = write_aside(shared, pause)?;
     // What the chunks hold must be in the log before the log is cut below it.
     shared.log.sync()?;
+    shared.note_durable(|_| {}).map_err(|e| SnapshotError::io(&shared.dir, e))?;
     publish(shared, &report)?;
     Ok(report)
 }

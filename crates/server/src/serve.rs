@@ -67,6 +67,7 @@ pub fn start(config: Config) -> Result<Running, ServeError> {
             let signal = signal.clone();
             // A second request to stop finds the first one waiting.
             let stop = Box::new(move || {
+                tracing::info!("SHUTDOWN received: the server stops");
                 let _ = signal.try_send(());
             });
             let node = Arc::new(Node::new(Arc::clone(&engine), config, control.clone(), run_id, stop));

@@ -1,5 +1,6 @@
 //! Looks at a log at rest and says what is wrong with it; copies what is good.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,10 +10,11 @@ use crate::format::FRAME_HEADER_BYTES;
 use crate::frames::Next;
 use crate::limits::READ_BYTES;
 use crate::log::take_lock;
+use crate::options::{Options, Preallocate};
 use crate::position::Position;
-use crate::recover::{Tail, judge_last, judge_sealed, judge_tail};
+use crate::recover::{Tail, into_io, judge_absent, judge_last, judge_reach, judge_sealed, judge_tail};
 use crate::scan::{Scan, Segment, find_unnamed, list_segments};
-use crate::writer::{UNFINISHED, file_offset};
+use crate::writer::{Blueprint, UNFINISHED, create_segment, file_offset};
 
 /// The state of a log at rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,55 +56,78 @@ pub struct After {
     pub bytes: u64,
 }
 
-/// Verifies the log in the directory at `path` without changing it.
+/// Verifies the log in the directory at `path` without changing it, from the segment that holds `from` on. It is at fault as well
+/// if it ends before `reaches`, up to where its owner knows that it was durable.
 ///
 /// # Errors
 /// `Locked` if it is in use, `Io`. Damage is no error but in the report.
-pub fn check(path: impl AsRef<Path>) -> Result<Report, LogError> {
-    check_disk(&existing(path.as_ref())?)
+pub fn check(path: impl AsRef<Path>, from: Position, reaches: Position) -> Result<Report, LogError> {
+    check_disk(&existing(path.as_ref())?, from, reaches)
 }
 
 /// Verifies the log on `disk` without changing it.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_disk(disk: &dyn Disk) -> Result<Report, LogError> {
+pub fn check_disk(disk: &dyn Disk, from: Position, reaches: Position) -> Result<Report, LogError> {
     let _lock = take_lock(disk)?;
-    examine(disk).map(|(report, _)| report)
+    let bases = bases_from(disk, from)?;
+    examine(disk, &bases, reaches).map(|(report, _)| report)
 }
 
-/// Copies the good prefix of the log in the directory at `path` to a new one at `to`, which can then be opened.
+/// Copies what is good of the log in the directory at `path` to a new one at `to`, which can then be opened: from the segment
+/// that holds `range.start` on, up to the first fault, at most to `range.end`, which must be where a record begins or ends.
+/// The report is of the segments that were looked at.
 ///
 /// # Errors
 /// `NotEmpty` if `to` holds a log, else as [`check`].
-pub fn salvage(path: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Report, LogError> {
-    let from = existing(path.as_ref())?;
-    let to = to.as_ref();
-    let to = RealDisk::create(to).map_err(|e| LogError::io(Action::Create, to.display().to_string(), e))?;
-    salvage_disk(&from, &to)
+pub fn salvage(path: impl AsRef<Path>, to: impl AsRef<Path>, range: Range<Position>) -> Result<Report, LogError> {
+    salvage_disk(&existing(path.as_ref())?, &created(to.as_ref())?, range)
 }
 
-/// Copies the good prefix of the log on `from` to `to`.
+/// Begins a log without records in the directory at `to`, where all below `first` is known to be elsewhere.
+///
+/// # Errors
+/// `NotEmpty` if `to` holds a log, `Locked`, `Io`.
+pub fn begin_at(to: impl AsRef<Path>, first: Position) -> Result<(), LogError> {
+    let disk = created(to.as_ref())?;
+    let _lock = take_lock(&disk)?;
+    refuse_log(&disk)?;
+    let options = Options::default();
+    let plan = Blueprint { log_id: disk.entropy(), preallocate: Preallocate::No, segment_bytes: options.segment_bytes };
+    create_segment(&disk, plan, first).map_err(into_io)?;
+    disk.sync_dir().map_err(|e| LogError::io(Action::Sync, disk.describe(""), e))
+}
+
+fn created(path: &Path) -> Result<RealDisk, LogError> {
+    RealDisk::create(path).map_err(|e| LogError::io(Action::Create, path.display().to_string(), e))
+}
+
+fn refuse_log(disk: &dyn Disk) -> Result<(), LogError> {
+    if list_segments(disk)?.is_empty() { Ok(()) } else { Err(LogError::NotEmpty { dir: disk.describe("") }) }
+}
+
+/// Copies what is good of the log on `from` to `to`.
 ///
 /// # Errors
 /// As [`salvage`].
-pub fn salvage_disk(from: &dyn Disk, to: &dyn Disk) -> Result<Report, LogError> {
+pub fn salvage_disk(from: &dyn Disk, to: &dyn Disk, range: Range<Position>) -> Result<Report, LogError> {
     let _from_lock = take_lock(from)?;
     let _to_lock = take_lock(to)?;
-    if !list_segments(to)?.is_empty() {
-        return Err(LogError::NotEmpty { dir: to.describe("") });
-    }
-    let (report, unnamed) = examine(from)?;
-    for base in list_segments(from)? {
-        if base > report.good_end || (base == report.good_end && base > report.first) {
+    refuse_log(to)?;
+    let bases = bases_from(from, range.start)?;
+    let (report, unnamed) = examine(from, &bases, Position::START)?;
+    let end = report.good_end.min(range.end);
+    for base in bases {
+        if base > end || (base == end && base > report.first) {
             break;
         }
         // A header that is bad ends the good prefix before it, so this one can only fail if it is the first.
         let Ok(segment) = Segment::open(from, base, None) else { break };
-        copy_segment(&segment, to, report.good_end)?;
+        copy_segment(&segment, to, end)?;
     }
-    if let Some(segment) = unnamed.filter(|segment| segment.base < report.good_end) {
-        copy_segment(&segment, to, report.good_end)?;
+    if let Some(segment) = unnamed.filter(|segment| segment.base < end) {
+        copy_segment(&segment, to, end)?;
     }
     to.sync_dir().map_err(|e| LogError::io(Action::Sync, to.describe(""), e))?;
     Ok(report)
@@ -112,9 +137,15 @@ fn existing(path: &Path) -> Result<RealDisk, LogError> {
     RealDisk::existing(path).map_err(|e| LogError::io(Action::Open, path.display().to_string(), e))
 }
 
-/// The report, and the last segment if it has no name yet.
-fn examine(disk: &dyn Disk) -> Result<(Report, Option<Segment>), LogError> {
+/// The bases of all segments, from the one on that holds `start`.
+fn bases_from(disk: &dyn Disk, start: Position) -> Result<Vec<Position>, LogError> {
     let bases = list_segments(disk)?;
+    let below = bases.partition_point(|base| *base <= start);
+    Ok(bases[below.saturating_sub(1)..].to_vec())
+}
+
+/// The report, and the last segment if it has no name yet.
+fn examine(disk: &dyn Disk, bases: &[Position], reaches: Position) -> Result<(Report, Option<Segment>), LogError> {
     let first = bases.first().copied().unwrap_or_default();
     let mut report = Report {
         segments: bases.len(),
@@ -125,7 +156,10 @@ fn examine(disk: &dyn Disk) -> Result<(Report, Option<Segment>), LogError> {
         fault: None,
         after: After::default(),
     };
-    let (mut log_id, mut unnamed) = (None, None);
+    if bases.is_empty() {
+        note(judge_absent(disk, reaches), &mut report)?;
+    }
+    let (mut log_id, mut unnamed, mut last) = (None, None, None);
     for (i, base) in bases.iter().enumerate() {
         let segment = match Segment::open(disk, *base, log_id) {
             Ok(segment) => segment,
@@ -149,11 +183,16 @@ fn examine(disk: &dyn Disk) -> Result<(Report, Option<Segment>), LogError> {
         };
         note(examine_segment(&segment, &scan, verdict, &mut report), &mut report)?;
         unnamed = behind.filter(|next| next.base == scan.end);
+        last = Some((segment, scan.end));
     }
     if let Some(next) = &unnamed {
         report.segments += 1;
         let scan = next.scan(next.base)?;
         note(examine_segment(next, &scan, judge_tail(next, &scan), &mut report), &mut report)?;
+        last = Some((next.clone(), scan.end));
+    }
+    if let Some((last, end)) = last {
+        note(judge_reach(&last, end, reaches), &mut report)?;
     }
     Ok((report, unnamed))
 }

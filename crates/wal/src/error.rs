@@ -122,6 +122,10 @@ pub enum Reason {
     Trailing,
     /// The segments between these two positions are not there.
     Missing(Position, Position),
+    /// What is good ends at the first position, but the owner knows that the log was durable up to the second.
+    Short(Position, Position),
+    /// There is no segment, but the owner knows that the log was durable up to this position.
+    Absent(Position),
     /// Frames of this segment run past where the next one begins.
     Overlap(Position),
 }
@@ -137,6 +141,10 @@ impl fmt::Display for Reason {
             Self::Kind(kind) => write!(f, "unknown record kind {kind:#04x}"),
             Self::Trailing => f.write_str("bytes after the end of a sealed segment"),
             Self::Missing(from, to) => write!(f, "the segments from position {from} to {to} are missing"),
+            Self::Short(end, due) => {
+                write!(f, "what is good ends here, at position {end}, but the log was durable up to position {due}")
+            }
+            Self::Absent(due) => write!(f, "there is no segment, but the log was durable up to position {due}"),
             Self::Overlap(next) => write!(f, "records run past position {next}, where the next segment begins"),
         }
     }

@@ -63,7 +63,7 @@ pub mod testing;
 mod writer;
 
 pub use active::Appender;
-pub use check::{After, Fault, Report, check, check_disk, salvage, salvage_disk};
+pub use check::{After, Fault, Report, begin_at, check, check_disk, salvage, salvage_disk};
 pub use error::{Action, Failure, Health, LogError, Reason};
 pub use format::Kind;
 pub use limits::{MAX_PAYLOAD_BYTES, MIN_SEGMENT_BYTES};

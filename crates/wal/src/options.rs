@@ -1,6 +1,7 @@
 //! How a log is opened.
 
 use crate::limits::{MAX_PAYLOAD_BYTES, MIN_SEGMENT_BYTES};
+use crate::position::Position;
 
 /// When records become durable without anybody asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -76,6 +77,8 @@ pub struct Options {
     pub background: Background,
     /// Largest payload of a record in bytes, at most [`MAX_PAYLOAD_BYTES`].
     pub max_payload_bytes: usize,
+    /// Up to where the owner knows that the log was durable: one that ends before that has lost records, and is refused.
+    pub reaches: Position,
 }
 
 impl Default for Options {
@@ -88,6 +91,7 @@ impl Default for Options {
             verify: Verify::default(),
             background: Background::default(),
             max_payload_bytes: MAX_PAYLOAD_BYTES,
+            reaches: Position::START,
         }
     }
 }

@@ -11,6 +11,9 @@ impl Position {
     /// Where a new log begins.
     pub const START: Self = Self(0);
 
+    /// Beyond the end of every log.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// The bare offset in bytes.
     #[must_use]
     pub const fn get(self) -> u64 {

@@ -10,7 +10,7 @@ use crate::frames::{Frames, Next};
 use crate::position::Position;
 use crate::progress::Progress;
 use crate::recover::End;
-use crate::scan::{Segment, list_segments};
+use crate::scan::{Segment, find_unnamed, list_segments};
 use crate::segments::{Segments, Span};
 use crate::writer::{UNFINISHED, file_offset};
 
@@ -91,6 +91,39 @@ impl Reader {
         segments.find(from)?;
         let limit = Limit::At(scan.end);
         Ok(Some(Self { disk, segments, limit, log_id: segment.log_id, position: from, open: None }))
+    }
+
+    /// Reads a log at rest from `from` to `end`, as far as a check has found it good. Nobody may write to it meanwhile; no lock
+    /// is taken. None if there is no log.
+    ///
+    /// # Errors
+    /// `Removed`, `Corrupt` and `Io`.
+    pub fn of_prefix(disk: Arc<dyn Disk>, from: Position, end: Position) -> Result<Option<Self>, LogError> {
+        let mut bases = list_segments(&*disk)?;
+        let unnamed = match bases.last() {
+            Some(last) if *last < end => find_unnamed(&*disk, &Segment::open(&*disk, *last, None)?)?,
+            _ => None,
+        };
+        bases.retain(|base| *base < end);
+        let Some(first) = bases.first() else { return Ok(None) };
+        let log_id = Segment::open(&*disk, *first, None)?.log_id;
+        let segments = Segments::new(bases);
+        if let Some(next) = unnamed.filter(|next| next.base < end) {
+            segments.push_unnamed(next.base, next.file);
+        }
+        segments.find(from)?;
+        let limit = Limit::At(end);
+        Ok(Some(Self { disk, segments, limit, log_id, position: from, open: None }))
+    }
+
+    /// In which file, and at which offset, `position` lies.
+    ///
+    /// # Errors
+    /// `Removed`.
+    pub fn place_of(&self, position: Position) -> Result<(String, u64), LogError> {
+        let span = self.segments.find(position)?;
+        let name = if span.unnamed.is_some() { UNFINISHED.to_owned() } else { segment_name(span.base) };
+        Ok((self.disk.describe(&name), file_offset(span.base, position)))
     }
 
     /// Where the next record will be looked for: what to begin a later reader with.

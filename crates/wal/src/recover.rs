@@ -59,6 +59,7 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogE
     let mut bases = list_segments(disk)?;
     let new = bases.is_empty();
     if new {
+        judge_absent(disk, options.reaches)?;
         remove_unfinished(disk)?;
         let plan = blueprint(disk.entropy(), options);
         create_segment(disk, plan, Position::START).map_err(into_io)?;
@@ -80,6 +81,7 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogE
         segment.limit = segment.base;
     }
     let end = End::find(disk, segment)?;
+    judge_reach(&end.segment, end.scan.end, options.reaches)?;
     end.settle(disk)?;
     records += end.full.as_ref().map_or(0, |(_, scan)| scan.records);
     let End { segment, scan, tail, .. } = end;
@@ -213,6 +215,19 @@ pub(crate) fn judge_last(segment: &Segment, scan: &Scan, unnamed: Option<&Segmen
     })
 }
 
+/// Whether a log that ends at `end`, in its last segment, has all that was durable when its owner noted `due`.
+pub(crate) fn judge_reach(last: &Segment, end: Position, due: Position) -> Result<(), LogError> {
+    if end < due { Err(last.corrupt(end, Reason::Short(end, due))) } else { Ok(()) }
+}
+
+/// Whether there may be no segment at all.
+pub(crate) fn judge_absent(disk: &dyn Disk, due: Position) -> Result<(), LogError> {
+    if due == Position::START {
+        return Ok(());
+    }
+    Err(LogError::Corrupt { file: disk.describe(""), offset: 0, reason: Reason::Absent(due) })
+}
+
 /// Makes what was read durable. What no mark covers is written again first: if a sync of it failed in an earlier process, the
 /// kernel may hold it as clean in memory though it never reached the disk, and a sync alone would do nothing.
 fn settle(segment: &Segment, scan: &Scan, tail: &Tail) -> Result<(), LogError> {
@@ -251,6 +266,6 @@ fn blueprint(log_id: u64, options: &Options) -> Blueprint {
     Blueprint { log_id, preallocate: options.preallocate, segment_bytes: options.segment_bytes }
 }
 
-fn into_io(failure: Failure) -> LogError {
+pub(crate) fn into_io(failure: Failure) -> LogError {
     LogError::io(failure.action, failure.file, failure.error)
 }

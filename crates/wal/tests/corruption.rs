@@ -186,7 +186,7 @@ fn a_record_behind_a_cut_never_comes_back() {
 #[test]
 fn check_counts_what_is_good_before_and_after_and_salvage_saves_it() {
     let (disk, entries) = closed_log();
-    let whole = check_disk(&disk).unwrap();
+    let whole = check_disk(&disk, Position::START, Position::START).unwrap();
     assert_eq!((whole.good_records, &whole.fault), (entries.len() as u64, &None));
     assert_eq!(whole.tail, Tail::Clean);
 
@@ -197,7 +197,7 @@ fn check_counts_what_is_good_before_and_after_and_salvage_saves_it() {
     let start = *frame_starts(&bytes).iter().filter(is_record).nth(1).unwrap();
     disk.damage(&names[1], start + FRAME_HEADER_BYTES, 1);
     let before = disk.content(&names[1]);
-    let report = check_disk(&disk).unwrap();
+    let report = check_disk(&disk, Position::START, Position::START).unwrap();
     assert_eq!(disk.content(&names[1]), before, "checking changes nothing");
     let fault = report.fault.clone().unwrap();
     assert_eq!((&fault.file, fault.offset, &fault.reason), (&names[1], start as u64, &Reason::Checksum));
@@ -206,8 +206,8 @@ fn check_counts_what_is_good_before_and_after_and_salvage_saves_it() {
     assert_eq!(report.after.records as usize, entries.len() - bad - 1, "all but the bad record is still readable");
 
     let to = MemDisk::new(2);
-    assert_eq!(salvage_disk(&disk, &to).unwrap(), report);
-    assert!(matches!(salvage_disk(&disk, &to), Err(LogError::NotEmpty { .. })));
+    assert_eq!(salvage_disk(&disk, &to, Position::START..Position::MAX).unwrap(), report);
+    assert!(matches!(salvage_disk(&disk, &to, Position::START..Position::MAX), Err(LogError::NotEmpty { .. })));
     let (log, recovery) = open(&to, &small(400)).expect("what was salvaged opens");
     assert_eq!(recovery.tail, Tail::Clean);
     assert_eq!(read_all(&log), entries[..bad]);
@@ -253,12 +253,12 @@ fn log_with_an_unnamed_segment(commit: bool) -> (MemDisk, Vec<Entry>, usize) {
 #[test]
 fn a_segment_without_a_name_is_read_checked_salvaged_and_opened_with_the_rest() {
     let (disk, entries, _) = log_with_an_unnamed_segment(false);
-    let report = check_disk(&disk).unwrap();
+    let report = check_disk(&disk, Position::START, Position::START).unwrap();
     assert_eq!((report.segments, report.good_records, report.fault.clone()), (2, 4, None));
     let mut reader = Reader::at_rest(Arc::new(disk.clone()), None).unwrap().expect("there is a log");
     assert_eq!(drain(&mut reader).unwrap(), entries);
     let to = MemDisk::new(2);
-    assert_eq!(salvage_disk(&disk, &to).unwrap(), report);
+    assert_eq!(salvage_disk(&disk, &to, Position::START..Position::MAX).unwrap(), report);
     assert!(disk.content("next.tmp").is_some(), "none of this changes the log");
     for disk in [disk, to] {
         let (log, recovery) = open(&disk, &small(1000)).unwrap();
@@ -274,11 +274,11 @@ fn damage_in_a_segment_without_a_name_cuts_its_tail() {
     let len = disk.content("next.tmp").unwrap().len();
     let last = entries.last().unwrap().end.0 - entries[entries.len() - second - 1].end.0;
     assert!(disk.damage("next.tmp", HEADER_BYTES + last as usize - 1, 1) && len > HEADER_BYTES);
-    let report = check_disk(&disk).unwrap();
+    let report = check_disk(&disk, Position::START, Position::START).unwrap();
     assert_eq!((report.good_records, report.fault.clone()), (3, None));
     assert!(matches!(&report.tail, Tail::Cut { file, .. } if file == "next.tmp"), "{:?}", report.tail);
     let to = MemDisk::new(2);
-    salvage_disk(&disk, &to).unwrap();
+    salvage_disk(&disk, &to, Position::START..Position::MAX).unwrap();
     for disk in [disk, to] {
         let (log, _) = open(&disk, &small(1000)).unwrap();
         assert_eq!(read_all(&log), entries[..3]);
@@ -290,7 +290,7 @@ fn a_segment_without_a_name_goes_with_a_torn_record_before_it() {
     let (disk, entries, second) = log_with_an_unnamed_segment(false);
     let first = &names(&disk)[0];
     disk.damage(first, HEADER_BYTES + FRAME_HEADER_BYTES, 1);
-    let report = check_disk(&disk).unwrap();
+    let report = check_disk(&disk, Position::START, Position::START).unwrap();
     assert_eq!((report.good_records, report.fault), (0, None));
     let (log, recovery) = open(&disk, &small(1000)).unwrap();
     let end = entries.last().unwrap().end.0;
@@ -313,7 +313,7 @@ fn a_mark_in_a_segment_without_a_name_proves_what_came_before() {
     let first = names(&disk)[0].clone();
     disk.damage(&first, HEADER_BYTES + FRAME_HEADER_BYTES, 1);
     let refused = |error| matches!(error, LogError::Corrupt { file, .. } if file == first);
-    assert!(check_disk(&disk).unwrap().fault.is_some());
+    assert!(check_disk(&disk, Position::START, Position::START).unwrap().fault.is_some());
     assert!(refused(open(&disk, &small(1000)).expect_err("it was durable")));
     assert!(disk.content("next.tmp").is_some(), "nothing has changed");
 }
@@ -366,4 +366,32 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_log_that_ends_before_what_its_owner_knows_is_refused_unchanged() {
+    let (disk, entries) = closed_log();
+    let end = entries.last().unwrap().end;
+    let with = |reaches| Options { reaches, ..small(400) };
+    let report = check_disk(&disk, Position::START, Position::START).unwrap();
+    assert!(report.good_end >= end);
+    assert_eq!(check_disk(&disk, Position::START, report.good_end).unwrap().fault, None);
+    let due = Position(report.good_end.0 + 1);
+    let before: Vec<_> = names(&disk).iter().map(|name| disk.content(name)).collect();
+    let refused = |expected: Reason, file: &str| {
+        let Err(LogError::Corrupt { file: named, reason, offset }) = open_damaged(&disk, &with(due)) else {
+            panic!("it was opened")
+        };
+        assert_eq!((&*named, &reason), (file, &expected));
+        let fault = check_disk(&disk, Position::START, due).unwrap().fault.unwrap();
+        assert_eq!((fault.file, fault.reason, fault.offset), (named, reason, offset));
+    };
+    let last = names(&disk).pop().unwrap();
+    refused(Reason::Short(report.good_end, due), &last);
+    assert_eq!(names(&disk).iter().map(|name| disk.content(name)).collect::<Vec<_>>(), before);
+    for name in names(&disk) {
+        disk.remove(&name).unwrap();
+    }
+    refused(Reason::Absent(due), "");
+    assert!(names(&disk).is_empty(), "nothing was begun");
 }

@@ -79,12 +79,12 @@ fn two_logs_cannot_have_one_directory() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = Log::open(dir.path(), Options::default(), ()).unwrap();
     assert!(matches!(Log::open(dir.path(), Options::default(), ()), Err(LogError::Locked { .. })));
-    assert!(matches!(wal::check(dir.path()), Err(LogError::Locked { .. })));
+    assert!(matches!(wal::check(dir.path(), wal::Position::START, wal::Position::START), Err(LogError::Locked { .. })));
     log.close().unwrap();
     let (log, recovery) = Log::open(dir.path(), Options::default(), ()).unwrap();
     assert_eq!(recovery.tail, Tail::Clean);
     drop(log);
-    assert_eq!(wal::check(dir.path()).unwrap().fault, None);
+    assert_eq!(wal::check(dir.path(), wal::Position::START, wal::Position::START).unwrap().fault, None);
 }
 
 /// The background thread makes records durable without being asked, and answers requests under every policy.

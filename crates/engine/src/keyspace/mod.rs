@@ -46,7 +46,7 @@ pub(crate) use commit::Aside;
 pub use definition::Definition;
 pub(crate) use definition::Saved;
 pub use figures::KeyspaceFigures;
-pub(crate) use open::open_all;
+pub(crate) use open::{inspect_tiers, open_all};
 pub(crate) use space::Space;
 pub(crate) use worker::Worker;
 

@@ -54,6 +54,29 @@ pub(crate) fn open_all(engine: &Engine) {
     shared.keyspaces.opened();
 }
 
+/// Says of each disk tier in the data directory `dir` what state it is in. Damage there costs a cache values, and hinders no start.
+pub(crate) fn inspect_tiers(dir: &Path, found: &mut Vec<String>) {
+    let Ok(tiers) = fs::read_dir(dir.join(ROOT)) else { return };
+    let mut tiers: Vec<_> = tiers.flatten().map(|entry| entry.path()).collect();
+    tiers.sort_unstable();
+    for tier in tiers {
+        let state = match blob::check(&tier) {
+            Ok(report) => match report.problems.first() {
+                None => format!("good: {} records", report.records),
+                Some(first) => format!(
+                    "{} problems, the first in {} at offset {}: {}; a cache may lose values, this hinders no start",
+                    report.problems.len(),
+                    first.file,
+                    first.offset,
+                    first.what
+                ),
+            },
+            Err(error) => format!("cannot be read: {error}; a cache may lose values, this hinders no start"),
+        };
+        found.push(format!("disk tier of a cache, {}: {state}", tier.display()));
+    }
+}
+
 /// Removes what belongs to no keyspace: a crash came between the end of one and the removal of its files.
 fn remove_orphans(root: &Path, known: &HashSet<String>) {
     let Ok(found) = fs::read_dir(root) else { return };

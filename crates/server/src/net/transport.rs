@@ -26,6 +26,14 @@ impl Socket {
             Self::Unix(stream) => stream,
         }
     }
+
+    /// Who is at the other end, for people.
+    fn peer(&self) -> String {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().map_or_else(|error| error.to_string(), |addr| addr.to_string()),
+            Self::Unix(_) => "a Unix socket".into(),
+        }
+    }
 }
 
 impl AsFd for Socket {
@@ -158,7 +166,11 @@ impl Tls {
             }
             let (session, socket) = (&mut self.session, &mut self.socket);
             retry(|| session.read_tls(socket))?;
-            if let Err(error) = self.session.process_new_packets() {
+            let handshaking = session.is_handshaking();
+            if let Err(error) = session.process_new_packets() {
+                if handshaking {
+                    tracing::debug!(peer = socket.peer(), %error, "a TLS handshake was rejected");
+                }
                 // The alert that tells the peer why.
                 let _ = self.push();
                 return Err(io::Error::new(ErrorKind::InvalidData, error));

@@ -1,0 +1,100 @@
+//! The log as a start would read it: every frame, then every batch behind the snapshot.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use effect::{Batches, Origin};
+use wal::{LogError, Position, Reader, Record, Report, Tail};
+
+use super::{CheckError, Damage, Inspection};
+use crate::engine::RECORD_BATCHES;
+
+/// Verifies every frame. None if there is no directory, which is a fault if there has to be one.
+pub(super) fn verify(
+    dir: &Path,
+    reaches: Position,
+    has_snapshot: bool,
+    seen: &mut Inspection,
+) -> Result<Option<Report>, CheckError> {
+    if !dir.exists() {
+        if has_snapshot || reaches > Position::START {
+            let what = format!("is missing, but the log was durable up to position {reaches}");
+            seen.faults.push(Damage::new(dir, None, what));
+        }
+        return Ok(None);
+    }
+    let report = wal::check(dir, Position::START, reaches)?;
+    let Report { segments, first, good_end, good_records, tail, fault, after } = &report;
+    let state = if fault.is_some() { "good up to the fault below" } else { "good" };
+    seen.found
+        .push(format!("log: {segments} segments, {state}: positions {first} to {good_end}, {good_records} records"));
+    if let (Tail::Cut { file, offset, bytes, .. }, None) = (tail, fault) {
+        seen.found.push(format!(
+            "log: {file}: the last {bytes} bytes, from offset {offset} on, are half a write that was never known to be \
+             durable; the next start cuts them off"
+        ));
+    }
+    if let Some(fault) = fault {
+        let behind = match after.records {
+            0 => String::new(),
+            records => format!("; {records} records behind it can be read, but not without what is missing"),
+        };
+        seen.faults.push(Damage::new(&fault.file, Some(fault.offset), format_args!("{}{behind}", fault.reason)));
+    }
+    Ok(Some(report))
+}
+
+/// Reads the batches that a start would replay, and notes up to where they are good.
+pub(super) fn follow(dir: &Path, reaches: Position, seen: &mut Inspection) -> Result<(), CheckError> {
+    let from = seen.plan.from;
+    if !dir.exists() || seen.plan.lost.is_some() {
+        return Ok(());
+    }
+    // Damage below the snapshot does not matter to what can be saved.
+    let report = wal::check(dir, from, reaches)?;
+    if report.segments == 0 || report.first > from || report.good_end < from {
+        return Ok(());
+    }
+    seen.plan.until = Some(report.good_end);
+    let disk = wal::disk::RealDisk::existing(dir).map_err(CheckError::io(dir))?;
+    let Some(mut reader) = Reader::of_prefix(Arc::new(disk), from, report.good_end)? else { return Ok(()) };
+    let mut next: HashMap<Origin, u64> =
+        seen.plan.snapshot.as_ref().map(|snapshot| snapshot.origins.iter().copied().collect()).unwrap_or_default();
+    loop {
+        let read = match reader.next() {
+            Ok(None) => return Ok(()),
+            Ok(Some(record)) => decode(&record, &mut next).map_err(|what| (record.start, what)),
+            Err(error @ LogError::Corrupt { .. }) => return Ok(seen.faults.push(Damage::of(error)?)),
+            Err(error) => return Err(error.into()),
+        };
+        if let Err((start, what)) = read {
+            let (file, offset) = reader.place_of(start)?;
+            seen.faults.push(Damage::new(file, Some(offset), what));
+            seen.plan.until = Some(start);
+            return Ok(());
+        }
+    }
+}
+
+/// Whether a record holds batches that can be read and that follow those before.
+fn decode(record: &Record<'_>, next: &mut HashMap<Origin, u64>) -> Result<(), String> {
+    if record.kind != RECORD_BATCHES {
+        return Err(format!("a record of kind {}: another version of the program wrote it", record.kind.get()));
+    }
+    let unreadable = |error| format!("a batch that cannot be read: {error}");
+    let mut batches = Batches::decode(record.payload);
+    while let Some(batch) = batches.next() {
+        let batch = batch.map_err(unreadable)?;
+        for effect in batch.effects() {
+            effect.map_err(unreadable)?;
+        }
+        let (origin, found) = (batch.first.origin, batch.first.seq);
+        let due = next.entry(origin).or_insert(found);
+        if *due != found {
+            return Err(format!("sequence number {found} of origin {:#x} where {due} was due", origin.0));
+        }
+        *due += batch.len();
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! What was durable and is not there any more is refused, and whoever is refused finds everything as it was.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use effect::{Op, Patch};
+
+use crate::{Engine, Identity, Lock, OpenError, Options, Recycled};
+
+fn open(dir: &Path) -> Result<Engine, OpenError> {
+    open_with(dir, 1 << 20)
+}
+
+fn open_with(dir: &Path, segment_bytes: u64) -> Result<Engine, OpenError> {
+    let mut options = Options::new(Arc::new(|| 1_000_000), [7; 22]);
+    options.log.segment_bytes = segment_bytes;
+    Engine::open(dir, options)
+}
+
+/// Sets keys with these numbers and makes them durable.
+fn set(engine: &Engine, numbers: std::ops::Range<u32>) {
+    for n in numbers {
+        let mut recycled = Recycled::new();
+        let mut context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
+        context.out.emit(format!("key{n}").as_bytes(), true, Op::Patch(Patch::Append(&[b'v'; 100])));
+        context.commit().unwrap();
+    }
+    engine.log().sync().unwrap();
+}
+
+fn keys(engine: &Engine) -> u64 {
+    engine.key_counts(0).keys
+}
+
+/// Every file below `dir` with its content.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => drop(found.insert(path.clone(), std::fs::read(&path).unwrap())),
+        }
+    }
+    found
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    files(&dir.join("log")).into_keys().filter(|path| path.extension().is_some_and(|e| e == "wal")).collect()
+}
+
+/// Opening is refused, twice, in words that hold all of `words`, and changes nothing.
+fn assert_refused(dir: &Path, words: &[&str]) {
+    let before = files(dir);
+    for _ in 0..2 {
+        let Err(error) = open(dir) else { panic!("it was opened: {words:?}") };
+        let said = error.to_string();
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        assert!(said.contains("anabranch check"), "{said}");
+        assert!(files(dir) == before, "something was changed: {said}");
+    }
+}
+
+fn cut(path: &Path, len: u64) {
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+#[test]
+fn a_log_that_is_shorter_than_at_the_clean_stop_is_refused_by_file_and_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).unwrap();
+    set(&engine, 0..20);
+    engine.close().unwrap();
+    let [segment] = &segments(dir.path())[..] else { panic!("one segment") };
+    let whole = std::fs::read(segment).unwrap();
+    for len in [whole.len() - 1, whole.len() / 2, wal::format::HEADER_BYTES] {
+        cut(segment, len as u64);
+        assert_refused(dir.path(), &[segment.to_str().unwrap(), "at offset", "was durable up to position"]);
+        std::fs::write(segment, &whole).unwrap();
+    }
+    std::fs::remove_file(segment).unwrap();
+    assert_refused(dir.path(), &["log", "there is no segment"]);
+    std::fs::write(segment, &whole).unwrap();
+    let engine = open(dir.path()).expect("what was put back is all there");
+    assert_eq!(keys(&engine), 20);
+}
+
+#[test]
+fn a_missing_last_segment_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open_with(dir.path(), wal::MIN_SEGMENT_BYTES).unwrap();
+    set(&engine, 0..200);
+    engine.close().unwrap();
+    let segments = segments(dir.path());
+    assert!(segments.len() > 2, "{segments:?}");
+    std::fs::remove_file(segments.last().unwrap()).unwrap();
+    assert_refused(dir.path(), &[segments[segments.len() - 2].to_str().unwrap(), "was durable up to position"]);
+}
+
+#[test]
+fn after_an_unclean_end_the_log_must_reach_what_the_snapshot_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).unwrap();
+    set(&engine, 0..20);
+    engine.snapshot().unwrap();
+    let at_snapshot = engine.log().durable().get();
+    set(&engine, 20..21);
+    set(&engine, 21..22);
+    drop(engine);
+    let identity = Identity::load(dir.path()).unwrap().unwrap();
+    assert_eq!((identity.clean, identity.durable), (None, at_snapshot));
+    let segment = segments(dir.path()).pop().unwrap();
+    let whole = std::fs::read(&segment).unwrap();
+    std::fs::remove_file(&segment).unwrap();
+    assert_refused(dir.path(), &["log", "there is no segment"]);
+    // What came after the snapshot is not known to have been durable: a tail as any other.
+    std::fs::write(&segment, &whole).unwrap();
+    cut(&segment, whole.len() as u64 - 60);
+    assert_eq!(keys(&open(dir.path()).unwrap()), 21);
+}
+
+#[test]
+fn data_without_an_identity_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).unwrap();
+    set(&engine, 0..3);
+    engine.close().unwrap();
+    std::fs::remove_file(Identity::path(dir.path())).unwrap();
+    assert_refused(dir.path(), &["identity", "is missing", "log"]);
+}
+
+#[test]
+fn a_first_start_that_ended_before_it_had_an_identity_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().close().unwrap();
+    std::fs::remove_file(Identity::path(dir.path())).unwrap();
+    assert_eq!(keys(&open(dir.path()).unwrap()), 0);
+}
+
+#[test]
+fn a_refusal_for_a_missing_snapshot_leaves_the_identity_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).unwrap();
+    set(&engine, 0..200);
+    let report = engine.snapshot().unwrap();
+    set(&engine, 200..210);
+    engine.close().unwrap();
+    std::fs::remove_dir_all(dir.path().join(format!("snapshot-{}", report.position))).unwrap();
+    let before = std::fs::read(Identity::path(dir.path())).unwrap();
+    let Err(error) = open(dir.path()) else { panic!("it was opened") };
+    assert!(matches!(error, OpenError::NoSnapshot { .. }), "{error}");
+    assert!(std::fs::read(Identity::path(dir.path())).unwrap() == before);
+}
