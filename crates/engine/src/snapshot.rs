@@ -69,7 +69,7 @@ pub(crate) fn write(shared: &Shared) -> Result<SnapshotReport, SnapshotError> {
     write_with(shared, &mut std::thread::yield_now)
 }
 
-fn write_with(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, SnapshotError> {
+pub(crate) fn write_with(shared: &Shared, pause: &mut dyn FnMut()) -> Result<SnapshotReport, SnapshotError> {
     let report = write_aside(shared, pause)?;
     // What the chunks hold must be in the log before the log is cut below it.
     shared.log.sync()?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use effect::{Batches, Origin};
-use wal::{LogError, Position, Reader, Record, Report, Tail};
+use wal::{Position, Reader, Record, Report, Tail};
 
 use super::{CheckError, Damage, Inspection};
 use crate::engine::RECORD_BATCHES;
@@ -65,8 +65,10 @@ pub(super) fn follow(dir: &Path, reaches: Position, seen: &mut Inspection) -> Re
         let read = match reader.next() {
             Ok(None) => return Ok(()),
             Ok(Some(record)) => decode(&record, &mut next).map_err(|what| (record.start, what)),
-            Err(error @ LogError::Corrupt { .. }) => return Ok(seen.faults.push(Damage::of(error)?)),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                seen.faults.push(Damage::of(error)?);
+                return Ok(());
+            }
         };
         if let Err((start, what)) = read {
             let (file, offset) = reader.place_of(start)?;
@@ -83,8 +85,7 @@ fn decode(record: &Record<'_>, next: &mut HashMap<Origin, u64>) -> Result<(), St
         return Err(format!("a record of kind {}: another version of the program wrote it", record.kind.get()));
     }
     let unreadable = |error| format!("a batch that cannot be read: {error}");
-    let mut batches = Batches::decode(record.payload);
-    while let Some(batch) = batches.next() {
+    for batch in Batches::decode(record.payload) {
         let batch = batch.map_err(unreadable)?;
         for effect in batch.effects() {
             effect.map_err(unreadable)?;

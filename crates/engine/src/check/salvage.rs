@@ -52,6 +52,11 @@ pub fn salvage(dir: &Path, inspection: &Inspection, to: &Path, options: Options)
     let end = engine.log().end();
     // A snapshot must not speak of positions that the log is yet to give out.
     if plan.snapshot.as_ref().is_some_and(|snapshot| snapshot.applied > end) {
+        // One of the same position would be taken for the same: the old one goes first, all of it is in memory.
+        if let Some(name) = plan.snapshot.as_ref().and_then(|snapshot| snapshot.path.file_name()) {
+            let old = to.join(name);
+            fs::remove_dir_all(&old).map_err(CheckError::io(&old))?;
+        }
         engine.snapshot()?;
     }
     let keys = (0..DATABASES_MAX).map(|db| engine.key_counts(db as u8).keys).sum();

@@ -157,6 +157,53 @@ fn a_log_that_is_gone_leaves_the_snapshot() {
     assert_eq!(saved(dir.path(), &seen), (0..20).collect());
 }
 
+/// Adds to keys that there are.
+fn add(engine: &Engine, numbers: std::ops::Range<u32>) {
+    for n in numbers {
+        let mut recycled = Recycled::new();
+        let mut context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
+        context.out.emit(&name(n), false, Op::Patch(Patch::Append(b"more")));
+        context.commit().unwrap();
+    }
+}
+
+fn digest(engine: &Engine) -> crate::Digest {
+    let mut recycled = Recycled::new();
+    let context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
+    let digest = context.state.digest().unwrap();
+    context.abort();
+    digest
+}
+
+#[test]
+fn a_fault_before_what_the_snapshot_holds_does_not_hide_what_is_written_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    set(&engine, 0..20);
+    let mut next = 50;
+    let mut meanwhile = || {
+        if next < 60 {
+            set(&engine, next..next + 1);
+            next += 1;
+        }
+    };
+    crate::snapshot::write_with(&engine.shared, &mut meanwhile).unwrap();
+    drop(engine);
+    let log = only_file(&dir.path().join("log"));
+    let at = fs::read(&log).unwrap().windows(5).position(|bytes| bytes == b"key50").unwrap();
+    flip(&log, at);
+    let seen = inspect(dir.path()).unwrap();
+    assert!(seen.saves().contains("still being written at that position"), "{}", seen.saves());
+    let to = tempfile::tempdir().unwrap();
+    salvage(dir.path(), &seen, to.path(), options()).unwrap();
+    let engine = open(to.path());
+    assert!(numbers(&engine).is_superset(&(0..20).collect()));
+    add(&engine, 0..20);
+    let before = digest(&engine);
+    drop(engine);
+    assert!(digest(&open(to.path())) == before, "what was written afterwards is skipped");
+}
+
 #[test]
 fn a_log_cut_after_a_clean_stop_is_a_fault_and_what_is_left_is_saved() {
     let dir = tempfile::tempdir().unwrap();
