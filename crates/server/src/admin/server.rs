@@ -113,7 +113,7 @@ fn replicaof(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Tur
     refuse(session, turn, "ERR this version cannot follow another server; only REPLICAOF NO ONE is accepted")
 }
 
-/// There are no replicas in this version: the answer is known at once.
+/// DIFFERENCE: Redis waits for the time given. There are no replicas in this version: the answer is known at once.
 fn wait(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     let (replicas, timeout) = (resp::parse_i64(&args[1]), resp::parse_i64(&args[2]));
     match (replicas, timeout) {

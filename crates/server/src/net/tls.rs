@@ -52,6 +52,8 @@ impl TlsFiles {
     }
 
     /// Who looks at clients' certificates, if anybody does.
+    /// DIFFERENCE: a client's certificate that says of itself that it is an authority is rejected; OpenSSL takes it if it
+    /// is trusted.
     fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Option<Arc<dyn ClientCertVerifier>>, NetError> {
         let mut found = Vec::new();
         if let Some(path) = &self.client_ca {
