@@ -156,7 +156,8 @@ fn document(reply: &mut Reply<'_>, spec: &Spec) {
     }
     if described {
         reply.bulk(b"arguments");
-        describe_arguments(reply, &arguments, &mut 0);
+        let mut numbers = 0..key_specs::count(spec);
+        describe_arguments(reply, &arguments, &mut numbers);
     }
     if !subs.is_empty() {
         reply.bulk(b"subcommands");
@@ -168,8 +169,9 @@ fn document(reply: &mut Reply<'_>, spec: &Spec) {
     }
 }
 
-/// `keys` counts the keys up to now: the number of their specification.
-fn describe_arguments(reply: &mut Reply<'_>, arguments: &[Argument], keys: &mut i64) {
+/// `numbers` are those of the key specifications that are left: the keys have them in turn, and the last one has the rest. A
+/// key behind a word of its own, where something is stored, has the last one.
+fn describe_arguments(reply: &mut Reply<'_>, arguments: &[Argument], numbers: &mut std::ops::Range<usize>) {
     reply.array(arguments.len());
     for argument in arguments {
         let is_key = argument.kind == ArgumentType::Key;
@@ -187,8 +189,9 @@ fn describe_arguments(reply: &mut Reply<'_>, arguments: &[Argument], keys: &mut 
         reply.bulk(argument.kind.name().as_bytes());
         if is_key {
             reply.bulk(b"key_spec_index");
-            reply.int(*keys);
-            *keys += 1;
+            let last = numbers.end.saturating_sub(1);
+            let number = if argument.token.is_some() { last } else { numbers.next().unwrap_or(last) };
+            reply.int(number as i64);
         }
         if let Some(token) = argument.token {
             reply.bulk(b"token");
@@ -200,7 +203,7 @@ fn describe_arguments(reply: &mut Reply<'_>, arguments: &[Argument], keys: &mut 
         }
         if !argument.parts.is_empty() {
             reply.bulk(b"arguments");
-            describe_arguments(reply, &argument.parts, keys);
+            describe_arguments(reply, &argument.parts, numbers);
         }
     }
 }

@@ -98,43 +98,49 @@ fn range(reply: &mut Reply<'_>, access: Access, begin: usize, last: i64, step: u
     key_spec(reply, access, Some(begin as i64), ("range", find));
 }
 
+/// How many specifications say where the keys are.
+pub fn count(spec: &Spec) -> usize {
+    let others = access(spec).1.is_some();
+    match spec.keys {
+        _ if is_sort(spec) => 2 + usize::from(others),
+        Keys::None | Keys::All => 0,
+        Keys::Range { .. } => 1 + usize::from(others),
+        Keys::Counted { dest, .. } => 1 + usize::from(dest > 0),
+        Keys::Found(_) => 1,
+    }
+}
+
 /// Writes how a client finds the keys.
 pub fn write(reply: &mut Reply<'_>, spec: &Spec) {
     let (first_access, others) = access(spec);
+    reply.array(count(spec));
     match (spec.keys, others) {
         (_, others) if is_sort(spec) => {
-            reply.array(if others.is_some() { 3 } else { 2 });
             range(reply, first_access, 1, 0, 1);
             key_spec(reply, READ, None, ("unknown", &[]));
             if let Some(stored) = others {
                 key_spec(reply, stored, None, ("unknown", &[]));
             }
         }
-        (Keys::None | Keys::All, _) => reply.array(0),
+        (Keys::None | Keys::All, _) => {}
         (Keys::Range { first, last, step }, None) => {
-            reply.array(1);
             // From the first key on; counted from the end it stays as it is.
             let last = if last < 0 { last as i64 } else { last as i64 - first as i64 };
             range(reply, first_access, first, last, step);
         }
         (Keys::Range { first, last, step }, Some(others)) => {
-            reply.array(2);
             range(reply, first_access, first, 0, 1);
             let next = first + step;
             range(reply, others, next, if last < 0 { last as i64 } else { last as i64 - next as i64 }, step);
         }
         (Keys::Counted { at, dest }, others) => {
-            reply.array(if dest > 0 { 2 } else { 1 });
             if dest > 0 {
                 range(reply, first_access, dest, 0, 1);
             }
             let find: Find<'_> = &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
             key_spec(reply, others.unwrap_or(first_access), Some(at as i64), ("keynum", find));
         }
-        (Keys::Found(_), _) => {
-            reply.array(1);
-            key_spec(reply, first_access, None, ("unknown", &[]));
-        }
+        (Keys::Found(_), _) => key_spec(reply, first_access, None, ("unknown", &[])),
     }
 }
 

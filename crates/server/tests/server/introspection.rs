@@ -187,6 +187,58 @@ fn commands_are_listed_and_documented() {
     assert!(matches!(a.call("COMMAND DOCS"), Value::Map(all) if all.len() > 50));
 }
 
+/// Arguments as COMMAND DOCS describes them, in a line: `name:type`, then its other fields, then its parts in brackets.
+fn described(arguments: &Value) -> String {
+    let Value::Array(arguments) = arguments else { panic!("no array") };
+    let one = |argument: &Value| {
+        let Value::Map(fields) = argument else { panic!("no map") };
+        let field = |name: &str| fields.iter().find(|(key, _)| *key == bulk(name)).map(|(_, value)| value);
+        let text = |name: &str| String::from_utf8_lossy(field(name).unwrap().as_bytes().unwrap()).into_owned();
+        let mut line = format!("{}:{}", text("name"), text("type"));
+        line += &field("token").map(|_| format!(" {}", text("token"))).unwrap_or_default();
+        if let Some(Value::Int(number)) = field("key_spec_index") {
+            line += &format!(" #{number}");
+        }
+        if let Some(Value::Set(flags)) = field("flags") {
+            flags.iter().for_each(|flag| line += &format!(" {}", String::from_utf8_lossy(flag.as_bytes().unwrap())));
+        }
+        line + &field("arguments").map(|parts| format!(" ({})", described(parts))).unwrap_or_default()
+    };
+    arguments.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn arguments_of_commands_are_described_as_redis_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client3();
+    // But for the names of groups, and of words that stand for themselves, as redis-server 7.0 describes them.
+    for (name, expected) in [
+        ("get", "key:key #0"),
+        ("rename", "key:key #0, newkey:key #1"),
+        (
+            "lcs",
+            "key1:key #0, key2:key #0, len:pure-token LEN optional, idx:pure-token IDX optional, \
+         min-match-len:integer MINMATCHLEN optional, withmatchlen:pure-token WITHMATCHLEN optional",
+        ),
+        (
+            "sort",
+            "key:key #0, pattern:pattern BY optional, \
+         offset_count:block LIMIT optional (offset:integer, count:integer), \
+         pattern:pattern GET optional multiple multiple_token, \
+         asc_desc:oneof optional (asc:pure-token ASC, desc:pure-token DESC), alpha:pure-token ALPHA optional, \
+         destination:key STORE #2 optional",
+        ),
+        ("zdiffstore", "destination:key #0, numkeys:integer, key:key #1 multiple"),
+        ("mset", "key_value:block multiple (key:key #0, value:string)"),
+    ] {
+        let Value::Map(docs) = a.call(&format!("COMMAND DOCS {name}")) else { panic!("no map") };
+        let Value::Map(fields) = &docs[0].1 else { panic!("no map") };
+        let (_, arguments) = fields.iter().find(|(field, _)| *field == bulk("arguments")).unwrap();
+        assert_eq!(described(arguments), expected, "{name}");
+    }
+}
+
 #[test]
 fn keys_of_a_whole_command_are_found() {
     let dir = tempfile::tempdir().unwrap();
