@@ -318,10 +318,6 @@ impl Inner {
         let end = scan.end;
         let sealed_len = (end + scan.contents.footer_len()).next_multiple_of(BLOCK);
         let may_seal = sealed_len <= permit.bytes() || permit.try_grow(sealed_len - permit.bytes());
-        // Only a hint, as for those with footers.
-        let items =
-            usize::try_from(self.index.live_items()).unwrap_or(usize::MAX).saturating_add(scan.contents.items().len());
-        let _ = self.index.reserve(items, self.opts.ram_limit / 2);
         let contents = Arc::new(Mutex::new(scan.contents));
         let listing = Listing::Ram(Arc::clone(&contents));
         let segment = Arc::new(Segment::new(found.id, listing, false, permit, Some(ram)));

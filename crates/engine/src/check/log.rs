@@ -46,13 +46,17 @@ pub(super) fn verify(
 }
 
 /// Reads the batches that a start would replay, and notes up to where they are good.
-pub(super) fn follow(dir: &Path, reaches: Position, seen: &mut Inspection) -> Result<(), CheckError> {
+pub(super) fn follow(
+    dir: &Path,
+    reaches: Position,
+    whole: Option<&Report>,
+    seen: &mut Inspection,
+) -> Result<(), CheckError> {
     let from = seen.plan.from;
-    if !dir.exists() || seen.plan.lost.is_some() {
-        return Ok(());
-    }
-    // Damage below the snapshot does not matter to what can be saved.
-    let report = wal::check(dir, from, reaches)?;
+    let Some(whole) = whole.filter(|_| seen.plan.lost.is_none()) else { return Ok(()) };
+    // Damage below the snapshot does not matter to what can be saved: then it is the rest that counts.
+    let rest = whole.fault.is_some().then(|| wal::check(dir, from, reaches)).transpose()?;
+    let report = rest.as_ref().unwrap_or(whole);
     if report.segments == 0 || report.first > from || report.good_end < from {
         return Ok(());
     }

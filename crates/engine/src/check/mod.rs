@@ -180,7 +180,7 @@ pub fn inspect(dir: &Path) -> Result<Inspection, CheckError> {
         }
     }
     seen.plan = plan(identity, usable, first);
-    log::follow(&dir.join(LOG), reaches, &mut seen)?;
+    log::follow(&dir.join(LOG), reaches, log.as_ref(), &mut seen)?;
     keyspace::inspect_tiers(dir, &mut seen.found);
     Ok(seen)
 }

@@ -63,6 +63,54 @@ enum Test {
     Idle(i64),
 }
 
+/// What a filter is given by: the word before its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Id,
+    SkipMe,
+    Type,
+    User,
+    Addr,
+    Laddr,
+    Ip,
+    Name,
+    LibName,
+    LibVer,
+    Flags,
+    Db,
+    MaxAge,
+    Idle,
+}
+
+impl Field {
+    const NAMES: [(&str, Self); 14] = [
+        ("id", Self::Id),
+        ("skipme", Self::SkipMe),
+        ("type", Self::Type),
+        ("user", Self::User),
+        ("addr", Self::Addr),
+        ("laddr", Self::Laddr),
+        ("ip", Self::Ip),
+        ("name", Self::Name),
+        ("lib-name", Self::LibName),
+        ("lib-ver", Self::LibVer),
+        ("flags", Self::Flags),
+        ("db", Self::Db),
+        ("maxage", Self::MaxAge),
+        ("idle", Self::Idle),
+    ];
+
+    /// The field of this name, and whether `not-` turns it round.
+    fn named(word: &[u8]) -> Option<(bool, Self)> {
+        let (not, name) = match word.split_at_checked(4) {
+            Some((head, name)) if head.eq_ignore_ascii_case(b"not-") => (true, name),
+            _ => (false, word),
+        };
+        let found = Self::NAMES.iter().find(|(known, _)| parse::is(name, known))?;
+        Some((not, found.1))
+    }
+}
+
 /// Which command a filter belongs to: they read ID differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -95,28 +143,24 @@ impl Filter {
         let mut rest = args;
         while let Some(option) = rest.get(0) {
             let Some(value) = rest.get(1) else { return Err(errors::SYNTAX_TEXT.into()) };
-            let lower = option.to_ascii_lowercase();
-            let (not, name) = match lower.strip_prefix(b"not-") {
-                Some(name) => (true, name),
-                None => (false, &lower[..]),
-            };
+            let (not, field) = Field::named(option).ok_or(errors::SYNTAX_TEXT)?;
             let mut used = 2;
-            match name {
-                b"id" if form == Form::Kill => filter.tests.push((not, Test::Ids(vec![id_of(value)?]))),
-                b"id" => {
+            match field {
+                Field::Id if form == Form::Kill => filter.tests.push((not, Test::Ids(vec![id_of(value)?]))),
+                Field::Id => {
                     let ids = ids_of(rest.tail(1))?;
                     used = 1 + ids.len();
                     filter.tests.push((not, Test::Ids(ids)));
                 }
-                b"type" if form == Form::List && filter.has_type() => return Err(errors::SYNTAX_TEXT.into()),
-                b"skipme" if !not => {
+                Field::Type if form == Form::List && filter.has_type() => return Err(errors::SYNTAX_TEXT.into()),
+                Field::SkipMe if !not => {
                     filter.skip_me = Some(match () {
                         () if parse::is(value, "yes") => true,
                         () if parse::is(value, "no") => false,
                         () => return Err(errors::SYNTAX_TEXT.into()),
                     });
                 }
-                _ => filter.tests.push((not, test(name, value)?)),
+                _ => filter.tests.push((not, test(field, value)?)),
             }
             rest = rest.tail(used);
         }
@@ -150,45 +194,34 @@ fn ids_of(args: Args<'_>) -> Result<Vec<u64>, Vec<u8>> {
     for text in args.iter() {
         match resp::parse_i64(text) {
             Some(id) => ids.push(u64::try_from(id).unwrap_or(0)),
-            None if !ids.is_empty() && is_option(text) => break,
+            None if !ids.is_empty() && Field::named(text).is_some() => break,
             None => return Err(b"ERR Invalid client ID".to_vec()),
         }
     }
     Ok(ids)
 }
 
-/// Whether a word is the name of an option.
-fn is_option(word: &[u8]) -> bool {
-    const NAMES: [&str; 14] = [
-        "id", "skipme", "type", "user", "addr", "laddr", "ip", "name", "lib-name", "lib-ver", "flags", "db", "maxage",
-        "idle",
-    ];
-    let lower = word.to_ascii_lowercase();
-    let name = lower.strip_prefix(b"not-").unwrap_or(&lower);
-    NAMES.iter().any(|known| known.as_bytes() == name)
-}
-
-fn test(name: &[u8], value: &[u8]) -> Result<Test, Vec<u8>> {
+fn test(field: Field, value: &[u8]) -> Result<Test, Vec<u8>> {
     let number = |what: &str| {
         let positive = resp::parse_i64(value).filter(|n| *n >= 0);
         positive.ok_or_else(|| format!("ERR {what} is not an integer or out of range").into_bytes())
     };
     let owned = || value.to_vec();
-    Ok(match name {
-        b"type" => Test::Type(ClientType::parse(value)?),
-        b"user" if value != b"default" => return Err([b"ERR No such user '", value, b"'"].concat()),
-        b"user" => Test::User(owned()),
-        b"addr" => Test::Addr(owned()),
-        b"laddr" => Test::Laddr(owned()),
-        b"ip" => Test::Ip(owned()),
-        b"name" => Test::Name(owned()),
-        b"lib-name" => Test::LibName(owned()),
-        b"lib-ver" => Test::LibVer(owned()),
-        b"flags" => Test::Flags(owned()),
-        b"db" => Test::Db(number("DB")?),
-        b"maxage" => Test::MaxAge(number("maxage")?),
-        b"idle" => Test::Idle(number("idle")?),
-        _ => return Err(errors::SYNTAX_TEXT.into()),
+    Ok(match field {
+        Field::Type => Test::Type(ClientType::parse(value)?),
+        Field::User if value != b"default" => return Err([b"ERR No such user '", value, b"'"].concat()),
+        Field::User => Test::User(owned()),
+        Field::Addr => Test::Addr(owned()),
+        Field::Laddr => Test::Laddr(owned()),
+        Field::Ip => Test::Ip(owned()),
+        Field::Name => Test::Name(owned()),
+        Field::LibName => Test::LibName(owned()),
+        Field::LibVer => Test::LibVer(owned()),
+        Field::Flags => Test::Flags(owned()),
+        Field::Db => Test::Db(number("DB")?),
+        Field::MaxAge => Test::MaxAge(number("maxage")?),
+        Field::Idle => Test::Idle(number("idle")?),
+        Field::Id | Field::SkipMe => return Err(errors::SYNTAX_TEXT.into()),
     })
 }
 
