@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use server::config::{Config, Invocation, Request, Veto, parse_args, render_help};
+use server::memory::Allocator;
 use server::serve;
 
 use crate::process::PidFile;
@@ -77,8 +78,9 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
         levels.reload(level).map_err(|error| Veto { name: "loglevel", reason: error.to_string() })
     });
     let stopper = process::stop_on_signals()?;
+    let startup_bytes = allocator::Jemalloc.figures().allocated;
     let running = serve::start(config).context("the server could not start")?;
-    running.node.set_allocator(Box::new(allocator::Jemalloc));
+    running.node.set_allocator(Box::new(allocator::Jemalloc), startup_bytes);
     let _pidfile = PidFile::write(settings.process.pidfile.as_deref());
     stopper.begin(Box::new(running.stopper()));
     for address in running.addresses() {

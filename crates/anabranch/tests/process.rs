@@ -301,3 +301,38 @@ fn systemd_is_told_when_the_server_is_ready_and_when_it_stops() {
         assert!(running.0.wait().unwrap().success());
     }
 }
+
+#[test]
+fn loaded_data_counts_as_data_and_not_as_what_the_start_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let value = "v".repeat(8000);
+    let data = 1000 * value.len() as u64;
+    let figure = |port: u16, name: &str| -> u64 {
+        let info = ask(port, "INFO memory").unwrap();
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap().trim().parse().unwrap()
+    };
+    for start in 0..2 {
+        let port = free_port();
+        let _running = Running(serve(dir.path(), port, &["--appendfsync", "always"]).spawn().unwrap());
+        wait_ready(port);
+        if start == 0 {
+            let mut pairs = String::from("MSET");
+            for key in 0..1000 {
+                pairs.push_str(&format!(" {key} {value}"));
+            }
+            let mut stream = connect(port);
+            stream.get_mut().write_all(multibulk(&pairs).as_bytes()).unwrap();
+            assert_eq!(line(&mut stream), "+OK\r\n");
+        }
+        let (dataset, startup) = (figure(port, "used_memory_dataset"), figure(port, "used_memory_startup"));
+        assert!(dataset > data, "{dataset} of {data}, after {start} starts");
+        assert!(startup > 0 && startup < data, "{startup} beside {data}");
+    }
+}
+
+/// A command of plain words as clients send it.
+fn multibulk(words: &str) -> String {
+    let words: Vec<&str> = words.split(' ').collect();
+    let bulks: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    format!("*{}\r\n{bulks}", words.len())
+}

@@ -224,12 +224,14 @@ impl Node {
         }
     }
 
-    /// Says which allocator the program uses; only the first call counts.
-    pub fn set_allocator(&self, allocator: Box<dyn Allocator>) {
+    /// Says which allocator the program uses, and the bytes that were allocated before any data was loaded; only the first
+    /// call counts.
+    pub fn set_allocator(&self, allocator: Box<dyn Allocator>, startup_bytes: u64) {
         // A second one has nothing to add: a program has one allocator.
-        let _ = self.allocator.set(allocator);
-        let figures = self.look_at_memory();
-        self.startup_memory.store(figures.allocated, Ordering::Relaxed);
+        if self.allocator.set(allocator).is_ok() {
+            self.startup_memory.store(startup_bytes, Ordering::Relaxed);
+            self.look_at_memory();
+        }
     }
 
     /// The allocator of the program.
@@ -248,13 +250,10 @@ impl Node {
         self.stats.over_memory.store(limit > 0 && figures.allocated > limit, Ordering::Relaxed);
         self.stats.peak_memory.fetch_max(figures.allocated, Ordering::Relaxed);
         self.stats.last_memory.store(figures.allocated, Ordering::Relaxed);
-        // Where less is in use than when the data had been loaded, that much was not needed to start.
-        self.startup_memory.fetch_min(figures.allocated, Ordering::Relaxed);
         figures
     }
 
-    /// Bytes that were allocated when the data had been loaded, or at any look since if that was less: never more than are
-    /// in use. 0 if nobody has said which allocator there is.
+    /// Bytes that were allocated before any data was loaded. 0 if nobody has said which allocator there is.
     pub fn startup_memory(&self) -> u64 {
         self.startup_memory.load(Ordering::Relaxed)
     }

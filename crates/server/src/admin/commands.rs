@@ -6,6 +6,7 @@ use command::{Flags, Keys, Run, Spec, errors, parse};
 use effect::glob;
 use resp::{Args, Reply};
 
+use super::tips::tips;
 use super::{Handlers, key_specs};
 use crate::front::Room;
 use crate::net::{Flow, Turn};
@@ -52,8 +53,7 @@ fn describe(reply: &mut Reply<'_>, spec: &Spec, full_name: &str) {
     reply.int(last);
     reply.int(step);
     words(reply, &categories(spec, full_name));
-    // Tips for proxies: there are none.
-    reply.array(0);
+    words(reply, tips(full_name));
     key_specs::write(reply, spec);
     let subs = spec.subcommands();
     reply.array(subs.len());

@@ -16,6 +16,7 @@ mod percentile;
 pub(crate) mod redact;
 mod server;
 mod slowlog;
+mod tips;
 
 use command::{Spec, table};
 

@@ -14,6 +14,7 @@ struct About {
     flags: BTreeSet<String>,
     keys: [i64; 3],
     categories: BTreeSet<String>,
+    tips: BTreeSet<String>,
     specs: Vec<String>,
 }
 
@@ -47,13 +48,14 @@ fn spec(value: &Value) -> String {
 
 fn collect(value: &Value, into: &mut BTreeMap<String, About>) {
     let fields = items(value);
-    if fields.len() < 7 {
+    if fields.len() < 8 {
         return;
     }
     let int = |at: usize| fields[at].as_int().unwrap();
     let set = |at: usize| items(&fields[at]).iter().map(text).collect::<BTreeSet<_>>();
     let specs = fields.get(8).map(|specs| items(specs).iter().map(spec).collect()).unwrap_or_default();
-    let about = About { arity: int(1), flags: set(2), keys: [int(3), int(4), int(5)], categories: set(6), specs };
+    let (flags, categories, tips) = (set(2), set(6), set(7));
+    let about = About { arity: int(1), flags, keys: [int(3), int(4), int(5)], categories, tips, specs };
     into.insert(text(&fields[0]), about);
     for sub in fields.get(9).map(items).unwrap_or_default() {
         collect(sub, into);
@@ -100,6 +102,7 @@ fn command_says_of_each_command_what_redis_says() {
         check("keys", ours.keys == theirs.keys, format!("{:?}", ours.keys), format!("{:?}", theirs.keys));
         let categories = (format!("{:?}", ours.categories), format!("{:?}", theirs.categories));
         check("categories", ours.categories == theirs.categories, categories.0, categories.1);
+        check("tips", ours.tips == theirs.tips, format!("{:?}", ours.tips), format!("{:?}", theirs.tips));
         check("specs", ours.specs == theirs.specs, format!("{:#?}", ours.specs), format!("{:#?}", theirs.specs));
     }
     assert!(compared > 200, "only {compared} commands were compared");
