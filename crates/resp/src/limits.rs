@@ -3,11 +3,8 @@
 /// Longest bulk string that is accepted by default, in bytes (`proto-max-bulk-len`).
 pub const DEFAULT_MAX_BULK_LEN: u32 = 512 * 1024 * 1024;
 
-/// Most arguments of one command.
-///
-/// `DIFFERENCE:` Redis 7 takes up to 2^31 - 1. A million is what earlier versions took; it keeps the table of argument
-/// ranges below 8 MiB.
-pub const DEFAULT_MAX_ARGS: u32 = 1024 * 1024;
+/// Most arguments of one command. What bounds their memory is the query buffer: each takes six bytes of it at least.
+pub const DEFAULT_MAX_ARGS: u32 = i32::MAX as u32;
 
 /// Longest inline command, and longest line that announces a length, in bytes without its line end.
 pub const DEFAULT_MAX_LINE_LEN: u32 = 64 * 1024;

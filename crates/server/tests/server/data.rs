@@ -60,3 +60,21 @@ fn shutdown_stops_the_server_and_keeps_the_data() {
     let server = TestServer::start(dir.path(), &[]);
     assert_eq!(server.client().call("GET k"), bulk("v"));
 }
+
+#[test]
+fn one_command_may_have_millions_of_arguments() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = 1_500_000;
+    {
+        let server = TestServer::start(dir.path(), &["--appendfsync", "no"]);
+        let mut a = server.client();
+        let elements: Vec<String> = (0..count).map(|i| i.to_string()).collect();
+        let words = [b"RPUSH", b"l".as_slice()].into_iter().chain(elements.iter().map(String::as_bytes));
+        a.send(&words.collect::<Vec<_>>());
+        assert_eq!(a.reply().as_int(), Some(count));
+    }
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    assert_eq!(a.int("LLEN l"), count);
+    assert_eq!(a.call("LINDEX l 1234567"), bulk("1234567"));
+}
