@@ -6,6 +6,7 @@
 //!        └── lock more, or load ◀── Unlocked, NeedsAll, Miss (context aborted, reply rewound)
 //! ```
 
+mod caches;
 mod events;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use crate::cx::{Cx, Env};
 use crate::errors;
 use crate::random::Random;
 use crate::spec::{Flags, Keys, Run, Spec};
+use caches::{Loaded, claim_moving, doom_absent, is_noted};
 
 /// How often a command is run again before it is refused. Each miss and each further shard costs one run.
 const RUNS_MAX: usize = 10_000;
@@ -245,7 +247,7 @@ impl Executor {
         }
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        let mut loaded = Loaded { engine, any: false };
+        let mut loaded = Loaded::new(engine);
         for run in 0..RUNS_MAX {
             let lock = match only {
                 Some(key) if run == 0 => Lock::Key(key, call.args.note().map(Place::from)),
@@ -302,7 +304,7 @@ impl Executor {
         let start = out.len();
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        let mut loaded = Loaded { engine, any: false };
+        let mut loaded = Loaded::new(engine);
         let lookups = (tools.hits, tools.misses);
         for _ in 0..RUNS_MAX {
             host.begin();
@@ -539,102 +541,6 @@ impl Tools {
             false => position.max(engine.finish(after)),
         }
     }
-}
-
-/// A command with its keys.
-trait Keyed {
-    fn each_key<'a>(&'a self, visit: impl FnMut(&'a [u8]));
-}
-
-impl Keyed for Call<'_> {
-    fn each_key<'a>(&'a self, mut visit: impl FnMut(&'a [u8])) {
-        self.spec.keys.each(&self.args, |at| self.args.get(at).into_iter().for_each(&mut visit));
-    }
-}
-
-impl Keyed for Queued<'_> {
-    fn each_key<'a>(&'a self, mut visit: impl FnMut(&'a [u8])) {
-        self.spec.keys.each(&self.args, |at| self.args.get(at).into_iter().for_each(&mut visit));
-    }
-}
-
-/// Loads values for a command, and has others make room for them once it has ended: not before, or it would not end.
-struct Loaded<'e> {
-    engine: &'e Engine,
-    any: bool,
-}
-
-impl Loaded<'_> {
-    /// If a run stopped for a value that is at rest: loads it, and with it what else the commands name.
-    #[cold]
-    fn load<'a, K: Keyed + 'a>(&mut self, stop: &Stop, commands: impl Iterator<Item = &'a K>, db: u8) {
-        let Stop::Miss(miss) = stop else { return };
-        if !self.engine.has_keyspaces() {
-            return;
-        }
-        self.any = true;
-        let mut keys: Vec<&[u8]> = Vec::new();
-        commands.for_each(|command| command.each_key(|key| keys.push(key)));
-        self.engine.load(miss, db, keys.into_iter());
-    }
-}
-
-impl Drop for Loaded<'_> {
-    fn drop(&mut self) {
-        if self.any {
-            make_room(self.engine);
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn make_room(engine: &Engine) {
-    engine.make_room();
-}
-
-/// While keys move between keyspaces: brings those of the command to where they belong before it writes them.
-fn claim_moving(context: &mut Context<'_>, call: &Call<'_>) -> Result<(), Stop> {
-    match context.is_moving() && call.spec.flags.has(Flags::WRITE) {
-        true => claim(context, call),
-        false => Ok(()),
-    }
-}
-
-#[cold]
-fn claim(context: &mut Context<'_>, call: &Call<'_>) -> Result<(), Stop> {
-    let mut keys: SmallVec<[&[u8]; 4]> = SmallVec::new();
-    call.each_key(|key| keys.push(key));
-    for db in [Some(call.db), events::other_db(call)].into_iter().flatten() {
-        keys.iter().try_for_each(|key| context.claim(db, key))?;
-    }
-    Ok(())
-}
-
-/// What a command that writes, or was to write, found absent stays absent: an evicted value must not come back at the next
-/// start, if somebody meant to delete it.
-fn doom_absent(context: &mut Context<'_>, call: &Call<'_>) {
-    if context.has_keyspaces() && call.spec.flags.has(Flags::WRITE) {
-        doom(context, call);
-    }
-}
-
-#[cold]
-fn doom(context: &mut Context<'_>, call: &Call<'_>) {
-    for db in [Some(call.db), events::other_db(call)].into_iter().flatten() {
-        call.each_key(|key| context.doom_if_absent(db, key));
-    }
-}
-
-/// Whether a commit has something to do for a command that was refused: nothing of what it did is left.
-#[cold]
-fn is_noted(context: &mut Context<'_>, call: &Call<'_>) -> bool {
-    // Where events are wanted it has been taken back, and what was to stay away is noted.
-    if context.has_keyspaces() && context.events_wanted() == EventClass::default() {
-        context.forsake();
-        doom_absent(context, call);
-    }
-    context.has_events() || context.has_doomed()
 }
 
 /// Queues the client at all keys of its command, before anybody else can touch them.
