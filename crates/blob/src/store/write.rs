@@ -290,10 +290,9 @@ impl Inner {
             log = still;
             if waited.timed_out() {
                 drop(log);
-                if let Ok(_turn) = self.flushing.try_lock()
-                    && !self.degraded.load(Ordering::Acquire)
-                {
-                    self.round()?;
+                let gate = self.turns.gate();
+                if gate.under_way() == 0 && !self.degraded.load(Ordering::Acquire) {
+                    self.round(gate)?;
                 }
                 log = lock(&self.log);
             }
@@ -420,11 +419,8 @@ impl Inner {
             return Ok(());
         }
         let left = patience.left().ok_or(Error::Busy(BusyReason::Ram))?;
-        if !self.degraded.load(Ordering::Acquire) {
-            let _turn = lock(&self.flushing);
-            if self.round()? {
-                return Ok(());
-            }
+        if !self.degraded.load(Ordering::Acquire) && self.write_some()? {
+            return Ok(());
         }
         self.ram.wait_for(bytes, left.min(WAIT_STEP));
         Ok(())
