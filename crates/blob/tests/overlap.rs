@@ -185,6 +185,20 @@ fn a_round_fails_with_the_one_before_it_and_both_are_kept() {
     }
 }
 
+#[test]
+fn a_value_is_not_acknowledged_before_the_tombstone_that_hides_the_one_before_it() {
+    let overlap = Overlap::new(3);
+    overlap.store.put(b"a", &value(1, 700)).unwrap();
+    overlap.store.drain().unwrap();
+    let put = |store: &Store| store.put(b"a", &value(2, 700));
+    let (deleted, put) = overlap.both(|store| store.delete(b"a"), put, || (), Some(ErrorKind::Other));
+    assert!(deleted.is_err());
+    let killed = open_sound(&overlap.killed_now());
+    assert!(put.is_err() || get(&killed, b"a") != Some(value(1, 700)), "a value came back that had been replaced");
+    overlap.store.resume().unwrap();
+    assert_eq!(get(&open_sound(&overlap.killed_now()), b"a"), Some(value(2, 700)));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Put(u8, usize),
