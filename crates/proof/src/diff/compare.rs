@@ -12,7 +12,7 @@ pub const ALLOWED: &[(&str, &str)] = &[
     ("dump-bytes", "a DUMP payload is compared by restoring it, not by its bytes"),
     ("sort-ties", "SORT BY has no order among equal weights nor BY nosort, SORT ALPHA none beyond a NUL byte"),
     ("newer-syntax", "Redis 8 and Valkey 9 accept options here that 7.0 does not know; golden transcripts cover them"),
-    ("arguments-first", "BITCOUNT and BITPOS look at their arguments before the key, as Redis 7.2 and later do"),
+    ("arguments-first", "BITCOUNT and BITPOS look at their arguments before the key, as Redis 7.4 and later do"),
     ("shortest-doubles", "Redis 7.2 and later print the shortest digits of a double, 7.0 seventeen"),
     (
         "nul-in-errors",
