@@ -113,6 +113,8 @@ impl Inner {
                 self.resident.written(*loc);
             }
         }
+        // Whoever waits for this may want the space of a segment that went: the jobs must not keep it.
+        drop(batch);
         self.written.store(upto, Ordering::Release);
         Ok(())
     }
