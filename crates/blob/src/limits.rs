@@ -27,6 +27,10 @@ pub const RECORD_OVERHEAD_BYTES: usize = 192;
 /// Bytes that one round of writing takes from the queue. Larger rounds starve reads on a shared hardware queue.
 pub const ROUND_BYTES: usize = 8 * 1024 * 1024;
 
+/// Rounds that are on their way at once where nothing is synced: the device has the next one when it is done with one.
+/// As many threads write in the background.
+pub const ROUNDS_AT_ONCE: u64 = 2;
+
 /// Jobs that one round takes: `IOV_MAX` of Linux.
 pub const ROUND_JOBS: usize = 1024;
 
@@ -49,8 +53,8 @@ pub const ANNOUNCE_MIN_BYTES: usize = 512 * 1024;
 /// Rounds of writing after a read from disk that go through the page cache, where the next readers may find them.
 pub const ROUNDS_AFTER_READ: u64 = 32;
 
-/// RAM of the buffers for such writes: one is filled while the other is written.
-pub const DISK_BUFFER_BYTES: u64 = 2 * (DIRECT_PIECE_BYTES + BLOCK_BYTES) as u64;
+/// RAM of the buffers for such writes: one for each round.
+pub const DISK_BUFFER_BYTES: u64 = ROUNDS_AT_ONCE * (DIRECT_PIECE_BYTES + BLOCK_BYTES) as u64;
 
 /// A RAM limit below this many times the buffers has better uses for them.
 pub const DISK_BUFFER_SHARE: u64 = 16;

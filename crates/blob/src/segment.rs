@@ -33,6 +33,8 @@ pub struct Segment {
     pub unsynced: AtomicBool,
     /// Whether the file was created.
     pub created: AtomicBool,
+    /// Whether it is certain that records were written to it.
+    pub holds_records: AtomicBool,
     /// Whether it holds a damaged record that must not be thrown away.
     pub quarantined: AtomicBool,
     /// Whether records may still be added or the footer is still to be written.
@@ -52,6 +54,7 @@ impl Segment {
             tombstones: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
             created: AtomicBool::new(!open),
+            holds_records: AtomicBool::new(!open),
             quarantined: AtomicBool::new(false),
             open: AtomicBool::new(open),
             listing: Mutex::new(listing),

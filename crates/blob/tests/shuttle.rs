@@ -5,13 +5,19 @@
 
 mod common;
 
+use blob::disk::Crash;
 use blob::{Mode, Store};
-use common::{World, value};
+use common::{Hook, Io, World, value};
+use shuttle::rand::Rng;
 use shuttle::thread;
 use std::sync::Arc;
 
 fn explore(f: impl Fn() + Send + Sync + 'static) {
-    let iterations = std::env::var("SHUTTLE_ITERATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    explore_times(60, f);
+}
+
+fn explore_times(default: usize, f: impl Fn() + Send + Sync + 'static) {
+    let iterations = std::env::var("SHUTTLE_ITERATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     let f = Arc::new(f);
     let random = Arc::clone(&f);
     shuttle::check_random(move || random(), iterations);
@@ -117,5 +123,66 @@ fn two_who_load_one_key_load_it_once() {
             .collect();
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         assert_eq!(loads.load(std::sync::atomic::Ordering::SeqCst), 1);
+    });
+}
+
+/// Some writes are slow, so that others get far meanwhile.
+struct Slow;
+
+impl Hook for Slow {
+    fn before(&self, _io: Io) -> std::io::Result<()> {
+        let steps = [0, 0, 20, 100][shuttle::rand::thread_rng().gen_range(0..4)];
+        (0..steps).for_each(|_| thread::yield_now());
+        Ok(())
+    }
+}
+
+#[test]
+fn killed_while_rounds_overlap_every_acknowledged_change_is_there_and_no_footer_vouches_for_more_than_that() {
+    explore_times(1_000, || {
+        let world = World { disk_limit: 512 * 1024, ..world(Mode::Cache { fsync: false }) };
+        let store = world.try_open_hooked(Arc::new(Slow)).unwrap();
+        let keys = [b"a", b"b", b"c"];
+        keys.iter().for_each(|key| assert!(store.put(*key, &tagged(1)).is_ok()));
+        store.drain().unwrap();
+        world.disk.crash_after(shuttle::rand::thread_rng().gen_range(0..12));
+        let writer = |key: &'static [u8]| {
+            let store = store.clone();
+            // The last one acknowledged.
+            thread::spawn(move || (2..5).take_while(|&n| store.put(key, &tagged(n)).is_ok()).last().unwrap_or(1))
+        };
+        let writers = keys.map(|key| (key, writer(key)));
+        let acknowledged = writers.map(|(key, writer)| (key, writer.join().unwrap()));
+        drop(store);
+        world.disk.reboot(Crash::Process);
+        let store = world.open();
+        for (key, n) in acknowledged {
+            let found = len(&store, key);
+            assert!(found == Some(n) || found == Some(n + 1), "{n} was acknowledged, found {found:?}");
+        }
+        assert_eq!(store.stats().corrupt_records, 0);
+        let report = blob::check_on(&world.disk.fork(1)).unwrap();
+        assert!(report.problems.is_empty(), "{report:?}");
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn what_the_worker_and_those_who_put_wrote_is_there_after_closing() {
+    explore(|| {
+        let world = world(Mode::Cache { fsync: false });
+        let store = world.open();
+        store.start();
+        let writers = [b"a", b"b"].map(|key| {
+            let store = store.clone();
+            thread::spawn(move || (1..5).for_each(|n| assert!(store.put(key, &tagged(n)).is_ok())))
+        });
+        store.put(b"c", &tagged(9)).unwrap();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        store.close().unwrap();
+        drop(store);
+        let store = world.open();
+        assert_eq!((len(&store, b"a"), len(&store, b"b"), len(&store, b"c")), (Some(4), Some(4), Some(9)));
+        assert_eq!(store.open_report().scanned, 0, "everything was sealed");
     });
 }

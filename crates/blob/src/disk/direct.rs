@@ -1,20 +1,19 @@
 //! Large writes past the page cache.
 //!
 //! Large records lie on whole blocks, in memory as on disk: they go to the device from where they are. What is between
-//! them is gathered into aligned buffers; of a long run of small records one is filled while the other is on its way to
-//! the device: a copy within the processor's cache instead of pages that the kernel has to find, mark, write back and
-//! drop.
+//! them, as runs of small records, is gathered into an aligned buffer: a copy within the processor's cache instead of
+//! pages that the kernel has to find, mark, write back and drop. While one round gathers, the other is on its way to the
+//! device.
 //! Measured against buffered writes of the same rounds; see `docs/benchmarks-blob.md`.
 
 use crate::budget::Permit;
-use crate::limits::{BLOCK_BYTES, DIRECT_MIN_BYTES, DIRECT_PIECE_BYTES, DISK_BUFFER_BYTES, ROUND_JOBS};
+use crate::limits::{BLOCK_BYTES, DIRECT_MIN_BYTES, DIRECT_PIECE_BYTES, DISK_BUFFER_BYTES, ROUND_JOBS, ROUNDS_AT_ONCE};
 use rustix::fs::{Mode, OFlags};
-use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::io::{ErrorKind, IoSlice, Result};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A buffer of one piece, aligned as the device wants it.
 struct Aligned {
@@ -34,13 +33,6 @@ impl Aligned {
     }
 }
 
-/// A filled buffer, and how much of it goes where.
-struct Filled {
-    buffer: Aligned,
-    len: usize,
-    offset: u64,
-}
-
 /// The buffers of one directory, and whether its file system takes such writes.
 pub(super) struct Direct {
     buffers: Mutex<Vec<Aligned>>,
@@ -54,11 +46,15 @@ impl Direct {
     pub fn new(ram: Permit) -> Self {
         debug_assert!(ram.bytes() >= DISK_BUFFER_BYTES);
         Self {
-            buffers: Mutex::new(vec![Aligned::new(), Aligned::new()]),
+            buffers: Mutex::new((0..ROUNDS_AT_ONCE).map(|_| Aligned::new()).collect()),
             refused: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             _ram: ram,
         }
+    }
+
+    fn buffers(&self) -> MutexGuard<'_, Vec<Aligned>> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether so many bytes are worth it.
@@ -79,7 +75,6 @@ impl Direct {
         if !self.takes(total) {
             return None;
         }
-        let mut buffers = self.buffers.try_lock().ok()?;
         // Opened for each round of megabytes, so that it takes no place among the open files.
         let Ok(file) = rustix::fs::open(path, OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty()) else {
             self.refused.store(true, Ordering::Relaxed);
@@ -87,7 +82,9 @@ impl Direct {
         };
         let wanted = total / BLOCK_BYTES * BLOCK_BYTES;
         let mut round = Round { file: &file, source: Source { slices, skip: 0 }, offset, left: wanted };
-        let result = round.write(&mut buffers);
+        let mut buffer = self.buffers().pop()?;
+        let result = round.write(&mut buffer);
+        self.buffers().push(buffer);
         let written = wanted - round.left;
         match result {
             // The file system wants another alignment, or none of it.
@@ -109,7 +106,7 @@ struct Round<'a, 'b> {
 
 impl Round<'_, '_> {
     /// Writes until nothing is left, or until what goes on is not at a block: what is left then is for the caller.
-    fn write(&mut self, buffers: &mut Vec<Aligned>) -> Result<()> {
+    fn write(&mut self, buffer: &mut Aligned) -> Result<()> {
         while self.left > 0 && self.offset.is_multiple_of(BLOCK_BYTES as u64) {
             // A little more at the end is better than a write of its own.
             let most = if self.left < DIRECT_PIECE_BYTES / 4 * 5 { self.left } else { DIRECT_PIECE_BYTES };
@@ -123,14 +120,10 @@ impl Round<'_, '_> {
                 }
                 continue;
             }
-            let run = self.source.gathered_len().min(self.left);
-            let threaded = run > DIRECT_PIECE_BYTES && write_pieces(self.file, buffers, self.source, run, self.offset)?;
-            let len = if threaded { run } else { run.min(DIRECT_PIECE_BYTES) };
-            if !threaded {
-                let (mut source, buffer) = (self.source, &mut buffers[0].piece()[..len]);
-                source.fill(buffer);
-                write_all(self.file, buffer, self.offset)?;
-            }
+            let len = self.source.gathered_len().min(self.left).min(DIRECT_PIECE_BYTES);
+            let (mut source, gathered) = (self.source, &mut buffer.piece()[..len]);
+            source.fill(gathered);
+            write_all(self.file, gathered, self.offset)?;
             self.advance(len);
         }
         Ok(())
@@ -141,53 +134,6 @@ impl Round<'_, '_> {
         self.offset += n as u64;
         self.left -= n;
     }
-}
-
-/// Has a thread write one buffer while the other is filled. False if there was no thread to be had, and nothing was
-/// written.
-fn write_pieces(
-    file: &OwnedFd,
-    buffers: &mut Vec<Aligned>,
-    mut source: Source<'_, '_>,
-    wanted: usize,
-    mut offset: u64,
-) -> Result<bool> {
-    let (filled, to_write) = sync_channel(2);
-    let (emptied, empty) = sync_channel(2);
-    buffers.drain(..).try_for_each(|buffer| emptied.send(buffer)).expect("the channel has room for both");
-    let result = std::thread::scope(|scope| {
-        let writer = std::thread::Builder::new().name("blob-direct".into());
-        let Ok(writer) = writer.spawn_scoped(scope, || write_filled(file, to_write, &emptied)) else {
-            return Ok(false);
-        };
-        let mut left = wanted;
-        while left > 0 {
-            let Ok(mut buffer) = empty.recv() else { break };
-            // A small first piece, so that the device has something to do early.
-            let piece = if left == wanted { DIRECT_PIECE_BYTES / 4 } else { DIRECT_PIECE_BYTES };
-            let len = left.min(piece);
-            source.fill(&mut buffer.piece()[..len]);
-            if filled.send(Filled { buffer, len, offset }).is_err() {
-                break;
-            }
-            left -= len;
-            offset += len as u64;
-        }
-        drop(filled);
-        let written = writer.join().unwrap_or_else(|_| Err(Error::other("the writing thread panicked")));
-        written.map(|()| true)
-    });
-    buffers.extend(empty.try_iter());
-    buffers.resize_with(2, Aligned::new);
-    result
-}
-
-fn write_filled(file: &OwnedFd, filled: Receiver<Filled>, emptied: &SyncSender<Aligned>) -> Result<()> {
-    for mut piece in filled {
-        write_all(file, &piece.buffer.piece()[..piece.len], piece.offset)?;
-        emptied.send(piece.buffer).map_err(|_| Error::other("nobody fills the buffers"))?;
-    }
-    Ok(())
 }
 
 fn write_all(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<()> {

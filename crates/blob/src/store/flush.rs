@@ -1,13 +1,21 @@
-//! From the queue to the files, in rounds, by one thread at a time.
+//! From the queue to the files, in rounds.
 //!
-//! Whoever needs its record on disk takes the `flushing` lock; when it gets it, either an earlier holder has
-//! written the record already, or it writes everything that is queued: that is the group commit.
+//! Whoever needs its record on disk and finds it still in the queue begins a round, which takes what else is queued
+//! with it: that is the group commit. A round has three steps:
 //!
-//! Invariant: a write or sync that failed is not tried again on that file. What it was to write stays in RAM and
-//! in the queue until `resume` gives it new places.
+//! 1. in order: it takes its batch from the queue and makes the files that it needs;
+//! 2. beside another round, if the mode does not sync: it writes;
+//! 3. in order: it seals the segments that end with it, and makes known that its records are on disk.
+//!
+//! Invariants:
+//! - What `written` and a footer vouch for is on disk, and everything before it: a round that was quicker than the one
+//!   before waits for it, and fails with it.
+//! - A write or sync that failed is not tried again on that file. What it was to write stays in RAM and in the queue
+//!   until `resume` gives it new places.
 
 use super::Inner;
 use super::log::{BLOCK, Job, Work};
+use super::turns::Gate;
 use crate::disk::DiskFile;
 use crate::error::{Class, Error, Result, classify};
 use crate::format::footer::{TAIL_BYTES, Tail};
@@ -18,18 +26,29 @@ use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
 use std::io::{self, IoSlice};
 
+/// What a round does to one segment.
+struct Run<'a> {
+    segment: &'a Segment,
+    file: Arc<dyn DiskFile>,
+    jobs: &'a [Job],
+}
+
 impl Inner {
     /// Waits until the queue is on disk up to `lsn`, writing it if nobody else does.
     pub(super) fn commit(&self, lsn: u64) -> Result<()> {
         while self.written.load(Ordering::Acquire) < lsn {
-            let _turn = lock(&self.flushing);
+            let gate = self.turns.gate();
             if self.written.load(Ordering::Acquire) >= lsn {
                 break;
             }
-            if self.degraded.load(Ordering::Acquire) {
+            let on_its_way = gate.under_way() > 0 && !self.is_queued(lsn);
+            if on_its_way || gate.is_full() {
+                drop(gate.wait());
+            } else if self.degraded.load(Ordering::Acquire) {
                 return Err(self.degraded_error());
+            } else {
+                self.round(gate)?;
             }
-            self.round()?;
         }
         Ok(())
     }
@@ -40,7 +59,21 @@ impl Inner {
         self.commit(lsn)
     }
 
-    /// Tells the disk whether somebody reads from it these days. The caller holds `flushing`.
+    /// Waits until the oldest that is not on disk is there. False if everything is.
+    pub(super) fn write_some(&self) -> Result<bool> {
+        let oldest = self.written.load(Ordering::Acquire) + 1;
+        if lock(&self.log).lsn < oldest {
+            return Ok(false);
+        }
+        self.commit(oldest).map(|()| true)
+    }
+
+    /// Whether something up to `lsn` has not been taken from the queue, or has come back to it.
+    fn is_queued(&self, lsn: u64) -> bool {
+        lock(&self.log).jobs.front().is_some_and(|job| job.lsn <= lsn)
+    }
+
+    /// Tells the disk whether somebody reads from it these days. The gate is held.
     fn hint_reads(&self) {
         let reads = self.counters.disk_reads.load(Ordering::Relaxed);
         if self.reads_seen.swap(reads, Ordering::Relaxed) != reads {
@@ -50,33 +83,43 @@ impl Inner {
         self.disk.expect_reads(reads > 0 && unread < ROUNDS_AFTER_READ);
     }
 
-    /// Writes one batch. The caller holds `flushing`. False if there was nothing.
-    pub(super) fn round(&self) -> Result<bool> {
-        let (batch, lsn) = self.take_batch();
-        let Some(last) = batch.last().map(|job| job.lsn) else {
-            // Nothing is queued and nobody else is writing: all there was is on disk, or was not needed any more.
-            self.written.store(lsn, Ordering::Release);
-            return Ok(false);
-        };
+    /// Writes one batch. With an empty one it still ends behind the rounds that are under way, and then knows that
+    /// everything is on disk.
+    pub(super) fn round(&self, gate: Gate<'_>) -> Result<()> {
+        let (batch, upto) = self.take_batch();
         self.hint_reads();
-        if let Err(error) = self.write_batch(&batch) {
-            let mut log = lock(&self.log);
-            log.queued_bytes += batch.iter().map(Job::bytes).sum::<u64>();
-            batch.into_iter().rev().for_each(|job| log.jobs.push_front(job));
-            drop(log);
-            self.degrade(&error);
-            return Err(error);
+        let runs = self.open_runs(&batch);
+        let turn = gate.begin();
+        let written = runs.and_then(|runs| {
+            runs.iter().try_for_each(|run| self.write_run(run))?;
+            Ok(runs)
+        });
+        drop(turn.wait());
+        let sealed = match written {
+            // The round before has failed.
+            _ if self.is_queued(upto) => Err(None),
+            Ok(runs) => runs.iter().try_for_each(|run| self.seal_run(run)).map_err(Some),
+            Err(error) => Err(Some(error)),
+        };
+        if let Err(error) = sealed {
+            // Nobody may begin before it is known that the store is degraded: it would take the same jobs again.
+            let _gate = turn.wait();
+            error.iter().for_each(|error| self.degrade(error));
+            self.put_back(batch);
+            return Err(error.unwrap_or_else(|| self.degraded_error()));
         }
         for job in &batch {
             if let Work::Record(loc, _) = &job.work {
                 self.resident.written(*loc);
             }
         }
-        self.written.store(last, Ordering::Release);
-        Ok(true)
+        // Whoever waits for this may want the space of a segment that went: the jobs must not keep it.
+        drop(batch);
+        self.written.store(upto, Ordering::Release);
+        Ok(())
     }
 
-    /// The next jobs, and the place of the last job ever queued.
+    /// The next jobs, and the place in the queue up to which they go.
     fn take_batch(&self) -> (Vec<Job>, u64) {
         let mut log = lock(&self.log);
         let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -87,7 +130,19 @@ impl Inner {
         }
         log.queued_bytes -= bytes;
         self.taken.notify_all();
-        (batch, log.lsn)
+        let upto = batch.last().map_or(log.lsn, |job| job.lsn);
+        (batch, upto)
+    }
+
+    /// Queues what could not be written again, where it was.
+    fn put_back(&self, batch: Vec<Job>) {
+        let Some(first) = batch.first().map(|job| job.lsn) else { return };
+        let mut log = lock(&self.log);
+        log.queued_bytes += batch.iter().map(Job::bytes).sum::<u64>();
+        let at = log.jobs.partition_point(|job| job.lsn < first);
+        let behind = log.jobs.split_off(at);
+        log.jobs.extend(batch);
+        log.jobs.extend(behind);
     }
 
     /// Notes a background error; the first one counts.
@@ -97,63 +152,70 @@ impl Inner {
         self.counters.write_errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn write_batch(&self, batch: &[Job]) -> Result<()> {
-        let mut created = false;
-        for run in batch.chunk_by(|a, b| a.segment.id == b.segment.id) {
-            created |= self.write_run(&run[0].segment, run)?;
+    /// Opens the files of a batch, those that are not there yet included.
+    fn open_runs<'a>(&self, batch: &'a [Job]) -> Result<Vec<Run<'a>>> {
+        let (mut runs, mut created) = (Vec::new(), false);
+        for jobs in batch.chunk_by(|a, b| a.segment.id == b.segment.id) {
+            let segment = &*jobs[0].segment;
+            let there = segment.created.load(Ordering::Acquire);
+            let file = if there { self.segments.file(segment, &*self.disk)? } else { self.create_file(segment)? };
+            created |= !there;
+            runs.push(Run { segment, file, jobs });
         }
         if created && self.opts.syncs() {
             self.disk.sync_dir().map_err(|e| Error::io("syncing the directory", e))?;
         }
-        Ok(())
-    }
-
-    /// Writes, and syncs if the mode does, jobs of one segment. True if its file was created.
-    fn write_run(&self, segment: &Arc<Segment>, run: &[Job]) -> Result<bool> {
-        let created = !segment.created.load(Ordering::Acquire);
-        let file = if created { self.create_file(segment)? } else { self.segments.file(segment, &*self.disk)? };
-        let fail = |e| Error::io(format!("writing {}", file_name(segment.id)), e);
-        let header = encode(segment.id, self.id);
-        let mut slices = Slices::default();
-        if created {
-            slices.push(0, &header);
-        }
-        for job in run {
-            if let Work::Record(loc, buf) = &job.work {
-                slices.push(loc.offset(), buf.bytes());
-            }
-        }
-        write_all(&*file, &slices.slices, slices.start).map_err(fail)?;
-        self.counters.disk_bytes_written.fetch_add(slices.end - slices.start, Ordering::Relaxed);
-        segment.created.store(true, Ordering::Release);
-        segment.unsynced.store(true, Ordering::Release);
-        let sync = || file.sync().map_err(|e| Error::io(format!("syncing {}", file_name(segment.id)), e));
-        let sealed = match run.iter().find_map(|job| if let Work::Seal(end) = job.work { Some(end) } else { None }) {
-            Some(end) => {
-                // A footer vouches for its records, so it must not be there before them.
-                if self.opts.syncs() {
-                    sync()?;
-                }
-                Some(self.write_footer(segment, &*file, end)?)
-            }
-            None => None,
-        };
-        if self.opts.syncs() {
-            sync()?;
-            segment.unsynced.store(false, Ordering::Release);
-            self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some((tail, bytes)) = sealed {
-            segment.sealed(tail, bytes);
-        }
-        Ok(created)
+        Ok(runs)
     }
 
     fn create_file(&self, segment: &Segment) -> Result<Arc<dyn DiskFile>> {
         let name = file_name(segment.id);
         let file = self.disk.create(&name).map_err(|e| Error::io(format!("creating {name}"), e))?;
+        let header = encode(segment.id, self.id);
+        write_all(&*file, &[&header], 0).map_err(|e| Error::io(format!("writing {name}"), e))?;
+        self.counters.disk_bytes_written.fetch_add(HEADER_BYTES, Ordering::Relaxed);
         self.segments.opened(segment, &file);
+        segment.created.store(true, Ordering::Release);
         Ok(file)
+    }
+
+    /// Writes, and syncs if the mode does, the records of a run.
+    fn write_run(&self, run: &Run<'_>) -> Result<()> {
+        let mut slices = Slices::default();
+        for job in run.jobs {
+            if let Work::Record(loc, buf) = &job.work {
+                slices.push(loc.offset(), buf.bytes());
+            }
+        }
+        if slices.slices.is_empty() {
+            return Ok(());
+        }
+        write_all(&*run.file, &slices.slices, slices.start)
+            .map_err(|e| Error::io(format!("writing {}", file_name(run.segment.id)), e))?;
+        self.counters.disk_bytes_written.fetch_add(slices.end - slices.start, Ordering::Relaxed);
+        self.sync_run(run)
+    }
+
+    /// Seals the segment of a run, if it ends with it. A footer vouches for its records, so everything before is on disk.
+    fn seal_run(&self, run: &Run<'_>) -> Result<()> {
+        run.segment.holds_records.store(true, Ordering::Release);
+        let end = run.jobs.iter().find_map(|job| if let Work::Seal(end) = job.work { Some(end) } else { None });
+        if let Some(end) = end {
+            let (tail, bytes) = self.write_footer(run.segment, &*run.file, end)?;
+            self.sync_run(run)?;
+            run.segment.sealed(tail, bytes);
+        }
+        Ok(())
+    }
+
+    fn sync_run(&self, run: &Run<'_>) -> Result<()> {
+        if self.opts.syncs() {
+            run.file.sync().map_err(|e| Error::io(format!("syncing {}", file_name(run.segment.id)), e))?;
+            self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        } else {
+            run.segment.unsynced.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Writes the footer of a segment whose records end at `end`.

@@ -12,6 +12,7 @@ mod scrub;
 mod space;
 mod stats;
 mod tier;
+mod turns;
 mod worker;
 mod write;
 
@@ -41,11 +42,12 @@ use load::Flights;
 use log::Log;
 use stats::Counters;
 use std::path::Path;
+use turns::Turns;
 use worker::Worker;
 
 /// Everything that the handles share.
 ///
-/// Lock order: `space` before `flushing` before `log`; the locks inside `index`, `resident` and `segments` are
+/// Lock order: `space` before the gate of `turns` before `log`; the locks inside `index`, `resident` and `segments` are
 /// leaves. No I/O happens under `log`.
 pub(crate) struct Inner {
     opts: Options,
@@ -61,8 +63,8 @@ pub(crate) struct Inner {
     log: Mutex<Log>,
     /// Told when the queue has become shorter.
     taken: Condvar,
-    /// Held by the one thread that writes to files.
-    flushing: Mutex<()>,
+    /// The order of those who write to files.
+    turns: Turns,
     /// Held by the one thread that makes room on disk.
     space: Mutex<()>,
     /// Reads from disk as the last round of writing saw them, and the rounds since there was one.

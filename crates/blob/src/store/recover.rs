@@ -17,7 +17,7 @@ use crate::format::superblock::{LOCK_FILE, STATE_FILE, STATE_TMP, STORE_FILE, ST
 use crate::format::{Crc32c, crc32c};
 use crate::hash::KeyHash;
 use crate::index::{Index, Loc, State as ItemState};
-use crate::limits::{DISK_BUFFER_BYTES, DISK_BUFFER_SHARE, PIECE_BYTES, SEQ_SKIP};
+use crate::limits::{DISK_BUFFER_BYTES, DISK_BUFFER_SHARE, PIECE_BYTES, ROUNDS_AT_ONCE, SEQ_SKIP};
 use crate::options::{DISK_FIXED_BYTES, Mode, Options, random_u64};
 use crate::resident::Resident;
 use crate::segment::{Listing, Segment, Segments};
@@ -80,7 +80,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, opts: Options) -> Result<Inner> {
             queued_bytes: 0,
         }),
         taken: Condvar::new(),
-        flushing: Mutex::default(),
+        turns: super::Turns::new(if opts.syncs() { 1 } else { ROUNDS_AT_ONCE }),
         space: Mutex::default(),
         reads_seen: AtomicU64::new(0),
         rounds_unread: AtomicU64::new(0),

@@ -30,16 +30,15 @@ impl Store {
 impl Inner {
     pub(super) fn resume(&self) -> Result<()> {
         let _space = lock(&self.space);
-        let turn = lock(&self.flushing);
+        let gate = self.turns.none_under_way();
         if !self.degraded.load(Ordering::Acquire) {
             return Ok(());
         }
         self.requeue()?;
         *lock(&self.first_error) = None;
         self.degraded.store(false, Ordering::Release);
-        while self.round()? {}
-        drop(turn);
-        Ok(())
+        drop(gate);
+        self.flush_all()
     }
 
     /// Gives every queued record a place in a new segment.
@@ -63,7 +62,7 @@ impl Inner {
             }
         }
         drop(log);
-        self.forget_files_never_made();
+        self.forget_files_given_up();
         Ok(())
     }
 
@@ -72,7 +71,7 @@ impl Inner {
     fn give_up_new_files(&self, log: &super::Log) -> Result<()> {
         let active = log.active.iter().map(|active| &active.segment);
         for segment in log.jobs.iter().map(|job| &job.segment).chain(active) {
-            if segment.created.load(Ordering::Acquire) || segment.disk_bytes() == 0 {
+            if segment.holds_records.load(Ordering::Acquire) || segment.disk_bytes() == 0 {
                 continue;
             }
             let name = file_name(segment.id);
@@ -118,13 +117,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Segments whose file could not even be created hold nothing.
-    fn forget_files_never_made(&self) {
+    /// Segments whose files were given up hold nothing.
+    fn forget_files_given_up(&self) {
         let log = lock(&self.log);
         let queued: BTreeSet<u32> = log.jobs.iter().map(|job| job.segment.id).collect();
         for segment in self.segments.all() {
             let unused = !segment.is_open() && !queued.contains(&segment.id);
-            if unused && !segment.created.load(Ordering::Acquire) {
+            if unused && !segment.holds_records.load(Ordering::Acquire) {
                 self.segments.remove(segment.id);
             }
         }

@@ -118,7 +118,7 @@ impl Store {
 impl Inner {
     /// Whether a tombstone is in the queue. It may be of any key that the index does not know, by somebody who has not
     /// answered yet or by the cleaner: then it is to be waited for.
-    fn owes_tombstone(&self) -> bool {
+    pub(super) fn owes_tombstone(&self) -> bool {
         self.last_tombstone.load(Ordering::Acquire) > self.written.load(Ordering::Acquire)
     }
 

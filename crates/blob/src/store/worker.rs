@@ -1,12 +1,14 @@
-//! The background worker: one thread that writes, makes room ahead of need, and scrubs.
+//! The background worker: threads that write, as many as there may be rounds at once; one of them also makes room ahead
+//! of need, and scrubs.
 
 use super::Inner;
+use crate::limits::ROUNDS_AT_ONCE;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock, thread};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// How long it sleeps when nobody wakes it.
+/// How long they sleep when nobody wakes them.
 const IDLE: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
@@ -15,17 +17,17 @@ struct Signal {
     stopping: bool,
 }
 
-/// The thread and how to wake it.
+/// The threads and how to wake one.
 #[derive(Default)]
 pub(super) struct Worker {
     running: AtomicBool,
     signal: Mutex<Signal>,
     wake: Condvar,
-    handle: Mutex<Option<thread::JoinHandle<()>>>,
+    handles: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Worker {
-    /// Wakes the worker. False if there is none.
+    /// Wakes a thread that rests, or lets the first that will go on at once. False if there is none.
     pub fn kick(&self) -> bool {
         let running = self.running.load(Ordering::Acquire);
         if running {
@@ -35,14 +37,12 @@ impl Worker {
         running
     }
 
-    /// Ends the worker and waits for it.
+    /// Ends the threads and waits for them.
     pub fn stop(&self) {
         lock(&self.signal).stopping = true;
-        self.wake.notify_one();
-        let handle = lock(&self.handle).take();
-        if let Some(handle) = handle
-            && handle.thread().id() != thread::current().id()
-        {
+        self.wake.notify_all();
+        let handles = std::mem::take(&mut *lock(&self.handles));
+        for handle in handles.into_iter().filter(|handle| handle.thread().id() != thread::current().id()) {
             // A panic of the worker has been printed; there is nothing to add.
             let _ = handle.join();
         }
@@ -63,25 +63,40 @@ impl Worker {
     }
 }
 
-/// Starts the worker unless it runs.
+/// Starts the threads unless they run.
 pub(super) fn start(inner: &Arc<Inner>) {
-    let mut handle = lock(&inner.worker.handle);
-    if handle.is_some() || inner.check_open().is_err() {
+    let mut handles = lock(&inner.worker.handles);
+    if !handles.is_empty() || inner.check_open().is_err() {
         return;
     }
-    let shared = Arc::clone(inner);
-    *handle = thread::Builder::new().name("blob".into()).spawn(move || run(&shared)).ok();
-    inner.worker.running.store(handle.is_some(), Ordering::Release);
+    let spawn = |run: fn(&Inner)| {
+        let shared = Arc::clone(inner);
+        thread::Builder::new().name("blob".into()).spawn(move || run(&shared)).ok()
+    };
+    let helpers = if inner.opts.syncs() { 0 } else { ROUNDS_AT_ONCE - 1 };
+    handles.extend(spawn(keep));
+    handles.extend((0..helpers).filter_map(|_| spawn(help)));
+    inner.worker.running.store(!handles.is_empty(), Ordering::Release);
 }
 
-fn run(inner: &Inner) {
+/// Writes what is queued. Errors are kept as the store's first error; whoever waits for the write gets them.
+fn write(inner: &Inner) {
+    if !inner.degraded.load(Ordering::Acquire) {
+        let _ = inner.flush_all();
+    }
+}
+
+fn help(inner: &Inner) {
+    while inner.worker.rest() {
+        write(inner);
+    }
+}
+
+fn keep(inner: &Inner) {
     let mut scrubbed = Instant::now();
     while inner.worker.rest() {
-        // Errors are kept as the store's first error; whoever waits for the write gets them.
-        if !inner.degraded.load(Ordering::Acquire) {
-            let _ = inner.flush_all();
-            while inner.clean_ahead() {}
-        }
+        write(inner);
+        while inner.clean_ahead() {}
         let rate = inner.opts.scrub_bytes_per_second;
         if rate > 0 {
             let budget = scrubbed.elapsed().as_secs_f64() * rate as f64;
@@ -91,5 +106,4 @@ fn run(inner: &Inner) {
             }
         }
     }
-    inner.worker.running.store(false, Ordering::Release);
 }

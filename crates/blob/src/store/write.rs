@@ -197,7 +197,7 @@ impl Inner {
         Ok(appended.seq)
     }
 
-    /// Brings a value's record into log and index. Whether the key had a record before.
+    /// Brings a value's record into log and index. Whether the key had a record before that the disk may still have.
     pub(super) fn append(&self, hash: KeyHash, buf: RecordBuf, patience: Patience) -> Result<(Appended, bool)> {
         let header = record::Header::read(buf.bytes()).expect("records are built by the format module");
         let (len, key_len) = (header.record_len(), usize::from(header.key_len));
@@ -214,7 +214,8 @@ impl Inner {
             match room.and_then(|()| self.place(&mut log, len, key_len, By::User)) {
                 Ok(()) => {
                     let appended = self.push(&mut log, buf.take().expect("taken only here"), hash, None);
-                    let replaced = self.publish(hash, &log, appended.loc);
+                    // A tombstone on its way may be of this key: what it hides would come back if both were lost.
+                    let replaced = self.publish(hash, &log, appended.loc) || self.owes_tombstone();
                     break (appended, replaced);
                 }
                 Err(blocked) => {
@@ -290,10 +291,9 @@ impl Inner {
             log = still;
             if waited.timed_out() {
                 drop(log);
-                if let Ok(_turn) = self.flushing.try_lock()
-                    && !self.degraded.load(Ordering::Acquire)
-                {
-                    self.round()?;
+                let gate = self.turns.gate();
+                if gate.under_way() == 0 && !self.degraded.load(Ordering::Acquire) {
+                    self.round(gate)?;
                 }
                 log = lock(&self.log);
             }
@@ -420,11 +420,8 @@ impl Inner {
             return Ok(());
         }
         let left = patience.left().ok_or(Error::Busy(BusyReason::Ram))?;
-        if !self.degraded.load(Ordering::Acquire) {
-            let _turn = lock(&self.flushing);
-            if self.round()? {
-                return Ok(());
-            }
+        if !self.degraded.load(Ordering::Acquire) && self.write_some()? {
+            return Ok(());
         }
         self.ram.wait_for(bytes, left.min(WAIT_STEP));
         Ok(())
