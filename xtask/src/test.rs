@@ -71,6 +71,9 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     let redis = tools::redis(shell);
     let nothing = Ok(());
     report.check("unit and property tests", &nothing, |s| unit(s, no_skips));
+    report.check("schedules of the blob store's threads", &nothing, |s| {
+        s.cargo(&["test", "-p", "blob", "--features", "shuttle", "--test", "shuttle"])
+    });
     report.check("build of the server, the harnesses and the clients", &nothing, |s| {
         s.cargo(&["build", "--quiet", "-p", "anabranch", "-p", "proof", "--bins", "--examples"])
     });

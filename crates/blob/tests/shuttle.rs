@@ -3,6 +3,8 @@
 //! Small stores with tiny segments, so that within a few operations segments rotate, fill the disk and are cleaned
 //! while others write, read and hold guards. `SHUTTLE_ITERATIONS` sets how many schedules each test explores.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use blob::disk::Crash;
