@@ -27,12 +27,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Wakes a thread that rests, or lets the first that will go on at once. False if there is none.
+    /// Wakes the threads that rest, or lets the first that will go on at once. False if there is none.
     pub fn kick(&self) -> bool {
         let running = self.running.load(Ordering::Acquire);
         if running {
             lock(&self.signal).wanted = true;
-            self.wake.notify_one();
+            // All of them: one that only writes must not take the wake-up of the one that also makes room.
+            self.wake.notify_all();
         }
         running
     }
