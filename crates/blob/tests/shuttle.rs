@@ -73,7 +73,8 @@ fn one_keys_values_only_go_forward_through_rotation_and_cleaning() {
 
 #[test]
 fn a_record_that_is_moved_is_neither_lost_nor_brought_back() {
-    explore(|| {
+    // Space that is given back a moment too late shows in few schedules.
+    explore_times(1_000, || {
         let world = world(Mode::Durable);
         let store = world.open();
         for n in 0..6_u64 {

@@ -119,6 +119,25 @@ fn a_bad_byte_in_the_log_after_a_rewrite_costs_only_what_comes_after_it() {
 }
 
 #[test]
+fn a_bad_byte_in_a_log_that_the_snapshot_has_replaced_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    set(&engine, 0..20);
+    let replaced = only_file(&dir.path().join("log"));
+    let aside = dir.path().join("aside");
+    fs::hard_link(&replaced, &aside).unwrap();
+    engine.snapshot().unwrap();
+    set(&engine, 20..40);
+    drop(engine);
+    // As if the process had ended before the log was cut.
+    fs::rename(aside, &replaced).unwrap();
+    flip(&replaced, 300);
+    let seen = inspect(dir.path()).unwrap();
+    assert!(fault(&seen).contains("offset"), "{seen:?}");
+    assert_eq!(saved(dir.path(), &seen), (0..40).collect());
+}
+
+#[test]
 fn any_bad_byte_of_a_snapshot_is_a_fault_in_it() {
     let dir = rewritten();
     let path = only_file(&snapshot_of(dir.path()));
