@@ -1,0 +1,198 @@
+//! The header in front of every stored value.
+//!
+//! ```text
+//!   offset  bytes  field
+//!   0       1      format version, 1
+//!   1       1      flags: bit 0 tombstone; bits 1–2 encryption state; bit 3 a deadline follows; bit 4 a successor follows;
+//!                  bits 5–7 zero
+//!   2       8      commit timestamp, big-endian
+//!   10      8      deadline, big-endian                        (bit 3 only)
+//!   …       8      commit timestamp of the version that took this one's place   (bit 4 only; in history rows)
+//!   …       …      value; none for a tombstone
+//! ```
+//!
+//! Encryption state 0 is clear. State 1 is kept for sealed values: their envelope (key id, nonce) stands where the value
+//! begins, and what it authenticates is the logical key, the commit timestamp, the deadline and bit 0, but not the
+//! successor: moving a version to the history must not need its key. States 2 and 3 are reserved. This program writes state
+//! 0 and refuses the others.
+
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+
+const VERSION: u8 = 1;
+const TOMBSTONE: u8 = 1;
+const ENCRYPTION_SHIFT: u8 = 1;
+const ENCRYPTION: u8 = 0b11 << ENCRYPTION_SHIFT;
+const DEADLINE: u8 = 1 << 3;
+const SUCCESSOR: u8 = 1 << 4;
+const UNUSED: u8 = !(TOMBSTONE | ENCRYPTION | DEADLINE | SUCCESSOR);
+const FIXED_BYTES: usize = 10;
+
+/// What a row says about its version besides the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// When it was committed.
+    pub(crate) commit: Timestamp,
+    /// From when on it is hidden.
+    pub(crate) expire_at: Option<Timestamp>,
+    /// The version is a deletion.
+    pub(crate) tombstone: bool,
+    /// When another version took its place; only in history rows.
+    pub(crate) successor: Option<Timestamp>,
+}
+
+impl Header {
+    /// The header of a current value.
+    pub(crate) fn value(commit: Timestamp, expire_at: Option<Timestamp>) -> Self {
+        Self { commit, expire_at, tombstone: false, successor: None }
+    }
+
+    /// The header of a current deletion.
+    pub(crate) fn tombstone(commit: Timestamp) -> Self {
+        Self { commit, expire_at: None, tombstone: true, successor: None }
+    }
+
+    /// This version's header once another one, committed at `successor`, has taken its place.
+    pub(crate) fn superseded(self, successor: Timestamp) -> Self {
+        Self { successor: Some(successor), ..self }
+    }
+
+    /// Whether a reader at `at` finds a value in it, once it is known to be the version of that moment.
+    pub(crate) fn is_live(&self, at: Timestamp) -> bool {
+        !self.tombstone && !self.is_expired(at)
+    }
+
+    /// Whether its deadline has passed at `at`. No deadline has passed at [`Timestamp::LATEST`].
+    pub(crate) fn is_expired(&self, at: Timestamp) -> bool {
+        at != Timestamp::LATEST && self.expire_at.is_some_and(|deadline| deadline <= at)
+    }
+
+    /// Whether no reader at or above `watermark` can tell this row from none. What is garbage is treated as absent by every
+    /// operation, so that it makes no difference when it is collected.
+    pub(crate) fn is_garbage(&self, watermark: Timestamp) -> bool {
+        match self.successor {
+            Some(successor) => successor <= watermark,
+            None => self.commit <= watermark && !self.is_live(watermark),
+        }
+    }
+
+    /// The row: this header, then `value`.
+    pub(crate) fn row(&self, value: &[u8]) -> Vec<u8> {
+        debug_assert!(!self.tombstone || (value.is_empty() && self.expire_at.is_none()), "a tombstone is bare");
+        let mut row = Vec::with_capacity(FIXED_BYTES + 16 + value.len());
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        row.push(VERSION);
+        row.push(
+            flag(self.tombstone, TOMBSTONE)
+                | flag(self.expire_at.is_some(), DEADLINE)
+                | flag(self.successor.is_some(), SUCCESSOR),
+        );
+        row.extend_from_slice(&self.commit.0.to_be_bytes());
+        for field in [self.expire_at, self.successor].into_iter().flatten() {
+            row.extend_from_slice(&field.0.to_be_bytes());
+        }
+        row.extend_from_slice(value);
+        row
+    }
+
+    /// The header that `row` begins with, and where its value begins.
+    pub(crate) fn decode(row: &[u8]) -> Result<(Self, usize)> {
+        let bad = |reason: &str| Error::corrupt("a row's header", reason);
+        let (&[version, flags], mut rest) = row.split_first_chunk().ok_or_else(|| bad("it is cut short"))?;
+        if version != VERSION {
+            return Err(bad(&format!("version {version} is not known to this program")));
+        }
+        if flags & ENCRYPTION != 0 {
+            return Err(Error::Encryption { state: (flags & ENCRYPTION) >> ENCRYPTION_SHIFT });
+        }
+        if flags & UNUSED != 0 {
+            return Err(bad("unknown flags are set"));
+        }
+        let mut field = || {
+            let (bytes, more) = rest.split_first_chunk().ok_or_else(|| bad("it is cut short"))?;
+            rest = more;
+            Ok::<_, Error>(Timestamp(u64::from_be_bytes(*bytes)))
+        };
+        let commit = field()?;
+        let expire_at = if flags & DEADLINE != 0 { Some(field()?) } else { None };
+        let successor = if flags & SUCCESSOR != 0 { Some(field()?) } else { None };
+        let tombstone = flags & TOMBSTONE != 0;
+        if tombstone && (!rest.is_empty() || expire_at.is_some()) {
+            return Err(bad("a tombstone has a value or a deadline"));
+        }
+        if !commit.can_commit() || successor.is_some_and(|successor| successor <= commit) {
+            return Err(bad("its timestamps are impossible"));
+        }
+        Ok((Self { commit, expire_at, tombstone, successor }, row.len() - rest.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn golden() {
+        let plain = Header::value(Timestamp(0x0102), None);
+        assert_eq!(plain.row(b"v"), *b"\x01\x00\0\0\0\0\0\0\x01\x02v");
+        let full = Header::value(Timestamp(1), Some(Timestamp(2))).superseded(Timestamp(3));
+        assert_eq!(full.row(b"v"), *b"\x01\x18\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03v");
+        assert_eq!(Header::tombstone(Timestamp(1)).row(b""), *b"\x01\x01\0\0\0\0\0\0\0\x01");
+    }
+
+    #[test]
+    fn every_encryption_state_but_clear_is_refused() {
+        for state in 1..=3u8 {
+            let mut row = Header::value(Timestamp(1), None).row(b"secret");
+            row[1] |= state << 1;
+            let error = Header::decode(&row).unwrap_err();
+            assert!(matches!(error, Error::Encryption { state: found } if found == state), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_flags_versions_and_tombstones_with_a_value_are_corrupt() {
+        let row = Header::value(Timestamp(1), None).row(b"v");
+        for (at, byte) in [(0, 2), (0, 0), (1, 0x20), (1, 0x80), (1, TOMBSTONE)] {
+            let mut bad = row.clone();
+            bad[at] = byte;
+            assert!(matches!(Header::decode(&bad), Err(Error::Corrupt { .. })), "byte {at} = {byte:#x}");
+        }
+        assert!(Header::decode(&row[..9]).is_err());
+        assert!(Header::decode(&[]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            commit in 1u64..u64::MAX - 1,
+            expire_at in prop::option::of(any::<u64>()),
+            gap in prop::option::of(1u64..1000),
+            tombstone: bool,
+            value in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let header = Header {
+                commit: Timestamp(commit),
+                expire_at: expire_at.filter(|_| !tombstone).map(Timestamp),
+                tombstone,
+                successor: gap.and_then(|gap| commit.checked_add(gap)).map(Timestamp),
+            };
+            let value = if tombstone { Vec::new() } else { value };
+            let row = header.row(&value);
+            let (read, from) = Header::decode(&row).unwrap();
+            prop_assert_eq!(read, header);
+            prop_assert_eq!(&row[from..], &value[..]);
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_read_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..40), version: bool) {
+            if version && !bytes.is_empty() {
+                bytes[0] = VERSION;
+            }
+            if let Ok((header, from)) = Header::decode(&bytes) {
+                prop_assert_eq!(header.row(&bytes[from..]), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Every limit of this crate, with its unit and its reason.
+
+/// Longest key in bytes. A superseded version's row carries the key in groups of eight with a marker byte each, a tag and
+/// a timestamp, and the LSM tree below takes row keys of at most 65,535 bytes.
+pub const MAX_KEY_BYTES: usize = 56 << 10;
+
+/// Largest value in bytes: what Redis lets a string hold, and what a reader may have to hold in memory at once.
+pub const MAX_VALUE_BYTES: usize = 512 << 20;
+
+/// Most mutations that one transaction may carry; all of them are held in memory until they are committed.
+pub const MAX_MUTATIONS: usize = 1 << 20;
+
+/// Most bytes of keys and values that one transaction may carry.
+pub const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+
+/// Most keys and spans that a transaction may name as read; each costs a look-up under the writers' lock.
+pub const MAX_READ_SET: usize = 1 << 20;
+
+/// Prefix deletions that may wait to be carried out row by row. Every read looks through them, so one more than this makes
+/// the next deletion finish the oldest first.
+pub const MAX_PREFIX_DELETES: usize = 64;
+
+/// Rows that a sweep or a compaction handles under the writers' lock at a time: a fraction of a millisecond.
+pub(crate) const SWEEP_ROWS: usize = 256;
+
+/// Bytes of rows that a sweep rewrites in one batch, so that large values do not add up in memory.
+pub(crate) const SWEEP_BYTES: usize = 4 << 20;
+
+/// Bytes after which a snapshot closes a frame of rows.
+pub(crate) const SNAPSHOT_FRAME_BYTES: usize = 256 << 10;
+
+/// Largest frame that a restore accepts: one row of the largest size, or a closed frame and its last row.
+pub(crate) const MAX_SNAPSHOT_FRAME_BYTES: usize = SNAPSHOT_FRAME_BYTES + MAX_ROW_KEY_BYTES + MAX_VALUE_BYTES + 256;
+
+/// The longest row key of the tree below, in bytes.
+pub(crate) const MAX_ROW_KEY_BYTES: usize = u16::MAX as usize;
+
+/// A prefix deletion names a prefix and a prefix to spare; together they are one row.
+pub(crate) const MAX_PREFIX_BYTES: usize = MAX_KEY_BYTES;
+
+const _: () = assert!(MAX_KEY_BYTES.div_ceil(8) * 9 + 9 + 1 + 8 <= MAX_ROW_KEY_BYTES, "a history row's key must fit");
+const _: () = assert!(MAX_SNAPSHOT_FRAME_BYTES < u32::MAX as usize, "a frame's length is a u32");

@@ -1,0 +1,117 @@
+//! Images: written from a snapshot of the tree, restored into a generation of rows of its own that is put in force at the end.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use fjall::{Keyspace, Readable};
+
+use super::LsmStore;
+use super::books::{self, Books};
+use super::view::View;
+use crate::deletes::Pending;
+use crate::error::{Error, Result};
+use crate::layout::{self, Fields, STATE_KEY};
+use crate::pins::Watermark;
+use crate::snapshot::{Head, Reader, Writer};
+use crate::store::Snapshot;
+use crate::timestamp::Timestamp;
+
+/// A snapshot of the tree and what the books said at its moment. While it lives, the tree keeps what it shows.
+pub(super) struct Image {
+    rows: Keyspace,
+    snapshot: fjall::Snapshot,
+    head: Head,
+}
+
+impl Image {
+    pub(super) fn of(store: &LsmStore) -> Result<Self> {
+        let view = View::snapshot(store);
+        let state = view.read(STATE_KEY)?;
+        let (mut last_commit, mut applied_index) = (Timestamp::ZERO, 0);
+        if let Some(row) = &state {
+            let mut fields = Fields::new("the state row", row);
+            (last_commit, applied_index) = (Timestamp(fields.u64()?), fields.u64()?);
+        }
+        let deletes: Vec<Pending> = view.deletes.to_vec();
+        let (rows, snapshot) = view.into_parts();
+        let snapshot = snapshot.ok_or(Error::NotSupported("an image of a view that changes"))?;
+        // Asked after the rows were fixed: what was collected from them is below it.
+        let watermark = store.floor();
+        let head = Head { retention: store.retention, last_commit, watermark, applied_index, deletes };
+        Ok(Self { rows, snapshot, head })
+    }
+}
+
+impl Snapshot for Image {
+    fn last_commit(&self) -> Timestamp {
+        self.head.last_commit
+    }
+
+    fn write_to(&mut self, out: &mut dyn Write) -> Result<u64> {
+        let mut writer = Writer::begin(out, &self.head)?;
+        for guard in self.snapshot.range(&self.rows, [layout::CURRENT]..[layout::END]) {
+            let (key, row) = guard.into_inner().map_err(|error| Error::tree("reading a row", error))?;
+            writer.row(&key, &row)?;
+        }
+        writer.finish()
+    }
+}
+
+impl LsmStore {
+    pub(super) fn restore_image(&self, from: &mut dyn Read) -> Result<()> {
+        let mut reader = Reader::open(from)?;
+        if reader.head().retention != self.retention {
+            return Err(Error::NotSupported("restoring the image of a store with another retention"));
+        }
+        let mut writer = self.writer.lock();
+        books::drop_other_generations(&self.db, writer.generation)?;
+        let generation = writer.generation + 1;
+        let rows = books::open_rows(&self.db, generation, &self.options)?;
+        let books = match fill(&rows, &mut reader, self) {
+            Ok(books) => books,
+            Err(error) => {
+                // Whatever this says, the reason is the first error; an open drops the rows as well.
+                let _ = self.db.delete_keyspace(rows);
+                return Err(error);
+            }
+        };
+        books::set_generation(&self.generations, generation)?;
+        let old = {
+            let mut shared = self.shared.write();
+            self.floor.store(books.watermark.effective().0, Ordering::Release);
+            self.pins.set(books.watermark);
+            shared.deletes = Arc::new(books.deletes);
+            std::mem::replace(&mut shared.rows, rows)
+        };
+        writer.generation = generation;
+        writer.cursor.clear();
+        self.applied_index.store(books.applied_index, Ordering::Release);
+        self.last_commit.store(books.last_commit.0, Ordering::Release);
+        self.db.delete_keyspace(old).map_err(|error| Error::tree("dropping old rows", error))
+    }
+}
+
+/// Reads the whole image into an empty tree. The tree has either all of it or nothing.
+fn fill(rows: &Keyspace, reader: &mut Reader<'_>, store: &LsmStore) -> Result<Books> {
+    let fail = |error| Error::tree("restoring rows", error);
+    let mut next = reader.row()?;
+    let head = reader.head().clone();
+    let books = Books {
+        last_commit: head.last_commit,
+        applied_index: head.applied_index,
+        watermark: Watermark { committed: head.watermark, pending: None },
+        cursor: Vec::new(),
+        deletes: head.deletes,
+    };
+    let mut ingestion = rows.start_ingestion().map_err(fail)?;
+    for (key, row) in books::all_rows(&books, store.retention) {
+        ingestion.write(key, row).map_err(fail)?;
+    }
+    while let Some((key, row)) = next {
+        ingestion.write(key, row).map_err(fail)?;
+        next = reader.row()?;
+    }
+    ingestion.finish().map_err(fail)?;
+    Ok(books)
+}

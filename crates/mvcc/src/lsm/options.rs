@@ -1,0 +1,49 @@
+//! How a store on disk is set up.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use fjall::{Database, KeyspaceCreateOptions};
+
+use super::filter;
+use crate::error::{Error, Result};
+use crate::store::Retention;
+
+/// Settings of a store on disk.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether superseded versions are kept.
+    pub retention: Retention,
+    /// Bytes of the cache of blocks.
+    pub cache_bytes: u64,
+    /// Bytes that are written to memory before they become a file.
+    pub memtable_bytes: u64,
+    /// Bytes of journal after which memory is written out whatever its size, at least 64 MiB: what an open has to read again.
+    pub journal_bytes: u64,
+    /// Threads that write files and compact them, at least 1.
+    pub threads: usize,
+}
+
+impl Options {
+    /// Settings for a machine of which the store has a small part.
+    pub fn new(retention: Retention) -> Self {
+        Self { retention, cache_bytes: 64 << 20, memtable_bytes: 32 << 20, journal_bytes: 128 << 20, threads: 2 }
+    }
+
+    pub(super) fn open(&self, dir: &Path, floor: &Arc<AtomicU64>) -> Result<Database> {
+        const LEAST_JOURNAL_BYTES: u64 = 64 << 20;
+        Database::builder(dir)
+            .cache_size(self.cache_bytes)
+            .max_journaling_size(self.journal_bytes.max(LEAST_JOURNAL_BYTES))
+            .worker_threads(self.threads.max(1))
+            .manual_journal_persist(true)
+            .with_compaction_filter_factories(filter::assigner(Arc::clone(floor)))
+            .open()
+            .map_err(|error| Error::tree("opening the store", error))
+    }
+
+    pub(super) fn rows(&self) -> KeyspaceCreateOptions {
+        KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes).manual_journal_persist(true)
+    }
+}

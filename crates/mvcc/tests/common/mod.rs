@@ -1,0 +1,163 @@
+//! What the tests of both stores share.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part, and a failure is the test's")]
+
+use mvcc::{
+    Applied, Bounds, Direction, Error, LsmStore, MemStore, Mutation, Options, Page, PrefixDelete, Retention, Row,
+    Source, Span, Store, Timestamp, Transaction,
+};
+
+/// A store that a test may close and open again.
+pub trait Fixture {
+    fn store(&self) -> &dyn Store;
+
+    /// Closes the store and opens it again; one in memory just stays.
+    fn reopen(&mut self);
+}
+
+pub struct Mem(MemStore);
+
+impl Mem {
+    pub fn make(retention: Retention) -> Box<dyn Fixture> {
+        Box::new(Self(MemStore::new(retention)))
+    }
+}
+
+impl Fixture for Mem {
+    fn store(&self) -> &dyn Store {
+        &self.0
+    }
+
+    fn reopen(&mut self) {}
+}
+
+/// A store on disk, in a directory of its own.
+pub struct Lsm {
+    store: Option<LsmStore>,
+    options: Options,
+    dir: tempfile::TempDir,
+}
+
+impl Lsm {
+    pub fn new(retention: Retention) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { cache_bytes: 8 << 20, memtable_bytes: 1 << 20, threads: 1, ..Options::new(retention) };
+        let store = Some(LsmStore::open(dir.path(), &options).unwrap());
+        Self { store, options, dir }
+    }
+
+    pub fn make(retention: Retention) -> Box<dyn Fixture> {
+        Box::new(Self::new(retention))
+    }
+
+    pub fn lsm(&self) -> &LsmStore {
+        self.store.as_ref().unwrap()
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// Closes the store and opens it with another retention.
+    pub fn reopen_with(&mut self, retention: Retention) {
+        self.options.retention = retention;
+        self.reopen();
+    }
+}
+
+impl Fixture for Lsm {
+    fn store(&self) -> &dyn Store {
+        self.lsm()
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(LsmStore::open(self.dir.path(), &self.options).unwrap());
+    }
+}
+
+/// A hybrid clock value of a present-day clock: 48 bits of milliseconds, 16 of a counter.
+pub const NOW: u64 = 1_790_000_000_000 << 16;
+
+pub fn t(n: u64) -> Timestamp {
+    Timestamp(n)
+}
+
+pub fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Mutation<'a> {
+    Mutation::Put { key, value, expire_at: None }
+}
+
+pub fn delete(key: &[u8]) -> Mutation<'_> {
+    Mutation::Delete { key }
+}
+
+/// The value of `key` at `at`.
+pub fn value(store: &dyn Store, key: &[u8], at: Timestamp) -> Option<Vec<u8>> {
+    let version = store.get(key, at).unwrap();
+    assert_eq!(store.exists(key, at).unwrap(), version.is_some());
+    version.map(|version| version.value.to_vec())
+}
+
+pub fn keys(page: &Page) -> Vec<Vec<u8>> {
+    page.rows.iter().map(|row| row.key.clone()).collect()
+}
+
+/// The keys of `span` at `at`, in both directions, which must agree.
+pub fn scan(store: &dyn Store, span: Span<'_>, at: Timestamp) -> Vec<Vec<u8>> {
+    let forward = keys(&store.scan(span, at, Direction::Forward, Bounds::NONE).unwrap());
+    let mut reverse = keys(&store.scan(span, at, Direction::Reverse, Bounds::NONE).unwrap());
+    reverse.reverse();
+    assert_eq!(forward, reverse);
+    forward
+}
+
+/// All rows of `span`, page by page.
+pub fn pages(store: &dyn Store, span: Span<'_>, at: Timestamp, direction: Direction, bounds: Bounds) -> Vec<Page> {
+    let mut pages = vec![store.scan(span, at, direction, bounds).unwrap()];
+    while let Some(next) = pages.last().unwrap().next.clone() {
+        pages.push(store.scan(span.rest(direction, &next), at, direction, bounds).unwrap());
+    }
+    pages
+}
+
+pub fn rows(pages: Vec<Page>) -> Vec<Row> {
+    pages.into_iter().flat_map(|page| page.rows).collect()
+}
+
+/// A transaction that began at `start` and writes `mutations`.
+pub fn commit(store: &dyn Store, start: u64, commit: u64, mutations: &[Mutation<'_>]) -> Result<Applied, Error> {
+    let transaction = Transaction { start: Some(t(start)), commit: t(commit), mutations, ..Transaction::default() };
+    store.apply(&transaction, Source::Direct)
+}
+
+pub fn delete_prefix(store: &dyn Store, prefix: &[u8], spare: Option<&[u8]>, commit: u64) {
+    let delete = PrefixDelete { prefix, spare, commit: t(commit) };
+    assert_eq!(store.delete_prefix(&delete, Source::Direct).unwrap(), Applied::Now);
+}
+
+/// Compacts to the end, a few rows at a time.
+pub fn compact(store: &dyn Store, horizon: Timestamp) -> Timestamp {
+    for _ in 0..100_000 {
+        let progress = store.compact(horizon, 3).unwrap();
+        if progress.done {
+            return progress.watermark;
+        }
+    }
+    panic!("the compaction does not come to an end");
+}
+
+/// An image of the store.
+pub fn image(store: &dyn Store) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let written = store.snapshot().unwrap().write_to(&mut bytes).unwrap();
+    assert_eq!(written, bytes.len() as u64);
+    bytes
+}
+
+/// Everything that can be read of `store` without knowing its keys.
+pub fn digest(store: &dyn Store, ats: &[Timestamp]) -> Vec<Result<Vec<Row>, String>> {
+    let read = |&at: &Timestamp| {
+        let page = store.scan(Span::ALL, at, Direction::Forward, Bounds::NONE);
+        page.map(|page| page.rows).map_err(|error| error.to_string())
+    };
+    ats.iter().map(read).collect()
+}
