@@ -3,7 +3,7 @@
 //! Such a deletion is one row, so it is there whole or not at all, whatever the number of keys. Until a sweep has turned the
 //! keys that it covers into deleted ones, every read treats them as if it had.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::header::Header;
 use crate::layout::{Fields, put_bytes};
 use crate::limits::{MAX_KEY_BYTES, MAX_ROW_KEY_BYTES};
@@ -55,7 +55,8 @@ impl Pending {
         let prefix = fields.bytes(MAX_KEY_BYTES)?.to_vec();
         let spare = match fields.u8()? {
             0 => None,
-            _ => Some(fields.bytes(MAX_KEY_BYTES)?.to_vec()),
+            1 => Some(fields.bytes(MAX_KEY_BYTES)?.to_vec()),
+            _ => return Err(Error::corrupt("a prefix deletion", "a flag is neither yes nor no")),
         };
         let cursor = fields.rest();
         let cursor = if cursor.len() > MAX_ROW_KEY_BYTES { &prefix } else { cursor };

@@ -73,10 +73,13 @@ fn siblings_that_look_like_inverted_timestamps_are_other_keys() {
         store.put(b"k", b"1", t(NOW + 1), None).unwrap();
         store.put(&sibling, b"sibling", t(NOW + 2), None).unwrap();
         store.put(b"k", b"2", t(NOW + 5), None).unwrap();
-        for (at, expected) in [(NOW + 1, b"1"), (NOW + 4, b"1"), (NOW + 5, b"2")] {
+        store.put(&sibling, b"again", t(NOW + 6), None).unwrap();
+        for (at, expected) in [(NOW + 1, b"1"), (NOW + 3, b"1"), (NOW + 4, b"1"), (NOW + 5, b"2")] {
             assert_eq!(value(store, b"k", t(at)).unwrap(), expected);
+            assert_eq!(store.get(b"k", t(at)).unwrap().unwrap().value[..], expected[..]);
         }
         assert_eq!(value(store, &sibling, t(NOW + 2)).unwrap(), b"sibling");
+        assert_eq!(value(store, &sibling, t(NOW + 5)).unwrap(), b"sibling");
         assert!(!store.committed_at(b"k", t(NOW + 3)).unwrap());
     }
 }

@@ -294,7 +294,7 @@ impl Pair {
 }
 
 fn cases() -> ProptestConfig {
-    let cases = std::env::var("MVCC_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(48);
+    let cases = std::env::var("MVCC_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(128);
     ProptestConfig { cases, max_shrink_iters: 300, ..ProptestConfig::default() }
 }
 

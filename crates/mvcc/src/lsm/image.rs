@@ -26,6 +26,8 @@ pub(super) struct Image {
 
 impl Image {
     pub(super) fn of(store: &LsmStore) -> Result<Self> {
+        // A prefix deletion is in the tree an instant before readers are told of it; not while no one writes.
+        let _writer = store.writer.lock();
         let view = View::snapshot(store);
         let state = view.read(STATE_KEY)?;
         let (mut last_commit, mut applied_index) = (Timestamp::ZERO, 0);

@@ -211,8 +211,13 @@ impl Store for LsmStore {
         if at != Timestamp::LATEST {
             return self.pins.pin(at);
         }
-        let _writer = self.writer.lock();
-        self.pins.pin(self.last_commit().max(self.floor()))
+        loop {
+            match self.pins.pin(self.last_commit().max(self.floor())) {
+                // A compaction has begun since the last commit was looked at.
+                Err(Error::Compacted { .. }) => {}
+                settled => return settled,
+            }
+        }
     }
 
     fn compact(&self, horizon: Timestamp, budget: usize) -> Result<Compaction> {

@@ -109,7 +109,10 @@ pub fn fold<'r>(
         match Element::parse(key)? {
             (found, Element::LengthDelta { .. }) if found == of => {}
             _ => {
-                return Err(WideError::Malformed { what: "a length delta", reason: "it belongs to another collection" });
+                return Err(WideError::Malformed {
+                    what: "a length delta",
+                    reason: "it belongs to another collection",
+                });
             }
         }
         delete.push(key.to_vec());

@@ -293,6 +293,9 @@ pub fn prefix_deletions_and_later_writes_do_not_mix(make: Make<'_>) {
         assert_eq!(scan(store, Span::ALL, t(15)), [b"k", b"l"]);
     }
     let store = fixture.store();
+    compact(store, t(25));
+    assert!(matches!(store.committed_at(b"k", t(10)), Err(Error::Compacted { .. })), "the deletion superseded it");
+    assert!(store.committed_at(b"k", t(20)).unwrap(), "the deletion is the version that counts at 25");
     compact(store, t(45));
     assert_eq!(value(store, b"k", t(45)).unwrap(), b"2");
     assert_eq!(value(store, b"k", t(50)), None);
