@@ -66,7 +66,9 @@ impl Subject for Bare {
     fn page(&self, from: &[u8], reverse: bool) -> Any<usize> {
         let snapshot = self.db.snapshot();
         let mut rows = Vec::new();
-        let mut range = if reverse { snapshot.range(&self.rows, ..from) } else { snapshot.range(&self.rows, from..) };
+        // With both ends, as a table needs them that shares its tree with others.
+        let (start, end) = if reverse { (&b"\0"[..], from) } else { (from, &b"\xFF"[..]) };
+        let mut range = snapshot.range(&self.rows, start..end);
         while rows.len() < PAGE {
             let Some(guard) = (if reverse { range.next_back() } else { range.next() }) else { break };
             let (key, value) = guard.into_inner()?;
