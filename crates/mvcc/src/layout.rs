@@ -157,6 +157,14 @@ mod tests {
     }
 
     #[test]
+    fn golden() {
+        assert_eq!(current(b"user:1"), *b"\x01user:1");
+        assert_eq!(history(b"user:1", Timestamp(0x0102)), *b"\x02user:1\0\0\x06\xFF\xFF\xFF\xFF\xFF\xFF\xFE\xFD");
+        assert_eq!(delete_key(Timestamp(3)), *b"\0D\0\0\0\0\0\0\0\x03");
+        assert_eq!([STATE_KEY, RETENTION_KEY, WATERMARK_KEY], [b"\0S", b"\0R", b"\0W"]);
+    }
+
+    #[test]
     fn history_rows_are_newest_first() {
         assert!(history(b"k", Timestamp(9)) < history(b"k", Timestamp(8)));
     }

@@ -370,6 +370,29 @@ fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
+/// A row that this program cannot read was taken for none, or its bytes for a value.
+#[test]
+fn a_row_that_cannot_be_read_is_an_error_and_never_a_miss() {
+    let sealed = b"\x01\x02\0\0\0\0\0\0\0\x01ciphertext";
+    let unknown = b"\x07\0\0\0\0\0\0\0\0\x01value";
+    for (key, row) in [(b"\x01sealed", &sealed[..]), (b"\x01newer!", unknown), (b"\x01short!", b"\x01")] {
+        let mut lsm = Lsm::new(Retention::Newest);
+        lsm.store().put(b"good", b"v", t(1), None).unwrap();
+        lsm.with_tree(|rows| rows.insert(*key, row).unwrap());
+        let refused = [
+            lsm.store().get(&key[1..], Timestamp::LATEST).map(|_| ()).unwrap_err(),
+            lsm.store().latest_commit(&key[1..]).map(|_| ()).unwrap_err(),
+            lsm.store().scan(Span::ALL, t(9), Direction::Forward, Bounds::NONE).map(|_| ()).unwrap_err(),
+            commit(lsm.store(), 0, 9, &[put(&key[1..], b"over it")]).map(|_| ()).unwrap_err(),
+            lsm.store().compact(t(5), 100).map(|_| ()).unwrap_err(),
+        ];
+        for error in refused {
+            assert!(matches!(error, Error::Corrupt { .. } | Error::Encryption { state: 1 }), "{error}");
+        }
+        assert_eq!(value(lsm.store(), b"good", t(9)).unwrap(), b"v");
+    }
+}
+
 /// A store that is open twice would lose what one of them writes.
 #[test]
 fn a_directory_is_opened_once() {

@@ -57,6 +57,16 @@ impl Lsm {
         self.dir.path()
     }
 
+    /// Closes the store, lets `change` work on the bare tree, and opens the store again.
+    pub fn with_tree(&mut self, change: impl FnOnce(&fjall::Keyspace)) {
+        self.store = None;
+        let db = fjall::Database::builder(self.dir.path()).open().unwrap();
+        change(&db.keyspace("rows-0", fjall::KeyspaceCreateOptions::default).unwrap());
+        db.persist(fjall::PersistMode::SyncAll).unwrap();
+        drop(db);
+        self.reopen();
+    }
+
     /// Closes the store and opens it with another retention.
     pub fn reopen_with(&mut self, retention: Retention) {
         self.options.retention = retention;

@@ -23,6 +23,7 @@ macro_rules! suite {
             conflicts_name_their_kind_and_the_first_key_of_the_call
             a_span_that_was_read_conflicts_with_new_keys_in_it
             conflicts_are_counted_by_class
+            concurrent_increments_lose_nothing
             commits_must_ascend
             input_that_no_store_accepts_is_refused
             a_deadline_is_given_to_what_is_visible

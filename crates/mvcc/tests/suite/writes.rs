@@ -111,6 +111,33 @@ pub fn conflicts_are_counted_by_class(make: Make<'_>) {
     assert_eq!(counts.iter().map(|(_, _, count)| count).sum::<u64>(), 4);
 }
 
+pub fn concurrent_increments_lose_nothing(make: Make<'_>) {
+    for retention in BOTH {
+        let fixture = make(retention);
+        let store = fixture.store();
+        let increment = || {
+            let start = store.last_commit();
+            let count = match store.get(b"counter", start) {
+                Ok(version) => version.map_or(0, |version| version.value[0]),
+                // Without history it may be superseded by now.
+                Err(Error::Compacted { .. }) => return false,
+                Err(other) => panic!("{other}"),
+            };
+            match commit(store, start.0, start.0 + 1, &[put(b"counter", &[count + 1])]) {
+                Ok(_) => true,
+                Err(Error::Conflict(_) | Error::CommitOrder { .. }) => false,
+                Err(other) => panic!("{other}"),
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|_| while !increment() {}));
+            }
+        });
+        assert_eq!(value(store, b"counter", Timestamp::LATEST).unwrap(), [200]);
+    }
+}
+
 pub fn commits_must_ascend(make: Make<'_>) {
     for retention in BOTH {
         let mut fixture = make(retention);
@@ -224,6 +251,10 @@ pub fn a_log_entry_is_applied_once(make: Make<'_>) {
         let delete = PrefixDelete { prefix: b"", spare: None, commit: t(40) };
         assert_eq!(store.delete_prefix(&delete, Source::Log { index: 4 }).unwrap(), Applied::Now);
         assert_eq!(store.delete_prefix(&delete, Source::Log { index: 4 }).unwrap(), Applied::Before);
+        let start = Some(t(35));
+        let mutations = &[put(b"k", b"conflicts")][..];
+        let conflict = Transaction { start, commit: t(45), mutations, ..Transaction::default() };
+        assert!(matches!(store.apply(&conflict, Source::Log { index: 5 }), Err(Error::Conflict(_))));
         store.put(b"direct", b"", t(50), None).unwrap();
         assert_eq!(store.applied_index(), 4);
         store.advance_applied(9).unwrap();
