@@ -22,7 +22,8 @@ impl KeyClass {
         [Self::Meta, Self::Other].into_iter().chain(Kind::ALL.into_iter().map(Self::Element))
     }
 
-    /// The class of `key`. It looks at the tags only; keys that are malformed behind them are counted as what they claim to be.
+    /// The class of `key`. It looks at the tags only; keys that are malformed behind them are counted as what they
+    /// claim to be.
     pub fn of(key: &[u8]) -> Self {
         match tag(key) {
             Some(crate::wide::Tag::Meta) => Self::Meta,

@@ -1,7 +1,7 @@
 //! Prefix deletions that were committed and are not carried out row by row yet.
 //!
-//! Such a deletion is one row, so it is there whole or not at all, whatever the number of keys. Until a sweep has turned the
-//! keys that it covers into deleted ones, every read treats them as if it had.
+//! Such a deletion is one row, so it is there whole or not at all, whatever the number of keys. Until a sweep has
+//! turned the keys that it covers into deleted ones, every read treats them as if it had.
 
 use crate::error::{Error, Result};
 use crate::header::Header;
@@ -64,8 +64,8 @@ impl Pending {
     }
 }
 
-/// The first of `deletes`, which are in the order of their commits, that deletes the current version of `key`. Later ones
-/// then find it deleted.
+/// The first of `deletes`, which are in the order of their commits, that deletes the current version of `key`. Later
+/// ones then find it deleted.
 pub(crate) fn deleted_by(deletes: &[Pending], key: &[u8], current: &Header) -> Option<Timestamp> {
     deletes.iter().find(|delete| delete.covers(key, current)).map(|delete| delete.commit)
 }

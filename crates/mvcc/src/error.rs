@@ -234,7 +234,8 @@ impl Error {
         Self::Corrupt { place: place.into(), reason: reason.into() }
     }
 
-    /// What an error of the tree means: a lock, a poisoned journal, the system's I/O error, or bytes that fail their check.
+    /// What an error of the tree means: a lock, a poisoned journal, the system's I/O error, or bytes that fail their
+    /// check.
     pub(crate) fn tree(action: &'static str, error: fjall::Error) -> Self {
         match error {
             fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => Self::io(action, source),

@@ -11,10 +11,10 @@
 //!   …       …      value; none for a tombstone
 //! ```
 //!
-//! Encryption state 0 is clear. State 1 is kept for sealed values: their envelope (key id, nonce) stands where the value
-//! begins, and what it authenticates is the logical key, the commit timestamp, the deadline and bit 0, but not the
-//! successor: moving a version to the history must not need its key. States 2 and 3 are reserved. This program writes state
-//! 0 and refuses the others.
+//! Encryption state 0 is clear. State 1 is kept for sealed values: their envelope (key id, nonce) stands where the
+//! value begins, and what it authenticates is the logical key, the commit timestamp, the deadline and bit 0, but not
+//! the successor: moving a version to the history must not need its key. States 2 and 3 are reserved. This program
+//! writes state 0 and refuses the others.
 
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -67,8 +67,8 @@ impl Header {
         at != Timestamp::LATEST && self.expire_at.is_some_and(|deadline| deadline <= at)
     }
 
-    /// Whether no reader at or above `watermark` can tell this row from none. What is garbage is treated as absent by every
-    /// operation, so that it makes no difference when it is collected.
+    /// Whether no reader at or above `watermark` can tell this row from none. What is garbage is treated as absent by
+    /// every operation, so that it makes no difference when it is collected.
     pub(crate) fn is_garbage(&self, watermark: Timestamp) -> bool {
         match self.successor {
             Some(successor) => successor <= watermark,

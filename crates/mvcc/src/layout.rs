@@ -9,11 +9,11 @@
 //!   02 groups(key) NOT commit u64 a superseded version; newest first
 //! ```
 //!
-//! A current row ends with its key, so keys that begin one another are different rows in the right order. Where something
-//! follows, the key is made self-delimiting first ([`groups`]): rows of two keys never mix.
+//! A current row ends with its key, so keys that begin one another are different rows in the right order. Where
+//! something follows, the key is made self-delimiting first ([`groups`]): rows of two keys never mix.
 //!
-//! A prefix deletion is `prefix length u32 ‖ prefix ‖ spared: 0, or 1 ‖ prefix to spare length u32 ‖ prefix to spare ‖ where
-//! the sweep goes on`.
+//! A prefix deletion is `prefix length u32 ‖ prefix ‖ spared: 0, or 1 ‖ prefix to spare length u32 ‖ prefix to spare ‖
+//! where the sweep goes on`.
 
 use crate::error::{Error, Result};
 use crate::groups;
@@ -42,8 +42,8 @@ pub(crate) fn tagged(tag: u8, bytes: &[u8]) -> Vec<u8> {
     row
 }
 
-/// The row key of the superseded version of `key` that was committed at `commit`. As a place to begin a scan, it finds the
-/// newest version at or below `commit`.
+/// The row key of the superseded version of `key` that was committed at `commit`. As a place to begin a scan, it finds
+/// the newest version at or below `commit`.
 pub(crate) fn history(key: &[u8], commit: Timestamp) -> Vec<u8> {
     let mut row = history_of(key);
     row.extend_from_slice(&(!commit.0).to_be_bytes());

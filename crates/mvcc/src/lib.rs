@@ -1,12 +1,12 @@
-//! A versioned, ordered store: keys to values at timestamps, with optimistic transactions, retention and snapshots; and the
-//! row formats that turn Redis' collections into such keys.
+//! A versioned, ordered store: keys to values at timestamps, with optimistic transactions, retention and snapshots; and
+//! the row formats that turn Redis' collections into such keys.
 //!
-//! **What it is.** [`Store`] is the contract. [`MemStore`] keeps everything in memory and is written to be obviously right: it
-//! is the model. [`LsmStore`] keeps it on disk in one LSM tree (the library `fjall`). One suite of tests holds for both, and random
-//! operations on both are compared. [`wide`] has pure functions from hashes, sets, sorted sets, lists and streams to
-//! rows and back.
+//! **What it is.** [`Store`] is the contract. [`MemStore`] keeps everything in memory and is written to be obviously
+//! right: it is the model. [`LsmStore`] keeps it on disk in one LSM tree (the library `fjall`). One suite of tests
+//! holds for both, and random operations on both are compared. [`wide`] has pure functions from hashes, sets, sorted
+//! sets, lists and streams to rows and back.
 //!
-//! **What it is not.** It has no clock and no threads of its own, decides no timestamps, knows no protocol, replicates
+//! **What it is not.** It has no clock, decides no timestamps, knows no protocol, replicates
 //! nothing and encrypts nothing (room is kept for it in the header of every value).
 //!
 //! ```text
@@ -23,8 +23,8 @@
 //!
 //! *Invariant:* commits ascend. A version never appears at or below a timestamp that could be read before.
 //!
-//! *Invariant:* a row that [is garbage] under the watermark is absent for every operation, so it makes no difference when, and
-//! by whom, it is collected.
+//! *Invariant:* a row that [is garbage] under the watermark is absent for every operation, so it makes no difference
+//! when, and by whom, it is collected.
 //!
 //! *Invariant:* nothing scans the store when it is opened.
 //!

@@ -1,7 +1,7 @@
 //! Every limit of this crate, with its unit and its reason.
 
-/// Longest key in bytes. A superseded version's row carries the key in groups of eight with a marker byte each, a tag and
-/// a timestamp, and the LSM tree below takes row keys of at most 65,535 bytes.
+/// Longest key in bytes. A superseded version's row carries the key in groups of eight with a marker byte each, a tag
+/// and a timestamp, and the LSM tree below takes row keys of at most 65,535 bytes.
 pub const MAX_KEY_BYTES: usize = 56 << 10;
 
 /// Largest value in bytes: what Redis lets a string hold, and what a reader may have to hold in memory at once.
@@ -16,8 +16,8 @@ pub const MAX_TRANSACTION_BYTES: usize = 1 << 30;
 /// Most keys and spans that a transaction may name as read; each costs a look-up under the writers' lock.
 pub const MAX_READ_SET: usize = 1 << 20;
 
-/// Prefix deletions that may wait to be carried out row by row. Every read looks through them, so one more than this makes
-/// the next deletion finish the oldest first.
+/// Prefix deletions that may wait to be carried out row by row. Every read looks through them, so one more than this
+/// makes the next deletion finish the oldest first.
 pub const MAX_PREFIX_DELETES: usize = 64;
 
 /// Rows that a sweep or a compaction handles under the writers' lock at a time: a fraction of a millisecond.

@@ -1,4 +1,5 @@
-//! Which timestamps are being read, and below which none may be: the watermark of retention and the readers that hold it back.
+//! Which timestamps are being read, and below which none may be: the watermark of retention and the readers that hold
+//! it back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +46,8 @@ impl Pins {
         self.0.lock().watermark = watermark;
     }
 
-    /// Raises the pending watermark as far as `horizon` and the pinned readers allow. `persist` makes the new one durable
-    /// before any reader is refused for it; no pin can be taken meanwhile. Answers the watermark as it then is.
+    /// Raises the pending watermark as far as `horizon` and the pinned readers allow. `persist` makes the new one
+    /// durable before any reader is refused for it; no pin can be taken meanwhile. Answers the watermark as it then is.
     pub(crate) fn raise(&self, horizon: Timestamp, persist: impl FnOnce(Watermark) -> Result<()>) -> Result<Watermark> {
         let mut inner = self.0.lock();
         let allowed = inner.held.first_key_value().map_or(horizon, |(&oldest, _)| oldest.min(horizon));

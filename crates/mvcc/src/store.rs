@@ -9,20 +9,21 @@ use crate::span::{Direction, Span};
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Version};
 
-/// An ordered map from keys to versions. Every read names the timestamp that it reads at, every write the one at which it
-/// commits; the store has no clock.
+/// An ordered map from keys to versions. Every read names the timestamp that it reads at, every write the one at which
+/// it commits; the store has no clock.
 ///
-/// - A version is visible at `at` if it is the newest with `commit <= at`, is no deletion, and has no deadline `<= at`. At
-///   [`Timestamp::LATEST`] the newest version counts, and deadlines do not.
-/// - Commits ascend: each must be above [`last_commit`](Self::last_commit). So what was read at a timestamp at or below it
-///   stays as it was. Several reads at such a timestamp are one snapshot; several at `LATEST` are not.
+/// - A version is visible at `at` if it is the newest with `commit <= at`, is no deletion, and has no deadline `<= at`.
+///   At [`Timestamp::LATEST`] the newest version counts, and deadlines do not.
+/// - Commits ascend: each must be above [`last_commit`](Self::last_commit). So what was read at a timestamp at or below
+///   it stays as it was. Several reads at such a timestamp are one snapshot; several at `LATEST` are not.
 /// - Nothing below the [`watermark`](Self::watermark) can be read, and no transaction that began below it can commit.
 ///   What no reader at or above the watermark can see is absent for every operation, collected or not.
-/// - Where superseded versions are not kept ([`Retention::Newest`]), a read below a key's newest version fails as compacted.
+/// - Where superseded versions are not kept ([`Retention::Newest`]), a read below a key's newest version fails as
+///   compacted.
 /// - An operation that fails has changed nothing.
 ///
-/// Stores that hold the same log must be told the same horizons at the same place of it: whether a transaction conflicts,
-/// commits or is refused as compacted depends on the watermark.
+/// Stores that hold the same log must be told the same horizons at the same place of it: whether a transaction
+/// conflicts, commits or is refused as compacted depends on the watermark.
 pub trait Store: Send + Sync {
     /// Whether superseded versions are kept.
     fn retention(&self) -> Retention;
@@ -41,8 +42,9 @@ pub trait Store: Send + Sync {
     /// When the newest version of `key` was committed; a deletion counts, unless it is below the watermark.
     fn latest_commit(&self, key: &[u8]) -> Result<Option<Timestamp>>;
 
-    /// Whether `key` has a version, or a deletion, that was committed exactly at `commit`. For whoever does not know whether
-    /// an attempt succeeded: timestamps are not used twice. Fails as compacted where the answer is not known any more.
+    /// Whether `key` has a version, or a deletion, that was committed exactly at `commit`. For whoever does not know
+    /// whether an attempt succeeded: timestamps are not used twice. Fails as compacted where the answer is not known
+    /// any more.
     fn committed_at(&self, key: &[u8], commit: Timestamp) -> Result<bool>;
 
     /// Stores `value` under `key`, with an optional deadline.
@@ -55,7 +57,8 @@ pub trait Store: Send + Sync {
         self.apply_one(Mutation::Delete { key }, commit)
     }
 
-    /// Gives the visible value of `key` another deadline, or none. Fails with `NotFound` or `Expired` if there is no such value.
+    /// Gives the visible value of `key` another deadline, or none. Fails with `NotFound` or `Expired` if there is no
+    /// such value.
     fn expire(&self, key: &[u8], expire_at: Option<Timestamp>, commit: Timestamp) -> Result<()> {
         self.apply_one(Mutation::Expire { key, expire_at }, commit)
     }
@@ -66,17 +69,17 @@ pub trait Store: Send + Sync {
         self.apply(&transaction, Source::Direct).map(|_| ())
     }
 
-    /// Commits all mutations of a transaction, or none. If it has a start, it conflicts with whatever was committed after that
-    /// to a key that it writes, a key that it read or a span that it read: checked in this order, each in the order of the
-    /// call, and a span by ascending keys. A commit exactly at the start is no conflict.
+    /// Commits all mutations of a transaction, or none. If it has a start, it conflicts with whatever was committed
+    /// after that to a key that it writes, a key that it read or a span that it read: checked in this order, each in
+    /// the order of the call, and a span by ascending keys. A commit exactly at the start is no conflict.
     fn apply(&self, transaction: &Transaction<'_>, source: Source) -> Result<Applied>;
 
-    /// Deletes every visible key that begins with `prefix`, except those that begin with `spare`, as one version. It takes
-    /// bounded time and memory however many keys there are, and a crash leaves all of them visible or none.
+    /// Deletes every visible key that begins with `prefix`, except those that begin with `spare`, as one version. It
+    /// takes bounded time and memory however many keys there are, and a crash leaves all of them visible or none.
     fn delete_prefix(&self, delete: &PrefixDelete<'_>, source: Source) -> Result<Applied>;
 
-    /// Brings in rows that are sorted already, all or none of them. Each replaces whatever its key had, at its own timestamp,
-    /// which is at most `commit`. Only where superseded versions are not kept.
+    /// Brings in rows that are sorted already, all or none of them. Each replaces whatever its key had, at its own
+    /// timestamp, which is at most `commit`. Only where superseded versions are not kept.
     fn ingest(&self, run: &mut dyn Iterator<Item = RunRow>, commit: Timestamp, source: Source) -> Result<Applied>;
 
     /// The highest committed timestamp.
@@ -85,8 +88,8 @@ pub trait Store: Send + Sync {
     /// The highest log index that was applied; zero if none.
     fn applied_index(&self) -> u64;
 
-    /// Says that everything up to `index` of the log has been applied, although the last of it changed nothing here, and
-    /// makes that and all before it durable.
+    /// Says that everything up to `index` of the log has been applied, although the last of it changed nothing here,
+    /// and makes that and all before it durable.
     fn advance_applied(&self, index: u64) -> Result<()>;
 
     /// The conflict counters.
@@ -98,16 +101,17 @@ pub trait Store: Send + Sync {
     /// Keeps what is readable at `at` readable; at `LATEST`, what is readable at the last commit.
     fn pin(&self, at: Timestamp) -> Result<Pin>;
 
-    /// Collects what no reader at or above `horizon` can see; pinned readers hold it back. A horizon must not be ahead of the
-    /// clock that commits get their timestamps from, since they must be above the watermark. Visits about `budget` rows and
-    /// then says how far it has come; it goes on there when called again, also after a restart. A compaction that is under
-    /// way is finished before another horizon counts.
+    /// Collects what no reader at or above `horizon` can see; pinned readers hold it back. A horizon must not be ahead
+    /// of the clock that commits get their timestamps from, since they must be above the watermark. Visits about
+    /// `budget` rows and then says how far it has come; it goes on there when called again, also after a restart. A
+    /// compaction that is under way is finished before another horizon counts.
     fn compact(&self, horizon: Timestamp, budget: usize) -> Result<Compaction>;
 
     /// An image of the store as it is now.
     fn snapshot(&self) -> Result<Box<dyn Snapshot>>;
 
-    /// Replaces everything by an image, whichever implementation wrote it. Nothing has changed if it fails or the process dies.
+    /// Replaces everything by an image, whichever implementation wrote it. Nothing has changed if it fails or the
+    /// process dies.
     fn restore(&self, from: &mut dyn Read) -> Result<()>;
 }
 
@@ -201,8 +205,8 @@ pub struct PrefixDelete<'a> {
 pub enum Source {
     /// Nobody: it is made durable before the call returns.
     Direct,
-    /// A log that will bring it again after a crash, so it need not be durable yet. The index is stored with it; a write
-    /// at or below the stored index was applied already and is left out.
+    /// A log that will bring it again after a crash, so it need not be durable yet. The index is stored with it; a
+    /// write at or below the stored index was applied already and is left out.
     Log {
         /// Its place in that log, from 1.
         index: u64,
@@ -271,8 +275,8 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// How many keys were visited.
     pub visited: usize,
-    /// Where to go on, if a bound stopped it: the first key to visit when going forward, the first key not to visit when
-    /// going in reverse. [`Span::rest`] makes the span of it. `None`: the span was seen to its end.
+    /// Where to go on, if a bound stopped it: the first key to visit when going forward, the first key not to visit
+    /// when going in reverse. [`Span::rest`] makes the span of it. `None`: the span was seen to its end.
     pub next: Option<Vec<u8>>,
 }
 

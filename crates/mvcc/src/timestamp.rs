@@ -9,8 +9,8 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// Before every commit.
     pub const ZERO: Self = Self(0);
-    /// Reads the newest version of each key, whatever its timestamp, and names no moment: no deadline has passed at it. No
-    /// commit has it.
+    /// Reads the newest version of each key, whatever its timestamp, and names no moment: no deadline has passed at it.
+    /// No commit has it.
     pub const LATEST: Self = Self(u64::MAX);
 
     /// Whether a commit may have this timestamp.

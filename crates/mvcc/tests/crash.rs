@@ -1,7 +1,7 @@
 //! kill -9 at random moments: whatever was acknowledged is there, and what is there is what some moment was.
 //!
-//! The child writes, sweeps, compacts and restores, and says after each operation that it is done. The parent kills it, opens
-//! the store, and compares it with the model, to which it has applied the same operations up to the last commit.
+//! The child writes, sweeps, compacts and restores, and says after each operation that it is done. The parent kills it,
+//! opens the store, and compares it with the model, to which it has applied the same operations up to the last commit.
 //! `MVCC_CRASHES=300 cargo test -p mvcc --test crash` runs longer.
 #![allow(clippy::unwrap_used, reason = "a failure is the test's")]
 
@@ -38,8 +38,8 @@ fn key(n: u64) -> Vec<u8> {
     format!("{}:{:03}", n % 7, n % 191).into_bytes()
 }
 
-/// Operation `n`, which commits at `n`. It is durable when it returns, or comes from a log that the child does not have; the
-/// parent then accepts its absence.
+/// Operation `n`, which commits at `n`. It is durable when it returns, or comes from a log that the child does not
+/// have; the parent then accepts its absence.
 fn operate(store: &dyn Store, seed: u64, n: u64) {
     let mut numbers = Numbers(seed ^ n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let source = if n.is_multiple_of(2) { Source::Direct } else { Source::Log { index: n } };

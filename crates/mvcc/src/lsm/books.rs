@@ -49,8 +49,8 @@ pub(super) fn current_generation(db: &Database) -> Result<(Keyspace, u64)> {
     Ok((generations, generation))
 }
 
-/// Puts a generation in force: durable and atomic, and without leaving anything in the journal, which an idle tree would
-/// keep from being given up.
+/// Puts a generation in force: durable and atomic, and without leaving anything in the journal, which an idle tree
+/// would keep from being given up.
 pub(super) fn set_generation(generations: &Keyspace, generation: u64) -> Result<()> {
     let write = || {
         let mut ingestion = generations.start_ingestion()?;

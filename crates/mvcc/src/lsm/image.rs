@@ -1,4 +1,5 @@
-//! Images: written from a snapshot of the tree, restored into a generation of rows of its own that is put in force at the end.
+//! Images: written from a snapshot of the tree, restored into a generation of rows of its own that is put in force at
+//! the end.
 
 use std::io::{Read, Write};
 use std::sync::Arc;

@@ -114,7 +114,8 @@ impl LsmStore {
         self.pins.watermark().pending.is_some() || !self.shared.read().deletes.is_empty()
     }
 
-    /// The watermark of the compaction under way; if there is none, it begins, provided there is something to raise it to.
+    /// The watermark of the compaction under way; if there is none, it begins, provided there is something to raise it
+    /// to.
     fn begin_compaction(&self, writer: &mut Writer, horizon: Timestamp) -> Result<Watermark> {
         let watermark = self.pins.watermark();
         if watermark.pending.is_some() {

@@ -1,8 +1,8 @@
 //! The store on disk, in one LSM tree.
 //!
-//! Whoever writes holds one lock; readers take none but for an instant. What a read sees is decided row by row (`view.rs`),
-//! by the header of the current row, the prefix deletions under way, and the history; only then is the watermark looked at, so a
-//! compaction that runs meanwhile makes a read fail, never lie.
+//! Whoever writes holds one lock; readers take none but for an instant. What a read sees is decided row by row
+//! (`view.rs`), by the header of the current row, the prefix deletions under way, and the history; only then is the
+//! watermark looked at, so a compaction that runs meanwhile makes a read fail, never lie.
 
 mod books;
 mod filter;
@@ -85,8 +85,8 @@ pub struct Stats {
 impl LsmStore {
     /// Opens the store in `dir`, or begins one there. It reads a handful of rows, however many there are.
     ///
-    /// A store that was opened with another retention before is changed: superseded versions are kept from now on and nothing
-    /// before the last commit can be read, or those that were kept are given up.
+    /// A store that was opened with another retention before is changed: superseded versions are kept from now on and
+    /// nothing before the last commit can be read, or those that were kept are given up.
     pub fn open(dir: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let floor = Arc::new(AtomicU64::new(0));
         let db = options.open(dir.as_ref(), &floor)?;
@@ -118,7 +118,8 @@ impl LsmStore {
         self.db.persist(fjall::PersistMode::SyncAll).map_err(|error| Error::tree("syncing the journal", error))
     }
 
-    /// Gives the disk space of what was collected back now, instead of when the tree comes to it. Rewrites the whole tree.
+    /// Gives the disk space of what was collected back now, instead of when the tree comes to it. Rewrites the whole
+    /// tree.
     pub fn reclaim(&self) -> Result<()> {
         let fail = |error| Error::tree("reclaiming disk space", error);
         let rows = self.shared.read().rows.clone();

@@ -19,7 +19,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Bytes that are written to memory before they become a file.
     pub memtable_bytes: u64,
-    /// Bytes of journal after which memory is written out whatever its size, at least 64 MiB: what an open has to read again.
+    /// Bytes of journal after which memory is written out whatever its size, at least 64 MiB: what an open has to read
+    /// again.
     pub journal_bytes: u64,
     /// Threads that write files and compact them, at least 1.
     pub threads: usize,

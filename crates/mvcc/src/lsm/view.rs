@@ -59,8 +59,8 @@ enum Sight {
 }
 
 impl<'s> View<'s> {
-    /// A view for look-ups of single keys. The deletions are those of a moment before each look-up; a sweep that ends between
-    /// has turned what they hide into deleted rows.
+    /// A view for look-ups of single keys. The deletions are those of a moment before each look-up; a sweep that ends
+    /// between has turned what they hide into deleted rows.
     pub(super) fn now(store: &'s LsmStore) -> Self {
         let shared = store.shared.read();
         Self { store, rows: shared.rows.clone(), deletes: Arc::clone(&shared.deletes), snapshot: None }

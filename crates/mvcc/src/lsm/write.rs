@@ -39,8 +39,8 @@ impl Batch {
         self.batch.commit().map_err(|error| Error::tree("writing a batch", error))
     }
 
-    /// Moves a version to the history that is superseded at `commit`. If a prefix deletion had deleted it before, the deletion is a
-    /// version of its own. What is garbage from the start is left out.
+    /// Moves a version to the history that is superseded at `commit`. If a prefix deletion had deleted it before, the
+    /// deletion is a version of its own. What is garbage from the start is left out.
     pub(super) fn supersede(
         &mut self,
         key: &[u8],

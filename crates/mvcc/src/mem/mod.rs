@@ -1,6 +1,7 @@
 //! The store in memory: the model that the durable one is compared with, and what simulations use.
 //!
-//! Every operation takes one lock, prefix deletions are carried out at once, and a compaction collects everything in one call.
+//! Every operation takes one lock, prefix deletions are carried out at once, and a compaction collects everything in
+//! one call.
 
 mod image;
 mod versions;

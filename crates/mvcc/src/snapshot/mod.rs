@@ -10,8 +10,8 @@
 //!   kind 4       end, last: number of rows u64
 //! ```
 //!
-//! Row keys and headers are those of the tree, ascending over the whole stream. Frames are numbered, so none can be lost, doubled or
-//! moved unseen; lengths are bounded before anything is allocated for them.
+//! Row keys and headers are those of the tree, ascending over the whole stream. Frames are numbered, so none can be
+//! lost, doubled or moved unseen; lengths are bounded before anything is allocated for them.
 
 mod reader;
 mod writer;

@@ -1,12 +1,12 @@
-//! Lengths that many writers change at once: each writes a change of its own, a reader adds them up, and from time to time they are
-//! folded into the meta row.
+//! Lengths that many writers change at once: each writes a change of its own, a reader adds them up, and from time to
+//! time they are folded into the meta row.
 
 use super::element::{Element, Incarnation};
 use super::error::WideError;
 use super::fields::Fields;
 
-/// How many deltas a reader adds up; with more, it refuses. Writers fold long before, so that only a store whose folding
-/// has stopped comes here, and then says so instead of reading ever more.
+/// How many deltas a reader adds up; with more, it refuses. Writers fold long before, so that only a store whose
+/// folding has stopped comes here, and then says so instead of reading ever more.
 pub const DELTA_SCAN_LIMIT: usize = 1024;
 
 /// From how many deltas on folding pays.
@@ -66,8 +66,8 @@ impl Length {
     }
 }
 
-/// The length of a collection whose meta row says `base` and whose delta rows have these values. A scan that asked for one row
-/// more than [`DELTA_SCAN_LIMIT`] knows whether there are too many.
+/// The length of a collection whose meta row says `base` and whose delta rows have these values. A scan that asked for
+/// one row more than [`DELTA_SCAN_LIMIT`] knows whether there are too many.
 pub fn length<'r>(base: Length, rows: impl IntoIterator<Item = &'r [u8]>) -> Result<Length, WideError> {
     let mut sum = LengthDelta { len: 0, head: base.head.map(|_| 0) };
     for (count, row) in rows.into_iter().enumerate() {
@@ -97,8 +97,8 @@ pub struct Fold {
     pub delete: Vec<Vec<u8>>,
 }
 
-/// Folds delta rows, keys and values, of one collection into its length. All of them at once or the first some: what is left
-/// out stays a delta. At most [`DELTA_SCAN_LIMIT`] are taken.
+/// Folds delta rows, keys and values, of one collection into its length. All of them at once or the first some: what is
+/// left out stays a delta. At most [`DELTA_SCAN_LIMIT`] are taken.
 pub fn fold<'r>(
     of: Incarnation,
     base: Length,

@@ -15,16 +15,18 @@
 //!     kind 50  stream entry   ms u64  seq u64                 →  fields and values
 //! ```
 //!
-//! A collection's rows are named by its *incarnation*, the dot that created it, not by its key: whoever deletes, overwrites
-//! or renames the key writes its meta row only, and rows of an older life of the key are in nobody's range. An incarnation has
-//! a fixed width, so that no collection's range holds a row of another; what varies in length ends the row.
+//! A collection's rows are named by its *incarnation*, the dot that created it, not by its key: whoever deletes,
+//! overwrites or renames the key writes its meta row only, and rows of an older life of the key are in nobody's range.
+//! An incarnation has a fixed width, so that no collection's range holds a row of another; what varies in length ends
+//! the row.
 //!
-//! *Invariant:* the order of rows of a kind is the order of elements: bytes of members, then scores and members, places, entry ids.
+//! *Invariant:* the order of rows of a kind is the order of elements: bytes of members, then scores and members,
+//! places, entry ids.
 //!
 //! *Invariant:* parsing accepts what building makes and nothing else, with an error for all other bytes.
 //!
-//! Kinds 32 and 42 are kept for the counts that make ranks quick in large sorted sets and lists; meta type 1 for a string
-//! that lies in the blob store.
+//! Kinds 32 and 42 are kept for the counts that make ranks quick in large sorted sets and lists; meta type 1 for a
+//! string that lies in the blob store.
 
 mod delta;
 mod element;

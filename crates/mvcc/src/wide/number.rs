@@ -32,7 +32,8 @@ impl Score {
         self.0
     }
 
-    /// Its order among scores, as an unsigned number: a positive number sets the sign bit, a negative one inverts all bits.
+    /// Its order among scores, as an unsigned number: a positive number sets the sign bit, a negative one inverts all
+    /// bits.
     pub fn sortable(self) -> u64 {
         let bits = self.0.to_bits();
         if self.0.is_sign_negative() { !bits } else { bits | 1 << 63 }

@@ -5,8 +5,8 @@
 //!   full     epoch sortable u64 ‖ origin u64 ‖ n sortable u64 ‖ (digit sortable u64 ‖ origin u64) …  24 + 16 × steps
 //! ```
 //!
-//! A list that one origin has pushed to has packed places, of its first epoch. When another one joins, its rows are written
-//! anew with full places; a list never has both. The lengths tell them apart.
+//! A list that one origin has pushed to has packed places, of its first epoch. When another one joins, its rows are
+//! written anew with full places; a list never has both. The lengths tell them apart.
 
 use super::error::WideError;
 use super::fields::Fields;

@@ -1,0 +1,319 @@
+//! Rows of wide columns: what is built is read back, rows order as elements do, and nothing is shared.
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
+
+mod common;
+
+use std::ops::Bound;
+
+use common::{put, t};
+use mvcc::wide::{
+    Body, Element, Incarnation, Kind, Length, LengthDelta, ListMeta, Meta, MetaKey, Place, Rows, Score, Step, StreamId,
+    StreamMeta, decode_entry, encode_entry, fold, length, tag,
+};
+use mvcc::{Bounds, Direction, KeyClass, MemStore, Retention, Source, Store, Timestamp, Transaction};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Bytes that tags, lengths and terminators of other formats were confused by.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![3 => Just(0u8), 3 => Just(0xFF), 1 => Just(0x10), 1 => Just(0x20), 1 => Just(b'd'), 1 => Just(b'|'), 2 => any::<u8>()];
+    prop_oneof![4 => vec(byte, 0..6), 1 => vec(any::<u8>(), 0..40), 1 => Just(b"d|key".to_vec())]
+}
+
+fn integer() -> impl Strategy<Value = i64> {
+    prop_oneof![Just(0), Just(-1), Just(1), Just(i64::MIN), Just(i64::MAX), any::<i64>(), -300..300i64]
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), Just(1), Just(u64::MAX), any::<u64>(), 0..300u64]
+}
+
+fn score() -> impl Strategy<Value = Score> {
+    let special = [0.0, -0.0, 1.0, -1.0, 1.5, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 5e-324, -5e-324];
+    prop_oneof![prop::sample::select(special.to_vec()), any::<f64>().prop_filter("a number", |n| !n.is_nan())]
+        .prop_map(|number| Score::new(number).unwrap())
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    let step = (integer(), number()).prop_map(|(digit, origin)| Step { digit, origin });
+    prop_oneof![
+        integer().prop_map(Place::Packed),
+        (integer(), number(), integer(), vec(step, 0..4)).prop_map(|(epoch, origin, n, path)| Place::Full {
+            epoch,
+            origin,
+            n,
+            path
+        }),
+    ]
+}
+
+fn id() -> impl Strategy<Value = StreamId> {
+    (number(), number()).prop_map(|(ms, seq)| StreamId { ms, seq })
+}
+
+fn incarnation() -> impl Strategy<Value = Incarnation> {
+    (number(), number()).prop_map(|(origin, seq)| Incarnation { origin, seq })
+}
+
+/// An element that owns what it is made of.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+enum Owned {
+    Delta(u64, u32),
+    Field(Vec<u8>),
+    Set(Vec<u8>),
+    Member(Vec<u8>),
+    Score(Score, Vec<u8>),
+    Item(Place),
+    Claim(Place),
+    Entry(StreamId),
+}
+
+impl Owned {
+    fn element(&self) -> Element<'_> {
+        match self {
+            Self::Delta(commit, n) => Element::LengthDelta { commit: Timestamp(*commit), n: *n },
+            Self::Field(bytes) => Element::HashField(bytes),
+            Self::Set(bytes) => Element::SetMember(bytes),
+            Self::Member(bytes) => Element::ZsetMember(bytes),
+            Self::Score(score, member) => Element::ZsetScore { score: *score, member },
+            Self::Item(place) => Element::ListItem(place.clone()),
+            Self::Claim(place) => Element::ListClaim(place.clone()),
+            Self::Entry(id) => Element::StreamEntry(*id),
+        }
+    }
+}
+
+fn element() -> impl Strategy<Value = Owned> {
+    prop_oneof![
+        (number(), any::<u32>()).prop_map(|(commit, n)| Owned::Delta(commit, n)),
+        bytes().prop_map(Owned::Field),
+        bytes().prop_map(Owned::Set),
+        bytes().prop_map(Owned::Member),
+        (score(), bytes()).prop_map(|(score, member)| Owned::Score(score, member)),
+        place().prop_map(Owned::Item),
+        place().prop_map(Owned::Claim),
+        id().prop_map(Owned::Entry),
+    ]
+}
+
+fn body() -> impl Strategy<Value = (u64, Body)> {
+    prop_oneof![
+        (number(), prop::sample::select(vec![Body::Hash, Body::Set, Body::Zset])),
+        (integer(), 0..1000u64, 0..1000u64, any::<bool>()).prop_map(|(head, len, holes, packed)| {
+            let tail = head.saturating_add((len + holes) as i64);
+            (tail.wrapping_sub(head) as u64, Body::List(ListMeta { packed, head, tail }))
+        }),
+        (number(), id(), id(), id(), number()).prop_map(|(len, last, max_deleted, trimmed_below, added)| {
+            (len, Body::Stream(StreamMeta { last, max_deleted, trimmed_below, added }))
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn elements_are_read_back_from_their_keys(of in incarnation(), element in element()) {
+        let key = element.element().key(of).unwrap();
+        prop_assert_eq!(Element::parse(&key).unwrap(), (of, element.element()));
+        prop_assert_eq!(KeyClass::of(&key), KeyClass::Element(element.element().kind()));
+        prop_assert!(MetaKey::parse(&key).is_err());
+    }
+
+    /// Within a kind; a list has places of one form only.
+    #[test]
+    fn rows_order_as_their_elements_do(of in incarnation(), a in element(), b in element()) {
+        let (x, y) = (a.element().key(of).unwrap(), b.element().key(of).unwrap());
+        prop_assert_eq!(x == y, a == b);
+        let comparable = match (&a, &b) {
+            (Owned::Item(x) | Owned::Claim(x), Owned::Item(y) | Owned::Claim(y)) => {
+                std::mem::discriminant(x) == std::mem::discriminant(y)
+            }
+            _ => true,
+        };
+        if a.element().kind() == b.element().kind() && comparable {
+            prop_assert_eq!(x.cmp(&y), a.partial_cmp(&b).unwrap());
+        }
+    }
+
+    #[test]
+    fn meta_keys_order_as_route_keys_and_are_read_back(
+        a in (any::<u16>(), any::<u16>(), any::<u8>(), any::<u32>(), bytes()),
+        b in (any::<u16>(), any::<u16>(), any::<u8>(), any::<u32>(), bytes()),
+        alike: bool,
+    ) {
+        let a = if alike { (b.0, b.1, b.2, b.3, a.4) } else { a };
+        let meta = |m: &(u16, u16, u8, u32, Vec<u8>)| {
+            MetaKey { keyspace: m.0, slot: m.1, db: m.2, hash: m.3, key: &m.4 }.encode().unwrap()
+        };
+        prop_assert_eq!(meta(&a).cmp(&meta(&b)), a.cmp(&b));
+        let row = meta(&a);
+        let read = MetaKey::parse(&row).unwrap();
+        prop_assert_eq!((read.keyspace, read.slot, read.db, read.hash, read.key.to_vec()), a);
+        prop_assert!(Element::parse(&row).is_err());
+        prop_assert_eq!(KeyClass::of(&row), KeyClass::Meta);
+    }
+
+    #[test]
+    fn meta_rows_are_read_back(of in incarnation(), (len, body) in body(), value in bytes()) {
+        for meta in [Meta::Collection { incarnation: of, len, body }, Meta::String(&value)] {
+            let row = meta.encode();
+            prop_assert_eq!(Meta::decode(&row).unwrap(), meta);
+        }
+    }
+
+    /// Whatever the bytes, parsing answers; and what it accepts is what building makes.
+    #[test]
+    fn arbitrary_bytes_are_parsed_canonically_or_refused(
+        tail in vec(prop_oneof![Just(0u8), Just(0xFF), any::<u8>()], 0..60),
+        head in prop::sample::select(vec![&b""[..], b"\x10", b"\x20", b"\x01", b"\x01\x40", b"\x01\x50"]),
+        kind in prop::option::of(prop::sample::select(Kind::ALL.to_vec())),
+    ) {
+        let mut raw = [head, &tail[..]].concat();
+        if let (Some(kind), Some(at)) = (kind, raw.get_mut(17)) {
+            *at = kind as u8;
+        }
+        let _ = (tag(&raw), KeyClass::of(&raw));
+        if let Ok((of, element)) = Element::parse(&raw) {
+            prop_assert_eq!(element.key(of).unwrap(), raw.clone());
+        }
+        if let Ok(key) = MetaKey::parse(&raw) {
+            prop_assert_eq!(key.encode().unwrap(), raw.clone());
+        }
+        if let Ok(meta) = Meta::decode(&raw) {
+            prop_assert_eq!(meta.encode(), raw.clone());
+        }
+        if let Ok(delta) = LengthDelta::decode(&raw) {
+            prop_assert_eq!(delta.encode(), raw.clone());
+        }
+        if let Ok(score) = Score::decode(&raw) {
+            prop_assert_eq!(score.encode().to_vec(), raw.clone());
+        }
+        if let Ok(pairs) = decode_entry(&raw) {
+            prop_assert_eq!(encode_entry(&pairs).unwrap(), raw);
+        }
+    }
+
+    #[test]
+    fn entries_are_read_back(pairs in vec((bytes(), bytes()), 0..6)) {
+        let pairs: Vec<_> = pairs.iter().map(|(field, value)| (&field[..], &value[..])).collect();
+        let row = encode_entry(&pairs).unwrap();
+        prop_assert_eq!(decode_entry(&row).unwrap(), pairs);
+    }
+
+    /// Two user keys, however alike, and two lives of the same one: no row is in both, and no range of one holds a row
+    /// of the other.
+    #[test]
+    fn no_two_collections_share_a_row_or_a_range(
+        a in (bytes(), incarnation()),
+        b in (bytes(), incarnation()),
+        elements in vec(element(), 1..12),
+    ) {
+        prop_assume!(a.1 != b.1);
+        let meta = |key: &[u8]| MetaKey { keyspace: 0, slot: 7, db: 0, hash: 9, key }.encode().unwrap();
+        prop_assert_eq!(meta(&a.0) == meta(&b.0), a.0 == b.0);
+        for element in &elements {
+            let key = element.element().key(a.1).unwrap();
+            prop_assert!(Rows::all(a.1).span().contains(&key));
+            prop_assert!(!Rows::all(b.1).span().contains(&key));
+            prop_assert!(!Rows::all(b.1).span().contains(&meta(&a.0)));
+            for kind in Kind::ALL {
+                let own = kind == element.element().kind();
+                prop_assert_eq!(Rows::of_kind(a.1, kind).span().contains(&key), own);
+                prop_assert!(!Rows::of_kind(b.1, kind).span().contains(&key));
+            }
+            for other in &elements {
+                prop_assert_ne!(&key, &other.element().key(b.1).unwrap());
+            }
+        }
+    }
+
+    /// Many collections in one store: a scan of each finds its elements, in their order, and nothing else.
+    #[test]
+    fn a_scan_finds_the_elements_of_one_collection_in_order(
+        collections in prop::collection::btree_map(
+            (0..3u64, 0..3u64).prop_map(|(origin, seq)| Incarnation { origin, seq }), vec((score(), bytes()), 0..10), 1..5,
+        ),
+        from in score(), to in score(),
+    ) {
+        let store = MemStore::new(Retention::Newest);
+        let mut at = 0;
+        for (of, members) in &collections {
+            for (score, member) in members {
+                at += 1;
+                let rows = [
+                    Element::ZsetScore { score: *score, member }.key(*of).unwrap(),
+                    Element::ZsetMember(member).key(*of).unwrap(),
+                ];
+                let mutations = [put(&rows[0], b""), put(&rows[1], b"")];
+                store.apply(&Transaction { commit: t(at), mutations: &mutations, ..Transaction::default() }, Source::Direct).unwrap();
+            }
+        }
+        for (of, members) in &collections {
+            let mut expected: Vec<_> = members.iter().map(|(score, member)| (*score, &member[..])).collect();
+            expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            expected.dedup();
+            let scan = |rows: Rows| {
+                let page = store.scan(rows.span(), t(at), Direction::Forward, Bounds::NONE).unwrap();
+                page.rows.into_iter().map(|row| row.key).collect::<Vec<_>>()
+            };
+            let found = |rows: Rows| {
+                scan(rows).iter().map(|key| match Element::parse(key).unwrap() {
+                    (found, Element::ZsetScore { score, member }) if found == *of => (score, member.to_vec()),
+                    other => panic!("{other:?}"),
+                }).collect::<Vec<_>>()
+            };
+            let within = |keep: &dyn Fn(Score) -> bool| {
+                expected.iter().filter(|(score, _)| keep(*score)).map(|(score, member)| (*score, member.to_vec())).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(found(Rows::of_kind(*of, Kind::ZsetScore)), within(&|_| true));
+            let bounds = [
+                (Bound::Included(from), Bound::Included(to)),
+                (Bound::Excluded(from), Bound::Excluded(to)),
+                (Bound::Unbounded, Bound::Excluded(to)),
+                (Bound::Excluded(from), Bound::Unbounded),
+            ];
+            for (low, high) in bounds {
+                let keep = |score: Score| {
+                    (match low { Bound::Included(low) => score >= low, Bound::Excluded(low) => score > low, Bound::Unbounded => true })
+                        && match high { Bound::Included(high) => score <= high, Bound::Excluded(high) => score < high, Bound::Unbounded => true }
+                };
+                prop_assert_eq!(found(Rows::scores(*of, low, high)), within(&keep));
+            }
+            let mut names: Vec<_> = members.iter().map(|(_, member)| member.clone()).collect();
+            names.sort();
+            names.dedup();
+            for name in &names {
+                for (low, high) in [(Bound::Included(&name[..]), Bound::Unbounded), (Bound::Excluded(&name[..]), Bound::Unbounded), (Bound::Unbounded, Bound::Included(&name[..])), (Bound::Unbounded, Bound::Excluded(&name[..]))] {
+                    let expected = names.iter().filter(|other| std::ops::RangeBounds::<[u8]>::contains(&(low, high), &other[..])).count();
+                    prop_assert_eq!(scan(Rows::members(*of, Kind::ZsetMember, low, high)).len(), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn entries_of_a_range_of_ids_are_found(of in incarnation(), id in id(), from in id(), to in id()) {
+        let key = Element::StreamEntry(id).key(of).unwrap();
+        prop_assert_eq!(Rows::entries(of, from, to).unwrap().span().contains(&key), from <= id && id <= to);
+    }
+
+    /// Deltas add up to the same whatever part of them is folded first.
+    #[test]
+    fn folding_changes_no_length(
+        changes in vec((0..50i64, -3..4i64), 0..80), base in 5000..9000u64, is_list: bool, split in 0..80usize,
+    ) {
+        let of = Incarnation { origin: 1, seq: 2 };
+        let base = Length { len: base, head: is_list.then_some(-7) };
+        let rows: Vec<_> = changes.iter().enumerate().map(|(n, &(len, head))| {
+            let key = Element::LengthDelta { commit: t(n as u64), n: 0 }.key(of).unwrap();
+            (key, LengthDelta { len: len - 25, head: is_list.then_some(head) }.encode())
+        }).collect();
+        let values = |rows: &[(Vec<u8>, Vec<u8>)]| rows.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
+        let read = |base: Length, rows: &[(Vec<u8>, Vec<u8>)]| length(base, values(rows).iter().map(|value| &value[..])).unwrap();
+        let whole = read(base, &rows);
+        prop_assert_eq!(whole.len as i64, base.len as i64 + changes.iter().map(|(len, _)| len - 25).sum::<i64>());
+        let split = split.min(rows.len());
+        let folded = fold(of, base, rows[..split].iter().map(|(key, value)| (&key[..], &value[..]))).unwrap();
+        prop_assert_eq!(folded.delete.len(), split);
+        prop_assert_eq!(read(folded.length, &rows[split..]), whole);
+    }
+}
