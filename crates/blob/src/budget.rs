@@ -114,6 +114,17 @@ impl Permit {
         grown
     }
 
+    /// Takes over what the other holds of the same budget.
+    pub fn absorb(&mut self, mut other: Self) {
+        debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "bytes of another budget");
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
+    /// Hands on all that it holds, and holds nothing.
+    pub fn take(&mut self) -> Self {
+        Self { bytes: std::mem::take(&mut self.bytes), budget: Arc::clone(&self.budget) }
+    }
+
     /// Gives back all but `bytes`; keeps what it has if that is less.
     pub fn shrink_to(&mut self, bytes: u64) {
         if bytes < self.bytes {

@@ -79,6 +79,7 @@ mod options;
 mod resident;
 mod segment;
 pub mod sim;
+mod spare;
 mod store;
 mod sync;
 

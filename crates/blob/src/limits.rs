@@ -74,6 +74,10 @@ pub const READ_RETRIES: usize = 16;
 /// Sequence numbers skipped at every open, so that a version seen before a crash is never given out again.
 pub const SEQ_SKIP: u64 = 1 << 20;
 
+/// Files of segments that went which wait to be written anew: as many as are kept free ahead of need, so that more of them
+/// would only keep disk that others could use.
+pub const MAX_SPARES: usize = 2;
+
 /// Interrupted or would-block calls that are repeated before they count as a failure.
 pub const TRANSIENT_RETRIES: usize = 8;
 

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::footer::{Contents, Tail};
 use crate::format::segment::file_name;
 use crate::index::Loc;
+use crate::spare::Spare;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, RwLock, lock};
 use std::collections::{BTreeMap, VecDeque};
@@ -43,11 +44,14 @@ pub struct Segment {
     listing_ram: Mutex<Option<Permit>>,
     file: Mutex<Option<Arc<dyn DiskFile>>>,
     disk_bytes: Mutex<Permit>,
+    /// The spare files that become its file, and what they held of the disk limit.
+    spares: Vec<u32>,
+    spare_bytes: u64,
 }
 
 impl Segment {
-    /// A segment that holds `disk` bytes of the limit.
-    pub fn new(id: u32, listing: Listing, open: bool, disk: Permit, ram: Option<Permit>) -> Self {
+    /// A segment that holds what `disk` holds of the limit.
+    pub fn new(id: u32, listing: Listing, open: bool, disk: Spare, ram: Option<Permit>) -> Self {
         Self {
             id,
             live: AtomicU64::new(0),
@@ -60,7 +64,9 @@ impl Segment {
             listing: Mutex::new(listing),
             listing_ram: Mutex::new(ram),
             file: Mutex::new(None),
-            disk_bytes: Mutex::new(disk),
+            spare_bytes: if disk.files.is_empty() { 0 } else { disk.bytes.bytes() },
+            spares: disk.files,
+            disk_bytes: Mutex::new(disk.bytes),
         }
     }
 
@@ -74,9 +80,29 @@ impl Segment {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Gives back disk bytes that its file will not need.
+    /// Gives back disk bytes that its file will not need, but for those that the file had when it became this one's.
     pub fn shrink_to(&self, bytes: u64) {
-        lock(&self.disk_bytes).shrink_to(bytes);
+        lock(&self.disk_bytes).shrink_to(bytes.max(self.spare_bytes));
+    }
+
+    /// Gives back all its disk bytes: it has no file any more.
+    pub fn file_is_gone(&self) {
+        lock(&self.disk_bytes).shrink_to(0);
+    }
+
+    /// Ids of the spare files that become its file.
+    pub fn spares(&self) -> &[u32] {
+        &self.spares
+    }
+
+    /// Its file as one that another segment may take, with the disk bytes.
+    pub fn to_spare(&self) -> Spare {
+        Spare { files: vec![self.id], bytes: lock(&self.disk_bytes).take() }
+    }
+
+    /// Whether its file is open here and nowhere else.
+    fn has_file_alone(&self) -> bool {
+        lock(&self.file).as_mut().is_some_and(|file| Arc::get_mut(file).is_some())
     }
 
     /// Its records will not change any more, although there is no footer.
@@ -157,6 +183,21 @@ impl Segments {
     /// Adds one.
     pub fn insert(&self, segment: Arc<Segment>) {
         self.write(|table| table.insert(segment.id, segment));
+    }
+
+    /// Takes one out if the caller is the only one beside the table that holds it and its open file, so that nobody can
+    /// read the file any more. Says whether it did.
+    pub fn remove_unshared(&self, segment: &Arc<Segment>) -> bool {
+        let removed = self.write(|table| {
+            // Others come to it through the table, which is locked.
+            let alone = Arc::strong_count(segment) == 2 && segment.has_file_alone();
+            alone && table.remove(&segment.id).is_some()
+        });
+        if removed {
+            segment.set_file(None);
+            lock(&self.open_files).retain(|&open| open != segment.id);
+        }
+        removed
     }
 
     /// Takes one out.

@@ -118,6 +118,7 @@ impl blob::disk::Disk for Watched {
         self.disk.remove(name)
     }
     fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        (self.witness)(from);
         self.disk.rename(from, to)
     }
     fn list(&self) -> std::io::Result<Vec<String>> {
@@ -177,5 +178,6 @@ fn what_a_file_still_holds_is_known_until_the_file_is_gone() {
         store.put(&key, &value).unwrap();
     }
     assert!(seen.load(std::sync::atomic::Ordering::Relaxed) > 10, "files went, with records in them: {seen:?}");
+    assert!(store.stats().files_reused > 10, "as most that go, they became others");
     store.validate().unwrap();
 }

@@ -7,6 +7,7 @@
 //!   LOCK             held with flock while a store is open
 //!   0000000001.seg   segments, ids only ever grow
 //!   0000000002.seg
+//!   0000000000.free cache mode only: the file of a segment that went, to be written anew
 //!
 //! segment
 //! +----------+--------+--------+-----+--------+----------------------------------+
@@ -16,7 +17,7 @@
 //!
 //! record
 //! +-------+-----+-----+---------+-----------+---------+-------+------+--------+----------+
-//! | magic | crc | seq | expires | value len | key len | flags | zero | digest | reserved |  40 bytes
+//! | magic | crc | seq | expires | value len | key len | flags | zero | digest | segment  |  40 bytes
 //! |   4   |  4  |  8  |    8    |     4     |    2    |   1   |  1   |   4    |    4     |
 //! +-------+-----+-----+---------+-----------+---------+-------+------+--------+----------+
 //! | key | CRC32C of each 64 KiB piece of the value, 4 bytes each | value | zeros to 8   |
@@ -29,10 +30,13 @@
 //! +--------------------------+--------------------------------------+--------------------------+--------------+
 //! ```
 //!
-//! This is version 2. Version 1 had no records on whole blocks; a store of version 1 is refused.
+//! This is version 3. Version 2 did not name the segment in a record, version 1 had no records on whole blocks; stores of
+//! both are refused.
 //!
 //! The record's `crc` covers everything after itself up to the value, mixed with where the record is (store,
-//! segment, offset): bytes that once were a record elsewhere, left over in recycled blocks, are no record here.
+//! segment, offset): bytes that once were a record elsewhere, left over in recycled blocks, are no record here. Files are
+//! recycled too, where every record of the segment that went lies where one of the new may be looked for: so that this
+//! does not hang on 32 bits, a record also names its segment, and ids of segments are never given out again.
 //! The pieces' checksums are covered by it, so one chain of checks leads from the header to every byte.
 //!
 //! Invariant: there is one checksum domain, the stored bytes. A caller's own digest is data (`digest`), it is

@@ -11,6 +11,9 @@ pub const MAGIC: u32 = 0xA7B1_0B1D;
 /// Bytes before the key.
 pub const FIXED_BYTES: usize = 40;
 
+/// Where the record names its segment.
+const SEGMENT_AT: usize = 36;
+
 const FLAG_TOMBSTONE: u8 = 1;
 const FLAG_DIGEST: u8 = 2;
 
@@ -141,7 +144,7 @@ impl Header {
         out[30] = u8::from(self.tombstone) * FLAG_TOMBSTONE + u8::from(self.digest.is_some()) * FLAG_DIGEST;
         out[31] = 0;
         out[32..36].copy_from_slice(&self.digest.unwrap_or(0).to_le_bytes());
-        out[36..40].fill(0);
+        out[SEGMENT_AT..FIXED_BYTES].fill(0);
     }
 
     /// Decodes bytes of which the checksum is known to be right, or checked next.
@@ -172,7 +175,8 @@ pub fn decode_head(bytes: &[u8], place: Place) -> Result<Header, Bad> {
     let header = Header::read(bytes)?;
     let head = bytes.get(..header.table_range().end).ok_or(Bad::Short)?;
     let stored = get!(u32, head, 4);
-    if stored == crc32c(&head[8..]) ^ place.mix() { Ok(header) } else { Err(Bad::Header) }
+    let here = get!(u32, head, SEGMENT_AT) == place.segment;
+    if here && stored == crc32c(&head[8..]) ^ place.mix() { Ok(header) } else { Err(Bad::Header) }
 }
 
 /// Bytes that [`decode_head`] needs, from the fixed part alone; the lengths are not verified yet.
@@ -267,6 +271,7 @@ pub fn stamp(bytes: &mut [u8], seq: u64, place: Place) {
 
 /// Ties a record that keeps its sequence number to another place.
 pub fn restamp(bytes: &mut [u8], place: Place) {
+    bytes[SEGMENT_AT..FIXED_BYTES].copy_from_slice(&place.segment.to_le_bytes());
     let end = head_len(bytes).expect("built or verified before");
     let crc = crc32c(&bytes[8..end]) ^ place.mix();
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -329,6 +334,15 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_another_segment_is_refused_even_if_the_checksums_happen_to_match() {
+        let mut bytes = stamped(b"key", b"value");
+        let other = Place { segment: 4, ..PLACE };
+        let crc = get!(u32, bytes, 4) ^ PLACE.mix() ^ other.mix();
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(decode(&bytes, other), Err(Bad::Header));
+    }
+
+    #[test]
     fn the_bytes_of_a_record_are_fixed() {
         let mut bytes = build(b"k", 0x0102, Some(0xAABB_CCDD), b"val");
         stamp(&mut bytes, 0x0A0B, PLACE);
@@ -336,7 +350,7 @@ mod tests {
         let mut expected = vec![0x1D, 0x0B, 0xB1, 0xA7];
         expected.extend_from_slice(&bytes[4..8]);
         expected.extend_from_slice(&[0x0B, 0x0A, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 0, 2, 0]);
-        expected.extend_from_slice(&[0xDD, 0xCC, 0xBB, 0xAA, 0, 0, 0, 0, b'k']);
+        expected.extend_from_slice(&[0xDD, 0xCC, 0xBB, 0xAA, 3, 0, 0, 0, b'k']);
         expected.extend_from_slice(&crc);
         expected.extend_from_slice(b"val");
         assert_eq!(&bytes[..], expected);

@@ -5,18 +5,31 @@ use super::{crc32c, get};
 /// Bytes before the first record.
 pub const HEADER_BYTES: u64 = 64;
 const MAGIC: u64 = u64::from_le_bytes(*b"ANBLOBSG");
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// File name of segment `id`.
 pub fn file_name(id: u32) -> String {
     format!("{id:010}.seg")
 }
 
+/// File name under which the file of segment `id` waits to become another segment's.
+pub fn spare_name(id: u32) -> String {
+    format!("{id:010}.free")
+}
+
+/// Whether it is the name of such a file.
+pub fn is_spare_name(name: &str) -> bool {
+    name.strip_suffix(".free").is_some_and(is_id)
+}
+
 /// The id in a segment's file name; `None` if it is another file.
 pub fn parse_file_name(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(".seg")?;
-    let plain = digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten()
+    is_id(digits).then(|| digits.parse().ok()).flatten()
+}
+
+fn is_id(digits: &str) -> bool {
+    digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Magic, version, segment id, store id, zeros, CRC32C.
@@ -47,6 +60,10 @@ mod tests {
         assert_eq!(parse_file_name(&file_name(42)), Some(42));
         for bad in ["42.seg", "0000000042.tmp", "+000000042.seg", "STORE"] {
             assert_eq!(parse_file_name(bad), None);
+        }
+        assert!(is_spare_name(&spare_name(42)) && parse_file_name(&spare_name(42)).is_none());
+        for bad in ["42.free", "0000000042.seg", "+000000042.free", "STORE"] {
+            assert!(!is_spare_name(bad));
         }
         let header = encode(42, 9);
         assert!(is_valid(&header, 42, 9));

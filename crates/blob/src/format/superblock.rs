@@ -15,7 +15,7 @@ pub const LOCK_FILE: &str = "LOCK";
 
 const STORE_MAGIC: u64 = u64::from_le_bytes(*b"ANBLOBST");
 const STATE_MAGIC: u64 = u64::from_le_bytes(*b"ANBLOBCS");
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What never changes in the life of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

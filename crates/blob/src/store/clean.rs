@@ -67,8 +67,11 @@ impl Inner {
         if self.degraded.load(Ordering::Acquire) { Err(self.degraded_error()) } else { Ok(()) }
     }
 
-    /// Unlinks a segment of which nothing is needed.
-    pub(super) fn drop_segment(&self, segment: &Segment) -> Result<()> {
+    /// Gives up a segment of which nothing is needed: its file becomes a spare one, or is unlinked.
+    pub(super) fn drop_segment(&self, segment: &Arc<Segment>) -> Result<()> {
+        if self.may_spare(segment) && self.segments.remove_unshared(segment) {
+            return self.spare_file(segment);
+        }
         let name = file_name(segment.id);
         match self.disk.remove(&name) {
             Err(e) if e.kind() != ErrorKind::NotFound => {

@@ -109,7 +109,7 @@ impl Inner {
             return Err(error.unwrap_or_else(|| self.degraded_error()));
         }
         for job in &batch {
-            if let Work::Record(loc, _) = &job.work {
+            if let Work::Record { loc, .. } = &job.work {
                 self.resident.written(*loc);
             }
         }
@@ -170,7 +170,10 @@ impl Inner {
 
     fn create_file(&self, segment: &Segment) -> Result<Arc<dyn DiskFile>> {
         let name = file_name(segment.id);
-        let file = self.disk.create(&name).map_err(|e| Error::io(format!("creating {name}"), e))?;
+        let file = match segment.spares() {
+            [] => self.disk.create(&name).map_err(|e| Error::io(format!("creating {name}"), e))?,
+            spares => self.reuse_files(spares, &name)?,
+        };
         let header = encode(segment.id, self.id);
         write_all(&*file, &[&header], 0).map_err(|e| Error::io(format!("writing {name}"), e))?;
         self.counters.disk_bytes_written.fetch_add(HEADER_BYTES, Ordering::Relaxed);
@@ -183,8 +186,8 @@ impl Inner {
     fn write_run(&self, run: &Run<'_>) -> Result<()> {
         let mut slices = Slices::default();
         for job in run.jobs {
-            if let Work::Record(loc, buf) = &job.work {
-                slices.push(loc.offset(), buf.bytes());
+            if let Work::Record { loc, gap, buf } = &job.work {
+                slices.push(loc.offset(), *gap, buf.bytes());
             }
         }
         if slices.slices.is_empty() {
@@ -203,6 +206,9 @@ impl Inner {
         if let Some(end) = end {
             let (tail, bytes) = self.write_footer(run.segment, &*run.file, end)?;
             self.sync_run(run)?;
+            if !run.segment.spares().is_empty() {
+                self.cut_reused(&*run.file, &tail)?;
+            }
             run.segment.sealed(tail, bytes);
         }
         Ok(())
@@ -244,9 +250,10 @@ struct Slices<'a> {
 }
 
 impl<'a> Slices<'a> {
-    fn push(&mut self, offset: u64, bytes: &'a [u8]) {
+    fn push(&mut self, offset: u64, gap: u64, bytes: &'a [u8]) {
         if self.slices.is_empty() {
-            (self.start, self.end) = (offset, offset);
+            // Also here: there may be something else in a file that was another segment's.
+            (self.start, self.end) = (offset - gap, offset - gap);
         }
         let gap = usize::try_from(offset - self.end).expect("a gap is smaller than a block");
         if gap > 0 {

@@ -38,8 +38,8 @@ pub(super) enum By {
 
 /// Something to be done to a file.
 pub(super) enum Work {
-    /// Write a record.
-    Record(Loc, Arc<RecordBuf>),
+    /// Write a record, and zeros where it leaves a gap before it.
+    Record { loc: Loc, gap: u64, buf: Arc<RecordBuf> },
     /// Write the footer; records end at this offset.
     Seal(u64),
 }
@@ -55,7 +55,7 @@ pub(super) struct Job {
 impl Job {
     pub fn bytes(&self) -> u64 {
         match &self.work {
-            Work::Record(loc, _) => loc.padded_len(),
+            Work::Record { loc, .. } => loc.padded_len(),
             Work::Seal(_) => 0,
         }
     }
@@ -109,6 +109,11 @@ impl Inner {
         self.opts.segment_bytes.next_multiple_of(BLOCK)
     }
 
+    /// Bytes of the disk limit that a new segment can have.
+    pub(super) fn disk_free(&self) -> u64 {
+        self.disk_bytes.free() + self.spares.bytes()
+    }
+
     /// Makes sure that a record of `len` bytes with a key of `key_len` can be pushed next.
     pub(super) fn place(&self, log: &mut Log, len: usize, key_len: usize, by: By) -> Result<(), Blocked> {
         let len = len as u64;
@@ -123,7 +128,7 @@ impl Inner {
             // A segment of many small records, tombstones above all, ends early: its list is in RAM until then.
             let short = listed == 0 || listed + cost <= self.opts.ram_limit / LISTING_SHARE;
             if short && end_after(active.end) + footer <= active.capacity {
-                if self.disk_bytes.free() < reserve {
+                if self.disk_free() < reserve {
                     return Err(Blocked::Disk(0));
                 }
                 return if active.segment.grow_listing(cost) { Ok(()) } else { Err(Blocked::Ram) };
@@ -132,15 +137,15 @@ impl Inner {
         let least = end_after(HEADER_BYTES) + Contents::default().footer_len_with(key_len);
         let capacity = least.max(self.opts.segment_bytes);
         let disk = capacity.next_multiple_of(BLOCK);
-        if self.disk_bytes.free() < disk + reserve {
+        if self.disk_free() < disk + reserve {
             return Err(Blocked::Disk(disk));
         }
         let ram = self.ram.try_take(cost + SEGMENT_RAM_BYTES).ok_or(Blocked::Ram)?;
-        let permit = self.disk_bytes.try_take(disk).ok_or(Blocked::Disk(disk))?;
+        let spare = self.spares.take(disk, &self.disk_bytes).ok_or(Blocked::Disk(disk))?;
         log.rotate();
         let contents = Arc::new(Mutex::new(Contents::default()));
         let listing = Listing::Ram(Arc::clone(&contents));
-        let segment = Arc::new(Segment::new(log.next_segment, listing, true, permit, Some(ram)));
+        let segment = Arc::new(Segment::new(log.next_segment, listing, true, spare, Some(ram)));
         log.next_segment += 1;
         self.segments.insert(Arc::clone(&segment));
         log.active = Some(Active { segment, contents, end: HEADER_BYTES, capacity });
@@ -161,6 +166,7 @@ impl Inner {
         let offset = record::begin(active.end, u64::from(len));
         record::stamp(buf.bytes_mut(), seq, Place { store: self.id, segment: segment.id, offset });
         let loc = Loc::new(segment.id, offset, len);
+        let gap = offset - active.end;
         active.end = offset + loc.padded_len();
         {
             let mut contents = lock(&active.contents);
@@ -172,7 +178,7 @@ impl Inner {
         }
         let buf = Arc::new(buf);
         self.resident.insert(loc, Arc::clone(&buf), true);
-        let lsn = log.push(segment, Work::Record(loc, buf));
+        let lsn = log.push(segment, Work::Record { loc, gap, buf });
         Appended { loc, lsn, seq }
     }
 

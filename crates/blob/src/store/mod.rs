@@ -8,6 +8,7 @@ mod log;
 mod read;
 mod recover;
 mod resume;
+mod reuse;
 mod scrub;
 mod space;
 mod stats;
@@ -36,6 +37,7 @@ use crate::limits::MAX_KEY_BYTES;
 use crate::options::Options;
 use crate::resident::Resident;
 use crate::segment::Segments;
+use crate::spare::Spares;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 use load::Flights;
@@ -47,8 +49,8 @@ use worker::Worker;
 
 /// Everything that the handles share.
 ///
-/// Lock order: `space` before the gate of `turns` before `log`; the locks inside `index`, `resident` and `segments` are
-/// leaves. No I/O happens under `log`.
+/// Lock order: `space` before the gate of `turns` before `log`; the locks inside `index`, `resident`, `segments` and
+/// `spares` are leaves. No I/O happens under `log`.
 pub(crate) struct Inner {
     opts: Options,
     disk: Arc<dyn Disk>,
@@ -56,6 +58,7 @@ pub(crate) struct Inner {
     seed: u64,
     ram: Arc<Budget>,
     disk_bytes: Arc<Budget>,
+    spares: Spares,
     index: Index,
     resident: Resident,
     segments: Segments,
@@ -225,6 +228,7 @@ impl Inner {
         self.worker.stop();
         self.seal_active();
         self.flush_all()?;
+        self.remove_spares()?;
         self.mark_clean()
     }
 }

@@ -12,7 +12,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{Class, Error, Result};
 use crate::format::footer::{self, Contents, TAIL_BYTES, Tail};
 use crate::format::record::{self, Header, Place};
-use crate::format::segment::{HEADER_BYTES, file_name, parse_file_name};
+use crate::format::segment::{HEADER_BYTES, file_name, is_spare_name, parse_file_name};
 use crate::format::superblock::{LOCK_FILE, STATE_FILE, STATE_TMP, STORE_FILE, STORE_TMP, State, Superblock};
 use crate::format::{Crc32c, crc32c};
 use crate::hash::KeyHash;
@@ -21,6 +21,7 @@ use crate::limits::{DISK_BUFFER_BYTES, DISK_BUFFER_SHARE, PIECE_BYTES, ROUNDS_AT
 use crate::options::{DISK_FIXED_BYTES, Mode, Options, random_u64};
 use crate::resident::Resident;
 use crate::segment::{Listing, Segment, Segments};
+use crate::spare::{Spare, Spares};
 use crate::store::flush::write_all;
 use crate::store::read::read_full;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,6 +97,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, opts: Options) -> Result<Inner> {
         _lock: lock,
         ram,
         disk_bytes,
+        spares: Spares::default(),
         disk,
         opts,
     };
@@ -211,6 +213,9 @@ impl Inner {
     fn load(mut self, mut report: OpenReport) -> Result<Self> {
         let mut ids: Vec<u32> = {
             let names = self.disk.list().map_err(io("listing the directory"))?;
+            for name in names.iter().filter(|name| is_spare_name(name)) {
+                self.disk.remove(name).map_err(|e| Error::io(format!("removing {name}"), e))?;
+            }
             names.iter().filter_map(|name| parse_file_name(name)).collect()
         };
         ids.sort_unstable();
@@ -288,7 +293,8 @@ impl Inner {
             let mut entries = Entries::new(&*found.file, &tail);
             match entries.verify() {
                 Ok(()) => {
-                    let segment = Segment::new(found.id, Listing::Footer(tail), false, permit, None);
+                    let disk = Spare { files: Vec::new(), bytes: permit };
+                    let segment = Segment::new(found.id, Listing::Footer(tail), false, disk, None);
                     let segment = Arc::new(segment);
                     self.segments.insert(Arc::clone(&segment));
                     report.entries += u64::from(tail.count);
@@ -320,7 +326,8 @@ impl Inner {
         let may_seal = sealed_len <= permit.bytes() || permit.try_grow(sealed_len - permit.bytes());
         let contents = Arc::new(Mutex::new(scan.contents));
         let listing = Listing::Ram(Arc::clone(&contents));
-        let segment = Arc::new(Segment::new(found.id, listing, false, permit, Some(ram)));
+        let segment =
+            Arc::new(Segment::new(found.id, listing, false, Spare { files: Vec::new(), bytes: permit }, Some(ram)));
         self.segments.insert(Arc::clone(&segment));
         for item in lock(&contents).items() {
             self.load_entry(&segment, item.hash, item.loc(found.id), item.tombstone)?;

@@ -77,14 +77,16 @@ impl Inner {
             let name = file_name(segment.id);
             match self.disk.remove(&name) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(format!("removing {name}"), e)),
-                _ => segment.shrink_to(0),
+                _ => {}
             }
+            self.remove_spare_files(segment.spares())?;
+            segment.file_is_gone();
         }
         Ok(())
     }
 
     fn requeue_one(&self, log: &mut super::Log, job: &Job) -> Result<()> {
-        let Work::Record(loc, old) = &job.work else { return Ok(()) };
+        let Work::Record { loc, buf: old, .. } = &job.work else { return Ok(()) };
         let header = Header::read(old.bytes()).expect("records are built by the format module");
         let hash = self.hash(&old.bytes()[header.key_range()]);
         let current = self.index.peek(hash);

@@ -35,7 +35,7 @@ impl Inner {
             if patience.left().is_none() {
                 return Err(Error::Busy(BusyReason::Disk));
             }
-            if self.disk_bytes.free() >= wanted {
+            if self.disk_free() >= wanted {
                 return Ok(());
             }
             // The longer it takes, the more a cache gives up.
@@ -50,7 +50,7 @@ impl Inner {
         if !self.opts.is_durable() {
             let target = self.live_target(need);
             let tail = self.segments.all().into_iter().next().filter(|tail| !tail.is_open());
-            if let (true, Some(tail)) = (self.disk_bytes.free() < self.reserve_bytes(), tail) {
+            if let (true, Some(tail)) = (self.disk_free() < self.reserve_bytes(), tail) {
                 // What the cleaner works with was needed to resume after an error. The tail goes without it.
                 return self.evict_and_clean(&tail);
             }
@@ -121,7 +121,7 @@ impl Inner {
         // What is kept free is one segment: a larger record moves only if there is room for it beside.
         let fits = |segment: &Segment| {
             let needed = segment.disk_bytes() + self.reserve_bytes();
-            carried(segment) <= self.opts.segment_bytes || self.disk_bytes.free() >= needed
+            carried(segment) <= self.opts.segment_bytes || self.disk_free() >= needed
         };
         let closed: Vec<_> = closed.into_iter().filter(|segment| fits(segment)).collect();
         let gain = |segment: &Segment| segment.disk_bytes().saturating_sub(carried(segment));
@@ -172,10 +172,10 @@ impl Inner {
     /// Makes room before it is needed. False if there was nothing to do, or it brought nothing.
     pub(super) fn clean_ahead(&self) -> bool {
         let _turn = lock(&self.space);
-        let before = self.disk_bytes.free();
+        let before = self.disk_free();
         let wanted = self.reserve_bytes() * FREE_AHEAD;
-        let wanting = self.disk_bytes.free() < wanted && self.segments.len() > 2;
+        let wanting = self.disk_free() < wanted && self.segments.len() > 2;
         let may = wanting && !self.degraded.load(Ordering::Acquire);
-        may && self.clean_one(self.reserve_bytes()).is_ok() && self.disk_bytes.free() > before
+        may && self.clean_one(self.reserve_bytes()).is_ok() && self.disk_free() > before
     }
 }

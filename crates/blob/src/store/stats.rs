@@ -84,6 +84,8 @@ counters! {
     syncs,
     /// Segments cleaned.
     segments_cleaned,
+    /// Files of segments that went and were written anew.
+    files_reused,
     /// Items given up by policy.
     evictions,
     /// Damaged records found.
