@@ -9,10 +9,11 @@
 //! ```text
 //!  put ──> record in RAM ──> log (one writer lock: place, sequence number, index) ──> queue
 //!                                      │                                                │ rounds of ≤ 8 MiB,
-//!                                      v                                                v one writer at a time
+//!                                      v                                                v two at once
 //!  get ──> index (RAM) ──> resident records (RAM) ──miss──> segment file <── records ── segment file ── footer
 //!                                                                  │
-//!                       cleaner: what lives moves to the head of the log, then the file is unlinked
+//!                       cleaner: what lives moves to the head of the log, then the file is unlinked,
+//!                                or, where nothing is synced, written again as a new segment's
 //! ```
 //!
 //! Read first: [`Store`], all verbs; [`Options`] with [`Mode`], what is promised; [`Guard`], a value being read.

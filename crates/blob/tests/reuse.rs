@@ -80,6 +80,12 @@ impl Churn {
     }
 }
 
+/// The file that could not be written.
+fn file_of(error: &blob::Error) -> Option<String> {
+    let blob::Error::Io { action, .. } = error else { return None };
+    action.strip_prefix("writing ").filter(|name| name.ends_with(".seg")).map(Into::into)
+}
+
 fn seeds(default: u64) -> std::ops::Range<u64> {
     0..std::env::var("BLOB_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
@@ -93,6 +99,8 @@ fn a_full_cache_writes_the_files_of_segments_that_went_again_within_its_limit() 
         for _ in 0..400 {
             churn.step(&store).unwrap();
             most = most.max(churn.spares());
+            let (there, taken) = (churn.world.disk.bytes().0, store.stats().disk_bytes);
+            assert!(there <= taken, "seed {seed}: files of {there} bytes, {taken} of the limit are taken");
         }
         let stats = store.stats();
         assert!(stats.files_reused > 10, "seed {seed}: {} of {}", stats.files_reused, stats.segments_cleaned);
@@ -178,10 +186,19 @@ fn a_failure_at_any_io_of_reuse_is_told_and_resumed_from_within_the_limit() {
             let store = churn.world.open();
             (0..80).for_each(|_| churn.step(&store).unwrap());
             churn.world.disk.inject(at, Fault::Fail(ErrorKind::Other));
-            let mut failed = false;
+            let (mut failed, mut bad_file) = (false, None);
             for _ in 0..60 {
-                if churn.step(&store).is_err() {
+                let step = churn.step(&store);
+                let there = churn.world.disk.bytes().0;
+                assert!(there <= store.stats().disk_bytes, "seed {seed}, I/O {at}: files of {there} bytes");
+                let waiting = churn.world.disk.list().unwrap();
+                assert!(
+                    !bad_file.as_ref().is_some_and(|bad| waiting.contains(bad)),
+                    "it failed, and waits to be written"
+                );
+                if let Err(error) = step {
                     failed = true;
+                    bad_file = file_of(&error).map(|name| name.replace(".seg", ".free"));
                     // It stays what reads find, and is written when the store resumes.
                     while store.is_degraded() {
                         store.resume().unwrap();

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::format::footer::{TAIL_BYTES, Tail};
 use crate::format::segment::{file_name, spare_name};
 use crate::limits::MAX_SPARES;
-use crate::segment::Segment;
+use crate::segment::{Listing, Segment};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 use std::io::ErrorKind;
@@ -27,7 +27,9 @@ impl Inner {
     /// Whether another segment could use the file of this one, if nobody reads it.
     pub(super) fn may_spare(&self, segment: &Segment) -> bool {
         let fits = segment.disk_bytes() <= self.reserve_bytes() && segment.disk_bytes() > self.reserve_bytes() / 2;
-        !self.opts.syncs() && fits && self.spares.len() < MAX_SPARES && !self.closed.load(Ordering::Acquire)
+        // A file that failed a write has no footer, and is not written again.
+        let sealed = matches!(segment.listing(), Listing::Footer(_));
+        !self.opts.syncs() && fits && sealed && self.spares.len() < MAX_SPARES && !self.closed.load(Ordering::Acquire)
     }
 
     /// Makes the file of a segment that is out of the table a spare one.
