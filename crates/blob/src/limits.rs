@@ -53,11 +53,18 @@ pub const ANNOUNCE_MIN_BYTES: usize = 512 * 1024;
 /// Rounds of writing after a read from disk that go through the page cache, where the next readers may find them.
 pub const ROUNDS_AFTER_READ: u64 = 32;
 
-/// RAM of the buffers for such writes: one for each round.
-pub const DISK_BUFFER_BYTES: u64 = ROUNDS_AT_ONCE * (DIRECT_PIECE_BYTES + BLOCK_BYTES) as u64;
+/// Most bytes of one read past the page cache: a record that lies on no blocks, and what it shares its blocks with.
+pub const DIRECT_READ_BYTES: usize = LARGE_RECORD_BYTES as usize + 2 * BLOCK_BYTES;
+
+/// Reads that go past the page cache at once; more go through it.
+pub const DIRECT_READS_AT_ONCE: u64 = 4;
+
+/// RAM of the buffers for such writes and reads: one for each round, and for each read at once.
+pub const DISK_BUFFER_BYTES: u64 = ROUNDS_AT_ONCE * (DIRECT_PIECE_BYTES + BLOCK_BYTES) as u64
+    + DIRECT_READS_AT_ONCE * (DIRECT_READ_BYTES + BLOCK_BYTES) as u64;
 
 /// A RAM limit below this many times the buffers has better uses for them.
-pub const DISK_BUFFER_SHARE: u64 = 16;
+pub const DISK_BUFFER_SHARE: u64 = 12;
 
 /// Smallest segment; below this the header and footer would dominate.
 pub const MIN_SEGMENT_BYTES: u64 = 4 * 1024;

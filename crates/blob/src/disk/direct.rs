@@ -1,13 +1,19 @@
-//! Large writes past the page cache.
+//! Large writes past the page cache, and reads of what will hardly be read again.
 //!
 //! Large records lie on whole blocks, in memory as on disk: they go to the device from where they are. What is between
 //! them, as runs of small records, is gathered into an aligned buffer: a copy within the processor's cache instead of
 //! pages that the kernel has to find, mark, write back and drop. While one round gathers, the other is on its way to the
 //! device.
 //! Measured against buffered writes of the same rounds; see `docs/benchmarks-blob.md`.
+//!
+//! A read past it takes whole blocks into an aligned buffer and copies what is wanted: that costs less than finding pages
+//! for what nobody asks for twice. Files that were written through the page cache are read from there.
 
 use crate::budget::Permit;
-use crate::limits::{BLOCK_BYTES, DIRECT_MIN_BYTES, DIRECT_PIECE_BYTES, DISK_BUFFER_BYTES, ROUND_JOBS, ROUNDS_AT_ONCE};
+use crate::limits::{
+    BLOCK_BYTES, DIRECT_MIN_BYTES, DIRECT_PIECE_BYTES, DIRECT_READ_BYTES, DIRECT_READS_AT_ONCE, DISK_BUFFER_BYTES,
+    ROUND_JOBS, ROUNDS_AT_ONCE,
+};
 use rustix::fs::{Mode, OFlags};
 use std::io::{ErrorKind, IoSlice, Result};
 use std::os::fd::OwnedFd;
@@ -15,28 +21,30 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A buffer of one piece, aligned as the device wants it.
+/// A buffer, aligned as the device wants it.
 struct Aligned {
     bytes: Vec<u8>,
     at: usize,
 }
 
 impl Aligned {
-    fn new() -> Self {
-        let bytes = vec![0; DIRECT_PIECE_BYTES + BLOCK_BYTES];
+    fn new(len: usize) -> Self {
+        let bytes = vec![0; len + BLOCK_BYTES];
         let at = bytes.as_ptr().align_offset(BLOCK_BYTES);
         Self { bytes, at }
     }
 
-    fn piece(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.at..self.at + DIRECT_PIECE_BYTES]
+    fn piece(&mut self, len: usize) -> &mut [u8] {
+        &mut self.bytes[self.at..self.at + len]
     }
 }
 
 /// The buffers of one directory, and whether its file system takes such writes.
 pub(super) struct Direct {
     buffers: Mutex<Vec<Aligned>>,
+    read_buffers: Mutex<Vec<Aligned>>,
     refused: AtomicBool,
+    reads_refused: AtomicBool,
     paused: AtomicBool,
     _ram: Permit,
 }
@@ -46,8 +54,10 @@ impl Direct {
     pub fn new(ram: Permit) -> Self {
         debug_assert!(ram.bytes() >= DISK_BUFFER_BYTES);
         Self {
-            buffers: Mutex::new((0..ROUNDS_AT_ONCE).map(|_| Aligned::new()).collect()),
+            buffers: Mutex::new((0..ROUNDS_AT_ONCE).map(|_| Aligned::new(DIRECT_PIECE_BYTES)).collect()),
+            read_buffers: Mutex::new((0..DIRECT_READS_AT_ONCE).map(|_| Aligned::new(DIRECT_READ_BYTES)).collect()),
             refused: AtomicBool::new(false),
+            reads_refused: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             _ram: ram,
         }
@@ -55,6 +65,47 @@ impl Direct {
 
     fn buffers(&self) -> MutexGuard<'_, Vec<Aligned>> {
         self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_buffers(&self) -> MutexGuard<'_, Vec<Aligned>> {
+        self.read_buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends `len` bytes at `offset` to `out`. False, and `out` unchanged, if they are too many or if anything is in the
+    /// way: then the caller reads through the page cache, and hears of errors there.
+    pub fn read(&self, path: &Path, out: &mut Vec<u8>, len: usize, offset: u64) -> bool {
+        let within = usize::try_from(offset % BLOCK_BYTES as u64).expect("below the size of a block");
+        let blocks = (within + len).next_multiple_of(BLOCK_BYTES);
+        if blocks > DIRECT_READ_BYTES || self.reads_refused.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(mut buffer) = self.read_buffers().pop() else { return false };
+        let read = self.read_blocks(path, buffer.piece(blocks), offset - within as u64);
+        // The file may end within the last block.
+        let there = read >= within + len;
+        if there {
+            out.extend_from_slice(&buffer.piece(blocks)[within..within + len]);
+        }
+        self.read_buffers().push(buffer);
+        there
+    }
+
+    /// Fills whole blocks. How many bytes there were.
+    fn read_blocks(&self, path: &Path, blocks: &mut [u8], offset: u64) -> usize {
+        // Opened for each read, so that it takes no place among the open files. A file that is gone by now has no name, and
+        // a name is never given to another.
+        let Ok(direct) = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty())
+        else {
+            return 0;
+        };
+        match rustix::io::pread(&direct, &mut *blocks, offset) {
+            Ok(read) => read,
+            Err(error) => {
+                // The file system wants another alignment, or none of it.
+                self.reads_refused.fetch_or(error == rustix::io::Errno::INVAL, Ordering::Relaxed);
+                0
+            }
+        }
     }
 
     /// Whether so many bytes are worth it.
@@ -121,7 +172,7 @@ impl Round<'_, '_> {
                 continue;
             }
             let len = self.source.gathered_len().min(self.left).min(DIRECT_PIECE_BYTES);
-            let (mut source, gathered) = (self.source, &mut buffer.piece()[..len]);
+            let (mut source, gathered) = (self.source, buffer.piece(len));
             source.fill(gathered);
             write_all(self.file, gathered, self.offset)?;
             self.advance(len);

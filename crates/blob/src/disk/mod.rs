@@ -55,6 +55,11 @@ pub trait DiskFile: Send + Sync {
         out.truncate(start + read.as_ref().map_or(0, |&n| n));
         read
     }
+    /// Appends the `len` bytes at `offset` to `out` for somebody who will hardly read them again, so that there is no need
+    /// to keep a copy anywhere else. False, and `out` unchanged, if another read serves him as well or better.
+    fn read_once(&self, _out: &mut Vec<u8>, _len: usize, _offset: u64) -> bool {
+        false
+    }
     /// Writes some of the buffers, in order; returns how many bytes.
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize>;
     /// Makes the file's bytes and length durable.

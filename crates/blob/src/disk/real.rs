@@ -11,6 +11,7 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ScopedJoinHandle;
 
 /// Threads that sync files at once.
@@ -19,6 +20,10 @@ const SYNCING_THREADS: usize = 16;
 /// Bytes that the device is asked for at once when a read of more is announced: what has come is copied while the rest
 /// is under way.
 const ANNOUNCED_BYTES: u64 = 256 * 1024;
+
+/// A file of which so many bytes were written through the page cache is read through it: more than the ends of rounds that
+/// went past it.
+const CACHED_BYTES: u64 = 128 * 1024;
 
 /// A directory of the file system.
 pub struct RealDisk {
@@ -134,6 +139,8 @@ struct RealFile {
     file: File,
     path: PathBuf,
     direct: Arc<OnceLock<Direct>>,
+    /// Bytes written through the page cache, where they are likely to be still.
+    cached: AtomicU64,
 }
 
 impl DiskFile for RealFile {
@@ -154,6 +161,11 @@ impl DiskFile for RealFile {
         Ok(rustix::io::pread(&self.file, rustix::buffer::spare_capacity(out), offset)?)
     }
 
+    fn read_once(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> bool {
+        let cached = self.cached.load(Ordering::Relaxed) >= CACHED_BYTES;
+        !cached && self.direct.get().is_some_and(|direct| direct.read(&self.path, out, len, offset))
+    }
+
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize> {
         if let Some(direct) = self.direct.get() {
             let within = usize::try_from(offset % BLOCK_BYTES as u64).expect("below the size of a block");
@@ -167,7 +179,9 @@ impl DiskFile for RealFile {
                 return self.write_head(buffers, offset, BLOCK_BYTES - within);
             }
         }
-        Ok(rustix::io::pwritev(&self.file, buffers, offset)?)
+        let written = rustix::io::pwritev(&self.file, buffers, offset)?;
+        self.cached.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
     }
 
     fn sync(&self) -> Result<()> {
@@ -197,7 +211,7 @@ impl RealFile {
     fn new(file: File, path: PathBuf, direct: &Arc<OnceLock<Direct>>) -> Self {
         // What is wanted is known exactly, so the kernel need not guess; where it does not take the hint, it guesses.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
-        Self { file, path, direct: Arc::clone(direct) }
+        Self { file, path, direct: Arc::clone(direct), cached: AtomicU64::new(0) }
     }
 
     /// Writes `len` bytes through the page cache, up to where blocks begin that can go past it.
@@ -235,6 +249,7 @@ mod tests {
                 1..4,
             ),
             lend: bool,
+            parts in prop::collection::vec((any::<prop::sample::Index>(), 1usize..150_000), 0..12),
         ) {
             let dir = tempfile::tempdir().unwrap();
             let disk = RealDisk::new(dir.path()).unwrap();
@@ -266,6 +281,18 @@ mod tests {
                 prop_assert!(n > 0);
             }
             prop_assert!(read == expected);
+            // Another handle, which does not know how it was written.
+            let file = disk.open("file").unwrap();
+            for (from, len) in parts {
+                let from = from.index(expected.len());
+                let mut once = b"before".to_vec();
+                let there = expected.get(from..from + len);
+                if file.read_once(&mut once, len, from as u64) {
+                    prop_assert!(lend && there.is_some(), "there is no such part, or no buffer for it");
+                    prop_assert_eq!(&once[6..], there.unwrap_or_default());
+                }
+                prop_assert!(once.starts_with(b"before") && (once.len() == 6 || once.len() == 6 + len));
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ mod shard;
 mod table;
 
 pub use nodes::{Loc, State};
-pub use shard::Replaced;
+pub use shard::{Hit, Replaced};
 
 use crate::budget::Budget;
 use crate::hash::KeyHash;
@@ -64,6 +64,11 @@ impl Index {
 
     /// Where the key's record is, noting the access for eviction. Evicted items are not found.
     pub fn get(&self, hash: KeyHash) -> Option<(Loc, State)> {
+        self.access(hash).map(|hit| (hit.loc, hit.state))
+    }
+
+    /// The same, with whether it was the first access.
+    pub fn access(&self, hash: KeyHash) -> Option<Hit> {
         self.shard(hash).get(hash)
     }
 

@@ -9,6 +9,17 @@ use crate::hash::KeyHash;
 use crate::limits::SHARD_ITEMS;
 use crate::sync::Arc;
 
+/// An item that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Where its record is.
+    pub loc: Loc,
+    /// Whether it can be read.
+    pub state: State,
+    /// Whether the policy knows of no access before this one.
+    pub first: bool,
+}
+
 /// What was there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replaced {
@@ -52,16 +63,18 @@ impl Shard {
         Some((self.policy.as_mut()?.as_mut(), &mut self.nodes))
     }
 
-    pub fn get(&mut self, hash: KeyHash) -> Option<(Loc, State)> {
+    pub fn get(&mut self, hash: KeyHash) -> Option<Hit> {
         let id = self.table.find(hash, &self.nodes)?;
         let state = self.nodes.state(id);
         if state == State::Evicted {
             return None;
         }
+        let mut first = false;
         if let Some((policy, nodes)) = self.policy() {
+            first = nodes.freq(id) == 0;
             policy.touched(nodes, id);
         }
-        Some((self.nodes.loc(id), state))
+        Some(Hit { loc: self.nodes.loc(id), state, first })
     }
 
     pub fn peek(&self, hash: KeyHash) -> Option<(Loc, State)> {
@@ -320,7 +333,7 @@ mod tests {
                     Op::Get(key) => {
                         let expected = model.get(&key).copied();
                         prop_assert_eq!(shard.peek(hash(key)), expected);
-                        prop_assert_eq!(shard.get(hash(key)), expected.filter(|(_, s)| *s == State::Live));
+                        prop_assert_eq!(shard.get(hash(key)).map(|hit| (hit.loc, hit.state)), expected.filter(|(_, s)| *s == State::Live));
                     }
                 }
                 shard.validate().unwrap();

@@ -19,6 +19,7 @@
 
 use super::Inner;
 use super::log::{By, SEGMENT_RAM_BYTES};
+use super::read::Again;
 use super::recover;
 use crate::budget::Permit;
 use crate::buf::{RecordBuf, Room};
@@ -119,7 +120,7 @@ impl Inner {
     fn move_record(&self, hash: KeyHash, loc: Loc) -> Result<bool> {
         let old = match self.resident.get(loc) {
             Some(buf) => buf,
-            None => self.read_record(loc)?,
+            None => self.read_record(loc, Again::Hardly)?,
         };
         let header = Header::read(old.bytes()).map_err(|bad| super::read::bad_record(loc, bad))?;
         if header.is_expired(self.now_ms()) {

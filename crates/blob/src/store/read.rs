@@ -7,7 +7,7 @@ use crate::error::{Class, Error, Result, classify};
 use crate::format::record::{self, Bad, Header, Place};
 use crate::format::segment::file_name;
 use crate::hash::KeyHash;
-use crate::index::{Loc, State};
+use crate::index::{Hit, Loc, State};
 use crate::limits::{ANNOUNCE_MIN_BYTES, PIECE_BYTES, READ_RETRIES, RECORD_OVERHEAD_BYTES, TRANSIENT_RETRIES};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, lock};
@@ -58,6 +58,15 @@ impl Store {
     }
 }
 
+/// Whether a record will be read from disk once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It was read before, or nobody knows.
+    Probably,
+    /// It is the first time that it is read at all, or it is read to be moved or verified.
+    Hardly,
+}
+
 /// What a look at one place brought.
 enum Look {
     Hit(Arc<RecordBuf>, Header),
@@ -66,7 +75,7 @@ enum Look {
 
 impl Inner {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Guard>> {
-        let found = self.find(key, |hash, loc| self.look(hash, loc, key))?;
+        let found = self.find(key, |hash, loc, again| self.look(hash, loc, key, again))?;
         let counter = if found.is_some() { &self.counters.hits } else { &self.counters.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         Ok(found.map(|(buf, header)| Guard::new(buf, header.value_range(), header)))
@@ -76,17 +85,18 @@ impl Inner {
     fn find(
         &self,
         key: &[u8],
-        read: impl Fn(KeyHash, Loc) -> Result<Look>,
+        read: impl Fn(KeyHash, Loc, Again) -> Result<Look>,
     ) -> Result<Option<(Arc<RecordBuf>, Header)>> {
         Self::check_key(key)?;
         self.check_open()?;
         let hash = self.hash(key);
         for _ in 0..READ_RETRIES {
-            let Some((loc, state)) = self.index.get(hash) else { return Ok(None) };
+            let Some(Hit { loc, state, first }) = self.index.access(hash) else { return Ok(None) };
             if state == State::Corrupt {
                 return Err(corrupt(loc, "it was found damaged before"));
             }
-            match read(hash, loc) {
+            let again = if first { Again::Hardly } else { Again::Probably };
+            match read(hash, loc, again) {
                 Ok(Look::Hit(buf, header)) => return Ok(Some((buf, header))),
                 Ok(Look::Miss) => return Ok(None),
                 Err(_) if self.moved(hash, loc) => {}
@@ -112,14 +122,14 @@ impl Inner {
         fits.then_some((buf, header))
     }
 
-    fn look(&self, hash: KeyHash, loc: Loc, key: &[u8]) -> Result<Look> {
+    fn look(&self, hash: KeyHash, loc: Loc, key: &[u8], again: Again) -> Result<Look> {
         let buf = match self.resident.get(loc) {
             Some(buf) => {
                 self.counters.ram_hits.fetch_add(1, Ordering::Relaxed);
                 buf
             }
             None => {
-                let buf = self.read_record(loc)?;
+                let buf = self.read_record(loc, again)?;
                 self.resident.insert(loc, Arc::clone(&buf), false);
                 buf
             }
@@ -153,10 +163,10 @@ impl Inner {
     }
 
     /// Reads a whole record from disk and verifies it.
-    pub(super) fn read_record(&self, loc: Loc) -> Result<Arc<RecordBuf>> {
+    pub(super) fn read_record(&self, loc: Loc, again: Again) -> Result<Arc<RecordBuf>> {
         let ram = self.take_ram(u64::from(loc.len) + RECORD_OVERHEAD_BYTES as u64, self.patient())?;
         let mut bytes = Vec::with_capacity(loc.len as usize);
-        self.read_all(loc, &mut bytes)?;
+        self.read_all(loc, &mut bytes, again)?;
         self.counters.disk_reads.fetch_add(1, Ordering::Relaxed);
         let header = record::decode(&bytes, self.place_of(loc)).map_err(|bad| bad_record(loc, bad))?;
         if header.record_len() != bytes.len() || header.tombstone {
@@ -181,9 +191,12 @@ impl Inner {
     }
 
     /// Appends the whole record at `loc` to memory that need not be cleared for it.
-    fn read_all(&self, loc: Loc, out: &mut Vec<u8>) -> Result<()> {
+    fn read_all(&self, loc: Loc, out: &mut Vec<u8>, again: Again) -> Result<()> {
         let file = self.file_of(loc)?;
         let (len, mut retries) = (loc.len as usize, 0);
+        if again == Again::Hardly && file.read_once(out, len, loc.offset()) {
+            return Ok(());
+        }
         if len >= ANNOUNCE_MIN_BYTES {
             file.expect_read(loc.offset(), len as u64);
         }
@@ -252,7 +265,7 @@ impl Inner {
             let start = range.start.min(len);
             start..range.end.clamp(start, len)
         };
-        let found = self.find(key, |hash, loc| self.look_at_part(hash, loc, key, &part))?;
+        let found = self.find(key, |hash, loc, _| self.look_at_part(hash, loc, key, &part))?;
         Ok(found.map(|(buf, header)| {
             let part = part(&header);
             // A whole record starts with its header; a buffer of pieces starts with the first piece.
@@ -272,7 +285,7 @@ impl Inner {
     ) -> Result<Look> {
         let value_len = record::value_len(loc.len as usize, key.len()).unwrap_or(0);
         if value_len <= PIECE_BYTES || self.resident.get(loc).is_some() {
-            return self.look(hash, loc, key);
+            return self.look(hash, loc, key, Again::Probably);
         }
         let (header, stored) = self.read_head(loc, key.len())?;
         if stored != key {
@@ -287,7 +300,7 @@ impl Inner {
         let first = part.start / PIECE_BYTES;
         let bytes = first * PIECE_BYTES..part.end.next_multiple_of(PIECE_BYTES).min(value_len);
         if bytes.len() == value_len {
-            return self.look(hash, loc, key);
+            return self.look(hash, loc, key, Again::Probably);
         }
         self.read_pieces(loc, &header, first, bytes).map(|buf| Look::Hit(Arc::new(buf), header))
     }

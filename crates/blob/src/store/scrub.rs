@@ -1,5 +1,6 @@
 //! Reading what is at rest before somebody needs it.
 
+use super::read::Again;
 use super::{Inner, Store};
 use crate::error::{Class, Error, Result};
 use crate::index::State;
@@ -45,7 +46,7 @@ impl Inner {
                 if skip || self.index.peek(item.hash) != Some((loc, State::Live)) {
                     continue;
                 }
-                match self.read_record(loc) {
+                match self.read_record(loc, Again::Hardly) {
                     Ok(_) => {}
                     Err(error) if error.class() == Class::Corrupt => {
                         if self.note_corrupt(item.hash, loc) {
