@@ -231,13 +231,14 @@ impl<R: Read> Read for SealReader<R> {
         if let Some(error) = &self.failed {
             return Err(error.clone().into_io());
         }
-        if self.given == self.core.out.len() && !self.ended {
-            if let Err(error) = self.next() {
-                self.failed = Some(error.clone());
-                self.core.out.clear();
-                self.given = 0;
-                return Err(error.into_io());
-            }
+        if self.given == self.core.out.len()
+            && !self.ended
+            && let Err(error) = self.next()
+        {
+            self.failed = Some(error.clone());
+            self.core.out.clear();
+            self.given = 0;
+            return Err(error.into_io());
         }
         let rest = &self.core.out[self.given..];
         let taken = bytes.len().min(rest.len());

@@ -1,4 +1,5 @@
 //! Tests of storage: one suite for all places, and what is special of each.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod cloud;
 mod directory;
