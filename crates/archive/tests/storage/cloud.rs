@@ -11,9 +11,9 @@ use crate::suite;
 
 #[test]
 fn a_cloud_keeps_the_contract() {
-    for prefix in ["", "some/where"] {
+    for (prefix, large) in [("", 1 << 20), ("some/where", UPLOAD_PART_BYTES)] {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        suite::all(&Cloud::over(store.clone(), store, prefix).unwrap(), UPLOAD_PART_BYTES);
+        suite::all(&Cloud::over(store.clone(), store, prefix).unwrap(), large);
     }
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let storage: Arc<dyn Storage> = Arc::new(Cloud::over(store.clone(), store, "").unwrap());

@@ -113,6 +113,10 @@ fn a_conditional_put_is_repeated_only_if_it_surely_was_not_done() {
     service.trouble([say(429), say(429)]);
     storage.put_new(&name("m"), b"mine").unwrap();
     assert_eq!(service.methods(), ["PUT"; 3]);
+    // Never done, and said so.
+    service.trouble(vec![say(429); 9]);
+    let error = storage.put_new(&name("p"), b"mine").unwrap_err();
+    assert!(matches!(error, Error::Unavailable { attempts: 4, .. }), "{error:?}");
     service.trouble([say(409)]);
     assert!(matches!(storage.put_new(&name("o"), b"mine"), Err(Error::AlreadyExists { .. })));
 }

@@ -72,8 +72,7 @@ impl Client {
         repeat: Repeat,
         attempt: impl AsyncFn() -> Result<T, Failure>,
     ) -> Result<T> {
-        debug_assert!(!name.contains(".."), "names are checked before they come here");
-        retry::run(&self.options.retry, &*self.pace, repeat, || self.runner.run(attempt()))
+        retry::run(name, &self.options.retry, &*self.pace, repeat, || self.runner.run(attempt()))
     }
 
     /// Runs one piece of work on the hidden thread.

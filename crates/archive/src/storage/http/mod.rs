@@ -77,7 +77,6 @@ impl Http {
         match done {
             // That there is one was the condition.
             Err(Error::Changed { name }) if new => Err(Error::AlreadyExists { name }),
-            Err(Error::Unavailable { name, why, .. }) if new => Err(Error::Unsure { name, why }),
             done => done,
         }
     }

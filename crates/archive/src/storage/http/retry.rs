@@ -97,6 +97,7 @@ impl From<Error> for Failure {
 
 /// Runs `attempt` until it succeeds, must not be repeated, or has been repeated enough.
 pub(super) fn run<T>(
+    name: &str,
     retry: &Retry,
     pace: &dyn Pace,
     repeat: Repeat,
@@ -111,7 +112,9 @@ pub(super) fn run<T>(
         let wish = match failure.fate {
             Fate::Final => return Err(failure.error),
             Fate::NotDone(wish) => wish,
-            Fate::MayBeDone(_) if repeat == Repeat::IfNotDone => return Err(count(failure.error, attempts)),
+            Fate::MayBeDone(_) if repeat == Repeat::IfNotDone => {
+                return Err(Error::Unsure { name: name.to_owned(), why: failure.error.to_string() });
+            }
             Fate::MayBeDone(wish) => wish,
         };
         if attempts >= retry.attempts || wish.is_some_and(|w| w > retry.most) {
