@@ -1,4 +1,5 @@
-//! Seals a file, opens it again, and says how fast: `seal_file FILE [CHUNK-KIB [LEVEL]]`. Everything lies in a temporary directory.
+//! Seals a file, opens it again, and says how fast: `seal_file FILE [CHUNK-KIB [LEVEL]]`. Everything lies in a
+//! temporary directory.
 
 use std::error::Error;
 use std::fs::File;

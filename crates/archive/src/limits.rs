@@ -35,7 +35,8 @@ pub const UPLOAD_PART_BYTES: usize = 16 << 20;
 /// Parts of one upload: what S3 takes.
 pub const MOST_UPLOAD_PARTS: usize = 10_000;
 
-/// Bytes of an upload that plain HTTP keeps in memory, so that it can be sent again; what is longer goes through a file.
+/// Bytes of an upload that plain HTTP keeps in memory, so that it can be sent again; what is longer goes through a
+/// file.
 pub const SPOOL_BYTES: usize = 1 << 20;
 
 /// Bytes of a listing that an HTTP service may send for one directory.

@@ -47,8 +47,8 @@ pub struct Verified {
     pub sums: Sealed,
 }
 
-/// Seals what a reader gives and puts it under `name`, in place of what was there. Memory is bounded. If the reader fails nothing
-/// is put.
+/// Seals what a reader gives and puts it under `name`, in place of what was there. Memory is bounded. If the reader
+/// fails nothing is put.
 ///
 /// # Errors
 /// The reader's error is [`storage::Error::Source`]; what sealing and storing say.
@@ -70,8 +70,8 @@ fn source(name: &Name, cause: &std::sync::Arc<io::Error>) -> Error {
     }
 }
 
-/// Opens a sealed object. What it gives is right from its first byte, but that it is whole is known only at its end: see
-/// [`OpenReader`]. Errors of reading carry an error of this crate; [`Error::from_io`] takes it out.
+/// Opens a sealed object. What it gives is right from its first byte, but that it is whole is known only at its end:
+/// see [`OpenReader`]. Errors of reading carry an error of this crate; [`Error::from_io`] takes it out.
 ///
 /// # Errors
 /// What the storage says, and the object's header.

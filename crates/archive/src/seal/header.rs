@@ -131,8 +131,8 @@ pub(super) fn fill(from: &mut dyn Read, bytes: &mut [u8]) -> io::Result<()> {
     from.read_exact(bytes)
 }
 
-/// What an end of the input means here; other errors keep their meaning. (Errors from below that carry one of ours, or of
-/// a storage, are no end of the input even if their kind says so.)
+/// What an end of the input means here; other errors keep their meaning. (Errors from below that carry one of ours, or
+/// of a storage, are no end of the input even if their kind says so.)
 pub(super) fn end_means(error: io::Error, meaning: Error) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof && error.get_ref().is_none_or(is_plain_end) {
         meaning

@@ -1,25 +1,26 @@
-//! Sealing: a stream of bytes, compressed and encrypted for a public key, in chunks that can be neither changed, moved nor
-//! left out without notice.
+//! Sealing: a stream of bytes, compressed and encrypted for a public key, in chunks that can be neither changed, moved
+//! nor left out without notice.
 //!
 //! A node that writes backups has the public key only ([`Sealer`]); who restores has the private one ([`Opener`]). The
 //! keys live in small text files ([`KeyPair`], [`PublicKey`], [`PrivateKey`]).
 //!
 //! # What it promises, and what not
 //!
-//! Without the private key nobody learns the content. Its length shows, after compression: so do not seal together what an
-//! attacker may choose and what he shall not learn, if he can see the length.
+//! Without the private key nobody learns the content. Its length shows, after compression: so do not seal together what
+//! an attacker may choose and what he shall not learn, if he can see the length.
 //!
-//! Whoever has the public key can seal. A seal says that an object is as somebody made it, not who that was. What nobody
-//! may replace must be kept from being replaced by the rights of the storage.
+//! Whoever has the public key can seal. A seal says that an object is as somebody made it, not who that was. What
+//! nobody may replace must be kept from being replaced by the rights of the storage.
 //!
 //! # The pieces
 //!
-//! HPKE ([RFC 9180](https://www.rfc-editor.org/rfc/rfc9180)) in base mode with the KEM X-Wing, that is ML-KEM-768 and X25519
-//! together (`draft-connolly-cfrg-xwing-kem-10`; number 0x647A and its use in HPKE after `draft-ietf-hpke-pq-03`),
-//! HKDF-SHA256 (0x0001), export only (0xFFFF). What it exports is the key of one object. Its chunks are sealed with
-//! AES-256-GCM in the manner of STREAM (Hoang, Reyhanitabar, Rogaway, Vizár: Online Authenticated-Encryption and its
-//! Nonce-Reuse Misuse-Resistance, 2015): the nonce holds the number of the chunk and whether it is the last. The drafts may
-//! change before they are RFCs; then there is another version of this format, and this one can still be read.
+//! HPKE ([RFC 9180](https://www.rfc-editor.org/rfc/rfc9180)) in base mode with the KEM X-Wing, that is ML-KEM-768 and
+//! X25519 together (`draft-connolly-cfrg-xwing-kem-10`; number 0x647A and its use in HPKE after
+//! `draft-ietf-hpke-pq-03`), HKDF-SHA256 (0x0001), export only (0xFFFF). What it exports is the key of one object. Its
+//! chunks are sealed with AES-256-GCM in the manner of STREAM (Hoang, Reyhanitabar, Rogaway, Vizár: Online
+//! Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance, 2015): the nonce holds the number of the chunk and
+//! whether it is the last. The drafts may change before they are RFCs; then there is another version of this format,
+//! and this one can still be read.
 //!
 //! # The bytes
 //!
@@ -55,9 +56,10 @@
 //!   AAD         the head of the frame
 //! ```
 //!
-//! A chunk that is not the last has exactly 2^lg bytes once opened, the last has fewer, maybe none: so there is one way to cut an
-//! object, and a chunk that grows beyond its bound when it is decompressed is refused before it has. Nothing follows the
-//! last frame. The name is not in the object but bound to it: an object that was copied over another does not open.
+//! A chunk that is not the last has exactly 2^lg bytes once opened, the last has fewer, maybe none: so there is one way
+//! to cut an object, and a chunk that grows beyond its bound when it is decompressed is refused before it has. Nothing
+//! follows the last frame. The name is not in the object but bound to it: an object that was copied over another does
+//! not open.
 
 mod chunk;
 mod entropy;

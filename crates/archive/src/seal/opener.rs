@@ -53,8 +53,8 @@ enum State {
     Failed(Error),
 }
 
-/// Gives the content of a sealed object. What it gives is what was sealed, from its beginning; that it is *all* of it is known
-/// when it says that there is no more (`read` returns 0), and not before.
+/// Gives the content of a sealed object. What it gives is what was sealed, from its beginning; that it is *all* of it
+/// is known when it says that there is no more (`read` returns 0), and not before.
 pub struct OpenReader<R> {
     chunks: ChunkOpener,
     from: R,

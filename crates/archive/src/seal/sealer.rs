@@ -14,7 +14,8 @@ const LEVEL: i32 = 3;
 
 /// Seals objects for a public key. It cannot open what it sealed.
 ///
-/// Objects share nothing but the key: each has a secret of its own, so one `Sealer` may seal any number, in any threads.
+/// Objects share nothing but the key: each has a secret of its own, so one `Sealer` may seal any number, in any
+/// threads.
 #[derive(Clone, Debug)]
 pub struct Sealer {
     key: PublicKey,
@@ -69,8 +70,8 @@ impl Sealer {
         self.writer_with(name, out, &mut OsEntropy)
     }
 
-    /// As [`writer`](Self::writer), with random bytes that are handed in; 64 are taken. Never hand in the same twice for
-    /// different content: it would be sealed with the same key and nonces.
+    /// As [`writer`](Self::writer), with random bytes that are handed in; 64 are taken. Never hand in the same twice
+    /// for different content: it would be sealed with the same key and nonces.
     ///
     /// # Errors
     /// What `entropy` says, or `out` takes no header.
@@ -140,8 +141,8 @@ impl Core {
     }
 }
 
-/// Seals what is written to it. [`finish`](Self::finish) ends the object; one that was not finished does not open to its
-/// end, whatever `flush` was called.
+/// Seals what is written to it. [`finish`](Self::finish) ends the object; one that was not finished does not open to
+/// its end, whatever `flush` was called.
 pub struct SealWriter<W> {
     core: Core,
     out: W,

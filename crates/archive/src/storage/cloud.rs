@@ -14,12 +14,12 @@ use super::runner::Runner;
 use super::{Abilities, Entry, Error, Name, Object, Result, Storage, refuse};
 use crate::limits::{MOST_ERROR_BYTES, MOST_UPLOAD_PARTS, UPLOAD_PART_BYTES};
 
-/// Objects in a store of the library `object_store`, below a prefix. Retries, with back-off, are the library's; how many
-/// and how long is among the settings of [`open`](super::open).
+/// Objects in a store of the library `object_store`, below a prefix. Retries, with back-off, are the library's; how
+/// many and how long is among the settings of [`open`](super::open).
 pub struct Cloud {
     store: Arc<dyn ObjectStore>,
-    /// The same without retries: the library also retries a conditional put whose answer was an error of the server, and would then
-    /// take its own object for another's.
+    /// The same without retries: the library also retries a conditional put whose answer was an error of the server,
+    /// and would then take its own object for another's.
     once: Arc<dyn ObjectStore>,
     prefix: String,
     runner: Runner,

@@ -1,9 +1,9 @@
 //! Objects as files of a directory.
 //!
-//! The object `a/b` is the file `a/b`. It is written as a file in `.tmp`, synced, and then renamed; then every folder on its way is
-//! synced. So a crash leaves the old object or the new one, and maybe a file in `.tmp`, which the next that opens
-//! the directory removes. Who writes such a file holds a lock on it, so nobody removes it meanwhile. No name begins with a dot, so
-//! `.tmp` is no object.
+//! The object `a/b` is the file `a/b`. It is written as a file in `.tmp`, synced, and then renamed; then every folder
+//! on its way is synced. So a crash leaves the old object or the new one, and maybe a file in `.tmp`, which the next
+//! that opens the directory removes. Who writes such a file holds a lock on it, so nobody removes it meanwhile. No name
+//! begins with a dot, so `.tmp` is no object.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -207,8 +207,8 @@ impl Storage for Directory {
                 error => return Err(error),
             },
         }
-        // Empty folders would be in the way of objects of their names. Whether they go is not essential: whoever needs one
-        // makes it again.
+        // Empty folders would be in the way of objects of their names. Whether they go is not essential: whoever needs
+        // one makes it again.
         let above = path.ancestors().skip(1).take_while(|p| p.starts_with(&self.root) && *p != self.root);
         for folder in above {
             if fs::remove_dir(folder).is_err() {

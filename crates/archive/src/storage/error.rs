@@ -17,7 +17,8 @@ pub enum Class {
     Permanent,
 }
 
-/// Every error of object storage. Through `Read` it arrives inside an [`io::Error`]; [`Error::from_io`] takes it out again.
+/// Every error of object storage. Through `Read` it arrives inside an [`io::Error`]; [`Error::from_io`] takes it out
+/// again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such object.

@@ -83,7 +83,8 @@ impl Memory {
         self.state.lock().objects.keys().cloned().collect()
     }
 
-    /// From now on `decide` is asked at every call whether and how it fails. It is called under a lock: it must not use this storage.
+    /// From now on `decide` is asked at every call whether and how it fails. It is called under a lock: it must not use
+    /// this storage.
     pub fn fail_when(&self, decide: impl FnMut(&Call<'_>) -> Option<Fault> + Send + 'static) {
         self.state.lock().decide = Some(Box::new(decide));
     }

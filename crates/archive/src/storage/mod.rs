@@ -12,8 +12,8 @@
 //! [`open`] takes a URL and says which it is.
 //!
 //! Everything here blocks the calling thread, as all of the engine's I/O does; whoever must not wait uses a thread. The
-//! libraries below [`Cloud`] and [`Http`] are asynchronous: they run on one hidden thread, and there is no runtime outside of
-//! it (do not call them from within one).
+//! libraries below [`Cloud`] and [`Http`] are asynchronous: they run on one hidden thread, and there is no runtime
+//! outside of it (do not call them from within one).
 
 mod cloud;
 mod directory;
@@ -61,9 +61,10 @@ pub struct Abilities {
 
 /// Objects under names.
 ///
-/// An object comes into being as a whole, and is replaced as a whole: readers find the old one, the new one or none, never a part.
-/// When a call that puts or deletes returns, it is as durable as the place can make it. Two names never differ by a slash
-/// and more behind it: where `a` is an object, `a/b` is [`Error::NameClash`], at least where the place cannot hold both.
+/// An object comes into being as a whole, and is replaced as a whole: readers find the old one, the new one or none,
+/// never a part. When a call that puts or deletes returns, it is as durable as the place can make it. Two names never
+/// differ by a slash and more behind it: where `a` is an object, `a/b` is [`Error::NameClash`], at least where the
+/// place cannot hold both.
 pub trait Storage: fmt::Debug + Send + Sync {
     /// Puts an object, in place of what was there.
     ///
@@ -78,8 +79,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// [`Error::NotSupported`].
     fn put_new(&self, name: &Name, bytes: &[u8]) -> Result<()>;
 
-    /// Puts an object of any size from a reader, in place of what was there; says how many bytes it has. If the reader fails nothing
-    /// has changed. Memory is bounded.
+    /// Puts an object of any size from a reader, in place of what was there; says how many bytes it has. If the reader
+    /// fails nothing has changed. Memory is bounded.
     ///
     /// # Errors
     /// [`Error::Source`] if the reader fails.
@@ -87,8 +88,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
 
     /// An object from byte `from` on, to be read in pieces. `from` may be its size, but not more.
     ///
-    /// Reading fails with an [`Error`] inside of the `io::Error` if the object cannot be had to its end, or is replaced meanwhile
-    /// where that is noticed: it never just stops early.
+    /// Reading fails with an [`Error`] inside of the `io::Error` if the object cannot be had to its end, or is replaced
+    /// meanwhile where that is noticed: it never just stops early.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::BadRange`].
@@ -106,8 +107,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// [`Error::NotFound`].
     fn head(&self, name: &Name) -> Result<Entry>;
 
-    /// The first objects, in ascending order of the bytes of their names, whose names begin with `prefix` and come after `after`: as many as
-    /// `most`, at most 10,000. (Pages, so that memory is bounded. Objects that come and go meanwhile may be in it or not.)
+    /// The first objects, in ascending order of the bytes of their names, whose names begin with `prefix` and come
+    /// after `after`: as many as `most`, at most 10,000. (Pages, so that memory is bounded. Objects that come and go
+    /// meanwhile may be in it or not.)
     ///
     /// # Errors
     /// [`Error::NotSupported`].

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use crate::limits::{MOST_DEPTH, MOST_NAME_BYTES, MOST_PART_BYTES};
 
-/// The name of an object: parts of letters, digits and `- _ . = +`, separated by single slashes; no part begins with a dot. At most
-/// 512 bytes, 200 in a part, 32 parts. Names are ordered by their bytes.
+/// The name of an object: parts of letters, digits and `- _ . = +`, separated by single slashes; no part begins with a
+/// dot. At most 512 bytes, 200 in a part, 32 parts. Names are ordered by their bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 

@@ -16,7 +16,8 @@ pub struct Object {
 }
 
 impl Object {
-    /// From a reader of the bytes `from` to `size`. What comes is counted: an end before that, and anything behind it, is an error.
+    /// From a reader of the bytes `from` to `size`. What comes is counted: an end before that, and anything behind it,
+    /// is an error.
     pub(super) fn new(name: &Name, size: u64, from: u64, body: Box<dyn Read + Send>) -> Self {
         Self { size, name: name.clone(), at: from, body }
     }

@@ -9,8 +9,8 @@ use super::{AccessKey, Directory, Error, Http, HttpOptions, Listing, Memory, Res
 /// What a URL does not say.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
-    /// Settings of the library `object_store` for clouds, such as `aws_endpoint`, `aws_region`, `allow_http`, `timeout` or
-    /// `max_retries`; they come before the environment (`AWS_ACCESS_KEY_ID` and so on), which is read as well.
+    /// Settings of the library `object_store` for clouds, such as `aws_endpoint`, `aws_region`, `allow_http`, `timeout`
+    /// or `max_retries`; they come before the environment (`AWS_ACCESS_KEY_ID` and so on), which is read as well.
     pub settings: Vec<(String, String)>,
     /// The access key of a plain HTTP service.
     pub access_key: Option<AccessKey>,

@@ -1,5 +1,5 @@
-//! Whatever is done to a sealed object is noticed: every bit, every cut, everything moved, doubled, left out or taken from
-//! another object. What was given before is always a beginning of what was sealed.
+//! Whatever is done to a sealed object is noticed: every bit, every cut, everything moved, doubled, left out or taken
+//! from another object. What was given before is always a beginning of what was sealed.
 
 use archive::seal::{Damage, Error};
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
-//! A plain HTTP service of objects, as the client expects it, with things that go wrong in between; and time that does not pass.
+//! A plain HTTP service of objects, as the client expects it, with things that go wrong in between; and time that does
+//! not pass.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

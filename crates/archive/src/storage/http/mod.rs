@@ -1,7 +1,8 @@
 //! Objects of a plain HTTP service: `PUT`, `GET`, `HEAD` and `DELETE` of paths, with an access key in a header.
 //!
-//! Many services for static content are like this. Uploads, deletions and listings go to one endpoint; reading may go to another,
-//! as of a content delivery network, which may hold on to old content: names that are written once suit it best.
+//! Many services for static content are like this. Uploads, deletions and listings go to one endpoint; reading may go
+//! to another, as of a content delivery network, which may hold on to old content: names that are written once suit it
+//! best.
 //!
 //! | operation | request | repeated after |
 //! |---|---|---|
@@ -48,7 +49,8 @@ impl Http {
     /// A service with these settings. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Settings`] for an endpoint that is no URL of HTTP, a key that cannot stand in a header, or a certificate that is none.
+    /// [`Error::Settings`] for an endpoint that is no URL of HTTP, a key that cannot stand in a header, or a
+    /// certificate that is none.
     pub fn new(options: HttpOptions) -> Result<Self> {
         Ok(Self { client: Arc::new(Client::new(options, Arc::new(RealPace))?) })
     }

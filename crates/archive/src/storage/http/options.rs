@@ -50,11 +50,14 @@ pub struct HttpOptions {
     pub key: Option<AccessKey>,
     /// The header that it stands in.
     pub key_header: String,
-    /// Whether the key is sent for reading too, where that is another server. By default it is not: such a server is public.
+    /// Whether the key is sent for reading too, where that is another server. By default it is not: such a server is
+    /// public.
     pub key_for_reading: bool,
-    /// Whether uploads carry their SHA-256, in capital hexadecimal digits, in a header `Checksum`, for the service to compare.
+    /// Whether uploads carry their SHA-256, in capital hexadecimal digits, in a header `Checksum`, for the service to
+    /// compare.
     pub checksum: bool,
-    /// Whether the service knows `If-None-Match: *` for `PUT`. One that ignores it would replace objects that must not be.
+    /// Whether the service knows `If-None-Match: *` for `PUT`. One that ignores it would replace objects that must not
+    /// be.
     pub conditional_put: bool,
     /// Whether and how it lists.
     pub listing: Listing,
@@ -64,14 +67,16 @@ pub struct HttpOptions {
     pub connect_timeout: Duration,
     /// How long nothing may happen: until an answer begins, or between two pieces of it.
     pub idle_timeout: Duration,
-    /// Bytes a second that an upload must reach on the whole: it may take its length divided by this, and the idle timeout.
+    /// Bytes a second that an upload must reach on the whole: it may take its length divided by this, and the idle
+    /// timeout.
     pub least_rate: u64,
     /// Certificates in PEM of authorities that are trusted beside the system's.
     pub roots_pem: Vec<Vec<u8>>,
 }
 
 impl HttpOptions {
-    /// A service at `upload`, with defaults for all else: the key's header is `AccessKey`, no listing, no conditional put.
+    /// A service at `upload`, with defaults for all else: the key's header is `AccessKey`, no listing, no conditional
+    /// put.
     #[must_use]
     pub fn new(upload: impl Into<String>) -> Self {
         Self {
