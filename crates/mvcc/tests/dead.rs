@@ -183,6 +183,15 @@ fn compact_and_forget(store: &LsmStore, marks: &Marks) -> bool {
     true
 }
 
+/// Says that it is over, also when a comparison fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn check(retention: Retention, ops: &[Op], forgotten: &AtomicUsize) {
     let (mut lsm, marks) = store(retention);
     let mut world = World { lives: BTreeMap::new(), rows: BTreeMap::new(), clock: 0 };
@@ -194,11 +203,12 @@ fn check(retention: Retention, ops: &[Op], forgotten: &AtomicUsize) {
                     forgotten.fetch_add(usize::from(compact_and_forget(store, &marks)), Ordering::Relaxed);
                 }
             });
+            let over = Over(&is_over);
             for op in chunk {
                 world.run(store, &marks, op);
                 world.compare(store);
             }
-            is_over.store(true, Ordering::Relaxed);
+            drop(over);
             compactor.join().unwrap();
         });
         lsm.reopen();
@@ -304,7 +314,13 @@ fn a_major_compaction_waits_for_the_run_under_way() {
     marks.0.write().collections.insert(Incarnation(1));
     std::thread::scope(|scope| {
         let compaction = scope.spawn(|| compact_and_forget(store, &marks));
-        run.put(&member(1, 2), None, &[]).unwrap();
+        // As long as it takes for the compaction to come first, if it could.
+        for n in 2..100_000 {
+            if compaction.is_finished() {
+                break;
+            }
+            run.put(&member(1, n), None, &[]).unwrap();
+        }
         run.finish().unwrap();
         assert!(compaction.join().unwrap());
     });
@@ -345,5 +361,28 @@ fn a_dead_row_is_absent_for_every_operation() {
         model.restore(&mut &image(store)[..]).unwrap();
         assert_eq!(scan(&model, Span::ALL, t(50)), scan(store, Span::ALL, t(50)));
         assert_eq!(model.latest_commit(&meta(2, 1)).unwrap(), None);
+        assert!(compact_and_forget(store, &marks));
+        assert_eq!(scan(&model, Span::ALL, t(50)), scan(store, Span::ALL, t(50)));
     }
+}
+
+/// With its mark the last of the history goes, and not only what was current.
+#[test]
+fn dead_history_does_not_come_back_when_it_is_forgotten() {
+    let (lsm, marks) = store(Retention::Versions);
+    let store = lsm.lsm();
+    let key = meta(0, 1);
+    for at in [10, 20, 30] {
+        store.put(&key, &[at as u8], t(at), None).unwrap();
+    }
+    marks.0.write().emptied.insert(0, t(20));
+    assert!(compact_and_forget(store, &marks));
+    for at in [10, 20, 29] {
+        assert_eq!(value(store, &key, t(at)), None, "at {at}");
+        assert!(!store.committed_at(&key, t(at)).unwrap());
+    }
+    assert_eq!(value(store, &key, t(30)).unwrap(), [30]);
+    let model = MemStore::new(Retention::Versions);
+    model.restore(&mut &image(store)[..]).unwrap();
+    assert_eq!(model.version_count(), 1);
 }

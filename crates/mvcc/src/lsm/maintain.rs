@@ -8,7 +8,7 @@ use fjall::PersistMode;
 
 use super::view::{View, decode};
 use super::write::Batch;
-use super::{LsmStore, Writer, books, dead};
+use super::{LsmStore, Writer, books};
 use crate::deletes::Pending;
 use crate::error::Result;
 use crate::header::Header;
@@ -145,8 +145,7 @@ impl LsmStore {
             let (row_key, found) = decode(guard)?;
             step.visited += 1;
             let is_forgotten = self.retention == Retention::Newest && found.header.successor.is_some();
-            let is_dead = dead::is_dead_row(self.options.dead.as_deref(), &row_key, found.header.commit);
-            if is_forgotten || is_dead || found.header.is_garbage(floor) {
+            if is_forgotten || found.header.is_garbage(floor) {
                 removed.push(row_key.clone());
             }
             if step.visited >= budget.min(SWEEP_ROWS) {
