@@ -93,7 +93,8 @@ impl RunWriter<'_> {
         self.write(key, Header::tombstone(self.commit), &[])
     }
 
-    /// Brings the rows into force; durable when it returns.
+    /// Brings the rows into force; durable when it returns. If the disk fails in the course of it, no row is there until
+    /// the store is opened again; then it may turn out that all of them are.
     pub fn finish(self) -> Result<Applied> {
         if let Some(failed) = self.failed {
             return Err(failed);
