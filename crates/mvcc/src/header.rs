@@ -27,6 +27,7 @@ const DEADLINE: u8 = 1 << 3;
 const SUCCESSOR: u8 = 1 << 4;
 const UNUSED: u8 = !(TOMBSTONE | ENCRYPTION | DEADLINE | SUCCESSOR);
 const FIXED_BYTES: usize = 10;
+const MAX_BYTES: usize = FIXED_BYTES + 16;
 
 /// What a row says about its version besides the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,23 +77,35 @@ impl Header {
         }
     }
 
+    /// The bytes of it, and how many of them count.
+    pub(crate) fn encode(&self) -> ([u8; MAX_BYTES], usize) {
+        let mut bytes = [0; MAX_BYTES];
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        bytes[0] = VERSION;
+        bytes[1] = flag(self.tombstone, TOMBSTONE)
+            | flag(self.expire_at.is_some(), DEADLINE)
+            | flag(self.successor.is_some(), SUCCESSOR);
+        let mut len = 2;
+        for field in [Some(self.commit), self.expire_at, self.successor].into_iter().flatten() {
+            bytes[len..len + 8].copy_from_slice(&field.0.to_be_bytes());
+            len += 8;
+        }
+        (bytes, len)
+    }
+
     /// The row: this header, then `value`.
     pub(crate) fn row(&self, value: &[u8]) -> Vec<u8> {
         debug_assert!(!self.tombstone || (value.is_empty() && self.expire_at.is_none()), "a tombstone is bare");
-        let mut row = Vec::with_capacity(FIXED_BYTES + 16 + value.len());
-        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-        row.push(VERSION);
-        row.push(
-            flag(self.tombstone, TOMBSTONE)
-                | flag(self.expire_at.is_some(), DEADLINE)
-                | flag(self.successor.is_some(), SUCCESSOR),
-        );
-        row.extend_from_slice(&self.commit.0.to_be_bytes());
-        for field in [self.expire_at, self.successor].into_iter().flatten() {
-            row.extend_from_slice(&field.0.to_be_bytes());
+        let (header, len) = self.encode();
+        [&header[..len], value].concat()
+    }
+
+    /// When the version of `row` was committed, whatever else this program can read of it.
+    pub(crate) fn commit_of(row: &[u8]) -> Option<Timestamp> {
+        match row.split_first_chunk::<FIXED_BYTES>()?.0 {
+            [VERSION, _, commit @ ..] => Some(Timestamp(u64::from_be_bytes(*commit))),
+            _ => None,
         }
-        row.extend_from_slice(value);
-        row
     }
 
     /// The header that `row` begins with, and where its value begins.
@@ -182,6 +195,7 @@ mod tests {
             let row = header.row(&value);
             let (read, from) = Header::decode(&row).unwrap();
             prop_assert_eq!(read, header);
+            prop_assert_eq!(Header::commit_of(&row), Some(header.commit));
             prop_assert_eq!(&row[from..], &value[..]);
         }
 

@@ -87,21 +87,32 @@ impl RunCheck {
     }
 
     pub(crate) fn row(&mut self, row: &RunRow) -> Result<()> {
-        key(&row.key)?;
-        commit(row.commit)?;
-        deadline(row.expire_at)?;
         if row.value.is_none() && row.expire_at.is_some() {
             return Err(Error::NotSupported("a deadline on a deletion"));
         }
-        within(Part::Value, row.value.as_ref().map_or(0, Vec::len), MAX_VALUE_BYTES)?;
-        if row.commit > self.commit {
-            return Err(BadInput::Timestamp(row.commit).into());
+        self.part(&row.key, row.commit, row.expire_at, row.value.as_ref().map_or(0, Vec::len))
+    }
+
+    /// A row whose value, if any, has so many bytes.
+    pub(crate) fn part(
+        &mut self,
+        row_key: &[u8],
+        at: Timestamp,
+        expire_at: Option<Timestamp>,
+        value_len: usize,
+    ) -> Result<()> {
+        key(row_key)?;
+        commit(at)?;
+        deadline(expire_at)?;
+        within(Part::Value, value_len, MAX_VALUE_BYTES)?;
+        if at > self.commit {
+            return Err(BadInput::Timestamp(at).into());
         }
-        if row.key <= self.last {
-            return Err(BadInput::Unsorted(row.key.clone()).into());
+        if *row_key <= *self.last {
+            return Err(BadInput::Unsorted(row_key.to_vec()).into());
         }
         self.last.clear();
-        self.last.extend_from_slice(&row.key);
+        self.last.extend_from_slice(row_key);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@
 //!   get, scan   ─▶ current row ─▶ newer than asked for? ─▶ history row ─▶ above the watermark still? ─▶ version
 //!
 //!   delete_prefix ─▶ one row, hides at once ─▶ swept later, a few hundred keys at a time
+//!   dead rows     ─▶ hidden at once, by what the owner says; dropped by compactions of the tree
 //!   compact       ─▶ watermark durable ─▶ reads below are refused ─▶ rows collected ─▶ watermark committed
 //! ```
 //!
@@ -54,7 +55,7 @@ pub mod wide;
 pub use class::KeyClass;
 pub use conflict::{ConflictCounts, conflict_label, parse_conflict_label};
 pub use error::{BadInput, Conflict, ConflictKind, Error, Part, Result};
-pub use lsm::{LsmStore, Options, Stats};
+pub use lsm::{DeadRows, LsmStore, MajorCompaction, Options, RunWriter, Stats};
 pub use mem::MemStore;
 pub use pins::{Pin, Watermark};
 pub use span::{Direction, Span, prefix_end};

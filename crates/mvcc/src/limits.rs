@@ -4,14 +4,18 @@
 /// and a timestamp, and the LSM tree below takes row keys of at most 65,535 bytes.
 pub const MAX_KEY_BYTES: usize = 56 << 10;
 
-/// Largest value in bytes: what Redis lets a string hold, and what a reader may have to hold in memory at once.
-pub const MAX_VALUE_BYTES: usize = 512 << 20;
+/// Longest user key, field or member in bytes: what Redis lets a string hold.
+pub const MAX_NAME_BYTES: usize = 512 << 20;
+
+/// Largest value in bytes, and what a reader may have to hold in memory at once: a name that does not fit into its
+/// row's key, a string of Redis, and what stands in front of them.
+pub const MAX_VALUE_BYTES: usize = MAX_NAME_BYTES + (512 << 20) + 64;
 
 /// Most mutations that one transaction may carry; all of them are held in memory until they are committed.
 pub const MAX_MUTATIONS: usize = 1 << 20;
 
 /// Most bytes of keys and values that one transaction may carry.
-pub const MAX_TRANSACTION_BYTES: usize = 1 << 30;
+pub const MAX_TRANSACTION_BYTES: usize = 2 << 30;
 
 /// Most keys and spans that a transaction may name as read; each costs a look-up under the writers' lock.
 pub const MAX_READ_SET: usize = 1 << 20;
@@ -39,4 +43,5 @@ pub(crate) const MAX_ROW_KEY_BYTES: usize = u16::MAX as usize;
 pub(crate) const MAX_PREFIX_BYTES: usize = MAX_KEY_BYTES;
 
 const _: () = assert!(MAX_KEY_BYTES.div_ceil(8) * 9 + 9 + 1 + 8 <= MAX_ROW_KEY_BYTES, "a history row's key must fit");
+const _: () = assert!(MAX_VALUE_BYTES + MAX_KEY_BYTES < MAX_TRANSACTION_BYTES, "the largest value must be accepted");
 const _: () = assert!(MAX_SNAPSHOT_FRAME_BYTES < u32::MAX as usize, "a frame's length is a u32");

@@ -78,7 +78,7 @@ fn operate(store: &dyn Store, seed: u64, n: u64) {
 fn upkeep(store: &LsmStore, n: u64) {
     match n % 16 {
         3 | 7 | 11 => drop(store.compact(t(n.saturating_sub(8)), 150).unwrap()),
-        5 if n % 80 == 5 => store.reclaim().unwrap(),
+        5 if n % 80 == 5 => drop(store.compact_all().unwrap()),
         9 if n % 48 == 9 => store.restore(&mut &image(store)[..]).unwrap(),
         _ => {}
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Fixture, Lsm, Mem, NOW, commit, compact, delete_prefix, put, scan, t, value};
+use common::{Fixture, Lsm, Mem, NOW, commit, compact, delete_prefix, noise, put, scan, t, tables, value};
 use mvcc::{Bounds, Direction, Error, Retention, RunRow, Source, Span, Timestamp, Transaction};
 
 fn both(retention: Retention) -> [Box<dyn Fixture>; 2] {
@@ -88,13 +88,13 @@ fn deletions_and_expired_rows_leave() {
     for retention in [Retention::Newest, Retention::Versions] {
         let lsm = Lsm::new(retention);
         let store = lsm.store();
-        lsm.lsm().reclaim().unwrap();
+        lsm.lsm().compact_all().unwrap();
         let empty = tables(lsm.path());
         for n in 0..1000u64 {
             let key = format!("queue:{n:06}");
             let deadline = (n % 2 == 0).then(|| t(NOW + 10_000));
             let log = Source::Log { index: 2 * n + 1 };
-            let write = [mvcc::Mutation::Put { key: key.as_bytes(), value: &noise(n), expire_at: deadline }];
+            let write = [mvcc::Mutation::Put { key: key.as_bytes(), value: &noise(n, 500), expire_at: deadline }];
             let transaction = Transaction { commit: t(NOW + 2 * n + 1), mutations: &write, ..Transaction::default() };
             store.apply(&transaction, log).unwrap();
             if n % 2 == 1 {
@@ -104,36 +104,15 @@ fn deletions_and_expired_rows_leave() {
                 store.apply(&transaction, Source::Log { index: 2 * n + 2 }).unwrap();
             }
         }
-        lsm.lsm().reclaim().unwrap();
+        lsm.lsm().compact_all().unwrap();
         let full = tables(lsm.path());
         compact(store, t(NOW + 10_000));
         let page = store.scan(Span::ALL, Timestamp::LATEST, Direction::Forward, Bounds::NONE).unwrap();
         assert_eq!((page.rows.len(), page.visited), (0, 0));
-        lsm.lsm().reclaim().unwrap();
+        lsm.lsm().compact_all().unwrap();
         let left = tables(lsm.path());
         assert!(full > empty + 200_000 && left < empty + 4_000, "{empty} bytes empty, {full} full, {left} at the end");
     }
-}
-
-/// 500 bytes that do not compress.
-fn noise(seed: u64) -> Vec<u8> {
-    let next = |state: &mut u64| {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Some((*state >> 56) as u8)
-    };
-    std::iter::repeat_n((), 500).scan(seed, |state, ()| next(state)).collect()
-}
-
-/// Bytes of files in the trees of `dir`, without the journal.
-fn tables(dir: &std::path::Path) -> u64 {
-    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
-    entries
-        .map(|entry| match entry.metadata().unwrap() {
-            metadata if metadata.is_dir() => tables(&entry.path()),
-            _ if entry.path().extension().is_some_and(|extension| extension == "jnl") => 0,
-            metadata => metadata.len(),
-        })
-        .sum()
 }
 
 /// Space came back only by a walk over everything: now whatever the tree compacts loses its garbage in passing.
@@ -145,7 +124,7 @@ fn compactions_of_the_tree_drop_garbage_in_passing() {
         store.put(&[b'k', n as u8 % 100], b"v", t(n + 1), Some(t(500))).unwrap();
     }
     assert!(!store.compact(t(1000), 1).unwrap().done, "it has only begun, so the walk has dropped nothing");
-    lsm.lsm().reclaim().unwrap();
+    lsm.lsm().compact_all().unwrap();
     let before = lsm.lsm().stats().unwrap().rows_read;
     let page = store.scan(Span::ALL, Timestamp::LATEST, Direction::Forward, Bounds::NONE).unwrap();
     assert_eq!((page.visited, lsm.lsm().stats().unwrap().rows_read - before), (0, 0));

@@ -234,7 +234,7 @@ impl Pair {
                 self.pins.clear();
                 self.disk.reopen();
             }
-            Op::Reclaim => self.disk.lsm().reclaim().unwrap(),
+            Op::Reclaim => drop(self.disk.lsm().compact_all().unwrap()),
             Op::Restore { from_model } => {
                 let bytes = if *from_model { image(&self.model) } else { image(self.disk.store()) };
                 self.pins.clear();
@@ -312,7 +312,7 @@ fn check(retention: Retention, ops: &[Op]) {
     })
     .unwrap();
     pair.compact(everything, usize::MAX);
-    pair.disk.lsm().reclaim().unwrap();
+    pair.disk.lsm().compact_all().unwrap();
     let empty = pair
         .both("nothing is left", |store| store.scan(Span::ALL, Timestamp::LATEST, Direction::Forward, Bounds::NONE));
     assert_eq!(empty.unwrap().visited, 0);

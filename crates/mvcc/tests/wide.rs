@@ -5,8 +5,8 @@ mod common;
 
 use common::{put, t};
 use mvcc::wide::{
-    Body, DELTA_SCAN_LIMIT, Element, Incarnation, Kind, Length, LengthDelta, ListMeta, Meta, MetaKey, Place, Rows,
-    Score, Step, StreamId, StreamMeta, WideError, encode_entry, fold, length,
+    Body, DELTA_SCAN_LIMIT, Element, FieldValue, INLINE_NAME_BYTES, Incarnation, Kind, Length, LengthDelta, ListMeta,
+    Meta, MetaKey, Place, Rows, Score, Shape, Step, StreamId, StreamMeta, WideError, encode_entry, fold, length,
 };
 use mvcc::{KeyClass, MemStore, Retention, Source, Span, Store, Transaction};
 
@@ -21,7 +21,7 @@ fn deltas(of: Incarnation, n: usize, len: i64) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 #[test]
 fn a_reader_adds_up_so_many_deltas_and_then_refuses() {
-    let of = Incarnation { origin: 1, seq: 1 };
+    let of = Incarnation(1);
     let base = Length { len: 5, head: None };
     let rows = deltas(of, DELTA_SCAN_LIMIT + 1, 2);
     let values = |n: usize| rows[..n].iter().map(|(_, value)| &value[..]);
@@ -34,7 +34,7 @@ fn a_reader_adds_up_so_many_deltas_and_then_refuses() {
 
 #[test]
 fn deltas_that_cannot_be_are_refused() {
-    let of = Incarnation { origin: 1, seq: 1 };
+    let of = Incarnation(1);
     let base = Length { len: 1, head: None };
     let sum = |base: Length, deltas: &[LengthDelta]| {
         let rows: Vec<_> = deltas.iter().map(LengthDelta::encode).collect();
@@ -48,17 +48,17 @@ fn deltas_that_cannot_be_are_refused() {
     let list = Length { len: 1, head: Some(i64::MAX) };
     assert_eq!(sum(list, &[LengthDelta { len: 1, head: Some(1) }]), Err(WideError::LengthRange));
 
-    let foreign = deltas(Incarnation { origin: 1, seq: 2 }, 1, 1);
+    let foreign = deltas(Incarnation(2), 1, 1);
     let refused = fold(of, base, foreign.iter().map(|(key, value)| (&key[..], &value[..])));
     assert!(matches!(refused, Err(WideError::Malformed { .. })));
-    let member = Element::SetMember(b"m").key(of).unwrap();
+    let member = Element::SetMember { hash: 1, member: b"m" }.key(of).unwrap();
     assert!(matches!(fold(of, base, [(&member[..], &[0; 8][..])]), Err(WideError::Malformed { .. })));
 }
 
 /// Folding an empty list deleted its meta row, and the next push began to count anew beside a concurrent one.
 #[test]
 fn an_emptied_list_keeps_its_ends() {
-    let of = Incarnation { origin: 1, seq: 1 };
+    let of = Incarnation(1);
     let key = Element::LengthDelta { commit: t(5), n: 0 }.key(of).unwrap();
     let popped = LengthDelta { len: -3, head: Some(3) }.encode();
     let folded = fold(of, Length { len: 3, head: Some(10) }, [(&key[..], &popped[..])]).unwrap();
@@ -69,12 +69,12 @@ fn an_emptied_list_keeps_its_ends() {
 /// `d|` made its meta row a delta of another list.
 #[test]
 fn list_keys_are_not_ambiguous() {
-    let (a, b) = (Incarnation { origin: 1, seq: 1 }, Incarnation { origin: 1, seq: 2 });
+    let (a, b) = (Incarnation(1), Incarnation(2));
     let mut longer = b"queue".to_vec();
     longer.extend_from_slice(&[0x80, 0, 0, 0, 0, 0, 0, 1]);
     for key in [&b"queue"[..], &longer, b"d|queue", b"d|\0\0\0\x05queue"] {
-        let row = MetaKey { keyspace: 0, slot: 1, db: 0, hash: 2, key }.encode().unwrap();
-        assert_eq!(MetaKey::parse(&row).unwrap().key, key);
+        let row = MetaKey { keyspace: 0, slot: 1, db: 0, hash: 2, key }.key().unwrap();
+        assert_eq!(MetaKey::parse(&row, b"").unwrap().0.key, key);
         assert_eq!(KeyClass::of(&row), KeyClass::Meta);
         assert!(!Rows::all(a).span().contains(&row));
     }
@@ -87,7 +87,7 @@ fn list_keys_are_not_ambiguous() {
 #[test]
 fn pops_conflict_on_the_claim_of_an_item() {
     let store = MemStore::new(Retention::Versions);
-    let of = Incarnation { origin: 1, seq: 1 };
+    let of = Incarnation(1);
     let pop = |place: i64, commit: u64| {
         let claim = Element::ListClaim(Place::Packed(place)).key(of).unwrap();
         let item = Element::ListItem(Place::Packed(place)).key(of).unwrap();
@@ -106,9 +106,12 @@ fn pops_conflict_on_the_claim_of_an_item() {
 #[test]
 fn a_dead_incarnation_is_one_prefix() {
     let store = MemStore::new(Retention::Newest);
-    let (dead, live) = (Incarnation { origin: 1, seq: u64::MAX }, Incarnation { origin: 2, seq: 0 });
+    let (dead, live) = (Incarnation(u64::MAX), Incarnation(0));
     for (n, of) in [dead, live].into_iter().enumerate() {
-        let keys = [Element::HashField(b"f").key(of).unwrap(), Element::ZsetMember(b"").key(of).unwrap()];
+        let keys = [
+            Element::HashField { hash: 0, field: b"f" }.key(of).unwrap(),
+            Element::ZsetMember { hash: u64::MAX, member: b"" }.key(of).unwrap(),
+        ];
         let writes = [put(&keys[0], b"v"), put(&keys[1], b"v")];
         let transaction = Transaction { commit: t(1 + n as u64), mutations: &writes, ..Transaction::default() };
         store.apply(&transaction, Source::Direct).unwrap();
@@ -119,22 +122,69 @@ fn a_dead_incarnation_is_one_prefix() {
 
 #[test]
 fn sizes_are_refused_before_they_are_rows() {
-    let of = Incarnation { origin: 1, seq: 1 };
-    let long = vec![0; mvcc::limits::MAX_KEY_BYTES];
-    assert!(matches!(Element::SetMember(&long).key(of), Err(WideError::TooLarge { .. })));
-    assert!(Element::SetMember(&long[18..]).key(of).is_ok());
+    let of = Incarnation(1);
+    // Zeros that nobody has written take no memory; only the longest that is accepted is read.
+    let long = vec![0; mvcc::limits::MAX_NAME_BYTES + 1];
     let key = |key| MetaKey { keyspace: 0, slot: 0, db: 0, hash: 0, key };
-    assert!(matches!(key(&long).encode(), Err(WideError::TooLarge { .. })));
-    assert!(key(&long[..MetaKey::MAX_USER_KEY_BYTES]).encode().is_ok());
+    assert!(matches!(Element::SetMember { hash: 0, member: &long }.key(of), Err(WideError::TooLarge { .. })));
+    assert!(matches!(key(&long).key(), Err(WideError::TooLarge { .. })));
+    assert!(key(&long[1..]).key().unwrap().len() < 1100);
     let path = vec![Step { digit: 0, origin: 0 }; 1025];
     let place = Place::Full { epoch: 0, origin: 0, n: 0, path };
     assert!(matches!(Element::ListItem(place).key(of), Err(WideError::TooLarge { .. })));
 }
 
+/// Keys of rows have a limit far below that of Redis' keys: what did not fit was refused.
+#[test]
+fn the_longest_names_go_through_a_store() {
+    let store = MemStore::new(Retention::Newest);
+    let of = Incarnation(1);
+    let names: Vec<_> = (0..3u8).map(|last| [vec![b'x'; 70_000], vec![last]].concat()).collect();
+    let score = Score::new(1.0).unwrap();
+    for (n, name) in names.iter().enumerate() {
+        let meta_key = MetaKey { keyspace: 0, slot: 0, db: 0, hash: 0, key: name };
+        let field = Element::HashField { hash: 5, field: name };
+        let element = Element::ZsetScore { score, member: name };
+        let (mut of_key, mut of_field, mut of_score) = (Vec::new(), Vec::new(), Vec::new());
+        meta_key.encode_head(&mut of_key);
+        of_key.extend(Meta { deadline: None, body: Body::String(b"value") }.encode());
+        field.encode_head(&mut of_field);
+        let value = FieldValue { deadline: Some(-1), value: b"value" }.encode_head(&mut of_field);
+        of_field.extend(value);
+        element.encode_head(&mut of_score);
+        let keys = [meta_key.key().unwrap(), field.key(of).unwrap(), element.key(of).unwrap()];
+        let writes = [put(&keys[0], &of_key), put(&keys[1], &of_field), put(&keys[2], &of_score)];
+        let transaction = Transaction { commit: t(1 + n as u64), mutations: &writes, ..Transaction::default() };
+        store.apply(&transaction, Source::Direct).unwrap();
+    }
+    let rows = |rows: Rows| {
+        let page = store.scan(rows.span(), t(9), mvcc::Direction::Forward, mvcc::Bounds::NONE).unwrap();
+        page.rows.into_iter().map(|row| (row.key, row.version.value.to_vec())).collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    for (key, value) in rows(Rows::slots(0, 0, 1)) {
+        let (meta_key, meta) = MetaKey::parse(&key, &value).unwrap();
+        assert_eq!(Meta::decode(meta).unwrap(), Meta { deadline: None, body: Body::String(b"value") });
+        found.push(meta_key.key.to_vec());
+    }
+    for (key, value) in rows(Rows::all(of)) {
+        match Element::parse(&key, &value).unwrap() {
+            (_, Element::HashField { hash: 5, field }, content) => {
+                assert_eq!(FieldValue::decode(content).unwrap(), FieldValue { deadline: Some(-1), value: b"value" });
+                found.push(field.to_vec());
+            }
+            (_, Element::ZsetScore { member, .. }, b"") => found.push(member.to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+    found.sort();
+    assert_eq!(found, names.iter().flat_map(|name| [name.clone(), name.clone(), name.clone()]).collect::<Vec<_>>());
+}
+
 /// The bytes of every kind of row. They may be added to, never changed.
 #[test]
 fn golden() {
-    let of = Incarnation { origin: 0x0102_0304_0506_0708, seq: 9 };
+    let of = Incarnation(0x0102_0304_0506_0708);
     let full = Place::Full { epoch: -1, origin: 7, n: 2, path: vec![Step { digit: 1, origin: 8 }] };
     let stream = StreamMeta {
         last: StreamId { ms: 5, seq: 1 },
@@ -142,23 +192,41 @@ fn golden() {
         trimmed_below: StreamId { ms: 3, seq: 0 },
         added: 17,
     };
-    let collection = |len, body| Meta::Collection { incarnation: of, len, body }.encode();
+    let meta = |deadline, body| Meta { deadline, body }.encode();
+    let collection = |len, shape| meta(None, Body::Collection { incarnation: of, len, shape });
+    let long: Vec<u8> = (0..=INLINE_NAME_BYTES).map(|n| n as u8).collect();
+    let long_key = MetaKey { keyspace: 1, slot: 2, db: 3, hash: 4, key: &long };
+    let head = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut out = Vec::new();
+        write(&mut out);
+        out
+    };
+    let field_value = |deadline| {
+        let mut out = Vec::new();
+        let rest = FieldValue { deadline, value: b"value" }.encode_head(&mut out);
+        [out, rest.to_vec()].concat()
+    };
+    let hash = 0xAABB_CCDD_EEFF_0011;
     let score = |number: f64| Element::ZsetScore { score: Score::new(number).unwrap(), member: b"m" }.key(of).unwrap();
     let element = |element: Element<'_>| element.key(of).unwrap();
     let rows = [
-        ("meta key", MetaKey { keyspace: 1, slot: 0x3FFF, db: 2, hash: 0xAABB_CCDD, key: b"user:1" }.encode().unwrap()),
-        ("meta string", Meta::String(b"value").encode()),
-        ("meta hash", collection(3, Body::Hash)),
-        ("meta set", collection(0, Body::Set)),
-        ("meta zset", collection(u64::MAX, Body::Zset)),
-        ("meta list", collection(2, Body::List(ListMeta { packed: true, head: -1, tail: 1 }))),
-        ("meta stream", collection(2, Body::Stream(stream))),
+        ("meta key", MetaKey { keyspace: 1, slot: 0x3FFF, db: 2, hash: 0xAABB_CCDD, key: b"user:1" }.key().unwrap()),
+        ("meta string", meta(None, Body::String(b"value"))),
+        ("meta string with deadline", meta(Some(-2), Body::String(b"value"))),
+        ("meta small", meta(None, Body::Small(b"folded"))),
+        ("meta hash", collection(3, Shape::Hash)),
+        ("meta set", collection(0, Shape::Set)),
+        ("meta zset", collection(u64::MAX, Shape::Zset)),
+        ("meta list", collection(2, Shape::List(ListMeta { packed: true, head: -1, tail: 1 }))),
+        ("meta stream", collection(2, Shape::Stream(stream))),
         ("length delta", element(Element::LengthDelta { commit: t(0x1122), n: 3 })),
         ("length delta value", LengthDelta { len: -1, head: None }.encode()),
         ("list delta value", LengthDelta { len: -1, head: Some(1) }.encode()),
-        ("hash field", element(Element::HashField(b"field"))),
-        ("set member", element(Element::SetMember(b"member"))),
-        ("zset member", element(Element::ZsetMember(b"member"))),
+        ("hash field", element(Element::HashField { hash, field: b"field" })),
+        ("hash field value", field_value(None)),
+        ("hash field value with deadline", field_value(Some(1))),
+        ("set member", element(Element::SetMember { hash, member: b"member" })),
+        ("zset member", element(Element::ZsetMember { hash, member: b"member" })),
         ("zset member value", Score::new(1.5).unwrap().encode().to_vec()),
         ("zset score 1.5", score(1.5)),
         ("zset score -1.5", score(-1.5)),
@@ -169,6 +237,10 @@ fn golden() {
         ("list claim", element(Element::ListClaim(Place::Packed(0)))),
         ("stream entry", element(Element::StreamEntry(StreamId { ms: 1, seq: 2 }))),
         ("stream entry value", encode_entry(&[(b"f", b"v"), (b"", b"w")]).unwrap()),
+        ("long meta key", long_key.key().unwrap()),
+        ("long meta head", head(&|out| long_key.encode_head(out))),
+        ("long set member", element(Element::SetMember { hash, member: &long })),
+        ("long set member value", head(&|out| Element::SetMember { hash, member: &long }.encode_head(out))),
     ];
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let text: String = rows.iter().map(|(name, row)| format!("{name}: {}\n", hex(row))).collect();

@@ -1,5 +1,7 @@
 //! The few rows that say what state a store is in: the only ones that opening it reads.
 
+use std::fs::File;
+
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
 
 use super::Options;
@@ -61,7 +63,18 @@ pub(super) fn set_generation(generations: &Keyspace, generation: u64) -> Result<
 }
 
 pub(super) fn open_rows(db: &Database, generation: u64, options: &Options) -> Result<Keyspace> {
-    db.keyspace(&name(generation), || options.rows()).map_err(|error| Error::tree("opening the rows", error))
+    let fail = |error| Error::tree("opening the rows", error);
+    let rows = db.keyspace(&name(generation), || options.rows()).map_err(fail)?;
+    sync_names(&rows)?;
+    Ok(rows)
+}
+
+/// Makes the names of all trees durable. The library syncs the directory that it makes for a tree, but not the one that
+/// the new directory is named in: without this, a crash of the machine may leave no trace of rows that were synced.
+fn sync_names(rows: &Keyspace) -> Result<()> {
+    let Some(names) = rows.path().parent() else { return Ok(()) };
+    let synced = File::open(names).and_then(|names| names.sync_all());
+    synced.map_err(|error| Error::io("syncing the directory of the trees", error))
 }
 
 /// Drops rows that a restore left behind: of before it, or of one that did not come to its end.

@@ -1,30 +1,34 @@
-//! Garbage is dropped by the tree's own compactions as they come past it.
+//! Garbage, and what is dead, is dropped by the tree's own compactions as they come past it.
 //!
-//! This costs nothing and may happen at any time: what is garbage under the watermark is absent for every operation
-//! already. A compaction of the store walks what is left.
+//! This costs nothing and may happen at any time: what is garbage under the watermark, or dead, is absent for every
+//! operation already. A compaction of the store walks what is left.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict};
 
 use super::books::ROWS_PREFIX;
+use super::dead::{DeadRows, is_dead_row};
 use crate::header::Header;
 use crate::layout;
 use crate::timestamp::Timestamp;
 
 type Assigner = Arc<dyn Fn(&str) -> Option<Arc<dyn Factory>> + Send + Sync>;
 
-/// Gives the trees of rows a filter that follows `floor`, the effective watermark.
-pub(super) fn assigner(floor: Arc<AtomicU64>) -> Assigner {
+/// Gives the trees of rows a filter that follows `floor`, the effective watermark, and what `dead` says.
+pub(super) fn assigner(floor: Arc<AtomicU64>, dead: Option<Arc<dyn DeadRows>>) -> Assigner {
     Arc::new(move |name| {
-        let floor = Arc::clone(&floor);
-        name.starts_with(ROWS_PREFIX).then(|| Arc::new(Filters { floor }) as Arc<dyn Factory>)
+        let (floor, dead) = (Arc::clone(&floor), AssertUnwindSafe(dead.clone()));
+        name.starts_with(ROWS_PREFIX).then(|| Arc::new(Filters { floor, dead }) as Arc<dyn Factory>)
     })
 }
 
 struct Filters {
     floor: Arc<AtomicU64>,
+    /// The tree catches no panic of a filter and asks for this all the same.
+    dead: AssertUnwindSafe<Option<Arc<dyn DeadRows>>>,
 }
 
 impl Factory for Filters {
@@ -33,22 +37,26 @@ impl Factory for Filters {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(Filter { floor: Timestamp(self.floor.load(Ordering::Acquire)) })
+        Box::new(Filter { floor: Timestamp(self.floor.load(Ordering::Acquire)), dead: self.dead.clone() })
     }
 }
 
 struct Filter {
     floor: Timestamp,
+    dead: Option<Arc<dyn DeadRows>>,
 }
 
 impl CompactionFilter for Filter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
         let is_row = matches!(item.key().first(), Some(&(layout::CURRENT | layout::HISTORY)));
-        if !is_row || self.floor == Timestamp::ZERO {
+        if !is_row || (self.floor == Timestamp::ZERO && self.dead.is_none()) {
             return Ok(Verdict::Keep);
         }
+        let row = item.value()?;
         // A row that cannot be read is left for a reader to complain about.
-        let is_garbage = Header::decode(&item.value()?).is_ok_and(|(header, _)| header.is_garbage(self.floor));
-        Ok(if is_garbage { Verdict::Remove } else { Verdict::Keep })
+        let is_garbage = || Header::decode(&row).is_ok_and(|(header, _)| header.is_garbage(self.floor));
+        let is_dead =
+            || Header::commit_of(&row).is_some_and(|commit| is_dead_row(self.dead.as_deref(), item.key(), commit));
+        Ok(if is_dead() || is_garbage() { Verdict::Remove } else { Verdict::Keep })
     }
 }

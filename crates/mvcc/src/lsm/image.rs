@@ -9,9 +9,11 @@ use fjall::{Keyspace, Readable};
 
 use super::LsmStore;
 use super::books::{self, Books};
+use super::dead::{DeadRows, is_dead_row};
 use super::view::View;
 use crate::deletes::Pending;
 use crate::error::{Error, Result};
+use crate::header::Header;
 use crate::layout::{self, Fields, STATE_KEY};
 use crate::pins::Watermark;
 use crate::snapshot::{Head, Reader, Writer};
@@ -23,6 +25,9 @@ pub(super) struct Image {
     rows: Keyspace,
     snapshot: fjall::Snapshot,
     head: Head,
+    dead: Option<Arc<dyn DeadRows>>,
+    /// Says that a reader is there.
+    _reader: Arc<()>,
 }
 
 impl Image {
@@ -37,12 +42,12 @@ impl Image {
             (last_commit, applied_index) = (Timestamp(fields.u64()?), fields.u64()?);
         }
         let deletes: Vec<Pending> = view.deletes.to_vec();
-        let (rows, snapshot) = view.into_parts();
+        let (rows, snapshot, reader) = view.into_parts();
         let snapshot = snapshot.ok_or(Error::NotSupported("an image of a view that changes"))?;
         // Asked after the rows were fixed: what was collected from them is below it.
         let watermark = store.floor();
         let head = Head { retention: store.retention, last_commit, watermark, applied_index, deletes };
-        Ok(Self { rows, snapshot, head })
+        Ok(Self { rows, snapshot, head, dead: store.options.dead.clone(), _reader: reader })
     }
 }
 
@@ -55,7 +60,11 @@ impl Snapshot for Image {
         let mut writer = Writer::begin(out, &self.head)?;
         for guard in self.snapshot.range(&self.rows, [layout::CURRENT]..[layout::END]) {
             let (key, row) = guard.into_inner().map_err(|error| Error::tree("reading a row", error))?;
-            writer.row(&key, &row)?;
+            // Who reads the image need not know what was dead here.
+            let is_dead = Header::commit_of(&row).is_some_and(|commit| is_dead_row(self.dead.as_deref(), &key, commit));
+            if !is_dead {
+                writer.row(&key, &row)?;
+            }
         }
         writer.finish()
     }

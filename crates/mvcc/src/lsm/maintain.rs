@@ -65,7 +65,7 @@ impl LsmStore {
             let (row_key, found) = decode(guard)?;
             let key = &row_key[1..];
             step.visited += 1;
-            if delete.covers(key, &found.header) {
+            if delete.covers(key, &found.header) && !view.is_dead(key, &found.header) {
                 bytes += found.value().len();
                 if self.retention == Retention::Versions {
                     batch.supersede(key, &found, None, delete.commit, floor);

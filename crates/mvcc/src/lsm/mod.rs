@@ -5,6 +5,7 @@
 //! watermark looked at, so a compaction that runs meanwhile makes a read fail, never lie.
 
 mod books;
+mod dead;
 mod filter;
 mod image;
 mod ingest;
@@ -14,9 +15,10 @@ mod view;
 mod write;
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use fjall::{Database, Keyspace};
 use parking_lot::{Mutex, RwLock};
@@ -33,6 +35,8 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::value::Version;
 
+pub use dead::{DeadRows, MajorCompaction};
+pub use ingest::RunWriter;
 pub use options::Options;
 use view::View;
 
@@ -53,6 +57,8 @@ pub struct LsmStore {
     floor: Arc<AtomicU64>,
     counters: Counters,
     rows_read: AtomicU64,
+    /// What readers hold that began before a major compaction ended.
+    old_readers: Mutex<Vec<Weak<()>>>,
 }
 
 /// What a reader takes along.
@@ -60,6 +66,8 @@ struct Shared {
     rows: Keyspace,
     /// The prefix deletions under way, oldest first.
     deletes: Arc<Vec<Pending>>,
+    /// Held by all readers that began since the last major compaction.
+    readers: Arc<()>,
 }
 
 /// What only a writer needs.
@@ -102,7 +110,7 @@ impl LsmStore {
             generations,
             options: options.clone(),
             retention: options.retention,
-            shared: RwLock::new(Shared { rows, deletes: Arc::new(books.deletes) }),
+            shared: RwLock::new(Shared { rows, deletes: Arc::new(books.deletes), readers: Arc::default() }),
             writer: Mutex::new(Writer { generation, cursor: books.cursor }),
             last_commit: AtomicU64::new(books.last_commit.0),
             applied_index: AtomicU64::new(books.applied_index),
@@ -110,6 +118,7 @@ impl LsmStore {
             floor,
             counters: Counters::default(),
             rows_read: AtomicU64::new(0),
+            old_readers: Mutex::default(),
         })
     }
 
@@ -118,15 +127,16 @@ impl LsmStore {
         self.db.persist(fjall::PersistMode::SyncAll).map_err(|error| Error::tree("syncing the journal", error))
     }
 
-    /// Gives the disk space of what was collected back now, instead of when the tree comes to it. Rewrites the whole
-    /// tree.
-    pub fn reclaim(&self) -> Result<()> {
-        let fail = |error| Error::tree("reclaiming disk space", error);
-        let rows = self.shared.read().rows.clone();
-        rows.rotate_memtable_and_wait().and_then(|()| rows.major_compact()).map_err(fail)?;
-        // The tree removes the files that it has replaced only when it moves on.
-        self.rewrite_state()?;
-        rows.rotate_memtable_and_wait().map_err(fail)
+    /// Hands the visible rows of `span` at `at`, in order of their keys, to `visit`, until it breaks. What `visit` was
+    /// given is one snapshot; if the call fails in the end, it may be a part of one. Nothing is collected in between, so
+    /// that several threads can read large spans beside each other.
+    pub fn for_each<B>(
+        &self,
+        span: Span<'_>,
+        at: Timestamp,
+        visit: impl FnMut(&[u8], Version) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>> {
+        View::snapshot(self).for_each(span, at, visit)
     }
 
     /// Figures about the store.

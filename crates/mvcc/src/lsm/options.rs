@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use fjall::{Database, KeyspaceCreateOptions};
 
+use super::dead::DeadRows;
 use super::filter;
 use crate::error::{Error, Result};
 use crate::store::Retention;
@@ -24,12 +25,21 @@ pub struct Options {
     pub journal_bytes: u64,
     /// Threads that write files and compact them, at least 1.
     pub threads: usize,
+    /// Who says which rows are dead.
+    pub dead: Option<Arc<dyn DeadRows>>,
 }
 
 impl Options {
     /// Settings for a machine of which the store has a small part.
     pub fn new(retention: Retention) -> Self {
-        Self { retention, cache_bytes: 64 << 20, memtable_bytes: 32 << 20, journal_bytes: 128 << 20, threads: 2 }
+        Self {
+            retention,
+            cache_bytes: 64 << 20,
+            memtable_bytes: 32 << 20,
+            journal_bytes: 128 << 20,
+            threads: 2,
+            dead: None,
+        }
     }
 
     pub(super) fn open(&self, dir: &Path, floor: &Arc<AtomicU64>) -> Result<Database> {
@@ -39,7 +49,7 @@ impl Options {
             .max_journaling_size(self.journal_bytes.max(LEAST_JOURNAL_BYTES))
             .worker_threads(self.threads.max(1))
             .manual_journal_persist(true)
-            .with_compaction_filter_factories(filter::assigner(Arc::clone(floor)))
+            .with_compaction_filter_factories(filter::assigner(Arc::clone(floor), self.dead.clone()))
             .open()
             .map_err(|error| Error::tree("opening the store", error))
     }

@@ -1,11 +1,12 @@
 //! What a reader sees.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fjall::{Guard, Keyspace, Readable, Slice, Snapshot};
 
-use super::LsmStore;
+use super::{LsmStore, Shared};
 use crate::deletes::{self, Pending};
 use crate::error::{Error, Result};
 use crate::header::Header;
@@ -23,6 +24,8 @@ pub(super) struct View<'s> {
     pub(super) deletes: Arc<Vec<Pending>>,
     /// Rows as they were at one moment; without it, each look-up sees the newest.
     snapshot: Option<Snapshot>,
+    /// Says that a reader is there.
+    reader: Arc<()>,
 }
 
 /// A row that was read.
@@ -63,18 +66,23 @@ impl<'s> View<'s> {
     /// between has turned what they hide into deleted rows.
     pub(super) fn now(store: &'s LsmStore) -> Self {
         let shared = store.shared.read();
-        Self { store, rows: shared.rows.clone(), deletes: Arc::clone(&shared.deletes), snapshot: None }
+        Self::of(store, &shared, None)
     }
 
     /// A view that does not change. Rows and deletions are taken under one lock, so none is swept in between.
     pub(super) fn snapshot(store: &'s LsmStore) -> Self {
         let shared = store.shared.read();
         let snapshot = Some(store.db.snapshot());
-        Self { store, rows: shared.rows.clone(), deletes: Arc::clone(&shared.deletes), snapshot }
+        Self::of(store, &shared, snapshot)
     }
 
-    pub(super) fn into_parts(self) -> (Keyspace, Option<Snapshot>) {
-        (self.rows, self.snapshot)
+    fn of(store: &'s LsmStore, shared: &Shared, snapshot: Option<Snapshot>) -> Self {
+        let (rows, deletes) = (shared.rows.clone(), Arc::clone(&shared.deletes));
+        Self { store, rows, deletes, snapshot, reader: Arc::clone(&shared.readers) }
+    }
+
+    pub(super) fn into_parts(self) -> (Keyspace, Option<Snapshot>, Arc<()>) {
+        (self.rows, self.snapshot, self.reader)
     }
 
     pub(super) fn read(&self, row_key: &[u8]) -> Result<Option<Slice>> {
@@ -97,11 +105,16 @@ impl<'s> View<'s> {
         self.store.rows_read.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    /// The current row of `key`, unless it is garbage.
+    /// Whether the owner of the store has said that the row of a version of `key` is dead.
+    pub(super) fn is_dead(&self, key: &[u8], version: &Header) -> bool {
+        self.store.options.dead.as_ref().is_some_and(|dead| dead.is_dead(key, version.commit))
+    }
+
+    /// The current row of `key`, unless it is garbage or dead.
     pub(super) fn current(&self, key: &[u8]) -> Result<Option<Found>> {
         self.count_reads(1);
         let found = self.read(&layout::current(key))?.map(Found::decode).transpose()?;
-        Ok(found.filter(|found| !found.header.is_garbage(self.store.floor())))
+        Ok(found.filter(|found| !found.header.is_garbage(self.store.floor()) && !self.is_dead(key, &found.header)))
     }
 
     /// When a prefix deletion under way has deleted the current version of `key`.
@@ -150,7 +163,8 @@ impl<'s> View<'s> {
         let Some(guard) = self.range(&from, &to).next() else { return Ok(None) };
         let row = guard.value().map_err(|error| Error::tree("reading a superseded version", error))?;
         let found = Found::decode(row)?;
-        Ok(found.header.successor.is_some_and(|successor| at < successor).then_some(found))
+        let is_of_then = found.header.successor.is_some_and(|successor| at < successor);
+        Ok((is_of_then && !self.is_dead(key, &found.header)).then_some(found))
     }
 
     pub(super) fn latest_commit(&self, key: &[u8]) -> Result<Option<Timestamp>> {
@@ -188,7 +202,7 @@ impl<'s> View<'s> {
     fn was_superseded(&self, key: &[u8], commit: Timestamp) -> Result<bool> {
         self.count_reads(1);
         let found = self.read(&layout::history(key, commit))?.map(Found::decode).transpose()?;
-        Ok(found.is_some_and(|found| !found.header.is_garbage(self.store.floor())))
+        Ok(found.is_some_and(|found| !found.header.is_garbage(self.store.floor()) && !self.is_dead(key, &found.header)))
     }
 
     pub(super) fn scan(&self, span: Span<'_>, at: Timestamp, direction: Direction, bounds: Bounds) -> Result<Page> {
@@ -201,7 +215,24 @@ impl<'s> View<'s> {
         walked.map(|()| page.finish())
     }
 
-    /// Hands the current rows of `span` that are no garbage to `visit` until it answers false.
+    pub(super) fn for_each<B>(
+        &self,
+        span: Span<'_>,
+        at: Timestamp,
+        mut visit: impl FnMut(&[u8], Version) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>> {
+        let mut flow = ControlFlow::Continue(());
+        let walked = self.walk(span, Direction::Forward, |key, found| {
+            if let Some(version) = self.visible(key, found, at)? {
+                flow = visit(key, version);
+            }
+            Ok(flow.is_continue())
+        });
+        self.store.check_readable(at)?;
+        walked.map(|()| flow)
+    }
+
+    /// Hands the current rows of `span` that are neither garbage nor dead to `visit` until it answers false.
     pub(super) fn walk(
         &self,
         span: Span<'_>,
@@ -227,6 +258,7 @@ impl<'s> View<'s> {
             let (row_key, found) = decode(guard)?;
             let key = &row_key[1..];
             let is_gone = found.header.is_garbage(self.store.floor())
+                || self.is_dead(key, &found.header)
                 || self.deleted(key, &found.header).is_some_and(|deleted| deleted <= self.store.floor());
             if !is_gone && !visit(key, found)? {
                 break;

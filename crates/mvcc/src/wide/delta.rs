@@ -106,8 +106,8 @@ pub fn fold<'r>(
 ) -> Result<Fold, WideError> {
     let (mut delete, mut values) = (Vec::new(), Vec::new());
     for (key, value) in rows.into_iter().take(DELTA_SCAN_LIMIT) {
-        match Element::parse(key)? {
-            (found, Element::LengthDelta { .. }) if found == of => {}
+        match Element::parse(key, value)? {
+            (found, Element::LengthDelta { .. }, _) if found == of => {}
             _ => {
                 return Err(WideError::Malformed {
                     what: "a length delta",

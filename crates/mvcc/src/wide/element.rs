@@ -3,28 +3,39 @@
 use super::error::WideError;
 use super::fields::Fields;
 use super::kind::{ELEMENT, INCARNATION_BYTES, Kind};
+use super::name;
 use super::number::Score;
 use super::place::Place;
 use super::stream::StreamId;
 use crate::limits::MAX_KEY_BYTES;
 use crate::timestamp::Timestamp;
 
-/// One life of a collection: the dot of the effect that created it.
+/// One life of a collection: a number that its node gives once, and ascending.
+///
+/// It is no dot of an effect, although those are unique as well: rows are what one node has made of the log, and leave
+/// it only as an image of everything. A counter is half as long, in every row; and rows of a collection that is new
+/// come behind all that are there, so that files of runs with many of them need not be merged with older ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Incarnation {
-    /// Who created it.
-    pub origin: u64,
-    /// The number of the effect.
-    pub seq: u64,
-}
+pub struct Incarnation(pub u64);
 
 impl Incarnation {
     /// What all rows of the collection, and no others, begin with.
     pub fn prefix(self) -> Vec<u8> {
-        let mut prefix = Vec::with_capacity(64);
-        prefix.push(ELEMENT);
-        self.encode(&mut prefix);
+        let mut prefix = Vec::with_capacity(1 + INCARNATION_BYTES);
+        self.encode_prefix(&mut prefix);
         prefix
+    }
+
+    /// The collection that a row belongs to, by the row's key; `None` for rows of no collection. It looks at nothing
+    /// else, so that whoever decides about whole collections can ask it for every row.
+    pub fn of_row(key: &[u8]) -> Option<Self> {
+        let (number, _) = key.strip_prefix(&[ELEMENT])?.split_first_chunk()?;
+        Some(Self(u64::from_be_bytes(*number)))
+    }
+
+    fn encode_prefix(self, out: &mut Vec<u8>) {
+        out.push(ELEMENT);
+        out.extend_from_slice(&self.0.to_be_bytes());
     }
 
     pub(crate) fn kind_prefix(self, kind: Kind) -> Vec<u8> {
@@ -32,18 +43,11 @@ impl Incarnation {
         prefix.push(kind as u8);
         prefix
     }
-
-    pub(crate) fn encode(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.origin.to_be_bytes());
-        out.extend_from_slice(&self.seq.to_be_bytes());
-    }
-
-    pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, WideError> {
-        Ok(Self { origin: fields.u64()?, seq: fields.u64()? })
-    }
 }
 
-/// A part of a collection, as the key of its row names it.
+/// A part of a collection, as its row names it.
+///
+/// Hashes are handed in: what the tables in memory order their elements by.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Element<'a> {
     /// A change of the length; unique by its commit and its number in that.
@@ -54,11 +58,26 @@ pub enum Element<'a> {
         n: u32,
     },
     /// A field of a hash.
-    HashField(&'a [u8]),
+    HashField {
+        /// The field's hash.
+        hash: u64,
+        /// The field.
+        field: &'a [u8],
+    },
     /// A member of a set.
-    SetMember(&'a [u8]),
+    SetMember {
+        /// The member's hash.
+        hash: u64,
+        /// The member.
+        member: &'a [u8],
+    },
     /// A member of a sorted set.
-    ZsetMember(&'a [u8]),
+    ZsetMember {
+        /// The member's hash.
+        hash: u64,
+        /// The member.
+        member: &'a [u8],
+    },
     /// A member of a sorted set in the order of scores.
     ZsetScore {
         /// Its score.
@@ -79,9 +98,9 @@ impl<'a> Element<'a> {
     pub fn kind(&self) -> Kind {
         match self {
             Self::LengthDelta { .. } => Kind::LengthDelta,
-            Self::HashField(_) => Kind::HashField,
-            Self::SetMember(_) => Kind::SetMember,
-            Self::ZsetMember(_) => Kind::ZsetMember,
+            Self::HashField { .. } => Kind::HashField,
+            Self::SetMember { .. } => Kind::SetMember,
+            Self::ZsetMember { .. } => Kind::ZsetMember,
             Self::ZsetScore { .. } => Kind::ZsetScore,
             Self::ListItem(_) => Kind::ListItem,
             Self::ListClaim(_) => Kind::ListClaim,
@@ -89,54 +108,82 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// The field or member.
+    pub fn name(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::HashField { field, .. } => Some(field),
+            Self::SetMember { member, .. } | Self::ZsetMember { member, .. } | Self::ZsetScore { member, .. } => {
+                Some(member)
+            }
+            _ => None,
+        }
+    }
+
     /// The key of its row.
     pub fn key(&self, of: Incarnation) -> Result<Vec<u8>, WideError> {
-        let mut key = of.kind_prefix(self.kind());
+        let mut key = Vec::with_capacity(64);
+        self.encode_key(of, &mut key)?;
+        Ok(key)
+    }
+
+    /// Puts the key of its row in the place of what `key` holds.
+    pub fn encode_key(&self, of: Incarnation, key: &mut Vec<u8>) -> Result<(), WideError> {
+        key.clear();
+        of.encode_prefix(key);
+        key.push(self.kind() as u8);
         match self {
             Self::LengthDelta { commit, n } => {
                 key.extend_from_slice(&commit.0.to_be_bytes());
                 key.extend_from_slice(&n.to_be_bytes());
             }
-            Self::HashField(bytes) | Self::SetMember(bytes) | Self::ZsetMember(bytes) => key.extend_from_slice(bytes),
+            Self::HashField { hash, field: name }
+            | Self::SetMember { hash, member: name }
+            | Self::ZsetMember { hash, member: name } => {
+                key.extend_from_slice(&hash.to_be_bytes());
+                name::encode(name, key)?;
+            }
             Self::ZsetScore { score, member } => {
                 key.extend_from_slice(&score.sortable().to_be_bytes());
-                key.extend_from_slice(member);
+                name::encode(member, key)?;
             }
-            Self::ListItem(place) | Self::ListClaim(place) => place.encode(&mut key)?,
-            Self::StreamEntry(id) => id.encode(&mut key),
+            Self::ListItem(place) | Self::ListClaim(place) => place.encode(key)?,
+            Self::StreamEntry(id) => id.encode(key),
         }
-        if key.len() > MAX_KEY_BYTES {
-            return Err(WideError::TooLarge { what: "the key of an element", len: key.len(), limit: MAX_KEY_BYTES });
-        }
-        Ok(key)
+        Ok(())
     }
 
-    /// The collection and the part of it that a row's key names.
-    pub fn parse(key: &'a [u8]) -> Result<(Incarnation, Self), WideError> {
-        let mut fields = Fields::new("the key of an element", key);
-        if key.len() > MAX_KEY_BYTES {
-            return Err(fields.bad("it is longer than any key"));
+    /// Appends what its row's value begins with: a name that does not fit into the key. The content follows.
+    pub fn encode_head(&self, value: &mut Vec<u8>) {
+        if let Some(name) = self.name() {
+            name::encode_head(name, value);
         }
+    }
+
+    /// What a row is: the collection, the part of it, and the content of the row.
+    pub fn parse(key: &'a [u8], value: &'a [u8]) -> Result<(Incarnation, Self, &'a [u8]), WideError> {
+        let mut fields = Fields::new("the key of an element", key);
+        let mut value = Fields::new("the row of an element", value);
         if fields.u8()? != ELEMENT {
             return Err(fields.bad("it is the key of another kind of row"));
         }
-        let of = Incarnation::read(&mut fields)?;
+        let of = Incarnation(fields.u64()?);
         let kind = Kind::from_byte(fields.u8()?).ok_or_else(|| fields.bad("its kind is not known"))?;
+        let mut named = |fields: &mut Fields<'a>| name::parse(fields.rest(), &mut value);
         let element = match kind {
             Kind::LengthDelta => Self::LengthDelta { commit: Timestamp(fields.u64()?), n: fields.u32()? },
-            Kind::HashField => Self::HashField(fields.rest()),
-            Kind::SetMember => Self::SetMember(fields.rest()),
-            Kind::ZsetMember => Self::ZsetMember(fields.rest()),
+            Kind::HashField => Self::HashField { hash: fields.u64()?, field: named(&mut fields)? },
+            Kind::SetMember => Self::SetMember { hash: fields.u64()?, member: named(&mut fields)? },
+            Kind::ZsetMember => Self::ZsetMember { hash: fields.u64()?, member: named(&mut fields)? },
             Kind::ZsetScore => {
                 let score = Score::from_sortable(fields.u64()?)?;
-                Self::ZsetScore { score, member: fields.rest() }
+                Self::ZsetScore { score, member: named(&mut fields)? }
             }
             Kind::ListItem => Self::ListItem(Place::parse(fields.rest())?),
             Kind::ListClaim => Self::ListClaim(Place::parse(fields.rest())?),
             Kind::StreamEntry => Self::StreamEntry(StreamId::read(&mut fields)?),
         };
         fields.done()?;
-        Ok((of, element))
+        Ok((of, element, value.rest()))
     }
 }
 
@@ -144,3 +191,5 @@ const _: () = assert!(
     1 + INCARNATION_BYTES + 1 + 24 + 16 * super::place::MAX_STEPS <= MAX_KEY_BYTES,
     "the longest place must fit into a key"
 );
+const _: () =
+    assert!(1 + INCARNATION_BYTES + 1 + 8 + name::MAX_FORM_BYTES <= MAX_KEY_BYTES, "every name must fit into a key");

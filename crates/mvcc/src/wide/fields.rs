@@ -2,6 +2,9 @@
 
 use super::error::WideError;
 
+/// The flag that says that a deadline follows.
+const DEADLINE: u8 = 1;
+
 /// What is left to read.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a> {
@@ -50,6 +53,15 @@ impl<'a> Fields<'a> {
         self.chunk().map(i64::from_be_bytes)
     }
 
+    /// A flags byte of which only bit 0 may be set, and the deadline that it announces.
+    pub(crate) fn deadline(&mut self) -> Result<Option<i64>, WideError> {
+        match self.u8()? {
+            0 => Ok(None),
+            DEADLINE => self.i64().map(Some),
+            _ => Err(self.bad("unknown flags are set")),
+        }
+    }
+
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
@@ -60,5 +72,16 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn done(&self) -> Result<(), WideError> {
         if self.is_done() { Ok(()) } else { Err(self.bad("bytes follow its end")) }
+    }
+}
+
+/// Appends what [`Fields::deadline`] reads.
+pub(crate) fn encode_deadline(deadline: Option<i64>, out: &mut Vec<u8>) {
+    match deadline {
+        None => out.push(0),
+        Some(deadline) => {
+            out.push(DEADLINE);
+            out.extend_from_slice(&deadline.to_be_bytes());
+        }
     }
 }

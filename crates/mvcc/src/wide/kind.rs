@@ -5,7 +5,7 @@ pub(crate) const META: u8 = 0x10;
 /// The first byte of an element row's key.
 pub(crate) const ELEMENT: u8 = 0x20;
 /// Bytes of an incarnation in a key.
-pub(crate) const INCARNATION_BYTES: usize = 16;
+pub(crate) const INCARNATION_BYTES: usize = 8;
 
 /// What a row of a collection is. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

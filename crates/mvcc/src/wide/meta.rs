@@ -1,24 +1,29 @@
 //! Meta rows: what a user key is.
 //!
 //! ```text
-//!   string      01 00 ‖ value
-//!   collection  01 type u8 ‖ incarnation: origin u64, seq u64 ‖ length u64 ‖ by type:
-//!     10 hash, 20 set, 30 zset   nothing
-//!     40 list                    packed u8 (0, 1) ‖ head i64 ‖ tail i64     (integers big-endian, first byte: format version)
-//!     50 stream                  last id ‖ greatest deleted id ‖ trimmed below id ‖ entries ever added u64
+//!   01 ‖ type u8 ‖ flags u8: bit 0 a deadline follows ‖ deadline i64, Unix ms (bit 0 only) ‖ by type:
+//!     00 string     value                                                    (integers big-endian, first byte: format version)
+//!     02 small      a value folded into bytes, which the owner can read
+//!     10 hash       incarnation u64 ‖ length u64
+//!     20 set        incarnation u64 ‖ length u64
+//!     30 zset       incarnation u64 ‖ length u64
+//!     40 list       incarnation u64 ‖ length u64 ‖ packed u8 (0, 1) ‖ head i64 ‖ tail i64
+//!     50 stream     incarnation u64 ‖ length u64 ‖ last id ‖ greatest deleted id ‖ trimmed below id ‖ entries ever added u64
 //! ```
 //!
-//! Deadlines are the store's: they stand in the row's header.
+//! The deadline is the exact one. The store has one too, in the header of the row: that one is a timestamp, which cannot
+//! say every number of milliseconds, and is a hint for collecting the row.
 
 use super::element::Incarnation;
 use super::error::WideError;
-use super::fields::Fields;
+use super::fields::{Fields, encode_deadline};
 use super::kind::META;
+use super::name;
 use super::stream::StreamId;
-use crate::limits::MAX_KEY_BYTES;
 
 const VERSION: u8 = 1;
 const STRING: u8 = 0x00;
+const SMALL: u8 = 0x02;
 const HASH: u8 = 0x10;
 const SET: u8 = 0x20;
 const ZSET: u8 = 0x30;
@@ -42,42 +47,68 @@ pub struct MetaKey<'a> {
 }
 
 impl<'a> MetaKey<'a> {
-    /// The longest user key, in bytes, that a row can have.
-    pub const MAX_USER_KEY_BYTES: usize = MAX_KEY_BYTES - KEY_HEADER_BYTES;
-
     /// The key of the row.
-    pub fn encode(&self) -> Result<Vec<u8>, WideError> {
-        let limit = Self::MAX_USER_KEY_BYTES;
-        if self.key.len() > limit {
-            return Err(WideError::TooLarge { what: "a key", len: self.key.len(), limit });
-        }
-        let mut row = Vec::with_capacity(KEY_HEADER_BYTES + self.key.len());
+    pub fn key(&self) -> Result<Vec<u8>, WideError> {
+        let mut row = Vec::with_capacity(KEY_HEADER_BYTES + self.key.len().min(name::MAX_FORM_BYTES));
+        self.encode_key(&mut row)?;
+        Ok(row)
+    }
+
+    /// Puts the key of the row in the place of what `row` holds.
+    pub fn encode_key(&self, row: &mut Vec<u8>) -> Result<(), WideError> {
+        row.clear();
         row.push(META);
         row.extend_from_slice(&self.keyspace.to_be_bytes());
         row.extend_from_slice(&self.slot.to_be_bytes());
         row.push(self.db);
         row.extend_from_slice(&self.hash.to_be_bytes());
-        row.extend_from_slice(self.key);
-        Ok(row)
+        name::encode(self.key, row)
     }
 
-    /// What a row's key names.
-    pub fn parse(row: &'a [u8]) -> Result<Self, WideError> {
+    /// Appends what the row's value begins with: a user key that does not fit into the row's key. The [`Meta`] follows.
+    pub fn encode_head(&self, value: &mut Vec<u8>) {
+        name::encode_head(self.key, value);
+    }
+
+    /// What a row names, and the bytes of its [`Meta`].
+    pub fn parse(row: &'a [u8], value: &'a [u8]) -> Result<(Self, &'a [u8]), WideError> {
         let mut fields = Fields::new("the key of a meta row", row);
-        if fields.u8()? != META || row.len() > MAX_KEY_BYTES {
+        let mut value = Fields::new("a meta row", value);
+        if fields.u8()? != META {
             return Err(fields.bad("it is the key of another kind of row"));
         }
         let (keyspace, slot) = (fields.u16()?, fields.u16()?);
         let (db, hash) = (fields.u8()?, fields.u32()?);
-        Ok(Self { keyspace, slot, db, hash, key: fields.rest() })
+        let key = name::parse(fields.rest(), &mut value)?;
+        Ok((Self { keyspace, slot, db, hash, key }, value.rest()))
+    }
+
+    /// The keyspace and the database of a row, by the row's key; `None` for rows that are no meta rows. It looks at
+    /// nothing else, so that whoever decides about whole databases can ask it for every row.
+    pub fn database(row: &[u8]) -> Option<(u16, u8)> {
+        match *row {
+            [META, a, b, _, _, db, _, _, _, _, ..] => Some((u16::from_be_bytes([a, b]), db)),
+            _ => None,
+        }
     }
 }
 
 /// What a user key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meta<'a> {
-    /// A string, which the row holds.
+pub struct Meta<'a> {
+    /// When the key expires, in Unix milliseconds.
+    pub deadline: Option<i64>,
+    /// Its value, or where that is.
+    pub body: Body<'a>,
+}
+
+/// The value of a user key, or where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// A string.
     String(&'a [u8]),
+    /// A value of any type that its owner has folded into bytes.
+    Small(&'a [u8]),
     /// A collection, which has rows of its own.
     Collection {
         /// Which life of it; its rows are named by this.
@@ -85,13 +116,13 @@ pub enum Meta<'a> {
         /// How many elements it has, without the length deltas that are not folded.
         len: u64,
         /// What else is known of it.
-        body: Body,
+        shape: Shape,
     },
 }
 
 /// What a collection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum Shape {
     /// Fields and values.
     Hash,
     /// Members.
@@ -128,68 +159,99 @@ pub struct StreamMeta {
     pub added: u64,
 }
 
-impl<'a> Meta<'a> {
-    /// The value of the row.
-    pub fn encode(&self) -> Vec<u8> {
-        let (incarnation, len, body) = match self {
-            Self::String(value) => return [&[VERSION, STRING], *value].concat(),
-            Self::Collection { incarnation, len, body } => (incarnation, len, body),
-        };
-        let mut row = Vec::with_capacity(96);
-        row.push(VERSION);
-        row.push(match body {
-            Body::Hash => HASH,
-            Body::Set => SET,
-            Body::Zset => ZSET,
-            Body::List(_) => LIST,
-            Body::Stream(_) => STREAM,
-        });
-        incarnation.encode(&mut row);
-        row.extend_from_slice(&len.to_be_bytes());
-        match body {
-            Body::Hash | Body::Set | Body::Zset => {}
-            Body::List(list) => {
-                row.push(u8::from(list.packed));
-                row.extend_from_slice(&list.head.to_be_bytes());
-                row.extend_from_slice(&list.tail.to_be_bytes());
+impl Body<'_> {
+    fn type_byte(&self) -> u8 {
+        match self {
+            Self::String(_) => STRING,
+            Self::Small(_) => SMALL,
+            Self::Collection { shape, .. } => match shape {
+                Shape::Hash => HASH,
+                Shape::Set => SET,
+                Shape::Zset => ZSET,
+                Shape::List(_) => LIST,
+                Shape::Stream(_) => STREAM,
+            },
+        }
+    }
+}
+
+impl Shape {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hash | Self::Set | Self::Zset => {}
+            Self::List(list) => {
+                out.push(u8::from(list.packed));
+                out.extend_from_slice(&list.head.to_be_bytes());
+                out.extend_from_slice(&list.tail.to_be_bytes());
             }
-            Body::Stream(stream) => {
+            Self::Stream(stream) => {
                 for id in [stream.last, stream.max_deleted, stream.trimmed_below] {
-                    id.encode(&mut row);
+                    id.encode(out);
                 }
-                row.extend_from_slice(&stream.added.to_be_bytes());
+                out.extend_from_slice(&stream.added.to_be_bytes());
             }
         }
-        row
     }
 
-    /// What the value of a row says.
-    pub fn decode(row: &'a [u8]) -> Result<Self, WideError> {
-        let mut fields = Fields::new("a meta row", row);
+    fn read(fields: &mut Fields<'_>, kind: u8, len: u64) -> Result<Self, WideError> {
+        Ok(match kind {
+            HASH => Self::Hash,
+            SET => Self::Set,
+            ZSET => Self::Zset,
+            LIST => Self::List(read_list(fields, len)?),
+            STREAM => Self::Stream(StreamMeta {
+                last: StreamId::read(fields)?,
+                max_deleted: StreamId::read(fields)?,
+                trimmed_below: StreamId::read(fields)?,
+                added: fields.u64()?,
+            }),
+            _ => return Err(fields.bad("its type is not known to this program")),
+        })
+    }
+}
+
+impl<'a> Meta<'a> {
+    /// The bytes of it.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(96);
+        let rest = self.encode_head(&mut out);
+        out.extend_from_slice(rest);
+        out
+    }
+
+    /// Appends what stands in front of the value, which is answered: what follows need not be copied.
+    pub fn encode_head(&self, out: &mut Vec<u8>) -> &'a [u8] {
+        out.extend_from_slice(&[VERSION, self.body.type_byte()]);
+        encode_deadline(self.deadline, out);
+        match self.body {
+            Body::String(value) | Body::Small(value) => value,
+            Body::Collection { incarnation, len, shape } => {
+                out.extend_from_slice(&incarnation.0.to_be_bytes());
+                out.extend_from_slice(&len.to_be_bytes());
+                shape.encode(out);
+                &[]
+            }
+        }
+    }
+
+    /// What the bytes say.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, WideError> {
+        let mut fields = Fields::new("a meta row", bytes);
         if fields.u8()? != VERSION {
             return Err(fields.bad("its version is not known to this program"));
         }
         let kind = fields.u8()?;
-        if kind == STRING {
-            return Ok(Self::String(fields.rest()));
-        }
-        let incarnation = Incarnation::read(&mut fields)?;
-        let len = fields.u64()?;
+        let deadline = fields.deadline()?;
         let body = match kind {
-            HASH => Body::Hash,
-            SET => Body::Set,
-            ZSET => Body::Zset,
-            LIST => Body::List(read_list(&mut fields, len)?),
-            STREAM => Body::Stream(StreamMeta {
-                last: StreamId::read(&mut fields)?,
-                max_deleted: StreamId::read(&mut fields)?,
-                trimmed_below: StreamId::read(&mut fields)?,
-                added: fields.u64()?,
-            }),
-            _ => return Err(fields.bad("its type is not known to this program")),
+            STRING => Body::String(fields.rest()),
+            SMALL => Body::Small(fields.rest()),
+            _ => {
+                let (incarnation, len) = (Incarnation(fields.u64()?), fields.u64()?);
+                Body::Collection { incarnation, len, shape: Shape::read(&mut fields, kind, len)? }
+            }
         };
         fields.done()?;
-        Ok(Self::Collection { incarnation, len, body })
+        Ok(Self { deadline, body })
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use super::element::{Element, Incarnation};
 use super::error::WideError;
-use super::kind::Kind;
+use super::kind::{Kind, META};
 use super::number::Score;
 use super::stream::StreamId;
 use crate::span::{Span, prefix_end, successor};
@@ -34,42 +34,46 @@ impl Rows {
         Self::with_prefix(of.prefix())
     }
 
+    /// Meta rows of a keyspace from one slot up to, not including, another.
+    pub fn slots(keyspace: u16, from: u16, to: u16) -> Self {
+        let at = |slot: u16| [&[META][..], &keyspace.to_be_bytes(), &slot.to_be_bytes()].concat();
+        Self { start: at(from), end: at(to) }
+    }
+
+    /// All rows of the collections from one up to, not including, another.
+    pub fn collections(from: Incarnation, to: Incarnation) -> Self {
+        Self { start: from.prefix(), end: to.prefix() }
+    }
+
     /// All rows of one kind.
     pub fn of_kind(of: Incarnation, kind: Kind) -> Self {
         Self::with_prefix(of.kind_prefix(kind))
     }
 
-    /// Fields or members from one up to another.
-    pub fn members(of: Incarnation, kind: Kind, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Self {
-        let whole = Self::of_kind(of, kind);
-        let at = |member: &[u8]| [&whole.start, member].concat();
-        let start = match from {
-            Bound::Included(member) => at(member),
-            Bound::Excluded(member) => successor(&at(member)),
-            Bound::Unbounded => whole.start.clone(),
-        };
-        let end = match to {
-            Bound::Included(member) => successor(&at(member)),
-            Bound::Excluded(member) => at(member),
-            Bound::Unbounded => whole.end,
-        };
-        Self { start, end }
+    /// Fields or members from one hash up to another, in the order of hashes; those of one hash order by their bytes.
+    pub fn members(of: Incarnation, kind: Kind, from: Bound<u64>, to: Bound<u64>) -> Self {
+        Self::of_kind(of, kind).within(from, to)
     }
 
     /// Members of a sorted set from one score up to another, in the order of scores.
     pub fn scores(of: Incarnation, from: Bound<Score>, to: Bound<Score>) -> Self {
-        let whole = Self::of_kind(of, Kind::ZsetScore);
-        // No score has the greatest sortable form, so the next one exists.
-        let at = |sortable: u64| [&whole.start[..], &sortable.to_be_bytes()].concat();
+        Self::of_kind(of, Kind::ZsetScore).within(from.map(Score::sortable), to.map(Score::sortable))
+    }
+
+    /// Of these rows, all with one prefix, those that have a number within the bounds behind it.
+    fn within(self, from: Bound<u64>, to: Bound<u64>) -> Self {
+        let at = |number: u64| [&self.start[..], &number.to_be_bytes()].concat();
+        // Behind the greatest number comes what is behind the prefix.
+        let behind = |number: u64| number.checked_add(1).map_or_else(|| self.end.clone(), at);
         let start = match from {
-            Bound::Included(score) => at(score.sortable()),
-            Bound::Excluded(score) => at(score.sortable() + 1),
-            Bound::Unbounded => whole.start.clone(),
+            Bound::Included(number) => at(number),
+            Bound::Excluded(number) => behind(number),
+            Bound::Unbounded => self.start.clone(),
         };
         let end = match to {
-            Bound::Included(score) => at(score.sortable() + 1),
-            Bound::Excluded(score) => at(score.sortable()),
-            Bound::Unbounded => whole.end,
+            Bound::Included(number) => behind(number),
+            Bound::Excluded(number) => at(number),
+            Bound::Unbounded => self.end.clone(),
         };
         Self { start, end }
     }

@@ -39,8 +39,14 @@ pub struct Lsm {
 
 impl Lsm {
     pub fn new(retention: Retention) -> Self {
+        Self::with(|options| options.retention = retention)
+    }
+
+    pub fn with(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { cache_bytes: 8 << 20, memtable_bytes: 1 << 20, threads: 1, ..Options::new(retention) };
+        let mut options = Options::new(Retention::Newest);
+        (options.cache_bytes, options.memtable_bytes, options.threads) = (8 << 20, 1 << 20, 1);
+        change(&mut options);
         let store = Some(LsmStore::open(dir.path(), &options).unwrap());
         Self { store, options, dir }
     }
@@ -170,4 +176,25 @@ pub fn digest(store: &dyn Store, ats: &[Timestamp]) -> Vec<Result<Vec<Row>, Stri
         page.map(|page| page.rows).map_err(|error| error.to_string())
     };
     ats.iter().map(read).collect()
+}
+
+/// Bytes of files in the trees of `dir`, without the journal.
+pub fn tables(dir: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| match entry.metadata().unwrap() {
+            metadata if metadata.is_dir() => tables(&entry.path()),
+            _ if entry.path().extension().is_some_and(|extension| extension == "jnl") => 0,
+            metadata => metadata.len(),
+        })
+        .sum()
+}
+
+/// `len` bytes that do not compress.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let next = |state: &mut u64| {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Some((*state >> 56) as u8)
+    };
+    std::iter::repeat_n((), len).scan(seed, |state, ()| next(state)).collect()
 }
