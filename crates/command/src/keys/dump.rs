@@ -1,5 +1,6 @@
 //! DUMP and RESTORE.
 
+use ::rdb::Refused;
 use effect::{Deadline, Op};
 use engine::Stop;
 
@@ -7,7 +8,7 @@ use super::untouched;
 use crate::cx::Cx;
 use crate::errors;
 use crate::parse;
-use crate::rdb::{self, Refused};
+use crate::rdb;
 use crate::spec::{Flags, Group, Keys, Outcome, Run, Spec};
 
 /// The declarations of this family.
@@ -110,8 +111,8 @@ fn restore(cx: &mut Cx<'_, '_>) -> Outcome {
         return Err(errors::INVALID_TTL);
     }
     let value = rdb::restore(cx.arg(3)).map_err(|refused| match refused {
-        Refused::Checksum => errors::DUMP_CHECKSUM,
-        Refused::Format => errors::BAD_DUMP,
+        Refused::Footer => errors::DUMP_CHECKSUM,
+        Refused::Body(_) => errors::BAD_DUMP,
     })?;
     let deadline = match ttl {
         0 => Deadline::Clear,

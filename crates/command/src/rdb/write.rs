@@ -1,15 +1,16 @@
 //! Writes a value as a payload, in the plain encodings.
 
 use engine::{Entry, FieldRef};
+use rdb::{kinds, put_len, put_string};
 
-use super::{VERSION, VERSION_MAX, crc64, kinds};
+use super::{VERSION, VERSION_NEW};
 
 /// Appends the payload of `entry`; fields that have expired at `now_ms` are left out.
 pub(crate) fn dump(entry: &Entry, now_ms: i64, out: &mut Vec<u8>) {
     let start = out.len();
     let version = body(entry, now_ms, out);
     out.extend_from_slice(&version.to_le_bytes());
-    let sum = crc64::checksum(&out[start..]);
+    let sum = rdb::checksum(&out[start..]);
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
@@ -55,41 +56,5 @@ fn put_fields<'a, I: Iterator<Item = FieldRef<'a>>>(out: &mut Vec<u8>, count: us
         put_string(out, f.field);
         put_string(out, f.value);
     }
-    if earliest.is_some() { VERSION_MAX } else { VERSION }
-}
-
-/// Appends a length in 6, 14, 32 or 64 bits.
-fn put_len(out: &mut Vec<u8>, len: usize) {
-    match len {
-        0..0x40 => out.push(len as u8),
-        0x40..0x4000 => out.extend_from_slice(&(len as u16 | 0x4000).to_be_bytes()),
-        _ => match u32::try_from(len) {
-            Ok(len) => {
-                out.push(0x80);
-                out.extend_from_slice(&len.to_be_bytes());
-            }
-            Err(_) => {
-                out.push(0x81);
-                out.extend_from_slice(&(len as u64).to_be_bytes());
-            }
-        },
-    }
-}
-
-/// Appends a string: an integer of up to 32 bits in its short form, else the bytes.
-fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
-    const INTEGER_MAX: usize = "-2147483648".len();
-    let short = if bytes.len() <= INTEGER_MAX { resp::parse_i64(bytes) } else { None };
-    if let Some(n) = short.and_then(|n| i8::try_from(n).ok()) {
-        out.extend_from_slice(&[0xc0, n as u8]);
-    } else if let Some(n) = short.and_then(|n| i16::try_from(n).ok()) {
-        out.push(0xc1);
-        out.extend_from_slice(&n.to_le_bytes());
-    } else if let Some(n) = short.and_then(|n| i32::try_from(n).ok()) {
-        out.push(0xc2);
-        out.extend_from_slice(&n.to_le_bytes());
-    } else {
-        put_len(out, bytes.len());
-        out.extend_from_slice(bytes);
-    }
+    if earliest.is_some() { VERSION_NEW } else { VERSION }
 }

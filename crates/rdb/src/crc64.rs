@@ -1,4 +1,4 @@
-//! The checksum of payloads: CRC-64 with Jones' polynomial, reflected, from 0, without a final exclusive or.
+//! The checksum of payloads and files: CRC-64 with Jones' polynomial, reflected, from 0, without a final exclusive or.
 
 /// x^64 + … with its bits in reverse order.
 const POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;
@@ -32,10 +32,29 @@ const fn tables() -> [[u64; 256]; 8] {
     tables
 }
 
+/// A checksum of bytes that come one piece after the other.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Crc64(u64);
+
+impl Crc64 {
+    /// Adds `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0 = update(self.0, bytes);
+    }
+
+    /// The checksum of all that was added.
+    pub fn value(self) -> u64 {
+        self.0
+    }
+}
+
 /// The checksum of `bytes`.
-pub(super) fn checksum(bytes: &[u8]) -> u64 {
+pub fn checksum(bytes: &[u8]) -> u64 {
+    update(0, bytes)
+}
+
+fn update(mut crc: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let mut crc = 0u64;
     for word in words {
         let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
         crc = mixed.iter().zip(TABLES.iter().rev()).fold(0, |sum, (byte, table)| sum ^ table[usize::from(*byte)]);
@@ -53,6 +72,17 @@ mod tests {
     #[test]
     fn the_check_value_of_the_catalogue_comes_out() {
         assert_eq!(checksum(b"123456789"), 0xe9c6_d914_c4b8_d9ca);
+    }
+
+    #[test]
+    fn pieces_give_what_the_whole_gives() {
+        let bytes: Vec<u8> = (0..200u32).map(|i| (i * 59) as u8).collect();
+        for cut in 0..bytes.len() {
+            let mut crc = Crc64::default();
+            crc.update(&bytes[..cut]);
+            crc.update(&bytes[cut..]);
+            assert_eq!(crc.value(), checksum(&bytes), "{cut}");
+        }
     }
 
     #[test]

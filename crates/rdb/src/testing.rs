@@ -1,16 +1,25 @@
-//! Builds blobs as older Redis versions wrote them.
+//! Writes what Redis and Valkey of all versions write, for tests: by itself, from what is known of the format, and sharing
+//! nothing with what reads it but the numbers.
 
-use super::super::kinds;
+mod file;
+mod model;
+
+use crate::kinds;
+
+pub use file::File;
+pub use model::{Model, compressed};
 
 /// An element.
 #[derive(Clone, Copy)]
-pub(super) enum Blob<'a> {
+pub enum Blob<'a> {
+    /// Bytes.
     Text(&'a [u8]),
+    /// An integer.
     Int(i64),
 }
 
 /// A length of a payload.
-pub(super) fn len(len: u64) -> Vec<u8> {
+pub fn len(len: u64) -> Vec<u8> {
     match len {
         0..64 => vec![len as u8],
         64..16384 => (len as u16 | 0x4000).to_be_bytes().to_vec(),
@@ -19,12 +28,12 @@ pub(super) fn len(len: u64) -> Vec<u8> {
 }
 
 /// A string of a payload.
-pub(super) fn string(bytes: &[u8]) -> Vec<u8> {
+pub fn string(bytes: &[u8]) -> Vec<u8> {
     [len(bytes.len() as u64), bytes.to_vec()].concat()
 }
 
 /// A listpack.
-pub(super) fn listpack(elements: &[Blob<'_>]) -> Vec<u8> {
+pub fn listpack(elements: &[Blob<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
     for element in elements {
         let entry = match *element {
@@ -56,7 +65,7 @@ pub(super) fn listpack(elements: &[Blob<'_>]) -> Vec<u8> {
 }
 
 /// A ziplist.
-pub(super) fn ziplist(elements: &[Blob<'_>]) -> Vec<u8> {
+pub fn ziplist(elements: &[Blob<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
     let (mut last, mut previous) = (0, 0usize);
     for element in elements {
@@ -89,7 +98,7 @@ pub(super) fn ziplist(elements: &[Blob<'_>]) -> Vec<u8> {
 }
 
 /// Types with bodies that Redis up to 7.0 reads and mostly no longer writes.
-pub(super) fn old() -> Vec<(u8, Vec<u8>)> {
+pub fn old() -> Vec<(u8, Vec<u8>)> {
     let long = vec![b'l'; 300];
     let longer = vec![b'L'; 17_000];
     let ints = [0, 12, 13, 127, -1, -128, 128, -4096, 4095, 4096, 32767, -32769, 1 << 20, -1 << 30, 1 << 40, i64::MIN];
@@ -121,4 +130,13 @@ pub(super) fn old() -> Vec<(u8, Vec<u8>)> {
         (kinds::ZSET_ZIPLIST, string(&ziplist(&scores))),
         (kinds::ZSET_LISTPACK, string(&listpack(&scores))),
     ]
+}
+
+/// An integer of 32 bits as a string of a payload.
+pub fn integer(n: i32) -> Vec<u8> {
+    match (i8::try_from(n), i16::try_from(n)) {
+        (Ok(n), _) => vec![0xc0, n as u8],
+        (_, Ok(n)) => [&[0xc1][..], &n.to_le_bytes()].concat(),
+        _ => [&[0xc2][..], &n.to_le_bytes()].concat(),
+    }
 }

@@ -2,16 +2,19 @@
 //!
 //! Each is walked from its front; what a blob says about walking it backwards is not looked at.
 
-use super::read::{Bytes, Corrupt};
+use crate::bytes::Bytes;
+use crate::error::{Corrupt, Error};
 
 /// An element of a listpack or ziplist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Element<'a> {
+pub(crate) enum Element<'a> {
     /// As it lies there.
     Bytes(&'a [u8]),
     /// An integer.
     Int(i64),
 }
+
+const COUNT: Corrupt = Corrupt("a packed blob holds another number of elements than it says");
 
 /// The count that stands for "too many to be counted in 16 bits".
 const UNCOUNTED: u16 = u16::MAX;
@@ -19,12 +22,12 @@ const UNCOUNTED: u16 = u16::MAX;
 const END: u8 = 0xff;
 
 /// What visits elements.
-pub(super) type Visit<'v, 'a> = &'v mut dyn FnMut(Element<'a>) -> Result<(), Corrupt>;
+pub(crate) type Visit<'v, 'a> = &'v mut dyn FnMut(Element<'a>) -> Result<(), Error>;
 
 /// Hands the elements of a listpack to `visit`.
 ///
 /// Shape: `bytes u32 ‖ count u16 ‖ elements ‖ 0xff`; an element ends with its own length, for walking backwards.
-pub(super) fn listpack<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
+pub(crate) fn listpack<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Error> {
     let mut from = Bytes::new(blob);
     let len = u32::from_le_bytes(from.array()?);
     let count = u16::from_le_bytes(from.array()?);
@@ -58,7 +61,7 @@ fn listpack_element<'a>(from: &mut Bytes<'a>, first: u8) -> Result<Element<'a>, 
         0xf2 => Element::Int(int24(from)?),
         0xf3 => Element::Int(i64::from(i32::from_le_bytes(from.array()?))),
         0xf4 => Element::Int(i64::from_le_bytes(from.array()?)),
-        _ => return Err(Corrupt),
+        _ => return Err(Corrupt("an element of a listpack is of no known form")),
     })
 }
 
@@ -77,7 +80,7 @@ fn back_len(len: usize) -> usize {
 ///
 /// Shape: `bytes u32 ‖ offset of the last u32 ‖ count u16 ‖ elements ‖ 0xff`; an element begins with the length of the
 /// one before it: a byte, or 254 and four.
-pub(super) fn ziplist<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
+pub(crate) fn ziplist<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Error> {
     let mut from = Bytes::new(blob);
     let len = u32::from_le_bytes(from.array()?);
     from.take(4)?;
@@ -109,7 +112,7 @@ fn ziplist_element<'a>(from: &mut Bytes<'a>) -> Result<Element<'a>, Corrupt> {
         0xf0 => Element::Int(int24(from)?),
         0xfe => Element::Int(i64::from(from.byte()? as i8)),
         0xf1..=0xfd => Element::Int(i64::from(first & 0xf) - 1),
-        _ => return Err(Corrupt),
+        _ => return Err(Corrupt("an element of a ziplist is of no known form")),
     })
 }
 
@@ -119,7 +122,11 @@ fn int24(from: &mut Bytes<'_>) -> Result<i64, Corrupt> {
 }
 
 fn check_len(announced: u32, blob: &[u8]) -> Result<(), Corrupt> {
-    if announced as usize == blob.len() { Ok(()) } else { Err(Corrupt) }
+    if announced as usize == blob.len() {
+        Ok(())
+    } else {
+        Err(Corrupt("a packed blob has another length than it says"))
+    }
 }
 
 /// Walks elements up to the end byte, which must be the last one, and compares their number with `count`.
@@ -128,7 +135,7 @@ fn elements<'a>(
     count: u16,
     visit: Visit<'_, 'a>,
     read: impl Fn(&mut Bytes<'a>, u8) -> Result<Element<'a>, Corrupt>,
-) -> Result<(), Corrupt> {
+) -> Result<(), Error> {
     let mut seen = 0usize;
     loop {
         let first = from.byte()?;
@@ -139,20 +146,20 @@ fn elements<'a>(
         seen += 1;
     }
     let counted = count == UNCOUNTED || usize::from(count) == seen;
-    if counted && from.left() == 0 { Ok(()) } else { Err(Corrupt) }
+    if counted && from.left() == 0 { Ok(()) } else { Err(COUNT.into()) }
 }
 
 /// Hands the fields and values of a zipmap to `visit`, in turn.
 ///
 /// Shape: `count u8 ‖ (length ‖ field ‖ length ‖ unused u8 ‖ value ‖ unused bytes)… ‖ 0xff`; a length is a byte, or 254
 /// and four. A count of 254 or more says nothing.
-pub(super) fn zipmap<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
+pub(crate) fn zipmap<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Error> {
     let mut from = Bytes::new(blob);
     let count = from.byte()?;
     let len = |from: &mut Bytes<'a>, first: u8| match first {
         0..254 => Ok(usize::from(first)),
         254 => Ok(u32::from_le_bytes(from.array()?) as usize),
-        END => Err(Corrupt),
+        END => Err(Corrupt("a zipmap ends behind a field without a value")),
     };
     let mut seen = 0usize;
     loop {
@@ -170,18 +177,18 @@ pub(super) fn zipmap<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Cor
         seen += 1;
     }
     let counted = count >= 254 || usize::from(count) == seen;
-    if counted && from.left() == 0 { Ok(()) } else { Err(Corrupt) }
+    if counted && from.left() == 0 { Ok(()) } else { Err(COUNT.into()) }
 }
 
 /// Hands the members of an intset to `visit`: they ascend.
 ///
 /// Shape: `width u32 ‖ count u32 ‖ count integers of that width`, little-endian.
-pub(super) fn intset<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
+pub(crate) fn intset<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Error> {
     let mut from = Bytes::new(blob);
     let width = u32::from_le_bytes(from.array()?);
     let count = u32::from_le_bytes(from.array()?) as usize;
     if !matches!(width, 2 | 4 | 8) || count.checked_mul(width as usize) != Some(from.left()) {
-        return Err(Corrupt);
+        return Err(Corrupt("an intset is of another size than it says").into());
     }
     let mut last = None;
     for _ in 0..count {
@@ -191,7 +198,7 @@ pub(super) fn intset<'a>(blob: &'a [u8], visit: Visit<'_, 'a>) -> Result<(), Cor
             _ => i64::from_le_bytes(from.array()?),
         };
         if last.is_some_and(|last| last >= member) {
-            return Err(Corrupt);
+            return Err(Corrupt("the members of an intset do not ascend").into());
         }
         last = Some(member);
         visit(Element::Int(member))?;

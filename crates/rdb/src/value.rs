@@ -1,16 +1,16 @@
-//! A value on its way from a payload into the state.
-
-use std::collections::HashSet;
+//! A whole value on its way from a payload into the state.
 
 use effect::{FoldedWriter, Kind, ListPos, Origin};
 
-use super::read::Corrupt;
+use crate::error::{Corrupt, Error};
+use crate::object::{Part, Sink};
+use crate::unique::Unique;
 
 /// Bytes that an element costs beside its own: where it ends, and a score or deadline.
 const ELEMENT_BYTES: usize = size_of::<usize>() + size_of::<Option<i64>>();
 
 /// A whole value: its byte strings one behind the other, with their ends.
-pub(crate) struct Value {
+pub struct Value {
     kind: Kind,
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -23,61 +23,39 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    pub(super) fn new(kind: Kind, budget: usize) -> Self {
+    /// One of this type without parts, which may take about `budget` bytes.
+    pub fn new(kind: Kind, budget: usize) -> Self {
         Self { kind, bytes: Vec::new(), ends: Vec::new(), scores: Vec::new(), deadlines: Vec::new(), budget }
     }
 
     /// The type.
-    pub(crate) fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Adds a byte string: the string itself, an element, a member, or fields and values in turn.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
-        self.budget = self.budget.checked_sub(bytes.len().saturating_add(ELEMENT_BYTES)).ok_or(Corrupt)?;
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        const TOO_LARGE: Corrupt = Corrupt("the value takes more memory than it may");
+        self.budget = self.budget.checked_sub(bytes.len().saturating_add(ELEMENT_BYTES)).ok_or(TOO_LARGE)?;
         self.bytes.extend_from_slice(bytes);
         self.ends.push(self.bytes.len());
         Ok(())
     }
 
-    /// Gives the member that was pushed last a score.
-    pub(super) fn score(&mut self, score: f64) -> Result<(), Corrupt> {
-        if score.is_nan() {
-            return Err(Corrupt);
-        }
-        self.scores.push(score);
-        Ok(())
-    }
-
-    /// Gives the field that was pushed last a deadline, or none.
-    pub(super) fn deadline(&mut self, deadline: Option<i64>) {
-        self.deadlines.push(deadline);
-    }
-
-    /// The value if it is whole: not an empty collection, no member twice, every field with its value.
-    pub(super) fn checked(self) -> Result<Self, Corrupt> {
+    /// The value if it is whole: not an empty collection, no member twice.
+    pub(crate) fn checked(self) -> Result<Self, Corrupt> {
         let per_element = if self.kind == Kind::Hash { 2 } else { 1 };
-        let elements = self.ends.len() / per_element;
-        let whole = match self.kind {
-            Kind::String => self.ends.len() == 1,
-            Kind::List | Kind::Set => elements > 0,
-            Kind::Hash => {
-                elements > 0 && self.ends.len().is_multiple_of(2) && [0, elements].contains(&self.deadlines.len())
-            }
-            Kind::ZSet => elements > 0 && self.scores.len() == elements,
-        };
-        let unique = match self.kind {
-            Kind::String | Kind::List => true,
-            Kind::Set | Kind::Hash | Kind::ZSet => {
-                let mut names = HashSet::with_capacity(elements);
-                self.parts().step_by(per_element).all(|name| names.insert(name))
-            }
-        };
-        if whole && unique { Ok(self) } else { Err(Corrupt) }
+        if self.kind != Kind::String && self.ends.is_empty() {
+            return Err(Corrupt("a collection is empty"));
+        }
+        let named = matches!(self.kind, Kind::Set | Kind::Hash | Kind::ZSet);
+        if named && !Unique::default().holds(|| self.parts().step_by(per_element)) {
+            return Err(Corrupt("a member is there twice"));
+        }
+        Ok(self)
     }
 
     /// The byte strings in order.
-    fn parts(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+    fn parts(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
         (0..self.ends.len()).map(|i| {
             let start = if i == 0 { 0 } else { self.ends[i - 1] };
             &self.bytes[start..self.ends[i]]
@@ -86,7 +64,7 @@ impl Value {
 
     /// Appends the value in the form that effects carry; `origin` owns the positions of a list. False, and nothing is
     /// appended, if it is a hash all of whose fields have expired at `now_ms`.
-    pub(crate) fn fold(&self, origin: Origin, now_ms: i64, out: &mut Vec<u8>) -> bool {
+    pub fn fold(&self, origin: Origin, now_ms: i64, out: &mut Vec<u8>) -> bool {
         let count = self.ends.len();
         match self.kind {
             Kind::String => FoldedWriter::string(out, &self.bytes),
@@ -124,5 +102,27 @@ impl Value {
             }
         }
         true
+    }
+}
+
+impl Sink for Value {
+    fn part(&mut self, part: Part<'_>) -> Result<(), Error> {
+        match part {
+            Part::String(bytes) | Part::Element(bytes) | Part::Member(bytes) => self.push(bytes)?,
+            Part::Scored(member, score) => {
+                self.push(member)?;
+                self.scores.push(score);
+            }
+            Part::Field { field, value, deadline } => {
+                self.push(field)?;
+                self.push(value)?;
+                if deadline.is_some() || !self.deadlines.is_empty() {
+                    // Those before it have none.
+                    self.deadlines.resize(self.ends.len() / 2 - 1, None);
+                    self.deadlines.push(deadline);
+                }
+            }
+        }
+        Ok(())
     }
 }
