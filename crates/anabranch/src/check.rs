@@ -63,8 +63,8 @@ fn verdict(dir: &Path, seen: &Inspection) -> String {
     said
 }
 
-/// For opening what was saved.
-fn options() -> anyhow::Result<Options> {
+/// For opening a directory without a server.
+pub fn options() -> anyhow::Result<Options> {
     let mut entropy = [0; 22];
     File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut entropy)).context("/dev/urandom")?;
     let unix_ms = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);

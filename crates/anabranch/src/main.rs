@@ -1,8 +1,10 @@
-//! The anabranch binary: `serve`, `check`, `version`.
+//! The anabranch binary: `serve`, `check`, `import`, `version`.
 
 mod allocator;
 mod check;
+mod import;
 mod process;
+mod progress;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -20,14 +22,17 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 pub(crate) const USAGE: &str = "usage: anabranch serve [redis.conf] [--directive value ...]
        anabranch commands-doc
        anabranch check DIR [--salvage NEWDIR]
+       anabranch import FILE|- [--dir DIR] [--db N=M ...] [--replace|--keep] [--dry-run]
        anabranch version
 `anabranch serve --help` lists all directives.";
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // What it answers is its exit status.
-    if args.first().is_some_and(|word| word == "check") {
-        return check::run(&args[1..]);
+    // What these answer is their exit status.
+    match args.first().and_then(|word| word.to_str()) {
+        Some("check") => return check::run(&args[1..]),
+        Some("import") => return import::run(&args[1..]),
+        _ => {}
     }
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
