@@ -105,9 +105,9 @@ fn what_redis_saved_is_what_the_server_then_holds() {
         &["--hash-max-listpack-entries", "0", "--zset-max-listpack-entries", "0", "--set-max-intset-entries", "0"],
         &[
             "--hash-max-listpack-entries",
-            "1000000",
+            "700",
             "--zset-max-listpack-entries",
-            "1000000",
+            "700",
             "--list-max-listpack-size",
             "1",
             "--rdbcompression",
