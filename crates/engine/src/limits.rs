@@ -98,6 +98,9 @@ pub const DEMOTE_BATCH: usize = 8;
 /// How often room is made for a value that the disk tier did not take at once, before it is dropped.
 pub const DEMOTE_TRIES: usize = 1;
 
+/// The same when all values come to rest for a stop: others may take the room that was made.
+pub const REST_TRIES: usize = 100;
+
 /// How long somebody waits, with nothing locked, for a disk tier to have room.
 pub const TIER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 

@@ -14,7 +14,7 @@ use super::sieve::Seen;
 use super::space::{Space, put_value, tagged};
 use crate::engine::Shared;
 use crate::events::{Event, EventClass};
-use crate::limits::{DEMOTE_BATCH, DEMOTE_TRIES, HUSK_STEP, SHARDS};
+use crate::limits::{DEMOTE_BATCH, DEMOTE_TRIES, HUSK_STEP, REST_TRIES, SHARDS};
 use crate::shard::{Shard, ShardId};
 use crate::stop::Place;
 use crate::value::Entry;
@@ -71,13 +71,17 @@ impl Shared {
         for shard in 0..=u8::MAX {
             let mut refused = 0;
             loop {
-                match self.demote_some(space, shard, 0, refused >= DEMOTE_TRIES, &mut buffer) {
+                match self.demote_some(space, shard, 0, refused >= REST_TRIES, &mut buffer) {
                     Step::Freed => refused = 0,
                     Step::Barren => break,
                     Step::Full(name, len) => {
-                        refused += 1;
-                        // What there is no room for is dropped.
-                        let _ = space.store().map(|store| store.make_way(&name, len));
+                        // Nobody waits for the memory: what fits on the disk gets there, however slow it is.
+                        let way = space.store().map(|store| store.make_way(&name, len));
+                        refused += match way {
+                            Some(Ok(())) => 1,
+                            Some(Err(Error::Busy(_))) => REST_TRIES / 4,
+                            _ => REST_TRIES,
+                        };
                     }
                 }
             }
