@@ -192,15 +192,19 @@ pub fn length(size: usize, key: u64) -> usize {
     if size > 0 { size } else { 100_000 + mix(key) as usize % 1_900_000 }
 }
 
+/// Memory that the raw writer takes its bytes from, in turns: what is stored comes from memory, not from the processor's caches.
+const RAW_MEMORY: usize = 64 << 20;
+
 /// The ceiling: 1 MiB writes past the page cache, one after the other, in MB/s.
 pub fn raw_writer(dir: &Path, bytes: u64) -> Result<f64, Failure> {
     use rustix::fs::{Mode, OFlags};
     let path = dir.join("raw");
     let file = rustix::fs::open(&path, OFlags::CREATE | OFlags::WRONLY | OFlags::DIRECT, Mode::RUSR | Mode::WUSR)?;
-    let data = random_bytes(1, (1 << 20) + 4096);
-    let at = data.as_ptr().align_offset(4096);
+    let data = random_bytes(1, RAW_MEMORY + 4096);
+    let data = &data[data.as_ptr().align_offset(4096)..];
     let started = Instant::now();
     for n in 0..bytes >> 20 {
+        let at = (n << 20) as usize % RAW_MEMORY;
         rustix::io::pwrite(&file, &data[at..at + (1 << 20)], n << 20)?;
     }
     rustix::fs::fdatasync(&file)?;
