@@ -69,7 +69,10 @@ pub fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
             let path = entry?.path();
             if path.is_dir() {
-                folders.push(path);
+                // A workspace of its own within a crate is built there, and what libraries generate lies beside it.
+                if path.file_name().is_none_or(|name| name != "target") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|e| e == "rs") {
                 found.push(path);
             }
