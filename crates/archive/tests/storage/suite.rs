@@ -192,7 +192,7 @@ fn put_new(storage: &dyn Storage, able: Abilities) {
 
 fn lists(storage: &dyn Storage) {
     // What sorts otherwise when folders count without their slash.
-    let all = ["l/a", "l/a-", "l/a.b", "l/a0/x", "l/a0/y", "l/a0/z/1", "l/a00", "l/b/1", "l/b0", "l0", "m"];
+    let all = ["l/a", "l/a-", "l/a.b", "l/a0/x", "l/a0/y", "l/a0/z/1", "l/a00", "l/b-", "l/b/1", "l/b0", "l0", "m"];
     for (n, text) in all.iter().enumerate().rev() {
         storage.put(&name(text), &vec![0; n]).unwrap();
     }
