@@ -114,6 +114,11 @@ impl Inner {
         self.disk_bytes.free() + self.spares.bytes()
     }
 
+    /// Whether there are so many of them. Spare files are looked at only where they are needed: every put asks.
+    fn has_disk(&self, bytes: u64) -> bool {
+        self.disk_bytes.free() >= bytes || self.disk_free() >= bytes
+    }
+
     /// Makes sure that a record of `len` bytes with a key of `key_len` can be pushed next.
     pub(super) fn place(&self, log: &mut Log, len: usize, key_len: usize, by: By) -> Result<(), Blocked> {
         let len = len as u64;
@@ -128,7 +133,7 @@ impl Inner {
             // A segment of many small records, tombstones above all, ends early: its list is in RAM until then.
             let short = listed == 0 || listed + cost <= self.opts.ram_limit / LISTING_SHARE;
             if short && end_after(active.end) + footer <= active.capacity {
-                if self.disk_free() < reserve {
+                if !self.has_disk(reserve) {
                     return Err(Blocked::Disk(0));
                 }
                 return if active.segment.grow_listing(cost) { Ok(()) } else { Err(Blocked::Ram) };
@@ -137,7 +142,7 @@ impl Inner {
         let least = end_after(HEADER_BYTES) + Contents::default().footer_len_with(key_len);
         let capacity = least.max(self.opts.segment_bytes);
         let disk = capacity.next_multiple_of(BLOCK);
-        if self.disk_free() < disk + reserve {
+        if !self.has_disk(disk + reserve) {
             return Err(Blocked::Disk(disk));
         }
         let ram = self.ram.try_take(cost + SEGMENT_RAM_BYTES).ok_or(Blocked::Ram)?;

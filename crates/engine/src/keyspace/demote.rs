@@ -67,21 +67,17 @@ impl Shared {
 
     /// Brings every value of a keyspace to rest, those first that would go first.
     pub(super) fn rest_all(&self, space: &Arc<Space>) {
-        let mut buffer = Vec::new();
+        let (mut buffer, mut way) = (Vec::new(), true);
         for shard in 0..=u8::MAX {
             let mut refused = 0;
             loop {
-                match self.demote_some(space, shard, 0, refused >= REST_TRIES, &mut buffer) {
+                match self.demote_some(space, shard, 0, !way || refused >= REST_TRIES, &mut buffer) {
                     Step::Freed => refused = 0,
                     Step::Barren => break,
                     Step::Full(name, len) => {
-                        // Nobody waits for the memory: what fits on the disk gets there, however slow it is.
-                        let way = space.store().map(|store| store.make_way(&name, len));
-                        refused += match way {
-                            Some(Ok(())) => 1,
-                            Some(Err(Error::Busy(_))) => REST_TRIES / 4,
-                            _ => REST_TRIES,
-                        };
+                        refused += 1;
+                        // A disk on which room does not come is not waited for again: what it does not take at once is dropped.
+                        way = space.store().is_some_and(|store| store.make_way(&name, len).is_ok());
                     }
                 }
             }
