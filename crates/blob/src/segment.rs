@@ -254,3 +254,23 @@ impl Segments {
         lock(&self.open_files).len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+
+    #[test]
+    fn a_file_that_was_anothers_keeps_the_bytes_that_it_came_with() {
+        let budget = Budget::new(100);
+        for (files, left) in [(Vec::new(), 30), (vec![7], 80)] {
+            let disk = Spare { files, bytes: budget.try_take(80).expect("within the limit") };
+            let listing = Listing::Ram(Arc::new(Mutex::new(Contents::default())));
+            let segment = Segment::new(1, listing, true, disk, None);
+            segment.shrink_to(30);
+            assert_eq!((segment.disk_bytes(), budget.used()), (left, left));
+            segment.file_is_gone();
+            assert_eq!(budget.used(), 0);
+        }
+    }
+}
