@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use engine::{Engine, OpenError, Options, RewritePolicy};
+use engine::{Engine, OpenError, Options, CheckpointPolicy};
 use import::{Existing, Failed, Plan, Summary};
 
 use crate::progress::{Shown, grouped, megabytes, per_second};
@@ -82,9 +82,9 @@ fn parse(args: &[OsString]) -> anyhow::Result<Wanted> {
 
 fn import(wanted: &Wanted) -> anyhow::Result<ExitCode> {
     let name = wanted.file.as_ref().map_or("standard input".into(), |file| file.display().to_string());
-    // The log is about to be made of new keys only: to rewrite it meanwhile would be work for nothing.
-    let never = RewritePolicy { percentage: 0, ..RewritePolicy::default() };
-    let options = Options { rewrite: never, ..crate::check::options()? };
+    // What is not complete has a name of its own, which would go to rest for nothing.
+    let never = CheckpointPolicy { log_bytes: None };
+    let options = Options { checkpoint: never, ..crate::check::options()? };
     let plan = Plan { databases: wanted.databases.clone(), existing: wanted.existing, now_ms: (options.clock)() };
     let mut source = match &wanted.file {
         None => Source::Once(Box::new(std::io::stdin().lock())),

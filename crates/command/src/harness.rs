@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_taken_while_commands_run_lose_and_repeat_nothing() {
+    fn checkpoints_taken_while_commands_run_lose_and_repeat_nothing() {
         for seed in 0..4 {
             let mut h = Harness::new();
             let mut random = Random::new(seed);
@@ -330,10 +330,10 @@ mod tests {
                 let engine = Arc::clone(h.executor.engine());
                 let done = Arc::new(AtomicBool::new(false));
                 let signal = Arc::clone(&done);
-                let snapshots = std::thread::spawn(move || {
+                let checkpoints = std::thread::spawn(move || {
                     let mut taken = 0;
                     loop {
-                        engine.snapshot().expect("a snapshot can be taken");
+                        engine.checkpoint().expect("a checkpoint can be taken");
                         taken += 1;
                         if signal.load(Ordering::Relaxed) {
                             break;
@@ -346,7 +346,7 @@ mod tests {
                     h.run(&command(&mut random, round * 10_000 + step));
                 }
                 done.store(true, Ordering::Relaxed);
-                assert!(snapshots.join().expect("the thread ends") > 0);
+                assert!(checkpoints.join().expect("the thread ends") > 0);
                 h.pass(100);
                 h.reopen();
             }

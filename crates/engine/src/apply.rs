@@ -16,7 +16,6 @@ use crate::limits::CUT_BY_CHUNKS;
 use crate::numeric::{self, Text};
 use crate::reaper::is_large;
 use crate::shard::{DbKey, Shard, ShardId, is_empty_collection};
-use crate::snapshot::format;
 use crate::stop::Place;
 use crate::typed::{hash_mut, list_mut, set_mut, string, zset_mut};
 use crate::undo::{Undo, forget};
@@ -56,12 +55,13 @@ pub(crate) fn apply_at(
     Target { shard, shared, place, db: effect.db, key: effect.key, fresh: effect.fresh, undo }.apply(&effect.op);
 }
 
-/// Whether a string may be written where the old value is: not if that is something else, or a snapshot still needs it,
-/// nor if a large allocation would be freed here.
+/// Whether a string may be written where the old value is: not if that is something else, or a checkpoint still needs it or
+/// has made rows of it, nor if a large allocation would be freed here.
 fn may_overwrite(old: &Entry, value: &[u8]) -> bool {
     old.kind() == Kind::String
         && !old.is_at_rest()
         && old.pinned().is_none()
+        && (old.incarnation() == 0 || old.bytes().is_some_and(|old| old.len() == value.len()))
         && (!is_large(old) || old.bytes().is_some_and(|old| old.len() == value.len()))
 }
 
@@ -497,21 +497,6 @@ pub(crate) fn fill(entry: &mut Entry, limits: &Limits, value: &Folded<'_>) {
     });
 }
 
-/// Brings in a piece of a large value that a snapshot holds: with the pieces before it, it is the key's value.
-pub(crate) fn load_part(guards: &mut Guards<'_>, shared: &Shared, part: &format::Part<'_>) {
-    let place = shared.place_of(part.key);
-    let shard = guards.get_mut(place.shard).expect("every shard is locked while a snapshot is read");
-    let mut target = Target { shard, shared, place, db: part.db, key: part.key, fresh: part.first, undo: None };
-    if part.first {
-        target.remove();
-    }
-    if target.find().map(Entry::kind) != Some(part.value.kind()) {
-        target.remove();
-        target.insert(Entry::empty(part.value.kind(), part.key, part.deadline));
-    }
-    target.update(|entry, limits, _| fill(entry, limits, &part.value));
-}
-
 /// Moves an entry, with its deadline, to another name. Nothing if there is none.
 fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8, &[u8]), undo: UndoLog<'_>) {
     let locked = "the shards of a batch are locked before it is applied";
@@ -520,6 +505,10 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
     let source = guards.get_mut(from_place.shard).expect(locked);
     let Some(mut entry) = source.take(effect.db, from_place, effect.key, shared) else { return };
     entry.rename(to.1);
+    if effect.db != to.0 {
+        // Rows are named by database, so that those of an emptied one are known.
+        shared.checkpoints.bury(&mut entry);
+    }
     let target = guards.get_mut(to_place.shard).expect(locked);
     let replaced = target.take(to.0, to_place, to.1, shared);
     target.put(to.0, to_place, entry, shared);

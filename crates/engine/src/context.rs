@@ -147,9 +147,6 @@ impl<'e> Context<'e> {
             let position = Self::log(self.shared, self.state.now_ms, self.out.batch)?;
             self.make_visible(position)
         };
-        if let Some(pass) = self.shared.passage.pass() {
-            self.owe_renamed(pass);
-        }
         if !self.events.is_empty() {
             self.tell_events(committed.position);
         }
@@ -202,26 +199,6 @@ impl<'e> Context<'e> {
             self.tell_listeners(&mut ready);
         }
         Committed { position, ready, after: None }
-    }
-
-    /// What a rename moves to where the snapshot will not come again is owed to it. Also if the snapshot has the source:
-    /// that name may itself be owed later, and then replay takes nothing from it any more.
-    #[cold]
-    fn owe_renamed(&self, pass: u64) {
-        let passage = &self.shared.passage;
-        let taken = |name: &DbKey| {
-            let place = self.shared.place_of(&name.1);
-            let passed = self.state.guards.get(place.shard).map(|shard| shard.passed);
-            passed.is_some_and(|passed| passed.covers(pass, name.0, place.order)) && !passage.owes(name)
-        };
-        self.out.batch.each_since(BatchMark::START, |effect| {
-            if let Op::Rename { db, key, .. } = effect.op {
-                let to = (db, key.into());
-                if taken(&to) {
-                    passage.owe(to);
-                }
-            }
-        });
     }
 
     fn tell_of_rewritten(&self) {

@@ -8,21 +8,20 @@ use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin, RecordEnd};
 use parking_lot::Mutex;
 use wal::Log;
 
+use crate::checkpoint::{self, CheckpointFigures, CheckpointPolicy, CheckpointReport, Checkpoints};
 use crate::context::{Context, Recycled};
 use crate::counts::{Counts, KeyCounts};
-use crate::error::{OpenError, Refusal, SnapshotError};
+use crate::error::{CheckpointError, OpenError, Refusal};
 use crate::events::{EventClass, EventSink, Events};
 use crate::guards::Guards;
+use crate::held::Held;
 use crate::identity::Identity;
 use crate::keeper::Keeper;
 use crate::keyspace::{self, Keyspaces, Worker};
 use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, DATABASES_MAX, SHARDS};
-use crate::passage::Passage;
 use crate::reaper::Reaper;
 use crate::recover;
-use crate::rewrites::{RewriteFigures, Rewrites};
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
-use crate::snapshot::{self, RewritePolicy, SnapshotReport};
 use crate::state::State;
 use crate::stop::{Known, Place, Probe};
 use crate::value::{Entry, Limits};
@@ -49,8 +48,8 @@ pub struct Options {
     pub limits: Limits,
     /// Largest batch in bytes.
     pub batch_bytes: usize,
-    /// When the log is rewritten by itself.
-    pub rewrite: RewritePolicy,
+    /// When checkpoints are taken.
+    pub checkpoint: CheckpointPolicy,
     /// Which values the disk tiers of caches give up first.
     pub disk_policy: blob::PolicyKind,
     /// Has state accesses miss at random, by this seed: for tests of commands.
@@ -69,7 +68,7 @@ impl Options {
             batch_bytes: BATCH_BYTES_MAX,
             disk_policy: blob::PolicyKind::Clock,
             miss_at_random: None,
-            rewrite: RewritePolicy::default(),
+            checkpoint: CheckpointPolicy::default(),
         }
     }
 }
@@ -128,14 +127,9 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) disk_policy: blob::PolicyKind,
     miss_seed: Option<AtomicU64>,
-    /// How far the snapshot that is being taken has come.
-    pub(crate) passage: Passage,
-    /// A snapshot has been asked for and is not done.
-    pub(crate) snapshot_running: Arc<AtomicBool>,
-    /// Size of the last snapshot.
-    pub(crate) snapshot_bytes: AtomicU64,
-    pub(crate) rewrite: Mutex<RewritePolicy>,
-    pub(crate) rewrites: Rewrites,
+    /// Large values that a checkpoint is taking.
+    pub(crate) held: Held,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) keyspaces: Keyspaces,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
     seconds: AtomicU32,
@@ -163,7 +157,7 @@ impl Shared {
         self.dbs[usize::from(db)].load(Ordering::Relaxed)
     }
 
-    /// Sets the physical numbers of all logical databases: as a snapshot has them.
+    /// Sets the physical numbers of all logical databases: as a checkpoint has them.
     pub(crate) fn set_physical(&self, numbers: &[u8]) {
         for (db, number) in (0..=u8::MAX).zip(numbers) {
             self.set_number(db, *number);
@@ -200,11 +194,14 @@ impl Shared {
         Place::from(KeyHash::of(&self.seed, key))
     }
 
-    /// Takes a value that nobody can see any more: a large one is freed aside, a pinned one first goes to its snapshot.
+    /// Takes a value that nobody can see any more: a large one is freed aside, a pinned one first goes to its checkpoint.
     #[inline]
-    pub(crate) fn free(&self, entry: Entry) {
+    pub(crate) fn free(&self, mut entry: Entry) {
+        if let Entry::Big(..) = entry {
+            self.checkpoints.bury(&mut entry);
+        }
         match entry.pinned() {
-            Some(id) => self.passage.gone(id, entry).into_iter().for_each(|entry| self.reaper.free_entry(entry)),
+            Some(id) => self.held.gone(id, entry).into_iter().for_each(|entry| self.reaper.free_entry(entry)),
             None => self.reaper.free_entry(entry),
         }
     }
@@ -316,11 +313,8 @@ impl Engine {
             events: Events::default(),
             disk_policy: options.disk_policy,
             miss_seed: options.miss_at_random.map(AtomicU64::new),
-            passage: Passage::default(),
-            snapshot_running: Arc::new(AtomicBool::new(false)),
-            snapshot_bytes: AtomicU64::new(0),
-            rewrite: Mutex::new(options.rewrite),
-            rewrites: Rewrites::default(),
+            held: Held::default(),
+            checkpoints: Checkpoints::new(options.checkpoint),
             keyspaces: Keyspaces::default(),
         });
         recover::recover(&shared)?;
@@ -416,34 +410,29 @@ impl Engine {
         }
     }
 
-    /// Has the log rewritten in the background; false if that is going on already.
-    pub fn request_snapshot(&self) -> bool {
-        request_snapshot(&self.shared)
+    /// Has a checkpoint taken in the background; false if one is being taken already.
+    pub fn request_checkpoint(&self) -> bool {
+        checkpoint::request(&self.shared)
     }
 
-    /// Rewrites the log and waits for it.
-    pub fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
-        snapshot::write(&self.shared)
+    /// Takes a checkpoint and waits for it.
+    pub fn checkpoint(&self) -> Result<CheckpointReport, CheckpointError> {
+        checkpoint::take(&self.shared)
     }
 
-    /// Whether the log is being rewritten.
-    pub fn is_snapshotting(&self) -> bool {
-        self.shared.snapshot_running.load(Ordering::Acquire)
+    /// Whether a checkpoint is being taken in the background.
+    pub fn is_checkpointing(&self) -> bool {
+        self.shared.checkpoints.is_running()
     }
 
-    /// How rewriting the log has gone.
-    pub fn rewrite_figures(&self) -> RewriteFigures {
-        self.shared.rewrites.figures()
+    /// How checkpoints have gone.
+    pub fn checkpoint_figures(&self) -> CheckpointFigures {
+        self.shared.checkpoints.figures()
     }
 
-    /// Bytes of the newest snapshot that this process has written or read; 0 if there is none.
-    pub fn snapshot_bytes(&self) -> u64 {
-        self.shared.snapshot_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Changes when the log is rewritten by itself.
-    pub fn set_rewrite_policy(&self, policy: RewritePolicy) {
-        *self.shared.rewrite.lock() = policy;
+    /// Changes when checkpoints are taken.
+    pub fn set_checkpoint_policy(&self, policy: CheckpointPolicy) {
+        self.shared.checkpoints.set_policy(policy);
     }
 
     /// Says which classes of events are handed out; none: commands do not look for them.
@@ -484,6 +473,7 @@ impl Engine {
     /// Makes everything durable, proves the stop clean and ends.
     pub fn close(mut self) -> Result<(), Refusal> {
         self.keeper.take();
+        self.shared.checkpoints.stop();
         self.close_keyspaces();
         let end = self.shared.log.finish()?;
         let ceiling = self.shared.log.lock().state().clock.last();
@@ -551,10 +541,11 @@ fn refuse_data_without_identity(dir: &Path) -> Result<(), OpenError> {
         let report = wal::check(&log, wal::Position::START, wal::Position::START)?;
         Ok(report.good_records > 0 || report.fault.is_some() || report.first > wal::Position::START)
     };
-    let beside = match snapshot::newest(dir).map_err(io)? {
-        Some((_, snapshot)) => snapshot,
-        None if holds_data()? => log,
-        None => return Ok(()),
+    let rows = dir.join(checkpoint::ROWS);
+    let beside = match rows.exists() {
+        true => rows,
+        false if holds_data()? => log,
+        false => return Ok(()),
     };
     Err(OpenError::NoIdentity { path: Identity::path(dir), beside })
 }
@@ -567,19 +558,6 @@ pub(crate) fn has_segments(dir: &Path) -> std::io::Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         found => Ok(found?.flatten().any(|entry| is_segment(&entry.file_name()))),
     }
-}
-
-/// Starts a snapshot, unless one is being taken.
-pub(crate) fn request_snapshot(shared: &Arc<Shared>) -> bool {
-    if shared.snapshot_running.swap(true, Ordering::AcqRel) {
-        return false;
-    }
-    if let Err(error) = snapshot::start(Arc::clone(shared)) {
-        tracing::warn!(%error, "the thread that rewrites the log could not be started");
-        shared.snapshot_running.store(false, Ordering::Release);
-        return false;
-    }
-    true
 }
 
 impl From<Refusal> for crate::stop::Stop {

@@ -56,13 +56,21 @@ pub enum OpenError {
         /// What is there.
         beside: PathBuf,
     },
-    /// The log begins behind its start, but no snapshot holds what came before.
+    /// The log begins behind the place where the last checkpoint ends, or there is none.
     #[error(
-        "the log begins at position {position} and the snapshot of what came before is missing; `anabranch check` on the directory says more"
+        "the log begins at position {position} and the checkpoint of what came before is missing; `anabranch check` on the directory says more"
     )]
-    NoSnapshot {
+    NoCheckpoint {
         /// Where the log begins.
         position: u64,
+    },
+    /// The store of rows cannot be opened or read.
+    #[error("{path}: {source}. `anabranch check` says what can be saved")]
+    Rows {
+        /// Its directory.
+        path: PathBuf,
+        /// What it said.
+        source: mvcc::Error,
     },
     /// A log record is intact but its batch cannot be read.
     #[error("the log record at position {position} holds a batch that cannot be read: {source}")]
@@ -92,24 +100,29 @@ pub enum OpenError {
     },
 }
 
-/// Why a snapshot was not written. The log is as before.
+/// Why a checkpoint was not taken. The log is as before, and so are the rows.
 #[derive(Debug, Error)]
-pub enum SnapshotError {
-    /// The log, or the snapshot's own, could not be written.
+pub enum CheckpointError {
+    /// The database is being closed.
+    #[error("the database is being closed")]
+    Stopped,
+    /// The log could not be made durable or begin a new segment.
     #[error(transparent)]
     Log(#[from] wal::LogError),
-    /// A directory could not be read or changed.
+    /// A file could not be read or changed.
     #[error("{path}: {source}")]
     Io {
-        /// The directory.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-}
-
-impl SnapshotError {
-    pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.into(), source }
-    }
+    /// The rows could not be written.
+    #[error("{path}: {source}")]
+    Rows {
+        /// The directory of the store.
+        path: PathBuf,
+        /// What the store said.
+        source: mvcc::Error,
+    },
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use effect::Hlc;
 use wal::Health;
 
-use crate::engine::{Shared, request_snapshot};
+use crate::checkpoint;
+use crate::engine::Shared;
 use crate::limits::{CEILING_RENEW_MS, EXPIRE_BUDGET, KEEPER_PERIOD_MS, SHARDS};
 use crate::shard::Shard;
 use crate::shard::ShardId;
@@ -33,7 +34,7 @@ impl Keeper {
                     reclaim(&shared, now_ms);
                 }
                 renew_ceiling(&shared, now_ms);
-                rewrite_if_due(&shared);
+                checkpoint::request_if_due(&shared);
                 rounds += 1;
                 if rounds.is_multiple_of(HEAL_ROUNDS) {
                     heal(&shared);
@@ -105,14 +106,5 @@ fn renew_ceiling(shared: &Shared, now_ms: i64) {
         && let Err(refusal) = shared.raise_ceiling(last)
     {
         tracing::warn!("{refusal}");
-    }
-}
-
-/// Has the log rewritten when it has grown enough.
-fn rewrite_if_due(shared: &Arc<Shared>) {
-    let log = shared.log.written().get().saturating_sub(shared.log.first().get());
-    let base = shared.snapshot_bytes.load(Ordering::Relaxed);
-    if shared.rewrite.lock().is_due(log, base) && shared.rewrites.may_try_again() {
-        request_snapshot(shared);
     }
 }

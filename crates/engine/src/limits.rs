@@ -20,8 +20,8 @@ pub const CEILING_RENEW_MS: i64 = 5_000;
 /// Databases that SELECT can be given at most.
 pub const DATABASES_MAX: usize = 256;
 
-/// Time between a rewrite of the log that failed and the next that begins by itself.
-pub const REWRITE_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+/// Time between a checkpoint that failed and the next that begins by itself.
+pub const CHECKPOINT_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Neighbouring list elements from which on they are removed chunk by chunk, and freed by the reaper thread. A pop of a
 /// few must not wake it.
@@ -44,24 +44,41 @@ pub const REAPER_STEPS: usize = 64;
 /// How often the keeper looks for work, in ms: the lag of reclaiming what has expired.
 pub const KEEPER_PERIOD_MS: u64 = 10;
 
-/// Keys of a snapshot's chunk: taken under one hold of a shard's lock.
-pub const SNAPSHOT_CHUNK_KEYS: usize = 512;
+/// Keys that a checkpoint takes under one hold of a shard's lock: some tens of microseconds. Few in tests, for many holds.
+pub const CHECKPOINT_STEP_KEYS: usize = if cfg!(test) { 16 } else { 128 };
 
-/// Bytes of a snapshot's chunk after which it ends: about 0.1 ms of copying.
-pub const SNAPSHOT_CHUNK_BYTES: usize = 128 << 10;
+/// Bytes of rows after which it lets the lock go all the same.
+pub const CHECKPOINT_STEP_BYTES: usize = 128 << 10;
 
-/// Elements of a value that a chunk takes whole: some 28 such values may be taken under one lock. Larger ones are taken
-/// in parts.
-pub const SNAPSHOT_WHOLE_ELEMENTS: usize = if cfg!(test) { 128 } else { 512 };
+/// Elements of a value that is one row. Larger ones are taken piece by piece.
+pub const CHECKPOINT_WHOLE_ELEMENTS: usize = if cfg!(test) { 128 } else { 512 };
 
-/// Bytes in memory of a value that a chunk takes whole.
-pub const SNAPSHOT_WHOLE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 64 << 10 };
+/// Bytes in memory of a value that is one row.
+pub const CHECKPOINT_WHOLE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 64 << 10 };
 
-/// Elements that one part of a large value has, about: 0.1 ms of copying. Few in tests, for many parts.
-pub const SNAPSHOT_PART_ELEMENTS: usize = if cfg!(test) { 64 } else { 1024 };
+/// Elements that one piece of a large value has, about: 0.1 ms of copying. Few in tests, for many pieces.
+pub const CHECKPOINT_PART_ELEMENTS: usize = if cfg!(test) { 64 } else { 1024 };
 
-/// Bytes after which a part ends, unless one element has more.
-pub const SNAPSHOT_PART_BYTES: usize = if cfg!(test) { 4 << 10 } else { 128 << 10 };
+/// Bytes after which a piece ends, unless one element has more.
+pub const CHECKPOINT_PART_BYTES: usize = if cfg!(test) { 4 << 10 } else { 128 << 10 };
+
+/// Bytes of log after which a checkpoint is taken by itself.
+pub const CHECKPOINT_LOG_BYTES: u64 = 512 << 20;
+
+/// Bytes of the tree's cache of blocks: rows are read at a start only.
+pub const ROWS_CACHE_BYTES: u64 = 16 << 20;
+
+/// Bytes at rest that nobody needs, beside half of all, after which all is compacted.
+pub const ROWS_GARBAGE_BYTES: u64 = 16 << 20;
+
+/// What a row that was taken away takes at rest, about, beside its key.
+pub const ROW_BYTES: u64 = 96;
+
+/// Threads that bring rows into memory at a start, at most.
+pub const LOADERS_MAX: usize = 8;
+
+/// The niceness of the threads that take checkpoints and compact them: they use what commands leave.
+pub const CHECKPOINT_NICE: i32 = 5;
 
 /// Least RAM of a cache keyspace: below it the disk tier's index would leave nothing for values.
 pub const CACHE_RAM_BYTES_MIN: u64 = 4 << 20;

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use effect::Kind;
 use wal::Position;
 
+use crate::changes::{Changes, Site};
 use crate::counts::Counts;
 use crate::engine::Shared;
 use crate::events::{Event, EventClass};
 use crate::keyspace::Cached;
 use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
-use crate::passage::Passed;
 use crate::stop::Place;
-use crate::value::{Entry, Limits, Table};
+use crate::value::{Entry, Epoch, Limits, Stamp, Table};
 use crate::wheel::Wheel;
 
 /// The number of a shard: the upper 8 bits of the slot's 14.
@@ -66,6 +66,8 @@ pub struct Db {
     pub(crate) volatile: usize,
     /// The sum of what their deadlines count, for [`Counts`].
     due: i64,
+    /// What a checkpoint must know of it.
+    pub(crate) changes: Changes,
     /// What of it is held as cache.
     pub(crate) cached: Option<Box<Cached>>,
     /// Deadlines with the ordering hash of their key. A deadline that was put off keeps its place: when it comes, the key
@@ -76,7 +78,7 @@ pub struct Db {
 impl Db {
     fn new() -> Self {
         let (table, wheel) = (Table::with_max_depth(CURSOR_BITS), Wheel::new(0));
-        Self { table, volatile: 0, due: 0, cached: None, wheel }
+        Self { table, volatile: 0, due: 0, changes: Changes::default(), cached: None, wheel }
     }
 
     /// A key with this deadline came.
@@ -94,7 +96,13 @@ impl Db {
     /// Whether the entry with this ordering hash is held as cache: then the log knows nothing of it.
     #[inline]
     pub(crate) fn holds_as_cache(&self, order: u64, entry: &Entry) -> bool {
-        self.cached.as_ref().is_some_and(|cached| cached.holder(order, entry).is_some())
+        is_cached(self.cached.as_deref(), order, entry)
+    }
+
+    #[cold]
+    fn tidy_changes(&mut self, site: Site<'_>) {
+        let Self { table, changes, .. } = self;
+        changes.tidy(|order| table.find(*order, |entry| entry.stamp().is_of(site.epoch)).is_some());
     }
 
     /// Lets those who ask without the lock know.
@@ -116,6 +124,10 @@ impl Db {
     }
 }
 
+fn is_cached(cached: Option<&Cached>, order: u64, entry: &Entry) -> bool {
+    cached.is_some_and(|cached| cached.holder(order, entry).is_some())
+}
+
 /// What one lock protects.
 #[derive(Default)]
 pub struct Shard {
@@ -123,8 +135,8 @@ pub struct Shard {
     pub(crate) dbs: Vec<Option<Box<Db>>>,
     /// The end of the last batch that changed this shard.
     pub(crate) applied: Position,
-    /// What of this shard the snapshot that is being taken has.
-    pub(crate) passed: Passed,
+    /// The one that goes on; all shards are in the same.
+    pub(crate) epoch: Epoch,
     pub(crate) limits: Limits,
     /// Changes whenever a value comes to rest.
     pub(crate) demoted: u64,
@@ -155,11 +167,6 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn find(&self, db: u8, order: u64, key: &[u8]) -> Option<&Entry> {
         self.db(db)?.table.find(order, |entry| entry.key() == key)
-    }
-
-    /// As [`Shard::find`], to change what no reader sees.
-    pub(crate) fn find_mut(&mut self, db: u8, order: u64, key: &[u8]) -> Option<&mut Entry> {
-        self.dbs.get_mut(usize::from(db))?.as_deref_mut()?.table.find_mut(order, |entry| entry.key() == key)
     }
 
     /// Puts `ticket` behind those that wait for the key already.
@@ -223,8 +230,14 @@ impl Shard {
 
     /// Takes the key's entry out.
     pub(crate) fn take(&mut self, db: u8, place: Place, key: &[u8], shared: &Shared) -> Option<Entry> {
+        let site = Site { shared, epoch: self.epoch, db, order: place.order };
         let tables = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
-        let entry = tables.table.remove(place.order, |e| e.key() == key, |e| shared.order_of(e.key()))?;
+        let mut entry = tables.table.remove(place.order, |e| e.key() == key, |e| shared.order_of(e.key()))?;
+        let Db { changes, cached, .. } = &mut *tables;
+        changes.went(site, &mut entry, |entry| is_cached(cached.as_deref(), place.order, entry));
+        if changes.is_untidy() {
+            tables.tidy_changes(site);
+        }
         tables.drop_due(next_due(&entry), &shared.counts);
         tables.publish(db, place.shard, &shared.counts);
         if entry.is_at_rest() {
@@ -235,18 +248,34 @@ impl Shard {
 
     /// Puts an entry in whose key is absent.
     pub(crate) fn put(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
-        let due = next_due(&entry);
         if let Some(pin) = entry.pinned() {
-            shared.passage.moved(pin, (db, entry.key().into()));
+            shared.held.moved(pin, (db, entry.key().into()));
         }
         // One that moves keeps its access clock; a new one is used now.
-        if entry.atime().get() == 0 {
-            entry.atime().set(shared.seconds());
+        if entry.clock() == 0 {
+            entry.set_clock(shared.seconds());
         }
+        let site = Site { shared, epoch: self.epoch, db, order: place.order };
         let tables = self.db_mut(db);
         if entry.is_at_rest() {
+            entry.set_stamp(Stamp::default());
             husk_comes(tables, &entry, shared);
+        } else {
+            entry.set_stamp(tables.changes.came(site));
         }
+        self.bring(db, place, entry, shared);
+    }
+
+    /// As [`Shard::put`], of a key as it is at rest.
+    pub(crate) fn load(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
+        entry.set_stamp(Stamp::AT_REST);
+        entry.set_clock(shared.seconds());
+        self.bring(db, place, entry, shared);
+    }
+
+    fn bring(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
+        let due = next_due(&entry);
+        let tables = self.db_mut(db);
         tables.add_due(due, &shared.counts);
         tables.table.insert_unique(place.order, entry, |e| shared.order_of(e.key()));
         tables.publish(db, place.shard, &shared.counts);
@@ -265,11 +294,16 @@ impl Shard {
         shared: &Shared,
         change: impl FnOnce(&mut Entry, &Limits) -> R,
     ) -> Option<R> {
+        let site = Site { shared, epoch: self.epoch, db, order: place.order };
         let tables = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
-        let entry = tables.table.find_mut(place.order, |e| e.key() == key)?;
+        let Db { table, changes, cached, .. } = &mut *tables;
+        let entry = table.find_mut(place.order, |e| e.key() == key)?;
+        let stamp = changes.changes(site, entry, |entry| is_cached(cached.as_deref(), place.order, entry));
         let before = next_due(entry);
         let result = change(entry, &self.limits);
         let after = next_due(entry);
+        // Also where the value is another one by now.
+        entry.set_stamp(stamp);
         if before != after {
             tables.add_due(after, &shared.counts);
             tables.drop_due(before, &shared.counts);
@@ -279,6 +313,31 @@ impl Shard {
             }
         }
         Some(result)
+    }
+
+    /// Puts another form of the same value, which is held as cache, in the key's place, and answers the one before.
+    pub(crate) fn exchange(
+        &mut self,
+        db: u8,
+        place: Place,
+        key: &[u8],
+        shared: &Shared,
+        form: Entry,
+    ) -> Option<Entry> {
+        let tables = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
+        let entry = tables.table.find_mut(place.order, |e| e.key() == key)?;
+        form.set_stamp(entry.stamp());
+        let before = std::mem::replace(entry, form);
+        let (was, is) = (next_due(&before), next_due(entry));
+        if was != is {
+            tables.add_due(is, &shared.counts);
+            tables.drop_due(was, &shared.counts);
+            tables.publish(db, place.shard, &shared.counts);
+            if let Some(deadline) = is.filter(|is| was.is_none_or(|was| *is < was)) {
+                self.schedule(db, place, deadline, shared);
+            }
+        }
+        Some(before)
     }
 
     /// Exchanges the tables of a physical database; `shard` is this shard's number.

@@ -67,7 +67,7 @@ fn let_go(undo: &mut Vec<Undo>, shared: &Shared) {
     for undo in &mut undo {
         match undo {
             Undo::Watched(flags) => flags.iter().for_each(WatchFlag::set_dirty),
-            Undo::Flush(_, tables) => shared.reaper.free_dbs(std::mem::take(tables)),
+            Undo::Flush(db, tables) => shared.checkpoints.emptied(shared, *db, std::mem::take(tables)),
             Undo::Entry(_, old) | Undo::Renamed { replaced: old, .. } => {
                 old.take().into_iter().for_each(|entry| shared.free(entry));
             }

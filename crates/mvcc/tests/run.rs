@@ -99,6 +99,32 @@ fn a_run_that_is_dropped_leaves_nothing() {
 }
 
 #[test]
+fn what_is_removed_is_gone_as_if_it_had_never_been() {
+    let mut lsm = Lsm::new(Retention::Newest);
+    let write = |lsm: &Lsm, commit: u64, removes: bool| {
+        let mut run = lsm.lsm().begin_run(t(commit), Source::Direct).unwrap();
+        for key in [b"a", b"b", b"c"] {
+            match removes && key != b"b" {
+                true => run.remove(key).unwrap(),
+                false => run.put(key, None, &[b"value"]).unwrap(),
+            }
+        }
+        assert!(run.remove(b"a").is_err(), "keys ascend");
+        run.finish().unwrap();
+    };
+    write(&lsm, 5, false);
+    write(&lsm, 7, true);
+    for reopened in [false, true] {
+        assert_eq!(scan(lsm.store(), Span::ALL, Timestamp::LATEST), [b"b"], "{reopened}");
+        assert_eq!(lsm.store().latest_commit(b"a").unwrap(), None, "nobody learns of a deletion");
+        assert_eq!(lsm.store().last_commit(), t(7));
+        lsm.reopen();
+    }
+    write(&lsm, 9, false);
+    assert_eq!(scan(lsm.store(), Span::ALL, Timestamp::LATEST), [b"a", b"b", b"c"]);
+}
+
+#[test]
 fn readers_see_all_of_a_run_or_nothing() {
     let lsm = Lsm::new(Retention::Newest);
     let store = lsm.lsm();

@@ -72,6 +72,7 @@ fn incarnation() -> impl Strategy<Value = Incarnation> {
 /// An element that owns what it is made of.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
 enum Owned {
+    Piece(u32),
     Delta(u64, u32),
     Field(u64, Vec<u8>),
     Set(u64, Vec<u8>),
@@ -86,6 +87,7 @@ impl Owned {
     fn element(&self) -> Element<'_> {
         match self {
             Self::Delta(commit, n) => Element::LengthDelta { commit: Timestamp(*commit), n: *n },
+            Self::Piece(n) => Element::Piece(*n),
             Self::Field(hash, field) => Element::HashField { hash: *hash, field },
             Self::Set(hash, member) => Element::SetMember { hash: *hash, member },
             Self::Member(hash, member) => Element::ZsetMember { hash: *hash, member },
@@ -119,6 +121,7 @@ fn orders_in_its_key(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
 fn element() -> impl Strategy<Value = Owned> {
     prop_oneof![
         (number(), any::<u32>()).prop_map(|(commit, n)| Owned::Delta(commit, n)),
+        any::<u32>().prop_map(Owned::Piece),
         (hash(), name()).prop_map(|(hash, name)| Owned::Field(hash, name)),
         (hash(), name()).prop_map(|(hash, name)| Owned::Set(hash, name)),
         (hash(), name()).prop_map(|(hash, name)| Owned::Member(hash, name)),
@@ -211,7 +214,9 @@ proptest! {
     fn meta_rows_are_read_back(
         of in incarnation(), (len, shape) in shape(), value in bytes(), deadline in prop::option::of(integer()),
     ) {
-        for body in [Body::Collection { incarnation: of, len, shape }, Body::String(&value), Body::Small(&value)] {
+        for body in
+            [Body::Collection { incarnation: of, len, shape }, Body::String(&value), Body::Small(&value), Body::Pieces(of)]
+        {
             let meta = Meta { deadline, body };
             let row = meta.encode();
             prop_assert_eq!(Meta::decode(&row).unwrap(), meta);

@@ -6,7 +6,7 @@ use crate::config::{Change, Changes, EventMask, Observability, Veto, find_direct
 use crate::net;
 use crate::node::Node;
 use crate::serve::{net_settings, tls_files};
-use crate::settings::{env_of, fsync_of, rewrite_of};
+use crate::settings::{checkpoints_of, env_of, fsync_of};
 use crate::stats::Stats;
 
 /// Brings the node in line with its configuration, now and whenever that changes.
@@ -56,7 +56,7 @@ fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
     }
     node.engine.log().set_policy(fsync_of(settings.persistence.appendfsync));
     node.engine.set_batch_bytes(usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX));
-    node.engine.set_rewrite_policy(rewrite_of(&settings.persistence));
+    node.engine.set_checkpoint_policy(checkpoints_of(&settings.persistence));
     node.set_env(env_of(settings));
     // What was asked for at the start may be more than the system allows.
     node.control.change_settings(|net| *net = net::Settings { max_clients: possible, ..net_settings(settings) });

@@ -13,7 +13,7 @@ use crate::config::{ClientCertificates, Config, Network, Settings};
 use crate::front::Front;
 use crate::net::{self, NetConfig, NetError, OutputLimit, Server, SessionCache, TcpEndpoint, TlsFiles, UnixEndpoint};
 use crate::node::Node;
-use crate::settings::{fsync_of, limits_of, rewrite_of};
+use crate::settings::{checkpoints_of, fsync_of, limits_of};
 
 /// Why a server did not start, or did not stop well.
 #[derive(Debug, Error)]
@@ -145,7 +145,7 @@ fn engine_options(settings: &Settings) -> Result<Options, ServeError> {
     options.log.policy = fsync_of(settings.persistence.appendfsync);
     options.log.segment_bytes = settings.persistence.segment_bytes;
     options.limits = limits_of(&settings.compact);
-    options.rewrite = rewrite_of(&settings.persistence);
+    options.checkpoint = checkpoints_of(&settings.persistence);
     options.batch_bytes = usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX);
     Ok(options)
 }

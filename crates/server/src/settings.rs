@@ -1,7 +1,7 @@
 //! From the configuration to what the parts of the server take.
 
 use command::Env;
-use engine::{Limits, RewritePolicy};
+use engine::{Limits, CheckpointPolicy};
 
 use crate::config::{Compact, Eviction, Fsync, Persistence, Settings};
 
@@ -42,6 +42,6 @@ pub fn fsync_of(fsync: Fsync) -> wal::Fsync {
 }
 
 /// When the log is rewritten by itself.
-pub fn rewrite_of(persistence: &Persistence) -> RewritePolicy {
-    RewritePolicy { percentage: persistence.rewrite_percentage, min_bytes: persistence.rewrite_min_bytes }
+pub fn checkpoints_of(persistence: &Persistence) -> CheckpointPolicy {
+    CheckpointPolicy { log_bytes: persistence.checkpoint_log_bytes }
 }

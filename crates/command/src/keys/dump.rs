@@ -149,7 +149,7 @@ fn set_clock(cx: &mut Cx<'_, '_>, key: &[u8], used: Used) -> Result<(), Stop> {
     let found = cx.state.entry(key);
     cx.state.set_touch(before);
     if let Some(entry) = found? {
-        entry.atime().set(clock);
+        entry.set_clock(clock);
     }
     Ok(())
 }

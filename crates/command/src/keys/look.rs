@@ -105,7 +105,7 @@ fn freq(cx: &mut Cx<'_, '_>) -> Outcome {
     if !cx.env.lfu && untouched(cx, |state| state.exists(key))? {
         return Err(errors::NO_FREQUENCY);
     }
-    about(cx, |reply, entry, _| reply.int(i64::from(entry.atime().get() & 0xff)))
+    about(cx, |reply, entry, _| reply.int(i64::from(entry.clock() & 0xff)))
 }
 
 fn help(cx: &mut Cx<'_, '_>) -> Outcome {

@@ -1,4 +1,4 @@
-//! The log as a start would read it: every frame, then every batch behind the snapshot.
+//! The log as a start would read it: every frame, then every batch behind the last checkpoint.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,11 +14,11 @@ use crate::engine::RECORD_BATCHES;
 pub(super) fn verify(
     dir: &Path,
     reaches: Position,
-    has_snapshot: bool,
+    has_rows: bool,
     seen: &mut Inspection,
 ) -> Result<Option<Report>, CheckError> {
     if !dir.exists() {
-        if has_snapshot || reaches > Position::START {
+        if has_rows || reaches > Position::START {
             let what = format!("is missing, but the log was durable up to position {reaches}");
             seen.faults.push(Damage::new(dir, None, what));
         }
@@ -54,7 +54,7 @@ pub(super) fn follow(
 ) -> Result<(), CheckError> {
     let from = seen.plan.from;
     let Some(whole) = whole.filter(|_| seen.plan.lost.is_none()) else { return Ok(()) };
-    // Damage below the snapshot does not matter to what can be saved: then it is the rest that counts.
+    // Damage below the checkpoint does not matter to what can be saved: then it is the rest that counts.
     let rest = whole.fault.is_some().then(|| wal::check(dir, from, reaches)).transpose()?;
     let report = rest.as_ref().unwrap_or(whole);
     if report.segments == 0 || report.first > from || report.good_end < from {
@@ -64,7 +64,7 @@ pub(super) fn follow(
     let disk = wal::disk::RealDisk::existing(dir).map_err(CheckError::io(dir))?;
     let Some(mut reader) = Reader::of_prefix(Arc::new(disk), from, report.good_end)? else { return Ok(()) };
     let mut next: HashMap<Origin, u64> =
-        seen.plan.snapshot.as_ref().map(|snapshot| snapshot.origins.iter().copied().collect()).unwrap_or_default();
+        seen.plan.rows.as_ref().map(|rows| rows.origins.iter().copied().collect()).unwrap_or_default();
     loop {
         let read = match reader.next() {
             Ok(None) => return Ok(()),

@@ -1,10 +1,10 @@
 //! A data directory at rest: what it holds, what is wrong with it, and what of it can be saved.
 //!
-//! It is judged as a start would judge it: identity, the newest snapshot, the log behind that. Nothing is changed.
+//! It is judged as a start would judge it: identity, the rows of the last checkpoint, the log behind them. Nothing is changed.
 
 mod log;
+mod rows;
 mod salvage;
-mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +15,7 @@ use thiserror::Error;
 use wal::{LogError, Position};
 
 use crate::engine::LOG;
-use crate::error::{OpenError, Refusal, SnapshotError};
+use crate::error::{OpenError, Refusal};
 use crate::identity::Identity;
 use crate::keyspace;
 
@@ -47,9 +47,6 @@ pub enum CheckError {
     /// What was saved cannot be opened.
     #[error("what was saved cannot be opened: {0}")]
     Open(#[from] OpenError),
-    /// What was saved could not be written anew.
-    #[error(transparent)]
-    Rewrite(#[from] SnapshotError),
     /// What was saved could not be made durable.
     #[error(transparent)]
     Close(#[from] Refusal),
@@ -111,7 +108,7 @@ pub struct Inspection {
 struct Plan {
     /// None: a new one has to do.
     identity: Option<Identity>,
-    snapshot: Option<snapshot::Seen>,
+    rows: Option<rows::Seen>,
     /// Where replay begins.
     from: Position,
     /// The log is good from there to here; none if it does not even hold `from`.
@@ -123,27 +120,21 @@ struct Plan {
 impl Inspection {
     /// What `salvage` would save, in a sentence.
     pub fn saves(&self) -> String {
-        let Plan { identity, snapshot, from, until, lost } = &self.plan;
+        let Plan { identity, rows, from, until, lost } = &self.plan;
         if let Some(why) = lost {
             return format!("nothing: {why}");
         }
-        let base = match snapshot {
+        let base = match rows {
             Some(seen) => format!("the {} keys of {}", seen.keys, seen.path.display()),
             None => "everything".into(),
         };
-        let changes = match (snapshot, until) {
+        let changes = match (rows, until) {
             (_, None) => ", and nothing of the log".into(),
             (None, Some(until)) => format!(" up to position {until} of the log"),
             (Some(_), Some(until)) => format!(" and the changes from position {from} to {until} of the log"),
         };
         let name = if identity.is_none() { ", under a new identity" } else { "" };
-        let mixed = match snapshot {
-            Some(seen) if until.unwrap_or(*from) < seen.applied => {
-                "; the snapshot was still being written at that position, so that it holds some keys as they were later"
-            }
-            _ => "",
-        };
-        format!("{base}{changes}{name}{mixed}")
+        format!("{base}{changes}{name}")
     }
 }
 
@@ -154,29 +145,28 @@ impl Inspection {
 pub fn inspect(dir: &Path) -> Result<Inspection, CheckError> {
     std::fs::read_dir(dir).map_err(CheckError::io(dir))?;
     let mut seen = Inspection::default();
-    let snapshots = snapshot::list(dir)?;
     let identity = look_at_identity(dir, &mut seen)?;
     let reaches = identity.as_ref().map_or(Position::START, Identity::reaches);
-    let log = log::verify(&dir.join(LOG), reaches, !snapshots.is_empty(), &mut seen)?;
+    let log = log::verify(&dir.join(LOG), reaches, rows::exist(dir), &mut seen)?;
     // As a start sees it, which a process that ended before it had saved its identity must not hinder.
     let holds_data = log.as_ref().is_some_and(|log| log.good_records > 0 || log.first > Position::START);
     if !Identity::path(dir).exists() {
-        if snapshots.is_empty() && !holds_data && seen.faults.is_empty() {
+        if !rows::exist(dir) && !holds_data && seen.faults.is_empty() {
             return Err(CheckError::Nothing(dir.into()));
         }
         let what = "is missing: it says whose the data is and how keys are hashed, so a start is refused";
         seen.faults.push(Damage::new(Identity::path(dir), None, what));
     }
     let first = log.as_ref().filter(|log| log.segments > 0).map(|log| log.first);
-    let usable = snapshot::verify(&snapshots, first, &mut seen)?;
-    if snapshots.is_empty() {
+    let usable = rows::verify(dir, first, &mut seen)?;
+    if !rows::exist(dir) {
         match first {
             Some(first) if first > Position::START => seen.faults.push(Damage::new(
                 dir,
                 None,
-                format_args!("the log begins at position {first}, and the snapshot of what came before is missing"),
+                format_args!("the log begins at position {first}, and the checkpoint of what came before is missing"),
             )),
-            _ => seen.found.push("snapshot: none, and none is needed: the log goes back to its beginning".into()),
+            _ => seen.found.push("rows: none, and none are needed: the log goes back to its beginning".into()),
         }
     }
     seen.plan = plan(identity, usable, first);
@@ -207,20 +197,20 @@ fn look_at_identity(dir: &Path, seen: &mut Inspection) -> Result<Option<Identity
 }
 
 /// What can be saved, as far as it does not depend on the log's batches. `first` is where the log begins.
-fn plan(identity: Option<Identity>, usable: Option<snapshot::Seen>, first: Option<Position>) -> Plan {
+fn plan(identity: Option<Identity>, usable: Option<rows::Seen>, first: Option<Position>) -> Plan {
     let from_start = first.is_some_and(|first| first == Position::START);
-    // Without the identity nobody knows which keys a chunk of a snapshot speaks for.
-    let snapshot = usable.filter(|_| identity.is_some());
-    let from = snapshot.as_ref().map_or(Position::START, |seen| seen.from);
-    let lost = match (&snapshot, from_start) {
+    // Without the identity nobody knows how keys are hashed, which is the order of rows.
+    let rows = usable.filter(|_| identity.is_some());
+    let from = rows.as_ref().map_or(Position::START, |seen| seen.from);
+    let lost = match (&rows, from_start) {
         (Some(_), _) | (None, true) => None,
         (None, false) if identity.is_none() => {
-            Some("the identity is needed to read the snapshot; put it back from a copy".to_owned())
+            Some("the identity is needed to read the rows; put it back from a copy".to_owned())
         }
         (None, false) => Some(
-            "the log holds only what has changed since the snapshot, which means nothing without it; put it back from a copy"
+            "the log holds only what has changed since the last checkpoint, which means nothing without its rows; put them back from a copy"
                 .to_owned(),
         ),
     };
-    Plan { identity, snapshot, from, until: None, lost }
+    Plan { identity, rows, from, until: None, lost }
 }

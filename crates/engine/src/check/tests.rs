@@ -1,6 +1,6 @@
 //! What is wrong is named, and what is saved opens with all that came before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,17 +55,12 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-fn snapshot_of(dir: &Path) -> PathBuf {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    entries.into_iter().find(|path| path.to_str().unwrap().contains("snapshot-")).unwrap()
-}
-
-/// Twenty keys, a snapshot, twenty more; ended like a killed process, with the log as long as its records.
-fn rewritten() -> tempfile::TempDir {
+/// Twenty keys, a checkpoint, twenty more; ended like a killed process, with the log as long as its records.
+fn checkpointed() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
     set(&engine, 0..20);
-    engine.snapshot().unwrap();
+    engine.checkpoint().unwrap();
     set(&engine, 20..40);
     drop(engine);
     dir
@@ -91,22 +86,34 @@ fn saved(dir: &Path, seen: &Inspection) -> BTreeSet<u32> {
     found
 }
 
+/// Every file below `dir` with its content.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => drop(found.insert(path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    found
+}
+
 #[test]
 fn a_sound_directory_has_no_fault_and_is_not_changed() {
-    let dir = rewritten();
-    let (log, snapshot) = (only_file(&dir.path().join("log")), only_file(&snapshot_of(dir.path())));
-    let before = [&log, &snapshot, &Identity::path(dir.path())].map(|path| fs::read(path).unwrap());
+    let dir = checkpointed();
+    let before = files(dir.path());
     let seen = inspect(dir.path()).unwrap();
     assert_eq!(seen.faults, []);
     let said = seen.found.join("\n");
     assert!(said.contains("identity: good") && said.contains("20 keys") && said.contains("log: 1 segments"), "{said}");
-    assert!([&log, &snapshot, &Identity::path(dir.path())].map(|path| fs::read(path).unwrap()) == before);
+    assert!(files(dir.path()) == before);
     assert_eq!(saved(dir.path(), &seen), (0..40).collect());
 }
 
 #[test]
-fn a_bad_byte_in_the_log_after_a_rewrite_costs_only_what_comes_after_it() {
-    let dir = rewritten();
+fn a_bad_byte_in_the_log_after_a_checkpoint_costs_only_what_comes_after_it() {
+    let dir = checkpointed();
     let log = only_file(&dir.path().join("log"));
     let at = fs::read(&log).unwrap().windows(5).position(|bytes| bytes == b"key30").unwrap();
     flip(&log, at);
@@ -119,14 +126,14 @@ fn a_bad_byte_in_the_log_after_a_rewrite_costs_only_what_comes_after_it() {
 }
 
 #[test]
-fn a_bad_byte_in_a_log_that_the_snapshot_has_replaced_costs_nothing() {
+fn a_bad_byte_in_a_log_that_the_checkpoint_has_replaced_costs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
     set(&engine, 0..20);
     let replaced = only_file(&dir.path().join("log"));
     let aside = dir.path().join("aside");
     fs::hard_link(&replaced, &aside).unwrap();
-    engine.snapshot().unwrap();
+    engine.checkpoint().unwrap();
     set(&engine, 20..40);
     drop(engine);
     // As if the process had ended before the log was cut.
@@ -137,90 +144,55 @@ fn a_bad_byte_in_a_log_that_the_snapshot_has_replaced_costs_nothing() {
     assert_eq!(saved(dir.path(), &seen), (0..40).collect());
 }
 
+/// The files of the store that hold rows.
+fn tables(dir: &Path) -> Vec<PathBuf> {
+    let all = files(&dir.join("rows")).into_keys();
+    all.filter(|path| path.parent().is_some_and(|parent| parent.ends_with("tables"))).collect()
+}
+
 #[test]
-fn any_bad_byte_of_a_snapshot_is_a_fault_in_it() {
-    let dir = rewritten();
-    let path = only_file(&snapshot_of(dir.path()));
-    let whole = fs::read(&path).unwrap();
-    for at in (0..whole.len()).step_by(5) {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1;
-        fs::write(&path, &bytes).unwrap();
-        let seen = inspect(dir.path()).unwrap();
-        // Of the header, bytes that say when and by whom it was made mean nothing to a reader.
-        if seen.faults.is_empty() {
-            assert!(Engine::open(dir.path(), options()).is_ok(), "byte {at} of {} is not noticed", whole.len());
-            continue;
+fn a_bad_byte_of_the_rows_is_a_fault_in_them_or_changes_nothing() {
+    let dir = checkpointed();
+    let tables = tables(dir.path());
+    assert!(!tables.is_empty());
+    let mut noticed = 0;
+    for path in &tables {
+        let whole = fs::read(path).unwrap();
+        for at in (0..whole.len()).step_by(whole.len().div_ceil(40)) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(path, &bytes).unwrap();
+            let seen = inspect(dir.path()).unwrap();
+            if seen.faults.is_empty() {
+                assert_eq!(saved(dir.path(), &seen), (0..40).collect(), "byte {at} of {}", path.display());
+                continue;
+            }
+            noticed += 1;
+            assert!(fault(&seen).starts_with(dir.path().join("rows").to_str().unwrap()), "byte {at}: {:?}", seen.faults);
+            assert!(seen.saves().contains("nothing: the log holds only what has changed"), "{}", seen.saves());
+            let to = tempfile::tempdir().unwrap();
+            assert!(matches!(salvage(dir.path(), &seen, to.path(), options()), Err(CheckError::Lost(_))));
         }
-        assert!(fault(&seen).starts_with(path.to_str().unwrap()), "byte {at}: {:?}", seen.faults);
-        assert!(seen.saves().contains("nothing: the log holds only what has changed"), "{}", seen.saves());
-        let to = tempfile::tempdir().unwrap();
-        assert!(matches!(salvage(dir.path(), &seen, to.path(), options()), Err(CheckError::Lost(_))));
+        fs::write(path, &whole).unwrap();
     }
+    assert!(noticed > 5, "most bytes count: {noticed}");
 }
 
 #[test]
-fn a_snapshot_that_is_missing_is_a_fault() {
-    let dir = rewritten();
-    fs::remove_dir_all(snapshot_of(dir.path())).unwrap();
+fn rows_that_are_missing_are_a_fault() {
+    let dir = checkpointed();
+    fs::remove_dir_all(dir.path().join("rows")).unwrap();
     let seen = inspect(dir.path()).unwrap();
-    assert!(fault(&seen).contains("the snapshot of what came before is missing"));
+    assert!(fault(&seen).contains("the checkpoint of what came before is missing"));
 }
 
 #[test]
-fn a_log_that_is_gone_leaves_the_snapshot() {
-    let dir = rewritten();
+fn a_log_that_is_gone_leaves_the_rows() {
+    let dir = checkpointed();
     fs::remove_dir_all(dir.path().join("log")).unwrap();
     let seen = inspect(dir.path()).unwrap();
     assert!(fault(&seen).contains("is missing, but the log was durable up to position"));
     assert_eq!(saved(dir.path(), &seen), (0..20).collect());
-}
-
-/// Adds to keys that there are.
-fn add(engine: &Engine, numbers: std::ops::Range<u32>) {
-    for n in numbers {
-        let mut recycled = Recycled::new();
-        let mut context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
-        context.out.emit(&name(n), false, Op::Patch(Patch::Append(b"more")));
-        context.commit().unwrap();
-    }
-}
-
-fn digest(engine: &Engine) -> crate::Digest {
-    let mut recycled = Recycled::new();
-    let context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
-    let digest = context.state.digest().unwrap();
-    context.abort();
-    digest
-}
-
-#[test]
-fn a_fault_before_what_the_snapshot_holds_does_not_hide_what_is_written_later() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = open(dir.path());
-    set(&engine, 0..20);
-    let mut next = 50;
-    let mut meanwhile = || {
-        if next < 60 {
-            set(&engine, next..next + 1);
-            next += 1;
-        }
-    };
-    crate::snapshot::write_with(&engine.shared, &mut meanwhile).unwrap();
-    drop(engine);
-    let log = only_file(&dir.path().join("log"));
-    let at = fs::read(&log).unwrap().windows(5).position(|bytes| bytes == b"key50").unwrap();
-    flip(&log, at);
-    let seen = inspect(dir.path()).unwrap();
-    assert!(seen.saves().contains("still being written at that position"), "{}", seen.saves());
-    let to = tempfile::tempdir().unwrap();
-    salvage(dir.path(), &seen, to.path(), options()).unwrap();
-    let engine = open(to.path());
-    assert!(numbers(&engine).is_superset(&(0..20).collect()));
-    add(&engine, 0..20);
-    let before = digest(&engine);
-    drop(engine);
-    assert!(digest(&open(to.path())) == before, "what was written afterwards is skipped");
 }
 
 #[test]
@@ -264,7 +236,7 @@ fn a_directory_in_use_or_without_data_cannot_be_looked_at() {
 
 #[test]
 fn nothing_is_saved_over_something() {
-    let dir = rewritten();
+    let dir = checkpointed();
     let seen = inspect(dir.path()).unwrap();
     assert!(matches!(salvage(dir.path(), &seen, dir.path(), options()), Err(CheckError::NotEmpty(_))));
 }

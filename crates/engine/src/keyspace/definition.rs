@@ -64,7 +64,7 @@ impl Definition {
     }
 }
 
-/// All definitions, as a snapshot holds them.
+/// All definitions, as a checkpoint holds them.
 ///
 /// ```text
 /// definitions := version u8 ‖ next id varint ‖ epoch varint ‖ moved varint ‖ count varint ‖ definition*
@@ -159,7 +159,7 @@ mod tests {
         Definition { id, name, mode: Mode::Cache, patterns, ram_bytes, disk_bytes, fsync, leaving, epoch: 300 }
     }
 
-    /// The bytes of a snapshot's record, which must not change.
+    /// The bytes of a checkpoint's row, which must not change.
     #[test]
     fn saved_definitions_are_these_bytes() {
         let gone = Definition { leaving: true, fsync: false, ..definition(2, "s", &[]) };

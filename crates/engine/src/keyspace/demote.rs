@@ -200,12 +200,12 @@ impl Shared {
         let Some(entry) = found else { return };
         let key = entry.key().to_vec();
         let husk = Entry::husk(&key, entry.kind(), entry.ends(), space.id);
-        husk.atime().set(entry.clock());
+        husk.set_clock(entry.clock());
         let cached = tables.cached.get_or_insert_default();
         cached.husk_came(space, &husk);
         cached.forget(place.shard.0, place.order);
         shard.demoted = shard.demoted.wrapping_add(1);
-        let value = shard.update(db, place, &key, self, |entry, _| std::mem::replace(entry, husk));
+        let value = shard.exchange(db, place, &key, self, husk);
         value.into_iter().for_each(|value| self.free(value));
     }
 

@@ -75,8 +75,8 @@ impl Shared {
                 Found::NotNow => {}
                 Found::Nothing => self.evict(&mut guard, db, place, key),
                 Found::Value(value) => {
-                    value.atime().set(husk.clock());
-                    let old = guard.update(db, place, key, self, |entry, _| std::mem::replace(entry, value));
+                    value.set_clock(husk.clock());
+                    let old = guard.exchange(db, place, key, self, value);
                     let tables = guard.db_mut(db);
                     if let (Some(cached), Some(husk)) = (tables.cached.as_mut(), old) {
                         cached.husk_went(&husk);

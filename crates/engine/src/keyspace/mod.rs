@@ -149,14 +149,14 @@ impl Keyspaces {
         }
     }
 
-    /// What a snapshot must hold.
+    /// What a checkpoint must hold.
     pub(crate) fn save(&self) -> Saved {
         let registry = self.registry.read();
         let list = registry.list.iter().map(|(definition, space)| (definition.clone(), space.generations()));
         Saved { next_id: registry.next_id, epoch: registry.epoch, moved: registry.moved, list: list.collect() }
     }
 
-    /// What a snapshot held.
+    /// What a checkpoint held.
     pub(crate) fn restore(&self, saved: Saved) {
         let mut registry = self.registry.write();
         let make = |(definition, generations): (Definition, Vec<(u8, u32)>)| {

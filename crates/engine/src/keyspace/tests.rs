@@ -88,10 +88,10 @@ fn definitions_survive_restarts_and_rewrites_and_numbers_are_never_used_again() 
     engine.close().unwrap();
     let engine = open(dir.path(), &clock);
     assert_eq!(definitions(&engine), before);
-    engine.snapshot().unwrap();
+    engine.checkpoint().unwrap();
     engine.delete_keyspace("images").unwrap();
     wait_until("the keyspace is gone", || definitions(&engine).len() == 1);
-    engine.snapshot().unwrap();
+    engine.checkpoint().unwrap();
     engine.close().unwrap();
     let engine = open(dir.path(), &clock);
     assert_eq!(definitions(&engine), before[..1]);
@@ -113,7 +113,7 @@ fn a_batch_over_both_kinds_logs_the_keys_of_no_cache() {
     let seen = |engine: &Engine| ["c:1", "c:2", "c:3", "kept"].map(|key| get(engine, key));
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(seen(&engine), [some("x"), some("b"), some("z"), some("y")]);
-    engine.snapshot().unwrap();
+    engine.checkpoint().unwrap();
     engine.close().unwrap();
     let engine = open(dir.path(), &clock);
     assert_eq!(seen(&engine), [None, None, None, some("y")]);

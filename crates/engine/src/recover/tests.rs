@@ -99,22 +99,22 @@ fn a_missing_last_segment_is_refused() {
 }
 
 #[test]
-fn after_an_unclean_end_the_log_must_reach_what_the_snapshot_holds() {
+fn after_an_unclean_end_the_log_must_reach_what_the_checkpoint_holds() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path()).unwrap();
     set(&engine, 0..20);
-    engine.snapshot().unwrap();
-    let at_snapshot = engine.log().durable().get();
+    engine.checkpoint().unwrap();
+    let at_checkpoint = engine.log().durable().get();
     set(&engine, 20..21);
     set(&engine, 21..22);
     drop(engine);
     let identity = Identity::load(dir.path()).unwrap().unwrap();
-    assert_eq!((identity.clean, identity.durable), (None, at_snapshot));
+    assert_eq!((identity.clean, identity.durable), (None, at_checkpoint));
     let segment = segments(dir.path()).pop().unwrap();
     let whole = std::fs::read(&segment).unwrap();
     std::fs::remove_file(&segment).unwrap();
     assert_refused(dir.path(), &["log", "there is no segment"]);
-    // What came after the snapshot is not known to have been durable: a tail as any other.
+    // What came after the checkpoint is not known to have been durable: a tail as any other.
     std::fs::write(&segment, &whole).unwrap();
     cut(&segment, whole.len() as u64 - 60);
     assert_eq!(keys(&open(dir.path()).unwrap()), 21);
@@ -139,16 +139,16 @@ fn a_first_start_that_ended_before_it_had_an_identity_is_begun_again() {
 }
 
 #[test]
-fn a_refusal_for_a_missing_snapshot_leaves_the_identity_alone() {
+fn a_refusal_for_a_missing_checkpoint_leaves_the_identity_alone() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path()).unwrap();
     set(&engine, 0..200);
-    let report = engine.snapshot().unwrap();
+    engine.checkpoint().unwrap();
     set(&engine, 200..210);
     engine.close().unwrap();
-    std::fs::remove_dir_all(dir.path().join(format!("snapshot-{}", report.position))).unwrap();
+    std::fs::remove_dir_all(dir.path().join("rows")).unwrap();
     let before = std::fs::read(Identity::path(dir.path())).unwrap();
     let Err(error) = open(dir.path()) else { panic!("it was opened") };
-    assert!(matches!(error, OpenError::NoSnapshot { .. }), "{error}");
+    assert!(matches!(error, OpenError::NoCheckpoint { .. }), "{error}");
     assert!(std::fs::read(Identity::path(dir.path())).unwrap() == before);
 }

@@ -61,11 +61,13 @@ pub struct Big {
     pub(super) key: Box<[u8]>,
     pub(super) deadline: Option<i64>,
     pub(super) value: Value,
-    /// What a snapshot that is half through the value needs.
+    /// What a checkpoint that is half through the value needs.
     pub(super) pin: Option<Box<Pin>>,
+    /// Names the rows that a checkpoint has made of the value, if it has; see `checkpoint`.
+    pub(super) incarnation: u64,
 }
 
-/// One key with its value; the cell is the access clock that eviction reads and writes.
+/// One key with its value; the cell is the access clock that eviction reads and writes, with the marks of checkpoints.
 pub enum Entry {
     /// All in one allocation; see the module `packed` for its bytes.
     Packed(Cell<u32>, Box<[u8]>),
@@ -97,7 +99,7 @@ impl Entry {
         if bytes.len() <= text::PACKED_MAX {
             return Self::Packed(Cell::new(0), packed::build(Kind::String, 0, key, deadline, &[bytes]));
         }
-        let big = Big { key: key.into(), deadline, value: Value::String(bytes.to_vec()), pin: None };
+        let big = Big { key: key.into(), deadline, value: Value::String(bytes.to_vec()), pin: None, incarnation: 0 };
         Self::Big(Cell::new(0), Box::new(big))
     }
 
@@ -167,11 +169,28 @@ impl Entry {
         }
     }
 
-    /// The access clock; what it means is for the owner to say.
+    /// The access clock and the marks beside it; see the modules `husk` and `stamp`.
     #[inline]
-    pub fn atime(&self) -> &Cell<u32> {
+    pub(super) fn word(&self) -> &Cell<u32> {
         match self {
-            Self::Packed(clock, _) | Self::Big(clock, _) | Self::Rest(clock, _) => clock,
+            Self::Packed(word, _) | Self::Big(word, _) | Self::Rest(word, _) => word,
+        }
+    }
+
+    /// The name of the rows that the value alone has at rest; 0: none.
+    #[inline]
+    pub(crate) fn incarnation(&self) -> u64 {
+        match self {
+            Self::Big(_, big) => big.incarnation,
+            Self::Packed(..) | Self::Rest(..) => 0,
+        }
+    }
+
+    /// Gives the value's rows another name, and answers the one before. Only a large value has any.
+    pub(crate) fn set_incarnation(&mut self, incarnation: u64) -> u64 {
+        match self {
+            Self::Big(_, big) => std::mem::replace(&mut big.incarnation, incarnation),
+            Self::Packed(..) | Self::Rest(..) => 0,
         }
     }
 
@@ -222,8 +241,8 @@ impl Entry {
 
     /// Replaces a packed value by a big one under the same key, deadline and clock.
     pub(super) fn grow(&mut self, value: Value) {
-        let clock = self.atime().clone();
-        let big = Big { key: self.key().into(), deadline: self.deadline(), value, pin: None };
+        let clock = self.word().clone();
+        let big = Big { key: self.key().into(), deadline: self.deadline(), value, pin: None, incarnation: 0 };
         *self = Self::Big(clock, Box::new(big));
     }
 

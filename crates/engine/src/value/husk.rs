@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! husk  := a packed entry whose payload is: keyspace u16 LE ‖ flags u8      (bit 0: the deadline is that of its fields)
-//! clock := visited, 1 bit ‖ unix seconds modulo 2^31, or an LFU counter
+//! clock := visited, 1 bit ‖ stamp, 3 bits (see `stamp`) ‖ unix seconds modulo 2^28, or an LFU counter
 //! ```
 
 use std::cell::Cell;
@@ -12,9 +12,15 @@ use effect::{KeyspaceId, Kind};
 
 use super::entry::Entry;
 use super::packed;
+use super::stamp::Stamp;
 
 /// The value was looked up.
 const VISITED: u32 = 1 << 31;
+
+/// The bits of the time, or of the counter.
+const TIME: u32 = (1 << 28) - 1;
+
+const _: () = assert!(VISITED & (TIME | Stamp::MASK) == 0 && TIME & Stamp::MASK == 0, "they share a word");
 
 /// Seconds by which a clock may be set back and be recognised: two years.
 const SET_BACK_MOST: u32 = 1 << 26;
@@ -62,32 +68,53 @@ impl Entry {
     /// Notes an access at `seconds` (unix).
     #[inline]
     pub(crate) fn touch(&self, seconds: u32) {
-        self.atime().set(seconds | VISITED);
+        let word = self.word();
+        word.set(seconds & TIME | VISITED | word.get() & Stamp::MASK);
     }
 
     /// Whether the value was looked up since this was last asked.
     pub(crate) fn take_visit(&self) -> bool {
-        let clock = self.atime();
-        let visited = clock.get() & VISITED != 0;
-        clock.set(clock.get() & !VISITED);
+        let word = self.word();
+        let visited = word.get() & VISITED != 0;
+        word.set(word.get() & !VISITED);
         visited
     }
 
-    /// The access clock without its mark.
+    /// The access clock without its marks.
     pub fn clock(&self) -> u32 {
-        self.atime().get() & !VISITED
+        self.word().get() & TIME
+    }
+
+    /// Sets the access clock; what it means is for the owner to say.
+    pub fn set_clock(&self, clock: u32) {
+        let word = self.word();
+        word.set(word.get() & !TIME | clock & TIME);
     }
 
     /// For how many seconds the value has not been used at `seconds` (unix); a clock that was set back reads as 0.
     pub fn idle_seconds(&self, seconds: u32) -> u32 {
-        let idle = seconds.wrapping_sub(self.atime().get()) & !VISITED;
-        if idle > !VISITED - SET_BACK_MOST { 0 } else { idle }
+        let idle = seconds.wrapping_sub(self.clock()) & TIME;
+        if idle > TIME - SET_BACK_MOST { 0 } else { idle }
+    }
+
+    /// What a checkpoint knows of the entry.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::of(self.word().get())
+    }
+
+    /// Sets what a checkpoint knows of the entry.
+    #[inline]
+    pub(crate) fn set_stamp(&self, stamp: Stamp) {
+        let word = self.word();
+        word.set(word.get() & !Stamp::MASK | stamp.bits());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Epoch;
 
     #[test]
     fn a_husk_keeps_key_type_deadline_and_place() {
@@ -98,6 +125,20 @@ mod tests {
             assert!(husk.bytes().is_none() && husk.hash().is_none() && husk.list().is_none());
         }
         assert_eq!(Entry::string(b"k", b"v", None).rests_in(), None);
+    }
+
+    #[test]
+    fn the_marks_of_an_entry_do_not_disturb_each_other() {
+        let entry = Entry::string(b"k", b"v", None);
+        let stamp = Stamp::changed(Epoch::default().next(), true);
+        entry.set_stamp(stamp);
+        entry.touch(u32::MAX);
+        assert_eq!((entry.stamp(), entry.clock()), (stamp, TIME));
+        entry.set_clock(7);
+        assert!(entry.take_visit() && !entry.take_visit());
+        assert_eq!((entry.stamp(), entry.clock()), (stamp, 7));
+        entry.set_stamp(Stamp::default());
+        assert_eq!((entry.stamp(), entry.clock()), (Stamp::default(), 7));
     }
 
     #[test]

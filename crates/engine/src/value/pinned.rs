@@ -1,12 +1,12 @@
-//! `Pin`: a large value of which a snapshot has a part already, and which may change before it has the rest.
+//! `Pin`: a large value of which a checkpoint has a part already, and which may change before it has the rest.
 //!
-//! The snapshot goes over the value in steps (by hash, by position or by offset) and frees the lock between them. It
+//! The checkpoint goes over the value in steps (by hash, by position or by offset) and frees the lock between them. It
 //! gets the value as it was when it was pinned: what changes ahead of it is kept as it was, once, and handed over with
 //! the next step. The pin lies in the value, so it goes along when the value moves to another key or is removed.
 //!
 //! *Invariant:* what the steps hand over, together, is the value at the moment of [`Entry::pin`].
 
-use crate::limits::{SNAPSHOT_PART_BYTES, SNAPSHOT_PART_ELEMENTS};
+use crate::limits::{CHECKPOINT_PART_BYTES, CHECKPOINT_PART_ELEMENTS};
 
 use super::entry::{Entry, Value};
 use super::{BigHash, BigList, BigSet, BigZSet, HashRef, ListRef, SetRef, ZSetRef};
@@ -16,17 +16,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 /// Bytes of a string that are kept together when one of them changes.
 const BLOCK: usize = 4096;
 
-const _: () = assert!(SNAPSHOT_PART_BYTES.is_multiple_of(BLOCK), "a step ends where a block ends");
+const _: () = assert!(CHECKPOINT_PART_BYTES.is_multiple_of(BLOCK), "a step ends where a block ends");
 
-/// What the snapshot has of the value, and what has changed of the rest.
+/// What the checkpoint has of the value, and what has changed of the rest.
 pub(crate) struct Pin {
     id: u64,
-    /// Elements as they were, encoded: they changed before the snapshot came to them.
+    /// Elements as they were, encoded: they changed before the checkpoint came to them.
     kept: VecDeque<Box<[u8]>>,
     place: Place,
 }
 
-/// How far the snapshot has come, by the kind of value.
+/// How far the checkpoint has come, by the kind of value.
 enum Place {
     /// Fields and members by hash: those from `next` on are to come; `None`: all are done. Those in `changed` are not
     /// what they were, and are kept or were not there.
@@ -45,7 +45,7 @@ fn encoded(kind: Kind, write: impl FnOnce(&mut FoldedWriter<'_>)) -> Box<[u8]> {
 }
 
 impl Pin {
-    /// Whether the hash is ahead of the snapshot and its element unchanged so far; notes that it changes.
+    /// Whether the hash is ahead of the checkpoint and its element unchanged so far; notes that it changes.
     fn changes(&mut self, hash: u64, id: &[u8]) -> bool {
         match &mut self.place {
             Place::Hashed { next, changed } => {
@@ -129,11 +129,11 @@ impl Step {
     }
 
     fn is_full(&self) -> bool {
-        self.count - self.since.0 >= SNAPSHOT_PART_ELEMENTS || self.body.len() - self.since.1 >= SNAPSHOT_PART_BYTES
+        self.count - self.since.0 >= CHECKPOINT_PART_ELEMENTS || self.body.len() - self.since.1 >= CHECKPOINT_PART_BYTES
     }
 
     /// Adds some of what was kept. It has an allowance of its own, or whoever changes elements as fast as they are
-    /// taken, just ahead of the snapshot, would keep it from getting past them.
+    /// taken, just ahead of the checkpoint, would keep it from getting past them.
     fn add_kept(&mut self, kept: &mut VecDeque<Box<[u8]>>) {
         self.since = (self.count, self.body.len());
         while !self.is_full()
@@ -159,7 +159,7 @@ impl Step {
 }
 
 impl Entry {
-    /// Lets a snapshot named `id` take the value in steps; no, if it is so small that it lies in one allocation.
+    /// Lets a checkpoint named `id` take the value in steps; no, if it is so small that it lies in one allocation.
     pub(crate) fn pin(&mut self, id: u64) -> bool {
         let Self::Big(_, big) = self else { return false };
         let place = match &big.value {
@@ -171,7 +171,7 @@ impl Entry {
         true
     }
 
-    /// The snapshot that goes over the value.
+    /// The checkpoint that goes over the value.
     #[inline]
     pub(crate) fn pinned(&self) -> Option<u64> {
         match self {
@@ -270,10 +270,10 @@ fn next_elements(
             Err(index) => index,
         },
     };
-    let most = first.saturating_add(SNAPSHOT_PART_ELEMENTS);
+    let most = first.saturating_add(CHECKPOINT_PART_ELEMENTS);
     let mut at = first;
     while at < most
-        && step.body.len() < SNAPSHOT_PART_BYTES
+        && step.body.len() < CHECKPOINT_PART_BYTES
         && let Some((chunk, base)) = list.chunk_at(at)
     {
         let here = at - base..(most - base).min(chunk.runs().len());
@@ -313,7 +313,7 @@ fn each_unchanged(first: &ListPos, count: u64, changed: &BTreeSet<ListPos>, mut 
 
 /// The next bytes as they were.
 fn next_bytes(now: &[u8], at: &mut usize, len: usize, old: &mut BTreeMap<usize, Box<[u8]>>, out: &mut Vec<u8>) -> bool {
-    let (start, end) = (*at, len.min(*at + SNAPSHOT_PART_BYTES));
+    let (start, end) = (*at, len.min(*at + CHECKPOINT_PART_BYTES));
     out.push(Kind::String as u8);
     wire::put_varint(out, (end - start) as u64);
     let base = out.len();

@@ -5,7 +5,6 @@
 use super::entry::{Encoding, Entry, Value};
 use super::packed::{self, FORM_A};
 use effect::Kind;
-use std::cell::Cell;
 
 /// The longest string that is kept packed: each change of its length copies it.
 pub(super) const PACKED_MAX: usize = 1024;
@@ -89,9 +88,9 @@ impl Entry {
                 other => *other = Value::String(value.to_vec()),
             },
             _ => {
-                let clock = Cell::new(self.atime().get());
+                let word = self.word().get();
                 *self = Self::string(self.key(), value, self.deadline());
-                self.atime().set(clock.get());
+                self.word().set(word);
             }
         }
     }

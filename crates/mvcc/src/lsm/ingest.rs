@@ -93,6 +93,14 @@ impl RunWriter<'_> {
         self.write(key, Header::tombstone(self.commit), &[])
     }
 
+    /// Takes `key`, which is above all keys before, away as if it had never been: nobody learns of a deletion.
+    pub fn remove(&mut self, key: &[u8]) -> Result<()> {
+        self.check.part(key, self.commit, None, 0)?;
+        let Some(files) = &mut self.files else { return Ok(()) };
+        let row_key = join(&[layout::CURRENT], &[key], 1 + key.len())?;
+        files.ask(Ask::Removal(row_key)).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
     /// Brings the rows into force; durable when it returns. If the disk fails in the course of it, no row is there until
     /// the store is opened again; then it may turn out that all of them are.
     pub fn finish(self) -> Result<Applied> {

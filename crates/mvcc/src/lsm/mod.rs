@@ -86,6 +86,8 @@ pub struct Stats {
     pub deletes_pending: usize,
     /// Bytes on disk, journal included.
     pub disk_bytes: u64,
+    /// Bytes of the files that hold rows: without the journal, which has a size of its own.
+    pub row_bytes: u64,
     /// Runs in the first level of the tree: a measure of how far its compactions are behind.
     pub l0_runs: usize,
 }
@@ -146,6 +148,7 @@ impl LsmStore {
             rows_read: self.rows_read.load(Ordering::Relaxed),
             deletes_pending: shared.deletes.len(),
             disk_bytes: self.db.disk_space().map_err(|error| Error::tree("measuring the store", error))?,
+            row_bytes: shared.rows.disk_space(),
             l0_runs: shared.rows.l0_table_count(),
         })
     }

@@ -4,6 +4,7 @@
 //!   01 ‖ type u8 ‖ flags u8: bit 0 a deadline follows ‖ deadline i64, Unix ms (bit 0 only) ‖ by type:
 //!     00 string     value                                                    (integers big-endian, first byte: format version)
 //!     02 small      a value folded into bytes, which the owner can read
+//!     03 pieces     incarnation u64                 such a value that is too large for one row, in rows of its own
 //!     10 hash       incarnation u64 ‖ length u64
 //!     20 set        incarnation u64 ‖ length u64
 //!     30 zset       incarnation u64 ‖ length u64
@@ -24,6 +25,7 @@ use super::stream::StreamId;
 const VERSION: u8 = 1;
 const STRING: u8 = 0x00;
 const SMALL: u8 = 0x02;
+const PIECES: u8 = 0x03;
 const HASH: u8 = 0x10;
 const SET: u8 = 0x20;
 const ZSET: u8 = 0x30;
@@ -109,6 +111,8 @@ pub enum Body<'a> {
     String(&'a [u8]),
     /// A value of any type that its owner has folded into bytes.
     Small(&'a [u8]),
+    /// A value of any type that its owner has folded into bytes in several rows.
+    Pieces(Incarnation),
     /// A collection, which has rows of its own.
     Collection {
         /// Which life of it; its rows are named by this.
@@ -164,6 +168,7 @@ impl Body<'_> {
         match self {
             Self::String(_) => STRING,
             Self::Small(_) => SMALL,
+            Self::Pieces(_) => PIECES,
             Self::Collection { shape, .. } => match shape {
                 Shape::Hash => HASH,
                 Shape::Set => SET,
@@ -225,6 +230,10 @@ impl<'a> Meta<'a> {
         encode_deadline(self.deadline, out);
         match self.body {
             Body::String(value) | Body::Small(value) => value,
+            Body::Pieces(incarnation) => {
+                out.extend_from_slice(&incarnation.0.to_be_bytes());
+                &[]
+            }
             Body::Collection { incarnation, len, shape } => {
                 out.extend_from_slice(&incarnation.0.to_be_bytes());
                 out.extend_from_slice(&len.to_be_bytes());
@@ -245,6 +254,7 @@ impl<'a> Meta<'a> {
         let body = match kind {
             STRING => Body::String(fields.rest()),
             SMALL => Body::Small(fields.rest()),
+            PIECES => Body::Pieces(Incarnation(fields.u64()?)),
             _ => {
                 let (incarnation, len) = (Incarnation(fields.u64()?), fields.u64()?);
                 Body::Collection { incarnation, len, shape: Shape::read(&mut fields, kind, len)? }

@@ -182,8 +182,8 @@ pub fn persistence(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     let log = node.engine.log();
     let (stats, end, durable) = (log.stats(), log.end().get(), log.durable().get());
     let health = status(log.health() == Health::Good);
-    let (rewrites, base) = (node.engine.rewrite_figures(), node.engine.snapshot_bytes());
-    let running = node.engine.is_snapshotting();
+    let rewrites = node.engine.checkpoint_figures();
+    let (base, running) = (rewrites.disk_bytes, node.engine.is_checkpointing());
     let seconds = |time: Option<std::time::Duration>| time.map_or(-1, |time| time.as_secs() as i64);
     lines.add("loading", 0);
     lines.add("async_loading", 0);

@@ -75,7 +75,7 @@ fn bgsave(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Tur
 }
 
 fn bgrewriteaof(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    match room.node.engine.request_snapshot() {
+    match room.node.engine.request_checkpoint() {
         true => session.reply(turn).simple("Background append only file rewriting started"),
         false => session.reply(turn).error("ERR Background append only file rewriting already in progress"),
     }

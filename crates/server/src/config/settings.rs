@@ -216,10 +216,8 @@ pub struct Persistence {
     pub max_batch_bytes: u64,
     /// Size of a full segment.
     pub segment_bytes: u64,
-    /// Growth in percent since the last rewrite that starts another; 0: never.
-    pub rewrite_percentage: u32,
-    /// No rewrite below this size.
-    pub rewrite_min_bytes: u64,
+    /// Bytes of log after which a checkpoint is taken; `None`: never by itself.
+    pub checkpoint_log_bytes: Option<u64>,
 }
 
 /// Compact forms of collections.
@@ -439,9 +437,15 @@ impl View<'_> {
             },
             max_batch_bytes: self.number("max-batch-bytes"),
             segment_bytes: self.number("log-segment-bytes"),
-            rewrite_percentage: self.number("auto-aof-rewrite-percentage"),
-            rewrite_min_bytes: self.number("auto-aof-rewrite-min-size"),
+            checkpoint_log_bytes: self.checkpoint_log_bytes(),
         }
+    }
+
+    /// Redis' directives say whether the log is cut by itself, and from which size on at the earliest.
+    fn checkpoint_log_bytes(&self) -> Option<u64> {
+        let (percentage, least): (u64, u64) =
+            (self.number("auto-aof-rewrite-percentage"), self.number("auto-aof-rewrite-min-size"));
+        (percentage > 0).then(|| least.max(self.number("checkpoint-log-size")))
     }
 
     fn compact(&self) -> Compact {

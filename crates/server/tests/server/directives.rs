@@ -55,7 +55,7 @@ fn what_would_be_a_false_promise_is_refused() {
 }
 
 #[test]
-fn the_log_is_rewritten_when_it_has_grown_as_configured() {
+fn a_checkpoint_is_taken_when_the_log_has_grown_as_configured() {
     let (_dir, ours) = server(&["--auto-aof-rewrite-percentage", "0"]);
     let mut a = ours.client();
     let value = "v".repeat(100_000);
@@ -67,8 +67,8 @@ fn the_log_is_rewritten_when_it_has_grown_as_configured() {
     );
     let size: u64 = info["aof_current_size"].parse().unwrap();
     assert!(size > 3_000_000);
-    a.ok("CONFIG SET auto-aof-rewrite-percentage 100 auto-aof-rewrite-min-size 1mb");
-    until("the log is rewritten", || {
+    a.ok("CONFIG SET auto-aof-rewrite-percentage 100 auto-aof-rewrite-min-size 0 checkpoint-log-size 1mb");
+    until("a checkpoint is taken", || {
         let info = a.info("persistence");
         info["aof_rewrites"] != "0" && info["aof_rewrite_in_progress"] == "0"
     });

@@ -1,13 +1,13 @@
-//! What the steps of a snapshot hand over, against the value at the moment it was pinned.
+//! What the steps of a checkpoint hand over, against the value at the moment it was pinned.
 
 use super::small_limits;
 use crate::digest::{Digest, digest_value};
-use crate::limits::SNAPSHOT_PART_ELEMENTS;
+use crate::limits::CHECKPOINT_PART_ELEMENTS;
 use crate::value::{Entry, Kind, Limits};
 use effect::{Folded, ListPos, Part, wire::Reader};
 use proptest::prelude::*;
 
-/// One change, by small numbers; `None`: the snapshot takes a step.
+/// One change, by small numbers; `None`: the checkpoint takes a step.
 type Op = Option<(bool, u16, u16)>;
 
 fn add(entry: &mut Entry, limits: &Limits, n: u16, salt: u16) {
@@ -121,7 +121,7 @@ proptest! {
 #[test]
 fn changes_just_ahead_of_the_snapshot_do_not_keep_it_from_getting_on() {
     const ROUNDS: u16 = 10;
-    let (limits, step) = (small_limits(), SNAPSHOT_PART_ELEMENTS as u16);
+    let (limits, step) = (small_limits(), CHECKPOINT_PART_ELEMENTS as u16);
     for kind in [Kind::List, Kind::Hash] {
         let mut entry = Entry::empty(kind, b"key", None);
         (0..step * 4 * ROUNDS).for_each(|n| add(&mut entry, &limits, n, 0));

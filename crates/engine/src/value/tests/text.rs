@@ -37,7 +37,7 @@ proptest! {
     #[test]
     fn a_string_behaves_like_a_vector(first in bytes(), ops in prop::collection::vec(op(), 0..40)) {
         let mut entry = Entry::string(b"key", &first, None);
-        entry.atime().set(99);
+        entry.set_clock(99);
         let (mut key, mut model, mut deadline) = (b"key".to_vec(), first, None);
         for op in ops {
             match op {
@@ -54,7 +54,7 @@ proptest! {
             }
             check(&entry, &key, deadline);
             prop_assert_eq!(entry.bytes(), Some(&model[..]));
-            prop_assert_eq!(entry.atime().get(), 99);
+            prop_assert_eq!(entry.clock(), 99);
             prop_assert!(entry.memory_bytes() >= 24 + key.len() + model.len());
         }
     }

@@ -38,11 +38,18 @@ pub(super) static PERSISTENCE: &[Directive] = &[
         "auto-aof-rewrite-percentage",
         COUNT,
         "100",
-        "Rewrites the log when it has grown by this percentage since the last time; 0 never.",
+        "0: checkpoints are taken only when asked for, and the log grows until then. Any other percentage means the same.",
     )
     .alias(&["log-rewrite-percentage"]),
-    Directive::new("auto-aof-rewrite-min-size", BYTES, "64mb", "Leaves the log alone below this size.")
+    Directive::new("auto-aof-rewrite-min-size", BYTES, "64mb", "Takes no checkpoint by itself below this size of the log.")
         .alias(&["log-rewrite-min-size"]),
+    Directive::new(
+        "checkpoint-log-size",
+        byte_range(1 << 20, 1 << 40),
+        "512mb",
+        "Takes a checkpoint when the log has grown by this size: what a start has to read again at most, about.",
+    )
+    .from(Origin::Anabranch),
     Directive::new("appendonly", Bool, "yes", "Whether there is a log.").inert(LOG_ALWAYS_ON),
     Directive::new("appendfilename", TEXT, "appendonly.aof", "Name of the log.").at_start().inert(NAMES_FIXED),
     Directive::new("appenddirname", TEXT, "appendonlydir", "Directory of the log.").at_start().inert(NAMES_FIXED),
@@ -52,7 +59,7 @@ pub(super) static PERSISTENCE: &[Directive] = &[
     Directive::new("aof-load-truncated", Bool, "yes", "Starts with a log whose last record is cut off.")
         .inert("a torn tail is always cut, damage in the middle always refused"),
     Directive::new("aof-use-rdb-preamble", Bool, "yes", "A rewritten log begins with a snapshot.")
-        .inert("a rewritten log always begins with the state"),
+        .inert("the log never holds the state: that is in rows beside it"),
     Directive::new("aof-timestamp-enabled", Bool, "no", "Times in the log.").inert("every record has its time"),
     Directive::new("aof-disable-auto-gc", Bool, "no", "Keeps old logs.")
         .inert("segments go as soon as nothing needs them"),

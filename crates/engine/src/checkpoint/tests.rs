@@ -1,4 +1,5 @@
-//! Snapshots while others write: what is read back, with the log behind it, is what was there.
+//! Checkpoints while others write: the rows are what was there at the flip, and with the log behind them what was there in
+//! the end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,8 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use effect::{Deadline, ItemValue, Kind, ListPos, Merge, Op, Patch, Side};
 use proptest::prelude::*;
 
-use super::format::*;
-use super::write_with;
+use super::take_with;
 use crate::{Context, Digest, Engine, Lock, Options, Recycled, Stop};
 
 /// Elements of a value that takes several parts.
@@ -154,7 +154,25 @@ impl Bench {
         digest
     }
 
+    /// Takes a checkpoint; `pause` runs between two steps, and says whether it is to go on. Answers of which position it is.
+    fn checkpoint(&self, pause: &mut dyn FnMut() -> bool) -> Option<wal::Position> {
+        match take_with(&self.engine.shared, pause) {
+            Ok(report) => Some(report.position),
+            Err(crate::CheckpointError::Stopped) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn validate(&self) {
+        for shard in &self.engine.shared.shards {
+            let shard = shard.lock();
+            for tables in shard.dbs.iter().flatten() {
+                assert!(!tables.changes.is_frozen(), "something was left behind");
+                for entry in tables.table.iter() {
+                    tables.changes.validate(shard.epoch, self.engine.shared.order_of(entry.key()), entry.stamp());
+                }
+            }
+        }
         let mut recycled = Recycled::new();
         let context = self.engine.context(Lock::All, 0, self.now_ms(), &mut recycled);
         for db in 0..2 {
@@ -342,10 +360,23 @@ fn crowded_acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 fn restart_shows_what_was_there(acts: Vec<Act>) {
-    restart_after(&[], acts);
+    restart_after(&[], vec![acts]);
 }
 
-fn restart_after(first: &[Step], acts: Vec<Act>) {
+/// The digest of what the rows alone hold, without the log behind them.
+fn digest_of_rows(bench: &Bench, now_ms: i64) -> Digest {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = Bench::open(dir.path(), &Arc::new(AtomicI64::new(now_ms)));
+    let rows = bench.engine.shared.checkpoints.rows(&bench.engine.shared).unwrap();
+    let books = super::books::Books::read(&rows).unwrap().unwrap().expect("a checkpoint has come into force");
+    alone.engine.shared.set_physical(&books.head.dbs);
+    super::load::load_keys(&alone.engine.shared, &rows).unwrap();
+    alone.digest()
+}
+
+/// Checkpoints, one behind the other, each with steps in its pauses and some behind it; one that runs out of steps to wait
+/// for may be told to stop.
+fn restart_after(first: &[Step], rounds: Vec<Vec<Act>>) {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(AtomicI64::new(1_000_000));
     let bench = Bench::open(dir.path(), &clock);
@@ -356,52 +387,74 @@ fn restart_after(first: &[Step], acts: Vec<Act>) {
     if !first.is_empty() {
         bench.run(first, true);
     }
-    let mut acts = VecDeque::from(acts);
-    let mut wait = 0;
-    write_with(&bench.engine.shared, &mut || {
-        if wait > 0 {
-            wait -= 1;
-        } else if let Some((steps, commit, then_wait)) = acts.pop_front() {
-            bench.run(&steps, commit);
-            wait = then_wait;
+    for (round, acts) in rounds.into_iter().enumerate() {
+        let stops = acts.len() % 5 == 4;
+        let mut acts = VecDeque::from(acts);
+        let (mut wait, mut pauses) = (0, 0);
+        let at_flip = (bench.digest(), bench.now_ms());
+        let ended = bench.checkpoint(&mut || {
+            pauses += 1;
+            if wait > 0 {
+                wait -= 1;
+            } else if let Some((steps, commit, then_wait)) = acts.pop_front() {
+                bench.run(&steps, commit);
+                wait = then_wait;
+            } else {
+                return !stops;
+            }
+            true
+        });
+        bench.validate();
+        if ended.is_some() {
+            assert!(bench.engine.log().first() > wal::Position::START, "the log was cut");
+            assert_eq!(digest_of_rows(&bench, at_flip.1), at_flip.0, "round {round}: the rows are not the state at the flip");
         }
-    })
-    .unwrap();
-    assert!(bench.engine.log().first() > wal::Position::START, "the log was cut");
-    bench.validate();
+        for (steps, commit, _) in acts {
+            bench.run(&steps, commit);
+        }
+    }
     let before = bench.digest();
     bench.engine.close().unwrap();
     let again = Bench::open(dir.path(), &clock);
     again.validate();
     assert_eq!(again.digest(), before);
+    assert!(again.checkpoint(&mut || true).is_some(), "what was loaded can be written");
+    assert_eq!(again.digest(), before);
+    drop(again);
+    assert_eq!(Bench::open(dir.path(), &clock).digest(), before);
+    assert_eq!(crate::inspect(dir.path()).unwrap().faults, []);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: std::env::var("ANABRANCH_SNAPSHOT_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(64),
+        cases: std::env::var("ANABRANCH_CHECKPOINT_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(64),
         max_shrink_iters: 400,
         ..ProptestConfig::default()
     })]
 
     #[test]
-    fn a_snapshot_taken_while_large_values_change_is_exact(acts in acts()) {
-        restart_shows_what_was_there(acts);
+    fn checkpoints_taken_while_large_values_change_are_exact(rounds in prop::collection::vec(acts(), 1..4)) {
+        restart_after(&[], rounds);
     }
 
     #[test]
-    fn a_snapshot_taken_while_databases_are_emptied_and_exchanged_is_exact(acts in rough_acts()) {
-        restart_shows_what_was_there(acts);
+    fn checkpoints_taken_while_databases_are_emptied_and_exchanged_are_exact(
+        rounds in prop::collection::vec(rough_acts(), 1..4),
+    ) {
+        restart_after(&[], rounds);
     }
 
     #[test]
-    fn a_shard_of_which_some_chunks_are_of_before_and_some_of_after_a_flush_is_exact(acts in crowded_acts()) {
+    fn a_shard_of_which_some_steps_are_of_before_and_some_of_after_a_flush_is_exact(
+        rounds in prop::collection::vec(crowded_acts(), 1..4),
+    ) {
         let full = [0, 1].map(|db| Step::Many { db, from: 0, count: 1300 });
-        restart_after(&full, acts);
+        restart_after(&full, rounds);
     }
 }
 
 #[test]
-fn keys_written_after_a_flush_are_kept_wherever_in_a_shard_the_snapshot_was() {
+fn keys_written_after_a_flush_are_kept_wherever_in_a_shard_the_checkpoint_was() {
     let (flush, many) = (Step::Flush { db: 0 }, |count| Step::Many { db: 0, from: 0, count });
     for late in 0..6 {
         for acts in [
@@ -411,13 +464,14 @@ fn keys_written_after_a_flush_are_kept_wherever_in_a_shard_the_snapshot_was() {
             vec![vec![flush.clone(), many(900)], vec![flush.clone(), many(800)]],
         ] {
             let begin = (0..late).map(|_| (vec![Step::Pass { ms: 1 }], true, 0));
-            restart_after(&[many(1300)], begin.chain(acts.into_iter().map(|steps| (steps, true, 0))).collect());
+            let acts = begin.chain(acts.into_iter().map(|steps| (steps, true, 0))).collect();
+            restart_after(&[many(1300)], vec![acts]);
         }
     }
 }
 
 #[test]
-fn a_snapshot_ends_however_often_databases_are_emptied_and_exchanged() {
+fn a_checkpoint_ends_however_often_databases_are_emptied_and_exchanged() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(AtomicI64::new(1_000_000));
     let bench = Bench::open(dir.path(), &clock);
@@ -427,12 +481,12 @@ fn a_snapshot_ends_however_often_databases_are_emptied_and_exchanged() {
     );
     (0..8).for_each(|n| bench.run(&[write(n)], true));
     let mut pauses = 0;
-    write_with(&bench.engine.shared, &mut || {
+    bench.checkpoint(&mut || {
         pauses += 1;
-        assert!(pauses < 5000, "the snapshot begins again and again");
+        assert!(pauses < 5000, "the checkpoint begins again and again");
         bench.run(&[wholes[usize::from(pauses) % 4].clone(), write(pauses), write(pauses + 1)], true);
-    })
-    .unwrap();
+        true
+    });
     assert!(pauses > 8, "it was disturbed: {pauses}");
     bench.validate();
     let before = bench.digest();
@@ -441,8 +495,8 @@ fn a_snapshot_ends_however_often_databases_are_emptied_and_exchanged() {
 }
 
 #[test]
-fn a_key_renamed_behind_the_snapshot_again_and_again_is_kept() {
-    // Whether the snapshot misses a name depends on which of the two holds the value as it comes by.
+fn a_key_renamed_behind_the_checkpoint_again_and_again_is_kept() {
+    // Whether the checkpoint misses a name depends on which of the two holds the value as it comes by.
     for (one, other, late) in [(1, 7, 0), (1, 7, 1), (0, 6, 0), (0, 6, 1), (5, 7, 0), (5, 7, 1)] {
         let there_and_back = (0..100).map(|n| {
             let (from, to) = if n % 2 == 0 { ((0, one), (0, other)) } else { ((0, other), (0, one)) };
@@ -463,7 +517,7 @@ fn a_name_that_is_owed_does_not_take_back_what_moved_away_from_it() {
 }
 
 #[test]
-fn a_snapshot_does_not_begin_within_a_transaction_that_changes_databases_as_a_whole() {
+fn a_checkpoint_does_not_begin_within_a_transaction_that_changes_databases_as_a_whole() {
     for whole in [Step::Flush { db: 0 }, Step::Swap] {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(1_000_000));
@@ -473,10 +527,10 @@ fn a_snapshot_does_not_begin_within_a_transaction_that_changes_databases_as_a_wh
         let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
         emit(&mut context, &whole, bench.now_ms()).unwrap();
         context.savepoint();
-        let snapshot = std::thread::spawn(move || write_with(&shared, &mut || ()).map(drop));
+        let checkpoint = std::thread::spawn(move || take_with(&shared, &mut || true).map(drop));
         // It begins meanwhile, or, as it should, waits.
         for _ in 0..100_000 {
-            if bench.engine.shared.passage.pass().is_some() {
+            if bench.engine.shared.checkpoints.active.load(Ordering::Acquire) {
                 break;
             }
             std::thread::yield_now();
@@ -484,7 +538,7 @@ fn a_snapshot_does_not_begin_within_a_transaction_that_changes_databases_as_a_wh
         emit(&mut context, &Step::Write { db: 0, key: 1, from: 0, count: 10 }, bench.now_ms()).unwrap();
         context.commit().unwrap();
         drop(context);
-        snapshot.join().unwrap().unwrap();
+        checkpoint.join().unwrap().unwrap();
         let before = bench.digest();
         drop(bench);
         assert_eq!(Bench::open(dir.path(), &clock).digest(), before, "{whole:?}");
@@ -492,13 +546,13 @@ fn a_snapshot_does_not_begin_within_a_transaction_that_changes_databases_as_a_wh
 }
 
 #[test]
-fn a_snapshot_of_what_the_one_before_has_takes_its_place() {
+fn a_checkpoint_of_what_the_one_before_has_takes_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(AtomicI64::new(1_000_000));
     let bench = Bench::open(dir.path(), &clock);
     bench.run(&[Step::Write { db: 0, key: 0, from: 0, count: 10 }], true);
     bench.engine.log().finish().unwrap();
-    let positions = [(); 2].map(|()| write_with(&bench.engine.shared, &mut || ()).unwrap().position);
+    let positions = [(); 2].map(|()| take_with(&bench.engine.shared, &mut || true).unwrap().position);
     assert_eq!(positions[0], positions[1], "nothing was written between the two");
     let before = bench.digest();
     drop(bench);
@@ -517,59 +571,4 @@ fn a_clean_stop_is_known_as_one() {
         bench.engine.close().unwrap();
     }
     assert_eq!(origins.len(), 1, "who ended well goes on under the same name");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn folded_set(members: &[&[u8]], out: &mut Vec<u8>) {
-    let mut writer = effect::FoldedWriter::collection(out, Kind::Set, 0, members.len());
-    members.iter().for_each(|member| writer.member(member));
-}
-
-#[test]
-fn the_bytes_of_each_record_are_these() {
-    let mut out = Vec::new();
-    let head = Head {
-        from: wal::Position(0x1122),
-        last: effect::Hlc(0x3344),
-        origins: vec![(effect::Origin::new(5, 6), 300)],
-        dbs: (0..=255).collect(),
-    };
-    head.encode(&mut out);
-    assert_eq!(hex(&out[..28]), "0322110000000000004433000000000000010600050000000000ac02");
-    assert_eq!(Head::decode(&out), Ok(head.clone()));
-    for before in [1, 2] {
-        out[0] = before;
-        assert_eq!(Head::decode(&out), Ok(head.clone()), "the versions before had the same head");
-    }
-    out[0] = 4;
-    assert!(Head::decode(&out).is_err());
-
-    ChunkHead::reserve(&mut out);
-    put_key(&mut out, b"k", None);
-    folded_set(&[b"m"], &mut out);
-    let chunk = ChunkHead { shard: 7, db: 1, from: 0x55, applied: wal::Position(0x66), count: 1 };
-    chunk.fill(&mut out);
-    assert_eq!(hex(&out), "07015500000000000000660000000000000001000000016bfeffffffffffffffff010401016d");
-    assert_eq!(ChunkHead::decode(&mut effect::wire::Reader::new(&out)), Ok(chunk));
-
-    put_part_head(&mut out, 2, true, b"key", Some(9));
-    folded_set(&[b"a", b"bc"], &mut out);
-    assert_eq!(hex(&out), "0201036b65791204020161026263");
-    let part = Part::decode(&out).unwrap();
-    assert_eq!((part.db, part.first, part.key, part.deadline), (2, true, &b"key"[..], Some(9)));
-
-    put_owed_head(&mut out, 3, wal::Position(0x77), b"key");
-    put_absent(&mut out);
-    assert_eq!(hex(&out), "037700000000000000036b657900");
-    assert_eq!(Owed::decode(&out).unwrap().value, None);
-    put_owed_head(&mut out, 3, wal::Position(0x77), b"key");
-    put_present(&mut out, Some(-1));
-    folded_set(&[b"a"], &mut out);
-    assert_eq!(hex(&out), "037700000000000000036b6579010104010161");
-    assert_eq!(Owed::decode(&out).unwrap().value.map(|(deadline, _)| deadline), Some(Some(-1)));
-    out[13] = 2;
-    assert!(Owed::decode(&out).is_err());
 }

@@ -1,14 +1,14 @@
-//! How rewriting the log has gone: figures for those who watch the server.
+//! How checkpoints have gone: figures for those who watch the server.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::limits::REWRITE_PAUSE;
+use crate::limits::CHECKPOINT_PAUSE;
 
-/// What is known of the log's rewrites since the start.
+/// What is known of the checkpoints since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RewriteFigures {
+pub struct CheckpointFigures {
     /// How many have been begun.
     pub begun: u64,
     /// How long the one that goes on has taken so far.
@@ -17,11 +17,13 @@ pub struct RewriteFigures {
     pub last: Option<(Duration, bool)>,
     /// How many have failed since the last that did not.
     pub failures: u64,
+    /// Bytes of the rows on disk; 0 before the first checkpoint.
+    pub disk_bytes: u64,
 }
 
 /// Keeps the figures.
 #[derive(Default)]
-pub(crate) struct Rewrites {
+pub(crate) struct Outcomes {
     state: Mutex<State>,
 }
 
@@ -34,7 +36,7 @@ struct State {
     failed_at: Option<Instant>,
 }
 
-impl Rewrites {
+impl Outcomes {
     /// One begins.
     pub(crate) fn begin(&self) {
         let mut state = self.state.lock();
@@ -58,13 +60,13 @@ impl Rewrites {
     }
 
     fn may_try_again_at(&self, now: Instant) -> bool {
-        self.state.lock().failed_at.is_none_or(|at| now.saturating_duration_since(at) >= REWRITE_PAUSE)
+        self.state.lock().failed_at.is_none_or(|at| now.saturating_duration_since(at) >= CHECKPOINT_PAUSE)
     }
 
-    pub(crate) fn figures(&self) -> RewriteFigures {
+    pub(crate) fn figures(&self) -> CheckpointFigures {
         let state = self.state.lock();
         let running_for = state.running_since.map(|since| since.elapsed());
-        RewriteFigures { begun: state.begun, running_for, last: state.last, failures: state.failures }
+        CheckpointFigures { begun: state.begun, running_for, last: state.last, failures: state.failures, disk_bytes: 0 }
     }
 }
 
@@ -74,22 +76,22 @@ mod tests {
 
     #[test]
     fn after_a_failure_there_is_a_pause_and_after_a_success_there_is_none() {
-        let rewrites = Rewrites::default();
-        assert!(rewrites.may_try_again(), "none has failed");
-        rewrites.begin();
-        rewrites.end(false);
+        let outcomes = Outcomes::default();
+        assert!(outcomes.may_try_again(), "none has failed");
+        outcomes.begin();
+        outcomes.end(false);
         let failed = Instant::now();
-        assert!(!rewrites.may_try_again(), "it has only just failed");
-        assert!(!rewrites.may_try_again_at(failed - Duration::from_millis(1) + REWRITE_PAUSE / 2));
-        assert!(rewrites.may_try_again_at(failed + REWRITE_PAUSE), "what made it fail may be over");
-        rewrites.begin();
-        rewrites.end(false);
-        assert_eq!(rewrites.figures().failures, 2);
-        assert!(!rewrites.may_try_again());
-        rewrites.begin();
-        rewrites.end(true);
-        assert!(rewrites.may_try_again(), "a success is no reason to wait");
-        assert_eq!(rewrites.figures().failures, 0);
-        assert_eq!(rewrites.figures().begun, 3);
+        assert!(!outcomes.may_try_again(), "it has only just failed");
+        assert!(!outcomes.may_try_again_at(failed - Duration::from_millis(1) + CHECKPOINT_PAUSE / 2));
+        assert!(outcomes.may_try_again_at(failed + CHECKPOINT_PAUSE), "what made it fail may be over");
+        outcomes.begin();
+        outcomes.end(false);
+        assert_eq!(outcomes.figures().failures, 2);
+        assert!(!outcomes.may_try_again());
+        outcomes.begin();
+        outcomes.end(true);
+        assert!(outcomes.may_try_again(), "a success is no reason to wait");
+        assert_eq!(outcomes.figures().failures, 0);
+        assert_eq!(outcomes.figures().begun, 3);
     }
 }

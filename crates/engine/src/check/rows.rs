@@ -1,0 +1,161 @@
+//! The rows of the last checkpoint at rest: every one of them, and whether the log goes on where they end.
+//!
+//! The store cannot be opened without being changed. So a copy of it is looked at, beside it, whose large files are links.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use effect::Origin;
+use mvcc::wide::{Kind, Tag, tag};
+use mvcc::{Span, Timestamp, Version};
+use wal::Position;
+
+use super::{CheckError, Damage, Inspection};
+use crate::checkpoint::ROWS;
+use crate::checkpoint::books::Books;
+use crate::checkpoint::rows::{Piece, Row, Value};
+use crate::checkpoint::store::Rows;
+
+/// Rows that are whole.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) path: PathBuf,
+    /// Where replay begins.
+    pub(super) from: Position,
+    pub(super) origins: Vec<(Origin, u64)>,
+    pub(super) keys: u64,
+}
+
+/// The directory in which a copy of the rows is looked at, while that lasts.
+const LOOK: &str = "rows.look";
+
+/// Whether there are rows, of whatever state.
+pub(super) fn exist(dir: &Path) -> bool {
+    dir.join(ROWS).exists()
+}
+
+/// Verifies the rows, which the log, that begins at `first`, should go on from. None if there are none, or they are damaged.
+pub(super) fn verify(
+    dir: &Path,
+    first: Option<Position>,
+    seen: &mut Inspection,
+) -> Result<Option<Seen>, CheckError> {
+    let path = dir.join(ROWS);
+    if !exist(dir) {
+        return Ok(None);
+    }
+    let look = dir.join(LOOK);
+    remove(&look)?;
+    let read = clone(&path, &look, true).map(|()| read(&look, &path));
+    remove(&look)?;
+    let whole = match read? {
+        Ok(Some(whole)) => whole,
+        Ok(None) => {
+            seen.found.push("rows: none yet: no checkpoint has come into force".into());
+            return Ok(None);
+        }
+        Err(damage) => {
+            seen.faults.push(damage);
+            return Ok(None);
+        }
+    };
+    let Seen { from, keys, .. } = whole;
+    match first.filter(|first| *first > from) {
+        Some(first) => {
+            let what = format!("what was logged between position {from}, where they end, and {first} is missing");
+            seen.faults.push(Damage::new(path, None, what));
+        }
+        None => seen.found.push(format!("rows: good: {keys} keys, replay begins at position {from}")),
+    }
+    Ok(Some(whole))
+}
+
+/// Reads all rows of the copy `look` of `path`.
+fn read(look: &Path, path: &Path) -> Result<Option<Seen>, Damage> {
+    let damage = |what: &dyn std::fmt::Display| Damage::new(path, None, what);
+    let rows = Rows::open(look).map_err(|error| damage(&error))?;
+    let books = Books::read(&rows).map_err(|error| damage(&error))?.map_err(|reason| damage(&reason))?;
+    let Some(books) = books else { return Ok(None) };
+    books.emptied.iter().for_each(|(db, commit)| rows.dead.empty(*db, *commit));
+    rows.dead.bury(books.dead.iter().copied());
+    let mut tally = Tally::default();
+    let all = |key: &[u8], version: Version| match tally.add(key, &version.value) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(reason) => ControlFlow::Break(format!("the row {}: {reason}", key.escape_ascii())),
+    };
+    let flow = rows.store.for_each(Span::new(&[], &[0xFF]), Timestamp::LATEST, all).map_err(|error| damage(&error))?;
+    if let ControlFlow::Break(reason) = flow {
+        return Err(damage(&reason));
+    }
+    tally.is_whole().map_err(|reason| damage(&reason))?;
+    Ok(Some(Seen { path: path.into(), from: books.head.from, origins: books.head.origins, keys: tally.keys }))
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Tally {
+    keys: u64,
+    /// Of each large value: how many pieces have come.
+    pieces: HashMap<u64, u32>,
+}
+
+impl Tally {
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        match tag(key) {
+            Some(Tag::Meta) => {
+                self.keys += 1;
+                if let Value::Pieces(incarnation) = Row::parse(key, value)?.value {
+                    self.pieces.insert(incarnation, 0);
+                }
+            }
+            Some(Tag::Element(Kind::Piece)) => {
+                let piece = Piece::parse(key, value)?;
+                let due = self.pieces.get_mut(&piece.incarnation).ok_or("it is a piece of no value")?;
+                if *due != piece.number {
+                    return Err(format!("it is piece {} of a value of which piece {due} is due", piece.number));
+                }
+                *due += 1;
+            }
+            Some(Tag::Element(_)) => return Err("this version does not write such rows".into()),
+            // The books have been read.
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self) -> Result<(), String> {
+        match self.pieces.iter().find(|(_, pieces)| **pieces == 0) {
+            Some((incarnation, _)) => Err(format!("a large value has no pieces: incarnation {incarnation:#x}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Copies a store, durably unless its large files, which nobody changes, are to be `linked`.
+pub(super) fn clone(from: &Path, to: &Path, linked: bool) -> Result<(), CheckError> {
+    fs::create_dir(to).map_err(CheckError::io(to))?;
+    let immutable = linked && from.file_name().is_some_and(|name| name == "tables");
+    for entry in fs::read_dir(from).map_err(CheckError::io(from))? {
+        let entry = entry.map_err(CheckError::io(from))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().map_err(CheckError::io(&path))?.is_dir() {
+            clone(&path, &target, linked)?;
+        } else if !(immutable && fs::hard_link(&path, &target).is_ok()) {
+            fs::copy(&path, &target).map_err(CheckError::io(&path))?;
+            if !linked {
+                File::open(&target).and_then(|file| file.sync_all()).map_err(CheckError::io(&target))?;
+            }
+        }
+    }
+    if linked { Ok(()) } else { File::open(to).and_then(|dir| dir.sync_all()).map_err(CheckError::io(to)) }
+}
+
+fn remove(dir: &Path) -> Result<(), CheckError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(CheckError::Io { path: dir.into(), source: error }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,171 @@
+//! What a checkpoint must know beside the keys: where the log goes on, and what of the rows is dead.
+//!
+//! ```text
+//!   30 01                    →  version u8 ‖ replay from u64 ‖ last hlc u64 ‖ last incarnation u64 ‖ origins
+//!                               ‖ 256 physical database numbers              (integers little-endian, origins: count varint,
+//!   30 02                    →  definitions, see `keyspace::definition`                     each origin u64 ‖ next varint)
+//!   30 03 db u8              →  commit u64: what the physical database had at rest then, or before, is dead
+//!   30 04 incarnation u64 BE →  nothing: this large value is dead
+//! ```
+//! They come behind all other rows, because a run learns only on its way what it replaces.
+
+use std::ops::ControlFlow;
+
+use effect::wire::{Reader, put_varint};
+use effect::{Hlc, Origin, WireError};
+use mvcc::{RunWriter, Span, Timestamp, Version};
+use wal::Position;
+
+use super::store::Rows;
+use crate::keyspace::Saved;
+use crate::limits::DATABASES_MAX;
+
+/// The first byte of these rows' keys.
+const BOOKS: u8 = 0x30;
+const HEAD: u8 = 1;
+const SPACES: u8 = 2;
+const EMPTIED: u8 = 3;
+const DEAD: u8 = 4;
+
+const VERSION: u8 = 1;
+
+/// Where replay begins and what it must know there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) from: Position,
+    pub(crate) last: Hlc,
+    /// The number of the last incarnation that was given.
+    pub(crate) incarnation: u64,
+    /// The next numbers of all origins under which this node wrote.
+    pub(crate) origins: Vec<(Origin, u64)>,
+    /// Physical numbers of the 256 logical databases.
+    pub(crate) dbs: Vec<u8>,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { from: Position::START, last: Hlc(0), incarnation: 0, origins: Vec::new(), dbs: Vec::new() }
+    }
+}
+
+impl Head {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&self.from.get().to_le_bytes());
+        out.extend_from_slice(&self.last.0.to_le_bytes());
+        out.extend_from_slice(&self.incarnation.to_le_bytes());
+        put_varint(&mut out, self.origins.len() as u64);
+        for (origin, next) in &self.origins {
+            out.extend_from_slice(&origin.0.to_le_bytes());
+            put_varint(&mut out, *next);
+        }
+        out.extend_from_slice(&self.dbs);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut from = Reader::new(bytes);
+        if from.u8()? != VERSION {
+            return Err(WireError::Invalid { what: "version of a checkpoint", at: 0 });
+        }
+        let (position, last, incarnation) = (Position(from.u64()?), Hlc(from.u64()?), from.u64()?);
+        let mut origins = Vec::new();
+        for _ in 0..from.varint()? {
+            origins.push((Origin(from.u64()?), from.varint()?));
+        }
+        Ok(Self { from: position, last, incarnation, origins, dbs: from.take(DATABASES_MAX)?.to_vec() })
+    }
+}
+
+/// All of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Books {
+    pub(crate) head: Head,
+    pub(crate) spaces: Option<Saved>,
+    /// By physical database: what was committed up to then is dead.
+    pub(crate) emptied: Vec<(u8, Timestamp)>,
+    pub(crate) dead: Vec<u64>,
+}
+
+/// What a run changes of the books, in the order of the rows.
+pub(super) struct Changed<'a> {
+    pub(super) head: &'a Head,
+    pub(super) spaces: Option<&'a [u8]>,
+    pub(super) emptied: &'a [(u8, Timestamp)],
+    /// Ascending: incarnations, and whether they are dead from now on or can be forgotten.
+    pub(super) dead: &'a [(u64, bool)],
+}
+
+impl Changed<'_> {
+    /// Puts the rows; answers their bytes.
+    pub(super) fn write(&self, run: &mut RunWriter<'_>) -> mvcc::Result<()> {
+        run.put(&[BOOKS, HEAD], None, &[&self.head.encode()])?;
+        if let Some(spaces) = self.spaces {
+            run.put(&[BOOKS, SPACES], None, &[spaces])?;
+        }
+        for (db, commit) in self.emptied {
+            run.put(&[BOOKS, EMPTIED, *db], None, &[&commit.0.to_le_bytes()])?;
+        }
+        for (incarnation, dead) in self.dead {
+            let key = [&[BOOKS, DEAD][..], &incarnation.to_be_bytes()].concat();
+            match dead {
+                true => run.put(&key, None, &[])?,
+                false => run.remove(&key)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Books {
+    /// Reads the books; `None` if no checkpoint has come into force. Fails with what is wrong with a row.
+    pub(crate) fn read(rows: &Rows) -> mvcc::Result<Result<Option<Self>, String>> {
+        let mut books = Self::default();
+        let mut found = false;
+        let span = Span::new(&[BOOKS], &[BOOKS + 1]);
+        let flow = rows.store.for_each(span, Timestamp::LATEST, |key, Version { value, .. }| {
+            found |= key == [BOOKS, HEAD];
+            match books.add(key, &value) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(format!("a row of its bookkeeping: {error}")),
+            }
+        })?;
+        Ok(match flow {
+            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) if found => Ok(Some(books)),
+            ControlFlow::Continue(()) if books == Self::default() => Ok(None),
+            ControlFlow::Continue(()) => Err("the row that says where the log goes on is missing".into()),
+        })
+    }
+
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), WireError> {
+        match *key {
+            [_, HEAD] => self.head = Head::decode(value)?,
+            [_, SPACES] => self.spaces = Some(Saved::decode(value)?),
+            [_, EMPTIED, db] => self.emptied.push((db, Timestamp(Reader::new(value).u64()?))),
+            [_, DEAD, ref number @ ..] => {
+                let invalid = |_| WireError::Invalid { what: "incarnation", at: 2 };
+                self.dead.push(u64::from_be_bytes(number.try_into().map_err(invalid)?));
+            }
+            _ => return Err(WireError::Invalid { what: "kind of bookkeeping", at: 1 }),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_is_these_bytes() {
+        let dbs: Vec<u8> = (0..=255).collect();
+        let origins = vec![(Origin::new(0x1122_3344_5566, 7), 300)];
+        let head = Head { from: Position(77), last: Hlc(9), incarnation: 258, origins, dbs };
+        let bytes = head.encode();
+        let hex: String = bytes[..37].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "014d00000000000000090000000000000002010000000000000107006655443322 11ac0200".replace(' ', ""));
+        assert_eq!(Head::decode(&bytes), Ok(head));
+        assert!((0..bytes.len()).all(|len| Head::decode(&bytes[..len]).is_err()), "a cut row is refused");
+    }
+}

@@ -1,0 +1,58 @@
+//! The instant of which a checkpoint is: all shards locked, one position of the log.
+
+use std::sync::atomic::Ordering;
+
+use mvcc::Timestamp;
+
+use super::books::Head;
+use super::state::{Died, marks};
+use crate::engine::Shared;
+
+/// What was so at the flip, beside the keys.
+pub(super) struct Flip {
+    pub(super) head: Head,
+    /// The definitions of keyspaces, if there are any or have been.
+    pub(super) spaces: Option<Vec<u8>>,
+    pub(super) died: Died,
+    /// Databases that were emptied since the checkpoint before, with when that was taken.
+    pub(super) emptied: Vec<(u8, Timestamp)>,
+}
+
+impl Flip {
+    /// Ends the epoch: what has changed in it is frozen. `last_commit` is when the last checkpoint was taken.
+    pub(super) fn now(shared: &Shared, last_commit: Timestamp) -> Self {
+        let mut guards: Vec<_> = shared.shards.iter().map(|shard| shard.lock()).collect();
+        for shard in &mut guards {
+            shard.epoch = shard.epoch.next();
+            shard.dbs.iter_mut().flatten().for_each(|tables| tables.changes.freeze());
+        }
+        shared.checkpoints.active.store(true, Ordering::Release);
+        let died = std::mem::take(&mut *shared.checkpoints.died.lock());
+        let emptied = marks(&died.emptied, last_commit);
+        Self { head: head(shared), spaces: spaces(shared), died, emptied }
+    }
+}
+
+/// Where replay begins, and what it must know there. Every shard is locked.
+fn head(shared: &Shared) -> Head {
+    let mut log = shared.log.lock();
+    let from = log.end();
+    let sequencer = log.state();
+    let mut origins = sequencer.earlier.clone();
+    origins.retain(|(origin, _)| *origin != shared.origin);
+    origins.push((shared.origin, sequencer.next_seq));
+    let last = sequencer.clock.last();
+    drop(log);
+    let dbs = (0..=u8::MAX).map(|db| shared.physical(db)).collect();
+    // Incarnations are still given.
+    Head { from, last, incarnation: 0, origins, dbs }
+}
+
+fn spaces(shared: &Shared) -> Option<Vec<u8>> {
+    let saved = shared.keyspaces.save();
+    (saved.epoch > 0).then(|| {
+        let mut bytes = Vec::new();
+        saved.encode(&mut bytes);
+        bytes
+    })
+}

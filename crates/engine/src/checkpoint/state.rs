@@ -1,0 +1,192 @@
+//! What an engine keeps for its checkpoints between two of them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use mvcc::Timestamp;
+use parking_lot::Mutex;
+
+use super::books::Books;
+use super::figures::{CheckpointFigures, Outcomes};
+use super::store::{ROWS, Rows};
+use super::CheckpointPolicy;
+use crate::engine::Shared;
+use crate::error::CheckpointError;
+use crate::limits::{ROW_BYTES, ROWS_GARBAGE_BYTES};
+use crate::shard::{Db, ShardId};
+use crate::value::Entry;
+
+/// What has died in the epoch that goes on.
+#[derive(Default)]
+pub(super) struct Died {
+    /// Physical databases that were emptied.
+    pub(super) emptied: Vec<u8>,
+    /// Large values that had rows.
+    pub(super) buried: Vec<u64>,
+    /// Dead large values of which no row is left.
+    pub(super) forgotten: Vec<u64>,
+}
+
+impl Died {
+    /// Adds what another epoch brought.
+    pub(super) fn join(&mut self, other: Self) {
+        self.emptied.extend(other.emptied);
+        self.buried.extend(other.buried);
+        self.forgotten.extend(other.forgotten);
+    }
+}
+
+/// Databases that were emptied while a checkpoint is being taken, which has still to take something there.
+pub(super) type Kept = Vec<(ShardId, u8, Box<Db>)>;
+
+/// See the module.
+pub(crate) struct Checkpoints {
+    /// Held by whoever takes one.
+    pub(super) turn: Mutex<()>,
+    /// None is to be taken any more.
+    stopped: AtomicBool,
+    /// One has been asked for in the background and is not done.
+    pub(super) running: Arc<AtomicBool>,
+    /// One is between its flip and its end. Changes with every shard locked, or when nothing is frozen any more.
+    pub(super) active: AtomicBool,
+    /// There once there is a checkpoint.
+    rows: OnceLock<Arc<Rows>>,
+    pub(super) died: Mutex<Died>,
+    pub(super) kept: Mutex<Kept>,
+    policy: Mutex<CheckpointPolicy>,
+    pub(super) outcomes: Outcomes,
+    /// Bytes at rest that nobody needs, about, beside what the store's own compactions find.
+    garbage: AtomicU64,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(policy: CheckpointPolicy) -> Self {
+        Self {
+            turn: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            running: Arc::default(),
+            active: AtomicBool::new(false),
+            rows: OnceLock::new(),
+            died: Mutex::default(),
+            kept: Mutex::default(),
+            policy: Mutex::new(policy),
+            outcomes: Outcomes::default(),
+            garbage: AtomicU64::new(0),
+        }
+    }
+
+    /// Ends the one that is being taken, and waits for that. None is taken any more.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        drop(self.turn.lock());
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Whether one is being taken in the background.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn figures(&self) -> CheckpointFigures {
+        let disk_bytes = self.rows.get().map_or(0, |rows| rows.disk_bytes());
+        CheckpointFigures { disk_bytes, ..self.outcomes.figures() }
+    }
+
+    pub(crate) fn set_policy(&self, policy: CheckpointPolicy) {
+        *self.policy.lock() = policy;
+    }
+
+    /// Whether so many bytes of log are enough, and the last attempt no reason to wait.
+    pub(super) fn is_due(&self, log: u64) -> bool {
+        self.policy.lock().log_bytes.is_some_and(|bytes| log >= bytes) && self.outcomes.may_try_again() && !self.is_stopped()
+    }
+
+    /// The rows that a start has found, with what their books say is dead.
+    pub(super) fn found(&self, rows: Rows, books: &Books) -> Arc<Rows> {
+        books.emptied.iter().for_each(|(db, commit)| rows.dead.empty(*db, *commit));
+        rows.dead.bury(books.dead.iter().copied());
+        // How much that is nobody knows any more.
+        self.garbage.store(if books.dead.is_empty() { 0 } else { u64::MAX / 2 }, Ordering::Relaxed);
+        Arc::clone(self.rows.get_or_init(|| Arc::new(rows)))
+    }
+
+    /// The rows; the first checkpoint makes the store. Only for whoever has the turn.
+    pub(super) fn rows(&self, shared: &Shared) -> Result<Arc<Rows>, CheckpointError> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(Arc::clone(rows));
+        }
+        let path = shared.dir.join(ROWS);
+        let rows = Rows::open(&path).map_err(|source| CheckpointError::Rows { path, source })?;
+        Ok(Arc::clone(self.rows.get_or_init(|| Arc::new(rows))))
+    }
+
+    /// A value with rows is about to go: they are dead with the next checkpoint.
+    #[inline]
+    pub(crate) fn bury(&self, entry: &mut Entry) {
+        if entry.incarnation() != 0 {
+            self.add_garbage(entry.memory_bytes() as u64);
+            self.bury_rows(entry.set_incarnation(0));
+        }
+    }
+
+    /// These rows are dead with the next checkpoint.
+    #[cold]
+    pub(super) fn bury_rows(&self, incarnation: u64) {
+        self.died.lock().buried.push(incarnation);
+    }
+
+    /// A physical database was emptied; every shard is locked. These are the tables that it had, by shard.
+    pub(crate) fn emptied(&self, shared: &Shared, db: u8, tables: Vec<Option<Box<Db>>>) {
+        let mut died = self.died.lock();
+        if !died.emptied.contains(&db) {
+            died.emptied.push(db);
+        }
+        drop(died);
+        let keys: usize = tables.iter().flatten().map(|tables| tables.table.len()).sum();
+        self.add_garbage(keys as u64 * ROW_BYTES);
+        if !self.active.load(Ordering::Acquire) {
+            return shared.reaper.free_dbs(tables);
+        }
+        let mut kept = self.kept.lock();
+        for (id, tables) in (0..=u8::MAX).map(ShardId).zip(tables) {
+            kept.extend(tables.map(|tables| (id, db, tables)));
+        }
+    }
+
+    pub(super) fn add_garbage(&self, bytes: u64) {
+        self.garbage.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Compacts the rows if much of them is not needed any more.
+    pub(super) fn tend(&self) -> mvcc::Result<()> {
+        let Some(rows) = self.rows.get() else { return Ok(()) };
+        let garbage = self.garbage.load(Ordering::Relaxed);
+        let _turn = self.turn.lock();
+        if self.is_stopped() || garbage < ROWS_GARBAGE_BYTES || garbage < rows.disk_bytes() / 2 {
+            return Ok(());
+        }
+        self.compact(rows)
+    }
+
+    /// Rewrites all rows without those that nobody needs.
+    pub(super) fn compact(&self, rows: &Rows) -> mvcc::Result<()> {
+        let dead = rows.dead.incarnations();
+        let compacted = rows.store.compact_all()?;
+        self.garbage.store(0, Ordering::Relaxed);
+        if compacted.may_forget() {
+            self.died.lock().forgotten.extend(dead);
+        }
+        Ok(())
+    }
+}
+
+/// When a database was emptied: all that it had at rest by then is dead.
+pub(super) fn marks(emptied: &[u8], last_commit: Timestamp) -> Vec<(u8, Timestamp)> {
+    let mut dbs = emptied.to_vec();
+    dbs.sort_unstable();
+    dbs.dedup();
+    dbs.into_iter().map(|db| (db, last_commit)).collect()
+}

@@ -1,0 +1,68 @@
+//! The store of rows, opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mvcc::{LsmStore, Options, Retention, Store, Timestamp};
+
+use super::dead::Dead;
+use crate::error::CheckpointError;
+use crate::limits::{CHECKPOINT_NICE, ROWS_CACHE_BYTES};
+
+/// Where the rows are, within the data directory.
+pub(crate) const ROWS: &str = "rows";
+
+/// The store, and what it must not show.
+pub(crate) struct Rows {
+    pub(crate) store: LsmStore,
+    pub(crate) dead: Arc<Dead>,
+    pub(crate) path: PathBuf,
+}
+
+impl Rows {
+    /// Opens the store at `path`, or begins one there.
+    pub(crate) fn open(path: &Path) -> mvcc::Result<Self> {
+        let dead = Arc::new(Dead::default());
+        let options = Options {
+            cache_bytes: ROWS_CACHE_BYTES,
+            threads: 1,
+            dead: Some(Arc::clone(&dead) as _),
+            ..Options::new(Retention::Newest)
+        };
+        // The threads that it starts have the priority of the one that starts them.
+        let opened = std::thread::scope(|scope| {
+            let open = || {
+                lower_priority();
+                LsmStore::open(path, &options)
+            };
+            std::thread::Builder::new().name("rows".into()).spawn_scoped(scope, open).map(|opened| opened.join())
+        });
+        let store = match opened {
+            Ok(Ok(opened)) => opened?,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // Without another thread: only its priority is lost.
+            Err(_) => LsmStore::open(path, &options)?,
+        };
+        Ok(Self { store, dead, path: path.into() })
+    }
+
+    /// When the last checkpoint was taken.
+    pub(crate) fn last_commit(&self) -> Timestamp {
+        self.store.last_commit()
+    }
+
+    /// Bytes of rows on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.store.stats().map_or(0, |stats| stats.row_bytes)
+    }
+
+    pub(super) fn failed(&self, source: mvcc::Error) -> CheckpointError {
+        CheckpointError::Rows { path: self.path.clone(), source }
+    }
+}
+
+/// Lets whoever answers commands go before this thread.
+pub(super) fn lower_priority() {
+    // Where this is not allowed, it is only slower for others.
+    let _ = rustix::process::setpriority_process(None, CHECKPOINT_NICE);
+}

@@ -1,0 +1,480 @@
+//! A checkpoint as it is written: keys in the order of their rows, then pieces of large values, then the books.
+
+use mvcc::RunWriter;
+use mvcc::wide::{Element, Incarnation};
+use parking_lot::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use super::books::Changed;
+use super::flip::Flip;
+use super::rows::{encode_large, encode_row, is_large, meta_key};
+use super::state::Died;
+use super::store::Rows;
+use super::CheckpointReport;
+use crate::changes::{Hold, Image, Names};
+use crate::engine::Shared;
+use crate::error::CheckpointError;
+use crate::held::Whereabouts;
+use crate::limits::{CHECKPOINT_STEP_BYTES, CHECKPOINT_STEP_KEYS, ROW_BYTES, SHARDS};
+use crate::shard::{Db, DbKey, Shard, ShardId};
+use crate::stop::Place;
+use crate::value::{Entry, Stamp, Steps};
+
+/// A name to be taken. They are taken in the order of rows: slot, database, hash.
+struct Item {
+    db: u8,
+    order: u64,
+    /// The key, if it had rows and went.
+    removed: Option<Box<[u8]>>,
+}
+
+impl Item {
+    fn slot(&self) -> u64 {
+        self.order >> 58
+    }
+}
+
+/// The rows of one step: written when no lock is held.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    rows: Vec<Row>,
+    /// Memory for the name of a row.
+    name: Vec<u8>,
+}
+
+/// A row in a batch: where its key begins, where its value does, where it ends; and whether there is a value.
+#[derive(Clone, Copy)]
+struct Row {
+    key: usize,
+    value: usize,
+    end: usize,
+    present: bool,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.rows.clear();
+    }
+
+    /// Adds the row of a key, whose value `write` appends if there is one.
+    fn add(&mut self, at: (ShardId, u64, u8), key: &[u8], write: Option<impl FnOnce(&mut Vec<u8>)>) -> mvcc::Result<()> {
+        let (shard, order, db) = at;
+        let meta = meta_key(shard, order, db, key);
+        let (start, present) = (self.bytes.len(), write.is_some());
+        meta.encode_key(&mut self.name)?;
+        self.bytes.extend_from_slice(&self.name);
+        let value = self.bytes.len();
+        if let Some(write) = write {
+            meta.encode_head(&mut self.bytes);
+            write(&mut self.bytes);
+        }
+        self.rows.push(Row { key: start, value, end: self.bytes.len(), present });
+        Ok(())
+    }
+
+    /// Brings rows that share a hash into the order of their keys.
+    fn sort(&mut self) {
+        let Self { bytes, rows, .. } = self;
+        let key = |row: &Row| &bytes[row.key..row.value];
+        if !rows.is_sorted_by(|a, b| key(a) < key(b)) {
+            rows.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        }
+    }
+}
+
+/// A checkpoint on its way.
+pub(super) struct Writing<'s> {
+    shared: &'s Shared,
+    pub(super) rows: &'s Rows,
+    /// Asked between two steps, with nothing locked, whether to go on.
+    go_on: &'s mut dyn FnMut() -> bool,
+    flip: Flip,
+    batch: Batch,
+    /// Large values whose pieces are to come.
+    large: Vec<Hold>,
+    /// The names that were taken out to be written, by shard and database.
+    taken: Vec<(ShardId, u8, Names)>,
+    report: CheckpointReport,
+}
+
+impl<'s> Writing<'s> {
+    pub(super) fn begin(shared: &'s Shared, rows: &'s Rows, flip: Flip, go_on: &'s mut dyn FnMut() -> bool) -> Self {
+        let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
+        Self { shared, rows, go_on, flip, batch: Batch::default(), large: Vec::new(), taken: Vec::new(), report }
+    }
+
+    /// Writes all of it to the run.
+    pub(super) fn write(&mut self, run: &mut RunWriter<'_>) -> Result<CheckpointReport, CheckpointError> {
+        for shard in 0..SHARDS {
+            self.take_shard(ShardId(shard as u8), run)?;
+        }
+        self.large.sort_unstable_by_key(|hold| hold.incarnation);
+        for hold in self.large.clone() {
+            self.take_pieces(hold, run)?;
+        }
+        self.write_books(run)?;
+        Ok(self.report)
+    }
+
+    fn lock(&self, shard: ShardId) -> MutexGuard<'s, Shard> {
+        self.shared.shards[usize::from(shard.0)].lock()
+    }
+
+    fn take_shard(&mut self, shard: ShardId, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
+        let mut guard = self.lock(shard);
+        let mut items = Vec::new();
+        let first = self.taken.len();
+        each_frozen(self.shared, &mut guard, shard, |db, tables| {
+            self.taken.extend(tables.changes.take_names().map(|names| (shard, db, names)));
+        });
+        drop(guard);
+        for (_, db, names) in &mut self.taken[first..] {
+            names.changed.sort_unstable();
+            names.changed.dedup();
+            names.changed.shrink_to_fit();
+            items.extend(names.changed.iter().map(|order| Item { db: *db, order: *order, removed: None }));
+            let removed = names.removed.iter();
+            items.extend(removed.map(|(order, key)| Item { db: *db, order: *order, removed: Some(key.clone()) }));
+        }
+        items.sort_by_key(|item| (item.slot(), item.db, item.order));
+        let mut rest = &items[..];
+        while !rest.is_empty() {
+            rest = self.take_step(shard, rest, run)?;
+        }
+        let mut guard = self.lock(shard);
+        each_frozen(self.shared, &mut guard, shard, |_, tables| drop(tables.changes.thaw()));
+        Ok(())
+    }
+
+    /// Takes some of the names; answers those that are left.
+    fn take_step<'i>(
+        &mut self,
+        shard: ShardId,
+        items: &'i [Item],
+        run: &mut RunWriter<'_>,
+    ) -> Result<&'i [Item], CheckpointError> {
+        self.batch.clear();
+        let (mut at, mut rest) = (0, items);
+        let mut guard = self.lock(shard);
+        foresee(&guard, &items[..items.len().min(CHECKPOINT_STEP_KEYS)]);
+        while at < CHECKPOINT_STEP_KEYS && self.batch.bytes.len() < CHECKPOINT_STEP_BYTES && !rest.is_empty() {
+            // What shares the part of the hash that rows are ordered by is sorted by key: it must not be torn.
+            let group = |item: &Item| (item.slot(), item.db, item.order >> 26);
+            let len = rest.iter().position(|item| group(item) != group(&rest[0])).unwrap_or(rest.len());
+            let (now, later) = rest.split_at(len);
+            for same in now.chunk_by(|a, b| a.order == b.order) {
+                self.take_hash(shard, &mut guard, same)?;
+            }
+            (at, rest) = (at + len, later);
+        }
+        // Whoever waits goes first: this thread has time.
+        MutexGuard::unlock_fair(guard);
+        self.batch.sort();
+        self.put(run)?;
+        self.pause()?;
+        Ok(rest)
+    }
+
+    /// Takes all keys with one ordering hash in one database.
+    fn take_hash(&mut self, shard: ShardId, guard: &mut Shard, items: &[Item]) -> Result<(), CheckpointError> {
+        let (db, order) = (items[0].db, items[0].order);
+        let shared = self.shared;
+        let (before, place) = (guard.epoch.before(), Place { shard, order });
+        let (batch, large, report) = (&mut self.batch, &mut self.large, &mut self.report);
+        let failed = |error| self.rows.failed(error);
+        let site = (shard, order, db);
+        let mut present: Vec<Box<[u8]>> = Vec::new();
+        let removes = items.iter().any(|item| item.removed.is_some());
+        let mut result = Ok(());
+        with_frozen(shared, guard, place, db, |tables| {
+            let mut take = || -> mvcc::Result<()> {
+                for image in tables.changes.take_images(order) {
+                    match &image {
+                        Image::Row { key, row } => {
+                            batch.add(site, key, Some(|out: &mut Vec<u8>| out.extend_from_slice(row)))?;
+                        }
+                        Image::Held { key, deadline, hold } => {
+                            large.push(*hold);
+                            batch.add(site, key, Some(|out: &mut Vec<u8>| encode_large(*deadline, hold.incarnation, out)))?;
+                        }
+                    }
+                    report.keys += 1;
+                    if removes {
+                        present.push(image.key().into());
+                    }
+                }
+                let mut found: Vec<Box<[u8]>> = Vec::new();
+                let Db { table, cached, .. } = &mut *tables;
+                let mut added = Ok(());
+                let visit = |entry: &Entry| {
+                    if !entry.stamp().is_of(before) || shared.order_of(entry.key()) != order || added.is_err() {
+                        return false;
+                    }
+                    if cached.as_ref().is_some_and(|cached| cached.holder(order, entry).is_some()) {
+                        entry.set_stamp(Stamp::default());
+                    } else if is_large(entry) || entry.incarnation() != 0 {
+                        found.push(entry.key().into());
+                    } else {
+                        entry.set_stamp(Stamp::AT_REST);
+                        added = batch.add(site, entry.key(), Some(|out: &mut Vec<u8>| encode_row(entry, out)));
+                        report.keys += 1;
+                        if removes {
+                            present.push(entry.key().into());
+                        }
+                    }
+                    false
+                };
+                table.find(order, visit);
+                added?;
+                for key in found {
+                    let Some(entry) = table.find_mut(order, |entry| *entry.key() == *key) else { continue };
+                    entry.set_stamp(Stamp::AT_REST);
+                    if is_large(entry) {
+                        let name: DbKey = (db, key.clone());
+                        let (hold, deadline) = (shared.held.hold(entry, name), entry.deadline());
+                        large.push(hold);
+                        batch.add(site, &key, Some(|out: &mut Vec<u8>| encode_large(deadline, hold.incarnation, out)))?;
+                    } else {
+                        shared.held.make_small(entry);
+                        batch.add(site, &key, Some(|out: &mut Vec<u8>| encode_row(entry, out)))?;
+                    }
+                    report.keys += 1;
+                    present.push(key);
+                }
+                Ok(())
+            };
+            result = take();
+        });
+        result.map_err(failed)?;
+        for key in items.iter().filter_map(|item| item.removed.as_ref()) {
+            if !present.contains(key) {
+                batch.add(site, key, None::<fn(&mut Vec<u8>)>).map_err(failed)?;
+                report.removed += 1;
+                // The same key may have gone twice.
+                present.push(key.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self) -> Result<(), CheckpointError> {
+        if (self.go_on)() { Ok(()) } else { Err(CheckpointError::Stopped) }
+    }
+
+    /// Writes the rows of the step.
+    fn put(&mut self, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
+        let Batch { bytes, rows, .. } = &self.batch;
+        for row in rows {
+            let (key, value) = (&bytes[row.key..row.value], &bytes[row.value..row.end]);
+            let put = if row.present { run.put(key, None, &[value]) } else { run.remove(key) };
+            put.map_err(|error| self.rows.failed(error))?;
+        }
+        self.report.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a large value, piece by piece; the locks are free in between.
+    fn take_pieces(&mut self, hold: Hold, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
+        let mut body = Vec::new();
+        for number in 0.. {
+            body.clear();
+            let last = self.next_piece(hold.id, &mut body);
+            let key = Element::Piece(number).key(Incarnation(hold.incarnation));
+            let put = key.map_err(Into::into).and_then(|key| run.put(&key, None, &[&body]));
+            put.map_err(|error| self.rows.failed(error))?;
+            self.report.bytes += body.len() as u64;
+            self.pause()?;
+            if last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the next piece of a pinned value, wherever it is, and says whether it was the last.
+    fn next_piece(&self, id: u64, body: &mut Vec<u8>) -> bool {
+        loop {
+            match self.shared.held.find(id).expect("what is held stays until it is taken") {
+                Whereabouts::Gone(mut entry) => {
+                    let last = entry.next_part(body);
+                    match last {
+                        true => {
+                            drop(entry.unpin());
+                            self.shared.reaper.free_entry(entry);
+                        }
+                        false => self.shared.held.put_back(id, entry),
+                    }
+                    return last;
+                }
+                Whereabouts::At(name) => {
+                    let place = self.shared.place_of(&name.1);
+                    let mut guard = self.lock(place.shard);
+                    let taken = with_pinned(self.shared, &mut guard, id, &name, |entry| {
+                        let last = entry.next_part(body);
+                        let pin = if last { entry.unpin() } else { None };
+                        if last {
+                            self.shared.held.forget(id);
+                        }
+                        (last, pin)
+                    });
+                    MutexGuard::unlock_fair(guard);
+                    // It has moved if it is not there.
+                    if let Some((last, pin)) = taken {
+                        drop(pin);
+                        return last;
+                    }
+                }
+            }
+        }
+    }
+
+    fn write_books(&mut self, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
+        self.flip.head.incarnation = self.shared.held.last_incarnation();
+        self.flip.died.buried.extend(self.shared.held.take_replaced());
+        let Died { buried, forgotten, .. } = &self.flip.died;
+        let mut dead: Vec<(u64, bool)> = forgotten.iter().map(|dead| (*dead, false)).collect();
+        dead.extend(buried.iter().map(|dead| (*dead, true)));
+        dead.sort_unstable();
+        dead.dedup_by_key(|(incarnation, _)| *incarnation);
+        let Flip { head, spaces, emptied, .. } = &self.flip;
+        let changed = Changed { head, spaces: spaces.as_deref(), emptied, dead: &dead };
+        changed.write(run).map_err(|error| self.rows.failed(error))
+    }
+
+    /// The run is in force: what its books say counts.
+    pub(super) fn settle(&mut self) {
+        let (dead, Died { buried, forgotten, .. }) = (&self.rows.dead, &self.flip.died);
+        self.flip.emptied.iter().for_each(|(db, commit)| dead.empty(*db, *commit));
+        dead.bury(buried.iter().copied());
+        dead.forget(forgotten);
+        self.shared.checkpoints.add_garbage(self.report.removed * ROW_BYTES);
+        self.end();
+    }
+
+    /// The run is not in force: all that it was to bring is due again.
+    pub(super) fn give_back(&mut self) {
+        let shared = self.shared;
+        self.flip.died.buried.extend(shared.held.take_replaced());
+        let mut taken = std::mem::take(&mut self.taken);
+        for shard in (0..SHARDS).map(|shard| ShardId(shard as u8)) {
+            let mut guard = self.lock(shard);
+            for (db, tables) in (0..=u8::MAX).zip(&mut guard.dbs) {
+                let Some(tables) = tables else { continue };
+                taken.push((shard, db, tables.changes.thaw()));
+            }
+            for (_, db, names) in taken.extract_if(.., |(of, ..)| *of == shard) {
+                give_back(shared, &mut guard, db, names);
+            }
+        }
+        let died = std::mem::take(&mut self.flip.died);
+        shared.checkpoints.died.lock().join(died);
+        self.end();
+    }
+
+    /// Lets go of what was held for the checkpoint alone.
+    fn end(&mut self) {
+        let shared = self.shared;
+        for id in shared.held.all() {
+            self.unpin(id);
+        }
+        shared.checkpoints.active.store(false, Ordering::Release);
+        let kept = std::mem::take(&mut *shared.checkpoints.kept.lock());
+        shared.reaper.free_dbs(kept.into_iter().map(|(_, _, tables)| Some(tables)).collect());
+    }
+
+    /// Frees a value from its pin, wherever it is.
+    fn unpin(&self, id: u64) {
+        while let Some(found) = self.shared.held.find(id) {
+            match found {
+                Whereabouts::Gone(mut entry) => {
+                    drop(entry.unpin());
+                    self.shared.reaper.free_entry(entry);
+                }
+                Whereabouts::At(name) => {
+                    let place = self.shared.place_of(&name.1);
+                    let mut guard = self.lock(place.shard);
+                    let pin = with_pinned(self.shared, &mut guard, id, &name, Entry::unpin);
+                    if pin.is_some() {
+                        self.shared.held.forget(id);
+                    }
+                    drop(guard);
+                    drop(pin);
+                }
+            }
+        }
+    }
+}
+
+/// What a failed checkpoint had taken, or was to take, of a database, is due again.
+fn give_back(shared: &Shared, shard: &mut Shard, db: u8, names: Names) {
+    if names.changed.is_empty() && names.removed.is_empty() {
+        return;
+    }
+    let epoch = shard.epoch;
+    let Db { table, changes, cached, .. } = shard.db_mut(db);
+    for order in names.changed {
+        table.find(order, |entry| {
+            let cached = cached.as_ref().is_some_and(|cached| cached.holder(order, entry).is_some());
+            if !cached && shared.order_of(entry.key()) == order && !entry.stamp().is_of(epoch) {
+                entry.set_stamp(changes.give_back(epoch, order));
+            }
+            false
+        });
+    }
+    changes.give_back_removed(names.removed);
+}
+
+/// Hands each database of the shard that the checkpoint has still to take something of to `visit`, also emptied ones.
+fn each_frozen(shared: &Shared, guard: &mut Shard, shard: ShardId, mut visit: impl FnMut(u8, &mut Db)) {
+    for (db, tables) in (0..=u8::MAX).zip(&mut guard.dbs) {
+        tables.iter_mut().filter(|tables| tables.changes.is_frozen()).for_each(|tables| visit(db, tables));
+    }
+    for (of, db, tables) in shared.checkpoints.kept.lock().iter_mut() {
+        if *of == shard && tables.changes.is_frozen() {
+            visit(*db, tables);
+        }
+    }
+}
+
+/// Hands the tables to `see` of which the checkpoint takes what it takes of a database.
+fn with_frozen(shared: &Shared, guard: &mut Shard, place: Place, db: u8, see: impl FnOnce(&mut Db)) {
+    let here = guard.dbs.get_mut(usize::from(db)).and_then(|tables| tables.as_deref_mut());
+    if let Some(tables) = here.filter(|tables| tables.changes.is_frozen()) {
+        return see(tables);
+    }
+    let mut kept = shared.checkpoints.kept.lock();
+    let mut there = kept.iter_mut().filter(|(shard, of, _)| (*shard, *of) == (place.shard, db));
+    if let Some((_, _, tables)) = there.find(|(_, _, tables)| tables.changes.is_frozen()) {
+        see(tables);
+    }
+}
+
+/// Hands the value with this pin to `see`, if it is at `name`, whose shard is locked, also in an emptied database.
+fn with_pinned<R>(
+    shared: &Shared,
+    guard: &mut Shard,
+    id: u64,
+    name: &DbKey,
+    see: impl FnOnce(&mut Entry) -> R,
+) -> Option<R> {
+    let (db, key) = name;
+    let place = shared.place_of(key);
+    let pinned = |entry: &Entry| entry.key() == &key[..] && entry.pinned() == Some(id);
+    let here = guard.dbs.get_mut(usize::from(*db)).and_then(|tables| tables.as_deref_mut());
+    if let Some(entry) = here.and_then(|tables| tables.table.find_mut(place.order, pinned)) {
+        return Some(see(entry));
+    }
+    let mut kept = shared.checkpoints.kept.lock();
+    let mut there = kept.iter_mut().filter(|(shard, of, _)| (*shard, *of) == (place.shard, *db));
+    there.find_map(|(_, _, tables)| tables.table.find_mut(place.order, pinned)).map(see)
+}
+
+/// Fetches what is about to be looked up into the processor's caches, all at once.
+fn foresee(shard: &Shard, items: &[Item]) {
+    let of = |item: &Item| shard.db(item.db).map(|tables| (&tables.table, item.order));
+    items.iter().filter_map(of).for_each(|(table, order)| table.to_segment(order));
+    items.iter().filter_map(of).for_each(|(table, order)| table.to_item(order));
+    items.iter().filter_map(of).for_each(|(table, order)| table.to_value(order));
+}
