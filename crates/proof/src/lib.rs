@@ -28,3 +28,4 @@ pub mod resp;
 pub mod rng;
 pub mod selftest;
 pub mod server;
+pub mod torn;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use proof::server::{Fsync, Program, Server};
-use proof::{bench, crash, crowd, diff, fuzz, golden, selftest};
+use proof::{bench, crash, crowd, diff, fuzz, golden, selftest, torn};
 
 #[derive(Parser)]
 #[command(about = "Proofs from outside, against a running server")]
@@ -56,6 +56,27 @@ enum What {
         /// Plant a bug: cut so many bytes off the log after each kill.
         #[arg(long)]
         truncate: Option<u64>,
+    },
+    /// Crash states of the server's disk: what an fsync had not covered is lost, torn or kept.
+    Torn {
+        /// How many.
+        #[arg(long, default_value_t = 300)]
+        states: usize,
+        /// Where the random choices start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The policy under test; both in turn if none is named.
+        #[arg(long, value_enum)]
+        appendfsync: Option<Fsync>,
+        /// How names of files survive that were not synced: a prefix of each directory's, or each for itself.
+        #[arg(long, value_enum, default_value_t = torn::Order::Ordered)]
+        names: torn::Order,
+        /// Stop after so many states that failed.
+        #[arg(long, default_value_t = 1)]
+        failures: usize,
+        /// Only look again at a state that failed and was kept in this directory.
+        #[arg(long)]
+        again: Option<PathBuf>,
     },
     /// The golden transcripts.
     Golden {
@@ -124,6 +145,12 @@ fn run() -> Result<bool> {
             let options =
                 crash::Options { cycles, seed, fsync: appendfsync, sabotage: truncate.map(crash::Sabotage::Truncate) };
             crash::run(&sut, &options)
+        }
+        What::Torn { again: Some(dir), .. } => torn::again(&sut, &dir),
+        What::Torn { states, seed, appendfsync, names, failures, again: None } => {
+            let options =
+                torn::Options { states, seed, fsync: appendfsync, order: names, failures, sabotage: None };
+            torn::run(&sut, &options)
         }
         What::Golden { folder, only } => {
             let dir = tempfile::tempdir()?;
