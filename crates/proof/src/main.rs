@@ -111,7 +111,7 @@ enum What {
         #[arg(long)]
         only: Option<String>,
     },
-    /// Show that the harnesses catch planted bugs, on the oracle alone.
+    /// Show that the harnesses catch planted bugs: on the oracle, and for `torn` on the server under test.
     Selftest,
     /// Start the server under test, run a program with its port in $PORT, stop it.
     With {
@@ -148,8 +148,7 @@ fn run() -> Result<bool> {
         }
         What::Torn { again: Some(dir), .. } => torn::again(&sut, &dir),
         What::Torn { states, seed, appendfsync, names, failures, again: None } => {
-            let options =
-                torn::Options { states, seed, fsync: appendfsync, order: names, failures, sabotage: None };
+            let options = torn::Options { states, seed, fsync: appendfsync, order: names, failures, sabotage: None };
             torn::run(&sut, &options)
         }
         What::Golden { folder, only } => {
@@ -159,7 +158,7 @@ fn run() -> Result<bool> {
         }
         What::Crowd { idle, active, commands } => crowd::run(&sut, &crowd::Options { idle, active, commands }),
         What::Fuzz { seconds, seed, only } => fuzz::run(&sut, &fuzz::Options { seconds, seed, only }),
-        What::Selftest => selftest::run(&oracle),
+        What::Selftest => selftest::run(&oracle, &sut),
         What::With { program } => with_server(&sut, &program),
         What::Bench(options) => bench::run(&sut, &oracle, &options),
     }

@@ -44,11 +44,11 @@ mod strace;
 
 use check::{Fault, Look, look};
 use fate::{Choice, Kind};
-use history::Change;
+use history::{Change, History};
 use life::{Life, record};
 use model::Dbs;
-pub use moment::Order;
 use moment::Moment;
+pub use moment::Order;
 use promise::Promise;
 
 /// Connections that write.
@@ -64,11 +64,13 @@ const BEGINS_ANEW: usize = 4;
 /// Segments fill and the log is rewritten within a life.
 const FLAGS: &[&str] = &["--log-segment-bytes", "1mb", "--auto-aof-rewrite-min-size", "500kb"];
 
-/// A bug planted in the recorded history.
+/// A bug planted in the recorded history, behind the back of whoever says what was promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
     /// No fsync has ever made a file's bytes durable.
-    NoSync,
+    NoFileSync,
+    /// No fsync has ever made a directory's names durable.
+    NoDirectorySync,
     /// One that went over another name never happened.
     NoRename,
 }
@@ -125,7 +127,11 @@ pub fn run(sut: &Program, options: &Options) -> Result<bool> {
         outcome.acts.1,
         outcome.went_on,
         options.seed,
-        if outcome.failures.is_empty() { "all as promised".to_owned() } else { format!("{} FAILED", outcome.failures.len()) }
+        if outcome.failures.is_empty() {
+            "all as promised".to_owned()
+        } else {
+            format!("{} FAILED", outcome.failures.len())
+        }
     );
     outcome.failures.iter().for_each(|failure| println!("torn: {failure}"));
     Ok(outcome.failures.is_empty())
@@ -182,33 +188,39 @@ pub fn states(sut: &Program, options: &Options) -> Result<Outcome> {
     let mut left = options.states;
     while left > 0 && outcome.failures.len() < options.failures {
         let fsync = options.fsync.unwrap_or(if outcome.lives % 2 == 0 { Fsync::Always } else { Fsync::Everysec });
-        let (dir, bases) = match next.take() {
-            Some(next) if !rng.one_in(BEGINS_ANEW) => next,
-            _ => (fresh(&root, "data", outcome.lives)?, empty()),
+        let anew = rng.one_in(BEGINS_ANEW);
+        let (dir, bases) = match next.take().filter(|_| !anew) {
+            Some(next) => next,
+            None => (fresh(&root, outcome.lives)?, empty()),
         };
         let trace = root.join("trace");
-        let mut life = record(&sut, &dir, bases, fsync, trace, &mut rng)
+        let life = record(&sut, &dir, bases, fsync, trace, &mut rng)
             .with_context(|| format!("life {} of seed {}", outcome.lives + 1, options.seed))?;
-        plant(&mut life, options.sabotage);
         outcome.lives += 1;
         outcome.events += life.history.events.len();
         let count = left.min(STATES_OF_A_LIFE);
         left -= count;
-        let run = Run { sut: &sut, options, life: &life, root: &root, seed: rng.bits(), done: AtomicUsize::new(0) };
+        let (disk, seed) = (planted(&life.history, options.sabotage), rng.bits());
+        let disk = disk.as_ref().unwrap_or(&life.history);
+        let run = Run { sut: &sut, options, life: &life, disk, root: &root, seed, done: AtomicUsize::new(0) };
         let good = run.all(count, &mut outcome)?;
         std::fs::remove_dir_all(&dir)?;
         if let Some((choice, kept)) = good.get(rng.below(good.len().max(1))) {
-            let dir = fresh(&root, "data", outcome.lives)?;
-            build::build(&Moment::of(&life.history, choice.at, options.order), choice, &dir)?;
+            let dir = fresh(&root, outcome.lives)?;
+            build::build(&Moment::of(disk, choice.at, options.order), choice, &dir)?;
             next = Some((dir, after(&life, kept)));
         }
     }
     Ok(outcome)
 }
 
-fn fresh(root: &Path, name: &str, number: usize) -> Result<PathBuf> {
-    let dir = root.join(format!("{name}-{number}"));
-    std::fs::create_dir_all(&dir)?;
+/// An empty directory for a life.
+fn fresh(root: &Path, number: usize) -> Result<PathBuf> {
+    let dir = root.join(format!("data-{number}"));
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)?;
+    }
+    std::fs::create_dir(&dir)?;
     Ok(dir)
 }
 
@@ -222,13 +234,20 @@ fn after(life: &Life, kept: &[usize]) -> Vec<Dbs> {
     life.workers.iter().zip(kept).map(one).collect()
 }
 
-fn plant(life: &mut Life, sabotage: Option<Sabotage>) {
-    let directories: Vec<bool> = life.history.nodes.iter().map(|node| *node == history::Node::Directory).collect();
-    keep::forget(&mut life.history, |event| match (&event.change, sabotage) {
-        (Change::Sync(inode), Some(Sabotage::NoSync)) => !directories[*inode],
-        (Change::Names(edits), Some(Sabotage::NoRename)) => edits.iter().any(|edit| edit.was.is_some() && edit.becomes.is_some()),
-        _ => false,
+/// The history as a disk with the planted bug would have it.
+fn planted(history: &History, sabotage: Option<Sabotage>) -> Option<History> {
+    let sabotage = sabotage?;
+    let is_dir = |inode: usize| history.nodes[inode] == history::Node::Directory;
+    let mut disk = history.clone();
+    disk.events.retain(|event| match (&event.change, sabotage) {
+        (Change::Sync(inode), Sabotage::NoFileSync) => is_dir(*inode),
+        (Change::Sync(inode), Sabotage::NoDirectorySync) => !is_dir(*inode),
+        (Change::Names(edits), Sabotage::NoRename) => {
+            edits.iter().all(|edit| edit.was.is_none() || edit.becomes.is_none())
+        }
+        _ => true,
     });
+    Some(disk)
 }
 
 /// The states of one life.
@@ -236,6 +255,8 @@ struct Run<'a> {
     sut: &'a Program,
     options: &'a Options,
     life: &'a Life,
+    /// Its history, but for a planted bug.
+    disk: &'a History,
     root: &'a Path,
     seed: u64,
     done: AtomicUsize,
@@ -272,8 +293,11 @@ impl Run<'_> {
             0 if !rare.is_empty() => (rng.pick(rare) + rng.below(5)).saturating_sub(2),
             _ => *rng.pick(all),
         };
-        let moment = Moment::of(&self.life.history, at, self.options.order);
-        let until = if self.life.fsync == Fsync::Always { usize::MAX } else { moment.safe_until() };
+        let until = match self.life.fsync {
+            Fsync::Always => usize::MAX,
+            _ => Moment::of(&self.life.history, at, self.options.order).safe_until(),
+        };
+        let moment = Moment::of(self.disk, at, self.options.order);
         let promise = Promise::at(&self.life.courses, at, until);
         let choice = Choice::random(&moment, *rng.pick(&Kind::ALL), self.options.order, &mut rng);
         let goes_on = rng.one_in(GOES_ON);
@@ -282,15 +306,11 @@ impl Run<'_> {
         build::build(&moment, &choice, dir.path())?;
         let seen = look(view, dir.path(), &promise);
         drop(dir);
-        let failure = match &seen {
-            Ok(_) => None,
-            Err(_) if self.options.sabotage.is_some() => Some("a planted bug".to_owned()),
-            Err(_) => None,
-        };
         let seen = match seen {
-            Err(fault) if failure.is_none() => Err(self.report(i, (choice.clone(), fault), view, &promise)?),
-            Err(fault) => Err(keep::tell(self.life, &promise, &fault)),
             Ok(found) => Ok(found),
+            // What was planted need not be told at length.
+            Err(fault) if self.options.sabotage.is_some() => Err(keep::tell(self.life, &promise, &fault)),
+            Err(fault) => Err(self.report(i, (choice.clone(), fault), view, &promise)?),
         };
         let Ok(mut outcome) = outcome.lock() else { return Ok(None) };
         *outcome.states.entry(choice.kind).or_default() += 1;

@@ -9,33 +9,103 @@ use super::model::{Bytes, Dbs, Entry, Val};
 /// One act; whatever names a key means one of its kind, by the first letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    Set { key: String, value: Bytes },
-    SetUntil { key: String, value: Bytes, deadline: i64 },
+    Set {
+        key: String,
+        value: Bytes,
+    },
+    SetUntil {
+        key: String,
+        value: Bytes,
+        deadline: i64,
+    },
     /// It has expired long before anybody looks.
-    Brief { key: String },
-    Append { key: String, value: Bytes },
-    Patch { key: String, offset: usize, value: Bytes },
-    Count { key: String, by: i64 },
-    Push { key: String, values: Vec<Bytes>, front: bool },
-    Pop { key: String, front: bool },
-    Trim { key: String, keep: usize },
-    Fields { key: String, fields: Vec<(Bytes, Bytes)> },
-    Unfield { key: String, field: Bytes },
-    Join { key: String, members: Vec<Bytes> },
-    Leave { key: String, member: Bytes },
-    Score { key: String, members: Vec<(Bytes, i64)> },
-    Bump { key: String, member: Bytes, by: i64 },
-    Unscore { key: String, member: Bytes },
-    Delete { key: String },
+    Brief {
+        key: String,
+    },
+    Append {
+        key: String,
+        value: Bytes,
+    },
+    Patch {
+        key: String,
+        offset: usize,
+        value: Bytes,
+    },
+    Count {
+        key: String,
+        by: i64,
+    },
+    Push {
+        key: String,
+        values: Vec<Bytes>,
+        front: bool,
+    },
+    Pop {
+        key: String,
+        front: bool,
+    },
+    Trim {
+        key: String,
+        keep: usize,
+    },
+    Fields {
+        key: String,
+        fields: Vec<(Bytes, Bytes)>,
+    },
+    Unfield {
+        key: String,
+        field: Bytes,
+    },
+    Join {
+        key: String,
+        members: Vec<Bytes>,
+    },
+    Leave {
+        key: String,
+        member: Bytes,
+    },
+    Score {
+        key: String,
+        members: Vec<(Bytes, i64)>,
+    },
+    Bump {
+        key: String,
+        member: Bytes,
+        by: i64,
+    },
+    Unscore {
+        key: String,
+        member: Bytes,
+    },
+    Delete {
+        key: String,
+    },
     /// Of a key that is there.
-    Rename { from: String, to: String },
-    Copy { from: String, to: String },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Copy {
+        from: String,
+        to: String,
+    },
     /// To the other database.
-    Move { key: String },
-    Until { key: String, deadline: i64 },
+    Move {
+        key: String,
+    },
+    Until {
+        key: String,
+        deadline: i64,
+    },
     /// PEXPIRE; the second command of it tells what deadline that was.
-    Within { key: String, ms: i64, deadline: i64 },
-    Persist { key: String },
+    Within {
+        key: String,
+        ms: i64,
+        deadline: i64,
+    },
+    Persist {
+        key: String,
+    },
     Flush,
     Swap,
     /// MULTI … EXEC.
@@ -119,7 +189,11 @@ impl Act {
                 false => items.extend(values.iter().cloned()),
             }),
             Act::Pop { key, front } => list(dbs, db, key, |items| {
-                if *front { items.pop_front() } else { items.pop_back() };
+                if *front {
+                    items.pop_front()
+                } else {
+                    items.pop_back()
+                };
             }),
             Act::Trim { key, keep } => list(dbs, db, key, |items| {
                 items.drain(..items.len().saturating_sub(*keep));

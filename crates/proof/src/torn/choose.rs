@@ -19,10 +19,10 @@ fn key(rng: &mut Rng, letter: char) -> String {
 
 /// Mostly short, sometimes of several sectors, and rarely of many blocks.
 fn value(rng: &mut Rng) -> Bytes {
-    let len = match rng.below(60) {
-        0 => rng.between(40_000, 160_000),
-        1..=4 => rng.between(2_000, 20_000),
-        5..=14 => rng.between(100, 900),
+    let len = match rng.below(48) {
+        0..=1 => rng.between(40_000, 200_000),
+        2..=6 => rng.between(2_000, 20_000),
+        7..=16 => rng.between(100, 900),
         _ => rng.between(0, 24),
     };
     let mut bytes = Vec::with_capacity(len + 8);

@@ -105,7 +105,8 @@ impl Choice {
             .map(|(file, _)| Choice { files: with(&self.files, **file, Fate::Kept), ..self.clone() })
             .collect();
         let whole = lost.iter().filter(|(_, fate)| !matches!(fate, Fate::Dropped));
-        simpler.extend(whole.map(|(file, _)| Choice { files: with(&self.files, **file, Fate::Dropped), ..self.clone() }));
+        simpler
+            .extend(whole.map(|(file, _)| Choice { files: with(&self.files, **file, Fate::Dropped), ..self.clone() }));
         let mut gone = moment.names.iter().filter(|name| !self.names.contains(name));
         let next: Vec<_> = match order {
             // Only with all names before it is it a state of an ordered journal.

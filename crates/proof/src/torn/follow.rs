@@ -367,6 +367,7 @@ fn number(args: &[Arg], at: usize) -> Result<i64> {
 }
 
 fn text(args: &[Arg], at: usize) -> Result<&str> {
-    let bytes = args.get(at).and_then(|arg| arg.bytes.as_deref()).with_context(|| format!("argument {at} is no path"))?;
+    let bytes =
+        args.get(at).and_then(|arg| arg.bytes.as_deref()).with_context(|| format!("argument {at} is no path"))?;
     Ok(std::str::from_utf8(bytes)?)
 }

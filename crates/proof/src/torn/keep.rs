@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::build::build;
 use super::check::{Fault, Look, look};
 use super::fate::{Choice, Fate};
-use super::history::{Change, Event, History};
+use super::history::{Change, Event};
 use super::life::Life;
 use super::moment::{Moment, Order};
 use super::promise::{Broken, Promise};
@@ -114,7 +114,9 @@ fn story(moment: &Moment<'_>, choice: &Choice) -> String {
     }
     for (i, event) in &begun[first..] {
         let what = match &event.change {
-            Change::Write { file, offset, bytes } => format!("write {} at {offset}, {} bytes", label(*file), bytes.len()),
+            Change::Write { file, offset, bytes } => {
+                format!("write {} at {offset}, {} bytes", label(*file), bytes.len())
+            }
             Change::Size { file, len } => format!("size of {}: {len}", label(*file)),
             Change::Reserve { file, len } => format!("room in {}: {len}", label(*file)),
             Change::Sync(inode) => format!("sync {}", label(*inode)),
@@ -145,9 +147,4 @@ fn names(edits: &[super::history::Edit], label: &impl Fn(usize) -> String) -> St
         }
     };
     edits.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-/// Leaves out, as if it had never been, what a planted bug says.
-pub fn forget(history: &mut History, forgets: impl Fn(&Event) -> bool) {
-    history.events.retain(|event| !forgets(event));
 }

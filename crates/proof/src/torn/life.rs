@@ -20,6 +20,8 @@ use super::strace;
 const ACTS: usize = 220;
 /// How long the load of a life lasts under `everysec`, so that some of its syncs fall into it.
 const EVERYSEC_LIFE: Duration = Duration::from_millis(2_600);
+/// What was to be there briefly has expired by then.
+const EXPIRED: Duration = Duration::from_secs(2);
 /// The recorder has written its last line by then.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -40,17 +42,11 @@ pub struct Life {
 }
 
 /// Records a life on `dir`, where the connections' databases are as `bases` says. `trace` is the recorder's file.
-pub fn record(
-    sut: &Program,
-    dir: &Path,
-    bases: Vec<Dbs>,
-    fsync: Fsync,
-    trace: PathBuf,
-    rng: &mut Rng,
-) -> Result<Life> {
+pub fn record(sut: &Program, dir: &Path, bases: Vec<Dbs>, fsync: Fsync, trace: PathBuf, rng: &mut Rng) -> Result<Life> {
     let before = History::of(dir)?;
     let line = strace::command(&trace);
     let words: Vec<&str> = line.iter().map(String::as_str).collect();
+    let sut = sut.with(&["--io-threads", *rng.pick(&["1", "2", "3"])]);
     let server = Server::start(&sut.under(&words), dir, Some(fsync)).context("start under the recorder")?;
     let pid = server.pid();
     let mut workers: Vec<Worker> = bases.into_iter().enumerate().map(|(i, base)| Worker::new(i, base)).collect();
@@ -64,14 +60,28 @@ pub fn record(
             .map(|worker| (worker, rng.bits()))
             .map(|(worker, seed)| scope.spawn(move || worker.drive(port, seed, plan, clock)))
             .collect();
-        running.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a connection panicked"))?)
+        running
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a connection panicked"))?)
     })?;
     expect(&server, workers.iter().map(|worker| &worker.state), "after the load")?;
     // A clean stop has file operations of its own.
-    if rng.one_in(3) { server.stop()? } else { server.kill()? }
+    if rng.one_in(3) {
+        server.stop()?
+    } else {
+        server.kill()?
+    }
     let text = finished(&trace, pid)?;
     let cwd = std::env::current_dir()?;
-    let (history, sent) = follow(strace::parse(&text)?, before, dir, &cwd)?;
+    let followed = strace::parse(&text).and_then(|calls| follow(calls, before, dir, &cwd));
+    let (history, sent) = match followed {
+        Ok(followed) => followed,
+        Err(error) => {
+            let kept = tempfile::Builder::new().prefix("proof-torn-").disable_cleanup(true).tempdir()?;
+            std::fs::copy(&trace, kept.path().join("trace"))?;
+            return Err(error.context(format!("the trace is kept in {}", kept.path().display())));
+        }
+    };
     let courses = courses(&workers, &sent)?;
     let moments = moments(&history);
     ensure!(!moments.0.is_empty(), "the recorder saw no change of a file");
@@ -81,22 +91,33 @@ pub fn record(
 /// The server has what the model says while it runs: what differs here is no matter of crashes.
 fn expect<'a>(server: &Server, due: impl Iterator<Item = &'a Dbs>, when: &str) -> Result<()> {
     let due: Vec<&Dbs> = due.collect();
-    let found = model::read(&mut server.open()?, due.len())?;
-    for (i, (due, found)) in due.iter().zip(&found).enumerate() {
-        if due.digest() != found.digest() {
-            bail!("{when}, with no crash, connection {i} has other data than the model: {:?}", due.differences(found));
+    let deadline = Instant::now() + EXPIRED;
+    loop {
+        let found = model::read(&mut server.open()?, due.len())?;
+        let differs = |(_, (due, found)): &(usize, (&&Dbs, &Dbs))| due.digest() != found.digest();
+        let Some((i, (due, found))) = due.iter().zip(&found).enumerate().find(differs) else { return Ok(()) };
+        if Instant::now() > deadline {
+            let differences = due.differences(found);
+            let first: Vec<&String> = differences.iter().take(3).collect();
+            bail!(
+                "{when}, with no crash, connection {i} has {} keys other than the model: {first:?}",
+                differences.len()
+            );
         }
+        std::thread::sleep(Duration::from_millis(5));
     }
-    Ok(())
 }
 
 /// The trace when its last line, which says that the process `pid` has ended, is written.
 fn finished(trace: &Path, pid: u32) -> Result<String> {
     let deadline = Instant::now() + PATIENCE;
-    let last = format!("{pid} +++ ");
+    let is_last = |line: &str| {
+        line.split_once(' ')
+            .is_some_and(|(thread, rest)| thread == pid.to_string() && rest.trim_start().starts_with("+++"))
+    };
     loop {
         let text = std::fs::read_to_string(trace).context("read the trace")?;
-        if text.ends_with('\n') && text.lines().next_back().is_some_and(|line| line.starts_with(&last)) {
+        if text.ends_with('\n') && text.lines().next_back().is_some_and(is_last) {
             return Ok(text);
         }
         ensure!(Instant::now() < deadline, "the recorder did not come to its end");

@@ -131,7 +131,9 @@ fn show(entry: Option<&Entry>) -> String {
     };
     let val = match &entry.val {
         Val::Text(bytes) => text(bytes),
-        Val::List(items) => format!("a list of {}: {}", items.len(), items.iter().map(text).collect::<Vec<_>>().join(" ")),
+        Val::List(items) => {
+            format!("a list of {}: {}", items.len(), items.iter().map(text).collect::<Vec<_>>().join(" "))
+        }
         Val::Hash(fields) => format!("a hash of {}", fields.len()),
         Val::Set(members) => format!("a set of {}", members.len()),
         Val::Scores(members) => format!("a sorted set of {}", members.len()),

@@ -40,7 +40,8 @@ impl<'a> Moment<'a> {
     pub fn of(history: &'a History, at: usize, order: Order) -> Moment<'a> {
         let synced = syncs(history, at);
         let safe = |inode: Inode, end: usize| synced.get(&inode).is_some_and(|begin| end < *begin);
-        let mut moment = Moment { history, at, names: Vec::new(), files: BTreeMap::new(), durable_names: BTreeSet::new() };
+        let mut moment =
+            Moment { history, at, names: Vec::new(), files: BTreeMap::new(), durable_names: BTreeSet::new() };
         // What is durable takes along, in an ordered journal, whatever its directories had before it.
         let mut taken: BTreeSet<Inode> = BTreeSet::new();
         for (i, event) in history.events.iter().enumerate().rev().filter(|(_, event)| event.begin <= at) {

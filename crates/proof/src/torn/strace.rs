@@ -26,7 +26,8 @@ const STRING_BYTES: &str = "268435456";
 /// The command line that records into `file` whatever stands behind it. The recorder is a grandchild (`-D`), so the process
 /// that was started is the server itself.
 pub fn command(file: &Path) -> Vec<String> {
-    let words = ["strace", "-D", "-f", "-q", "-xx", "-a", "1", "--seccomp-bpf", "-e", "signal=none", "-s", STRING_BYTES];
+    let words =
+        ["strace", "-D", "-f", "-q", "-xx", "-a", "1", "--seccomp-bpf", "-e", "signal=KILL", "-s", STRING_BYTES];
     let mut line: Vec<String> = words.iter().map(|&w| w.to_owned()).collect();
     line.extend(["-e".to_owned(), format!("trace={CALLS}"), "-o".to_owned(), file.display().to_string()]);
     line
@@ -175,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_call_in_two_parts_has_its_beginning_and_its_end() {
-        let text = "7 pwrite64(5, \"\\x41\\x42\", 2, 64 <unfinished ...>\n8 fsync(3) = 0\n7 <... pwrite64 resumed>) = 2\n";
+        let text =
+            "7 pwrite64(5, \"\\x41\\x42\", 2, 64 <unfinished ...>\n8 fsync(3) = 0\n7 <... pwrite64 resumed>) = 2\n";
         let calls = parse(text).unwrap();
         assert_eq!((calls[0].name.as_str(), calls[0].begin, calls[0].end), ("fsync", 1, 1));
         let write = &calls[1];
