@@ -69,7 +69,7 @@ fn torn_disks(sut: &Program) -> Result<()> {
         (Fsync::Always, torn::Sabotage::NoFileSync, "fsyncs that make no file durable"),
         (Fsync::Everysec, torn::Sabotage::NoFileSync, "the same where only they make a promise"),
         (Fsync::Always, torn::Sabotage::NoDirectorySync, "fsyncs that make no name durable"),
-        (Fsync::Always, torn::Sabotage::NoRename, "a rename that did not happen though its directory was synced"),
+        (Fsync::Always, torn::Sabotage::NoRename, "renames that do not happen though their directory is synced"),
     ] {
         let options = torn::Options { fsync: Some(fsync), sabotage: Some(sabotage), ..options.clone() };
         let outcome = torn::states(sut, &options)?;
