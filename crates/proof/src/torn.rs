@@ -193,8 +193,7 @@ pub fn states(sut: &Program, options: &Options) -> Result<Outcome> {
             Some(next) => next,
             None => (fresh(&root, outcome.lives)?, empty()),
         };
-        let trace = root.join("trace");
-        let life = record(&sut, &dir, bases, fsync, trace, &mut rng)
+        let life = record(&sut, &dir, bases, fsync, &root, &mut rng)
             .with_context(|| format!("life {} of seed {}", outcome.lives + 1, options.seed))?;
         outcome.lives += 1;
         outcome.events += life.history.events.len();
@@ -300,10 +299,7 @@ impl Run<'_> {
         let choice = Choice::random(&moment, *rng.pick(&Kind::ALL), self.options.order, &mut rng);
         let goes_on = rng.one_in(GOES_ON);
         let view = Look { sut: self.sut, fsync: self.life.fsync, sides: WORKERS, goes_on };
-        let dir = tempfile::tempdir_in(self.root)?;
-        build::build(&moment, &choice, dir.path())?;
-        let seen = look(view, dir.path(), &promise);
-        drop(dir);
+        let seen = check::look_at(view, &moment, &choice, &promise, self.root)?;
         let seen = match seen {
             Ok(found) => Ok(found),
             // What was planted need not be told at length.

@@ -8,7 +8,10 @@ use crate::conn::command;
 use crate::resp::Value;
 use crate::server::{Fsync, Program, Server};
 
+use super::build::build;
+use super::fate::Choice;
 use super::model::{self, Dbs};
+use super::moment::Moment;
 use super::promise::{Broken, Promise};
 
 /// The database that the load leaves alone.
@@ -49,6 +52,25 @@ pub struct Look<'a> {
     pub sides: usize,
     /// Whether it also takes writes, is stopped and started again.
     pub goes_on: bool,
+}
+
+/// Makes a state in `scratch` and looks at it.
+pub fn look_at(
+    view: Look<'_>,
+    moment: &Moment<'_>,
+    choice: &Choice,
+    promise: &Promise,
+    scratch: &Path,
+) -> Result<Result<Found, Fault>> {
+    loop {
+        let dir = tempfile::tempdir_in(scratch)?;
+        build(moment, choice, dir.path())?;
+        match look(view, dir.path(), promise) {
+            // Somebody else took the port between its choice and its use, which says nothing about the state.
+            Err(Fault::Failed(error)) if format!("{error:#}").contains("Address already in use") => {}
+            seen => return Ok(seen),
+        }
+    }
 }
 
 /// Starts a server on the state in `dir` and looks at all of it.

@@ -49,13 +49,20 @@ struct Follower<'a> {
     conns: usize,
 }
 
-/// Follows `calls` of a process that was started in `cwd` on the directory `root`, which then was as `history` says.
+/// Follows `calls` of a process that was started in `cwd` on the directory `root`, which then was as `history` ends.
 pub fn follow(mut calls: Vec<Call>, history: History, root: &Path, cwd: &Path) -> Result<(History, Vec<Sent>)> {
-    let names = history.names.clone();
-    let (lens, opens) = (HashMap::new(), Vec::new());
-    let descriptors = HashMap::new();
-    let mut follower =
-        Follower { root, cwd: cwd.to_owned(), history, names, lens, opens, descriptors, sent: Vec::new(), conns: 0 };
+    let (names, lens) = history.end();
+    let mut follower = Follower {
+        root,
+        cwd: cwd.to_owned(),
+        history,
+        names,
+        lens,
+        opens: Vec::new(),
+        descriptors: HashMap::new(),
+        sent: Vec::new(),
+        conns: 0,
+    };
     // A descriptor may be given anew as soon as its closing has begun; everything else is true when it has ended.
     calls.sort_by_key(|call| if call.name == "close" { (call.begin, 0) } else { (call.end, call.begin) });
     for call in &calls {
@@ -296,12 +303,8 @@ impl Follower<'_> {
         self.history.events.push(Event { begin: call.begin, end: call.end, change });
     }
 
-    fn len(&mut self, inode: Inode) -> usize {
-        let first = match &self.history.nodes[inode] {
-            Node::File(bytes) => bytes.len(),
-            Node::Directory => 0,
-        };
-        *self.lens.entry(inode).or_insert(first)
+    fn len(&self, inode: Inode) -> usize {
+        self.lens.get(&inode).copied().unwrap_or(0)
     }
 
     fn opened(&mut self, args: &[Arg], at: usize) -> Option<&mut Open> {

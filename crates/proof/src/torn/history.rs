@@ -108,6 +108,43 @@ impl History {
         Ok(())
     }
 
+    /// The tree before the first change: by path, a file's bytes, or none for a directory.
+    pub fn tree(&self) -> BTreeMap<String, Option<&[u8]>> {
+        let labels = self.labels();
+        let content = |inode: &Inode| match &self.nodes[*inode] {
+            Node::File(bytes) => Some(&bytes[..]),
+            Node::Directory => None,
+        };
+        self.names.values().filter_map(|inode| Some((labels.get(inode)?.clone(), content(inode)))).collect()
+    }
+
+    /// The names and the lengths of all files when every change has been made.
+    pub fn end(&self) -> (Names, HashMap<Inode, usize>) {
+        let first = self.nodes.iter().enumerate().filter_map(|(inode, node)| match node {
+            Node::File(bytes) => Some((inode, bytes.len())),
+            Node::Directory => None,
+        });
+        let (mut names, mut lens) = (self.names.clone(), first.collect::<HashMap<_, _>>());
+        for event in &self.events {
+            let (file, len) = match &event.change {
+                Change::Names(edits) => {
+                    edit(&mut names, edits);
+                    continue;
+                }
+                Change::Sync(_) => continue,
+                Change::Write { file, offset, bytes } => (*file, offset + bytes.len()),
+                Change::Reserve { file, len } => (*file, *len),
+                Change::Size { file, len } => {
+                    lens.insert(*file, *len);
+                    continue;
+                }
+            };
+            let longest = lens.entry(file).or_default();
+            *longest = len.max(*longest);
+        }
+        (names, lens)
+    }
+
     /// A name for each file and directory that ever had one, for reports.
     pub fn labels(&self) -> HashMap<Inode, String> {
         let mut labels = HashMap::from([(ROOT, ".".to_owned())]);

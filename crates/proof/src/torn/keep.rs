@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::build::build;
-use super::check::{Fault, Look, look};
+use super::check::{Fault, Look, look_at};
 use super::fate::{Choice, Fate};
 use super::history::{Change, Event};
 use super::life::Life;
@@ -36,9 +36,7 @@ pub fn minimise(
             if tries > TRIES {
                 return Ok((choice, fault));
             }
-            let dir = tempfile::tempdir_in(scratch)?;
-            build(&moment, &simpler, dir.path())?;
-            if let Err(found) = look(view, dir.path(), promise) {
+            if let Err(found) = look_at(view, &moment, &simpler, promise, scratch)? {
                 (choice, fault) = (simpler, found);
                 continue 'smaller;
             }
@@ -56,7 +54,9 @@ pub fn keep(life: &Life, choice: &Choice, order: Order, promise: &Promise, fault
     build(&moment, choice, &path.join("state"))?;
     promise.save(&path.join("promise"))?;
     std::fs::write(path.join("fsync"), life.fsync.word())?;
-    std::fs::copy(&life.trace, path.join("trace"))?;
+    for (run, trace) in life.traces.iter().enumerate() {
+        std::fs::copy(trace, path.join(format!("trace-{run}")))?;
+    }
     std::fs::write(path.join("story"), format!("{}\n\n{}", tell(life, promise, fault), story(&moment, choice)))?;
     Ok(path)
 }

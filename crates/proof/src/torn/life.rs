@@ -1,5 +1,6 @@
 //! One life of a server: started on a directory under the recorder, given load, stopped or killed; then its history.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -9,10 +10,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::rng::Rng;
 use crate::server::{Fsync, Program, Server};
 
-use super::follow::follow;
+use super::build::build;
+use super::fate::{Choice, Kind};
+use super::follow::{Sent, follow};
 use super::history::{Change, History};
 use super::load::{Plan, Worker};
 use super::model::{self, Dbs};
+use super::moment::{Moment, Order};
 use super::promise::{Course, courses};
 use super::strace;
 
@@ -35,57 +39,130 @@ pub struct Life {
     pub workers: Vec<Worker>,
     /// When writes were made durable.
     pub fsync: Fsync,
-    /// The recorder's file.
-    pub trace: PathBuf,
+    /// The recorder's files, one for each run of the server.
+    pub traces: Vec<PathBuf>,
     /// Lines at which something changed, and those around changes of names and syncs.
     pub moments: (Vec<usize>, Vec<usize>),
 }
 
-/// Records a life on `dir`, where the connections' databases are as `bases` says. `trace` is the recorder's file.
-pub fn record(sut: &Program, dir: &Path, bases: Vec<Dbs>, fsync: Fsync, trace: PathBuf, rng: &mut Rng) -> Result<Life> {
-    let before = History::of(dir)?;
-    let line = strace::command(&trace);
-    let words: Vec<&str> = line.iter().map(String::as_str).collect();
-    let sut = sut.with(&["--io-threads", *rng.pick(&["1", "2", "3"])]);
-    let server = Server::start(&sut.under(&words), dir, Some(fsync)).context("start under the recorder")?;
-    let pid = server.pid();
-    let mut workers: Vec<Worker> = bases.into_iter().enumerate().map(|(i, base)| Worker::new(i, base)).collect();
-    expect(&server, workers.iter().map(|worker| &worker.base), "after the start")?;
-    let pause = if fsync == Fsync::Everysec { EVERYSEC_LIFE / (ACTS as u32 / 6) } else { Duration::ZERO };
-    let (plan, clock) = (Plan { acts: ACTS, pause }, AtomicU64::new(1));
-    std::thread::scope(|scope| -> Result<()> {
-        let (port, clock) = (server.port(), &clock);
-        let running: Vec<_> = workers
-            .iter_mut()
-            .map(|worker| (worker, rng.bits()))
-            .map(|(worker, seed)| scope.spawn(move || worker.drive(port, seed, plan, clock)))
-            .collect();
-        running
-            .into_iter()
-            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a connection panicked"))?)
-    })?;
-    expect(&server, workers.iter().map(|worker| &worker.state), "after the load")?;
-    // A clean stop has file operations of its own.
-    if rng.one_in(3) {
-        server.stop()?
-    } else {
-        server.kill()?
-    }
-    let text = finished(&trace, pid)?;
-    let cwd = std::env::current_dir()?;
-    let followed = strace::parse(&text).and_then(|calls| follow(calls, before, dir, &cwd));
-    let (history, sent) = match followed {
-        Ok(followed) => followed,
-        Err(error) => {
-            let kept = tempfile::Builder::new().prefix("proof-torn-").disable_cleanup(true).tempdir()?;
-            std::fs::copy(&trace, kept.path().join("trace"))?;
-            return Err(error.context(format!("the trace is kept in {}", kept.path().display())));
-        }
+/// Records a life on `dir`, where the connections' databases are as `bases` says. The recorder's files are made in `root`.
+///
+/// In half of the lives the server is killed and started again: what the first process had written and not synced is there, but a
+/// crash may still take it, and only the second process can know or not.
+pub fn record(sut: &Program, dir: &Path, bases: Vec<Dbs>, fsync: Fsync, root: &Path, rng: &mut Rng) -> Result<Life> {
+    let workers = bases.into_iter().enumerate().map(|(i, base)| Worker::new(i, base)).collect();
+    let history = History::of(dir)?;
+    let mut recorder = Recorder {
+        sut,
+        dir,
+        fsync,
+        history,
+        workers,
+        lines: 0,
+        clock: AtomicU64::new(1),
+        sent: Vec::new(),
+        traces: Vec::new(),
     };
+    let runs = rng.between(1, 2);
+    for run in 0..runs {
+        let trace = root.join(format!("trace-{run}"));
+        if !recorder.run(run, run + 1 == runs, trace, rng)? {
+            break;
+        }
+    }
+    let Recorder { history, workers, sent, traces, .. } = recorder;
     let courses = courses(&workers, &sent)?;
     let moments = moments(&history);
     ensure!(!moments.0.is_empty(), "the recorder saw no change of a file");
-    Ok(Life { history, courses, workers, fsync, trace, moments })
+    Ok(Life { history, courses, workers, fsync, traces, moments })
+}
+
+/// A life that is being recorded.
+struct Recorder<'a> {
+    sut: &'a Program,
+    dir: &'a Path,
+    fsync: Fsync,
+    history: History,
+    workers: Vec<Worker>,
+    /// Lines of all traces so far.
+    lines: usize,
+    clock: AtomicU64,
+    sent: Vec<Vec<Sent>>,
+    traces: Vec<PathBuf>,
+}
+
+impl Recorder<'_> {
+    /// Records one run of the server. Whether another may follow: all that happened to the files is known.
+    fn run(&mut self, run: usize, last: bool, trace: PathBuf, rng: &mut Rng) -> Result<bool> {
+        let line = strace::command(&trace);
+        let words: Vec<&str> = line.iter().map(String::as_str).collect();
+        let sut = self.sut.with(&["--io-threads", *rng.pick(&["1", "2", "3"])]);
+        let server =
+            Server::start(&sut.under(&words), self.dir, Some(self.fsync)).context("start under the recorder")?;
+        let pid = server.pid();
+        expect(&server, self.workers.iter().map(|worker| &worker.state), "after the start")?;
+        self.load(run, server.port(), rng)?;
+        expect(&server, self.workers.iter().map(|worker| &worker.state), "after the load")?;
+        // A clean stop has file operations of its own.
+        if last && rng.one_in(3) {
+            server.stop()?
+        } else {
+            server.kill()?
+        }
+        let text = finished(&trace, pid)?;
+        self.traces.push(trace);
+        let mut calls = strace::parse(&text, self.lines)?;
+        self.lines += text.lines().count();
+        let mut is_known = true;
+        for call in calls.iter_mut().filter(|call| call.end == strace::NEVER) {
+            is_known &= matches!(call.name.as_str(), "fsync" | "fdatasync" | "accept4" | "read" | "sendto");
+            // A sync that was cut short has synced nothing; anything else was over at the latest when the process was.
+            if !last && !call.name.ends_with("sync") {
+                call.end = self.lines;
+            }
+        }
+        let before = std::mem::take(&mut self.history);
+        let (history, sent) = follow(calls, before, self.dir, &std::env::current_dir()?)?;
+        (self.history, self.sent) = (history, std::mem::take(&mut self.sent).into_iter().chain([sent]).collect());
+        if !is_known {
+            return Ok(false);
+        }
+        match differs(&self.history, self.dir)? {
+            Some(what) => bail!("what was recorded is not what happened: {what} is different"),
+            None => Ok(true),
+        }
+    }
+
+    fn load(&mut self, run: usize, port: u16, rng: &mut Rng) -> Result<()> {
+        let pause = if self.fsync == Fsync::Everysec { EVERYSEC_LIFE / (ACTS as u32 / 6) } else { Duration::ZERO };
+        let (plan, clock) = (Plan { run, acts: ACTS, pause }, &self.clock);
+        std::thread::scope(|scope| {
+            let running: Vec<_> = self
+                .workers
+                .iter_mut()
+                .map(|worker| (worker, rng.bits()))
+                .map(|(worker, seed)| scope.spawn(move || worker.drive(port, seed, plan, clock)))
+                .collect();
+            running
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a connection panicked"))?)
+        })
+    }
+}
+
+/// The first file of `dir` that is not as the history says, if every change of it has been made.
+fn differs(history: &History, dir: &Path) -> Result<Option<String>> {
+    let moment = Moment::of(history, strace::NEVER - 1, Order::Ordered);
+    let all = moment.names.iter().copied().collect();
+    let copy = tempfile::tempdir_in(dir.parent().context("a directory above")?)?;
+    let kept = Choice { at: moment.at, kind: Kind::Kept, names: all, files: BTreeMap::new() };
+    build(&moment, &kept, copy.path())?;
+    let (copied, there) = (History::of(copy.path())?, History::of(dir)?);
+    let (due, mut is) = (copied.tree(), there.tree());
+    // What the server prints is the harness' own file.
+    is.remove("server.out");
+    let differs = |path: &&String| due.get(*path) != is.get(*path);
+    Ok(due.keys().chain(is.keys()).find(differs).cloned())
 }
 
 /// The server has what the model says while it runs: what differs here is no matter of crashes.

@@ -26,7 +26,9 @@ pub struct Done {
     pub sent: u64,
     /// See `sent`.
     pub acked: u64,
-    /// How many replies the connection had had with its own.
+    /// In which run of the server it was done.
+    pub run: usize,
+    /// How many replies the connection had had with its own in that run.
     pub replies: usize,
     /// The first act that was sent only after its reply.
     pub window: usize,
@@ -47,15 +49,17 @@ pub struct Worker {
 /// How much a connection does, and how slowly.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
+    /// Which run of the server it is.
+    pub run: usize,
     /// So many acts.
     pub acts: usize,
     /// A pause before each window.
     pub pause: Duration,
 }
 
-/// What the first reply of a connection is, so that it is known again in the trace.
-pub fn name(index: usize) -> String {
-    format!("torn-worker-{index}")
+/// What the first reply of a connection is in a run of the server, so that it is known again in the trace.
+pub fn name(index: usize, run: usize) -> String {
+    format!("torn-worker-{index}-run-{run}")
 }
 
 impl Worker {
@@ -69,9 +73,10 @@ impl Worker {
         let mut rng = Rng::new(seed);
         let mut conn = Conn::open(port)?;
         let first = self.index * DATABASES;
-        conn.pipeline(&[command(&["ECHO", &name(self.index)]), command(&["SELECT", &first.to_string()])])?;
+        conn.pipeline(&[command(&["ECHO", &name(self.index, plan.run)]), command(&["SELECT", &first.to_string()])])?;
         let (mut replies, mut db) = (2, 0);
-        while self.done.len() < plan.acts {
+        let enough = self.done.len() + plan.acts;
+        while self.done.len() < enough {
             let begin = self.done.len();
             let mut bytes = Vec::new();
             let mut counts = Vec::new();
@@ -89,7 +94,7 @@ impl Worker {
                 replies += commands.len();
                 counts.push(commands.len());
                 act.apply(&mut self.state, db);
-                self.done.push(Done { db, act, sent, acked: 0, replies, window: begin + size });
+                self.done.push(Done { db, act, sent, acked: 0, run: plan.run, replies, window: begin + size });
             }
             std::thread::sleep(plan.pause);
             conn.send_raw(&bytes)?;

@@ -48,15 +48,17 @@ struct Side {
     steps: Vec<Step>,
 }
 
-/// When the reply of each act began to leave, from what left by the sockets.
-pub fn courses(workers: &[Worker], sent: &[Sent]) -> Result<Vec<Course>> {
-    let mut lines = replies(sent)?;
+/// When the reply of each act began to leave, from what left by the sockets in each run of the server.
+pub fn courses(workers: &[Worker], runs: &[Vec<Sent>]) -> Result<Vec<Course>> {
+    let lines = runs.iter().map(|sent| replies(sent)).collect::<Result<Vec<_>>>()?;
     workers
         .iter()
         .enumerate()
         .map(|(i, worker)| {
-            let lines = lines.remove(&name(i)).with_context(|| format!("{} is not in the trace", name(i)))?;
-            let left = worker.done.iter().map(|done| lines.get(done.replies - 1).copied());
+            let left = worker.done.iter().map(|done| {
+                let lines = lines.get(done.run)?.get(&name(i, done.run))?;
+                lines.get(done.replies - 1).copied()
+            });
             let left = left.collect::<Option<Vec<_>>>().context("a reply is not in the trace")?;
             let mut state = worker.base.clone();
             let mut steps = vec![Step { digest: state.digest(), sent: 0, acked: 0 }];

@@ -77,11 +77,11 @@ pub struct Call {
     pub end: usize,
 }
 
-/// Reads a whole trace.
-pub fn parse(text: &str) -> Result<Vec<Call>> {
+/// Reads a whole trace, whose first line has the number `first`.
+pub fn parse(text: &str, first: usize) -> Result<Vec<Call>> {
     let mut calls = Vec::new();
     let mut open: HashMap<&str, (usize, &str)> = HashMap::new();
-    for (at, line) in text.lines().enumerate() {
+    for (at, line) in (first..).zip(text.lines()) {
         let read = || format!("line {} of the trace: {:.120}", at + 1, line);
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let rest = rest.trim_start();
@@ -178,7 +178,7 @@ mod tests {
     fn a_call_in_two_parts_has_its_beginning_and_its_end() {
         let text =
             "7 pwrite64(5, \"\\x41\\x42\", 2, 64 <unfinished ...>\n8 fsync(3) = 0\n7 <... pwrite64 resumed>) = 2\n";
-        let calls = parse(text).unwrap();
+        let calls = parse(text, 0).unwrap();
         assert_eq!((calls[0].name.as_str(), calls[0].begin, calls[0].end), ("fsync", 1, 1));
         let write = &calls[1];
         assert_eq!((write.begin, write.end, write.answer), (0, 2, Some(2)));
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_failed_is_left_out_and_what_never_returned_has_no_end() {
         let text = "7 openat(AT_FDCWD, \"\\x61\", O_RDWR|O_CREAT) = -1 ENOENT (No such file)\n7 rename(\"\\x61\", \"\\x62\" <unfinished ...>\n7 +++ killed by SIGKILL +++\n";
-        let calls = parse(text).unwrap();
+        let calls = parse(text, 0).unwrap();
         assert_eq!(calls.len(), 1);
         assert_eq!((calls[0].name.as_str(), calls[0].end, calls[0].answer), ("rename", NEVER, None));
     }
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn vectors_are_joined_and_flags_are_words() {
         let text = "7 writev(3, [{iov_base=\"\\x61\", iov_len=1}, {iov_base=\"\\x62\", iov_len=1}], 2) = 2\n7 openat(AT_FDCWD, \"\\x61\", O_RDWR|O_TRUNC, 0644) = 4\n";
-        let calls = parse(text).unwrap();
+        let calls = parse(text, 0).unwrap();
         assert_eq!(calls[0].args[1].bytes.as_deref(), Some(&b"ab"[..]));
         assert!(calls[1].args[2].has("O_TRUNC") && !calls[1].args[2].has("O_CREAT"));
     }
