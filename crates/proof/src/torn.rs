@@ -41,6 +41,7 @@ mod model;
 mod moment;
 mod promise;
 mod strace;
+mod tree;
 
 use check::{Fault, Look, look};
 use fate::{Choice, Kind};
@@ -50,6 +51,7 @@ use model::Dbs;
 use moment::Moment;
 pub use moment::Order;
 use promise::Promise;
+use tree::copy_tree;
 
 /// Connections that write.
 const WORKERS: usize = 3;
@@ -145,27 +147,14 @@ pub fn again(sut: &Program, dir: &Path) -> Result<bool> {
     let always = std::fs::read_to_string(dir.join("fsync"))? == Fsync::Always.word();
     let fsync = if always { Fsync::Always } else { Fsync::Everysec };
     let sut = sut.with(FLAGS);
-    match look(Look { sut: &sut, fsync, sides: WORKERS, goes_on: true }, copy.path(), &promise) {
+    let seen = look(Look { sut: &sut, fsync, sides: WORKERS, goes_on: true }, copy.path(), &promise);
+    match &seen {
         Ok(found) => println!("torn: as promised, with {:?} acts", found.kept),
         Err(Fault::Failed(error)) => println!("torn: {error:#}"),
         Err(Fault::Broken(broken, _)) => println!("torn: {broken:?}"),
     }
     println!("torn: {} tells what had happened", dir.join("story").display());
-    Ok(true)
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            std::fs::create_dir(&target)?;
-            copy_tree(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
+    Ok(seen.is_ok())
 }
 
 /// Where states are made: in memory if there is a place for that, for a sync costs nothing there.

@@ -28,6 +28,8 @@ pub struct Done {
     pub acked: u64,
     /// In which run of the server it was done.
     pub run: usize,
+    /// Whether its reply was read.
+    pub answered: bool,
     /// How many replies the connection had had with its own in that run.
     pub replies: usize,
     /// The first act that was sent only after its reply.
@@ -43,6 +45,8 @@ pub struct Worker {
     pub state: Dbs,
     /// What was done in between.
     pub done: Vec<Done>,
+    /// An error that no act deserves.
+    pub refused: Option<String>,
     index: usize,
 }
 
@@ -65,10 +69,10 @@ pub fn name(index: usize, run: usize) -> String {
 impl Worker {
     /// A connection whose databases are as in `base`.
     pub fn new(index: usize, base: Dbs) -> Worker {
-        Worker { state: base.clone(), base, done: Vec::new(), index }
+        Worker { state: base.clone(), base, done: Vec::new(), refused: None, index }
     }
 
-    /// Does as planned; every reply must come, and no act may be refused.
+    /// Does as planned, until the connection breaks.
     pub fn drive(&mut self, port: u16, seed: u64, plan: Plan, clock: &AtomicU64) -> Result<()> {
         let mut rng = Rng::new(seed);
         let mut conn = Conn::open(port)?;
@@ -94,32 +98,78 @@ impl Worker {
                 replies += commands.len();
                 counts.push(commands.len());
                 act.apply(&mut self.state, db);
-                self.done.push(Done { db, act, sent, acked: 0, run: plan.run, replies, window: begin + size });
+                self.done.push(Done {
+                    db,
+                    act,
+                    sent,
+                    acked: u64::MAX,
+                    answered: false,
+                    run: plan.run,
+                    replies,
+                    window: begin + size,
+                });
             }
             std::thread::sleep(plan.pause);
             conn.send_raw(&bytes)?;
             for (done, count) in self.done[begin..].iter_mut().zip(counts) {
-                take(&mut conn, done, count)?;
-                done.acked = clock.fetch_add(1, Ordering::SeqCst);
+                if let Some(refused) = take(&mut conn, done, count)? {
+                    self.refused = Some(refused);
+                    return Ok(());
+                }
+                (done.acked, done.answered) = (clock.fetch_add(1, Ordering::SeqCst), true);
             }
         }
-        // With the deadlines that only the replies told.
+        self.settle();
+        Ok(())
+    }
+
+    /// Goes on from what a killed server has kept: which of the acts without an answer, by what is `there` now.
+    pub fn adopt(&mut self, there: &Dbs) -> Result<()> {
+        for done in self.done.iter_mut().filter(|done| !done.answered) {
+            // Nobody was told what deadline it was.
+            if let Act::Within { key, deadline, .. } = &mut done.act {
+                *deadline = there.get(done.db, key).and_then(|entry| entry.deadline).unwrap_or(0);
+            }
+        }
+        let answered = self.done.iter().take_while(|done| done.answered).count();
+        let mut state = self.base.clone();
+        let mut kept = None;
+        for count in 0..=self.done.len() {
+            if count > 0 {
+                let done = &self.done[count - 1];
+                done.act.apply(&mut state, done.db);
+            }
+            if count >= answered && state.digest() == there.digest() {
+                kept = Some(count);
+            }
+        }
+        let Some(kept) = kept else {
+            bail!("after a kill, connection {} has none of the states after {answered} acts or more", self.index)
+        };
+        self.done.truncate(kept);
+        // What came after them was never there.
+        self.done.iter_mut().for_each(|done| done.window = done.window.min(kept));
+        self.settle();
+        Ok(())
+    }
+
+    /// The state after all acts, with the deadlines that only the replies told.
+    fn settle(&mut self) {
         self.state = self.base.clone();
         self.done.iter().for_each(|done| done.act.apply(&mut self.state, done.db));
-        Ok(())
     }
 }
 
-/// Reads the replies of an act.
-fn take(conn: &mut Conn, done: &mut Done, count: usize) -> Result<()> {
+/// Reads the replies of an act; an error that it does not deserve.
+fn take(conn: &mut Conn, done: &mut Done, count: usize) -> Result<Option<String>> {
     for _ in 0..count {
         let reply = conn.reply().context("wait for a reply")?;
         if reply.is_error() && !done.act.may_be_refused() {
-            bail!("{:.200?} was answered with {reply}", done.act);
+            return Ok(Some(format!("{:.200?} was answered with {reply}", done.act)));
         }
         if let (Act::Within { deadline, .. }, Some(at)) = (&mut done.act, reply.int()) {
             *deadline = at;
         }
     }
-    Ok(())
+    Ok(None)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::resp::Value;
 
@@ -51,24 +51,33 @@ struct Side {
 /// When the reply of each act began to leave, from what left by the sockets in each run of the server.
 pub fn courses(workers: &[Worker], runs: &[Vec<Sent>]) -> Result<Vec<Course>> {
     let lines = runs.iter().map(|sent| replies(sent)).collect::<Result<Vec<_>>>()?;
-    workers
-        .iter()
-        .enumerate()
-        .map(|(i, worker)| {
-            let left = worker.done.iter().map(|done| {
-                let lines = lines.get(done.run)?.get(&name(i, done.run))?;
-                lines.get(done.replies - 1).copied()
-            });
-            let left = left.collect::<Option<Vec<_>>>().context("a reply is not in the trace")?;
-            let mut state = worker.base.clone();
-            let mut steps = vec![Step { digest: state.digest(), sent: 0, acked: 0 }];
-            for done in &worker.done {
-                done.act.apply(&mut state, done.db);
-                steps.push(Step { digest: state.digest(), sent: done.sent, acked: done.acked });
-            }
-            Ok(Course { steps, left, windows: worker.done.iter().map(|done| done.window).collect() })
-        })
-        .collect()
+    workers.iter().enumerate().map(|(i, worker)| course(i, worker, &lines)).collect()
+}
+
+fn course(index: usize, worker: &Worker, lines: &[HashMap<String, Vec<usize>>]) -> Result<Course> {
+    let mut state = worker.base.clone();
+    let mut steps = vec![Step { digest: state.digest(), sent: 0, acked: 0 }];
+    let (mut left, mut windows) = (Vec::new(), Vec::new());
+    for done in &worker.done {
+        done.act.apply(&mut state, done.db);
+        steps.push(Step { digest: state.digest(), sent: done.sent, acked: done.acked });
+        let line = lines.get(done.run).and_then(|lines| lines.get(&name(index, done.run))?.get(done.replies - 1));
+        ensure!(line.is_some() || !done.answered, "a reply to {} is not in the trace", name(index, done.run));
+        left.push(line.copied().filter(|_| done.answered));
+        windows.push(done.window);
+    }
+    // An act that was kept without an answer is promised as soon as one behind it is, in the next run of the server.
+    let (mut next, mut reversed) = (usize::MAX, Vec::new());
+    for i in (0..left.len()).rev() {
+        if left[i].is_none() && i + 1 < left.len() {
+            windows[i] = windows[i + 1];
+            steps[i + 1].acked = steps[i + 2].acked;
+        }
+        next = left[i].unwrap_or(next);
+        reversed.push(next);
+    }
+    reversed.reverse();
+    Ok(Course { steps, left: reversed, windows })
 }
 
 /// For each connection that has a name: the line at which each of its replies began to leave.

@@ -204,6 +204,6 @@ mod tests {
 
     #[test]
     fn a_string_that_was_cut_short_is_refused() {
-        assert!(parse("7 write(3, \"\\x61\"..., 2) = 2\n").is_err());
+        assert!(parse("7 write(3, \"\\x61\"..., 2) = 2\n", 0).is_err());
     }
 }
