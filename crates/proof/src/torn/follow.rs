@@ -65,13 +65,48 @@ pub fn follow(mut calls: Vec<Call>, history: History, root: &Path, cwd: &Path) -
     };
     // A descriptor may be given anew as soon as its closing has begun; everything else is true when it has ended.
     calls.sort_by_key(|call| if call.name == "close" { (call.begin, 0) } else { (call.end, call.begin) });
+    // Threads that know nothing of each other may be seen to end in another order than they had in the kernel: a file can be
+    // opened before whoever makes it is seen to have made it.
+    let mut early: Vec<&Call> = Vec::new();
     for call in &calls {
-        follower.call(call).with_context(|| format!("line {} of the trace: {}", call.begin + 1, call.name))?;
+        if !follower.follow_one(call)? {
+            early.push(call);
+            continue;
+        }
+        for call in std::mem::take(&mut early) {
+            if !follower.follow_one(call)? {
+                early.push(call);
+            }
+        }
+    }
+    if let Some(call) = early.first() {
+        bail!("line {} of the trace: what {} is about was never made", call.begin + 1, call.name);
     }
     Ok((follower.history, follower.sent))
 }
 
+/// A name that is not there yet.
+#[derive(Debug)]
+struct Unknown(String);
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is not known", self.0)
+    }
+}
+
+impl std::error::Error for Unknown {}
+
 impl Follower<'_> {
+    /// Follows a call, unless it is about a name that is not there yet.
+    fn follow_one(&mut self, call: &Call) -> Result<bool> {
+        match self.call(call) {
+            Err(error) if error.is::<Unknown>() => Ok(false),
+            Err(error) => Err(error.context(format!("line {} of the trace: {}", call.begin + 1, call.name))),
+            Ok(()) => Ok(true),
+        }
+    }
+
     fn call(&mut self, call: &Call) -> Result<()> {
         let args = &call.args;
         match call.name.as_str() {
@@ -157,8 +192,7 @@ impl Follower<'_> {
         }
         let Some(from) = from else { return Ok(()) };
         let Some(inode) = self.names.get(&from).copied() else {
-            // The call succeeded, so it was there: another one that ended later made it.
-            bail!("{} is not known", from.1);
+            bail!(Unknown(from.1));
         };
         let mut edits = Vec::new();
         if let Some((dir, name)) = to {
@@ -205,7 +239,7 @@ impl Follower<'_> {
                 match self.names.get(&place).copied() {
                     Some(inode) => inode,
                     None if flags.has("O_CREAT") => self.make(call, place.0, place.1, Node::File(Vec::new())),
-                    None => bail!("{} is not known", place.1),
+                    None => bail!(Unknown(place.1)),
                 }
             }
         };
@@ -359,7 +393,7 @@ impl Follower<'_> {
         }
         let last = parts.pop().context("a name")?;
         for name in parts {
-            dir = *self.names.get(&(dir, name.to_owned())).with_context(|| format!("{name} is not known"))?;
+            dir = *self.names.get(&(dir, name.to_owned())).ok_or_else(|| Unknown(name.to_owned()))?;
         }
         Ok((dir, last.to_owned()))
     }
@@ -374,3 +408,6 @@ fn text(args: &[Arg], at: usize) -> Result<&str> {
         args.get(at).and_then(|arg| arg.bytes.as_deref()).with_context(|| format!("argument {at} is no path"))?;
     Ok(std::str::from_utf8(bytes)?)
 }
+
+#[cfg(test)]
+mod tests;
