@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use super::history::{Change, Edit, Event, History, Inode, Names, Node, ROOT, edit};
 use super::strace::{Arg, Call};
+use unknown::Unknown;
+
+mod unknown;
 
 /// Bytes that left by a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,18 +87,6 @@ pub fn follow(mut calls: Vec<Call>, history: History, root: &Path, cwd: &Path) -
     }
     Ok((follower.history, follower.sent))
 }
-
-/// A name that is not there yet.
-#[derive(Debug)]
-struct Unknown(String);
-
-impl std::fmt::Display for Unknown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is not known", self.0)
-    }
-}
-
-impl std::error::Error for Unknown {}
 
 impl Follower<'_> {
     /// Follows a call, unless it is about a name that is not there yet.
