@@ -63,6 +63,18 @@ enum What {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Crash states of the server's disk: what no fsync had covered is lost, torn or kept. Further flags as `proof torn` has them.
+    Torn {
+        /// How many, with names in order and again with names in none.
+        #[arg(long, default_value_t = 10_000)]
+        states: usize,
+        /// Where the random choices start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Mutated bytes into every decoder, and into a running server.
     Fuzz {
         /// How long, for each target.
@@ -117,6 +129,7 @@ fn run() -> Result<bool> {
             let everysec = ["crash", "--cycles", &cycles, "--seed", &seed, "--appendfsync", "everysec"];
             Ok(shell.proof(&always)? && shell.proof(&everysec)?)
         }
+        What::Torn { states, seed, rest } => torn(&shell, states, seed, &rest),
         What::Fuzz { seconds } => shell.proof(&["fuzz", "--seconds", &seconds.to_string()]),
         What::Bench { which, rest } if which == "blob" => shell.bench_blob(&rest),
         What::Bench { rest, .. } => shell.bench(&rest),
@@ -126,6 +139,21 @@ fn run() -> Result<bool> {
             shell.cargo(&words)
         }
     }
+}
+
+fn torn(shell: &Shell, states: usize, seed: u64, rest: &[String]) -> Result<bool> {
+    if let Err(why) = tools::strace(shell) {
+        anyhow::bail!("{why}");
+    }
+    let (states, seed) = (states.to_string(), seed.to_string());
+    for names in ["ordered", "free"] {
+        let mut words = vec!["torn", "--states", &states, "--seed", &seed, "--names", names];
+        words.extend(rest.iter().map(String::as_str));
+        if !shell.proof(&words)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn lint(shell: &Shell) -> Result<bool> {

@@ -69,6 +69,7 @@ impl Report<'_> {
 pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     let mut report = Report { shell, rows: Vec::new() };
     let redis = tools::redis(shell);
+    let strace = tools::strace(shell);
     let nothing = Ok(());
     report.check("unit and property tests", &nothing, |s| unit(s, no_skips));
     report.check("schedules of the blob store's threads", &nothing, |s| {
@@ -83,7 +84,7 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
         move |s: &Shell| s.harness(&debug, words)
     };
     report.check("golden transcripts", &nothing, harness(&["golden"]));
-    report.check("the harnesses catch planted bugs", &redis, harness(&["selftest"]));
+    report.check("the harnesses catch planted bugs", &redis.clone().and(strace.clone()), harness(&["selftest"]));
     // Two streams: the seeds are arbitrary, any other must do as well.
     report.check("differential test, 500,000 commands", &redis, harness(&["diff", "--commands", "500000"]));
     report.check(
@@ -93,8 +94,18 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     );
     for (name, fsync) in [("kill -9, 20 cycles, always", "always"), ("kill -9, 20 cycles, everysec", "everysec")] {
         let debug = debug.clone();
-        report.check(name, &nothing, move |s| s.harness(&debug, &["crash", "--cycles", "20", "--appendfsync", fsync]));
+        // Checkpoints all the time: about one for each MiB of changes.
+        let sut = format!("{} serve --checkpoint-log-size 1mb", debug.join("anabranch").display());
+        report.check(name, &nothing, move |s| {
+            s.harness(&debug, &["--sut", &sut, "crash", "--cycles", "20", "--appendfsync", fsync])
+        });
     }
+    report.check("600 crash states of a disk", &strace, harness(&["torn", "--states", "600"]));
+    report.check(
+        "600 others, names in no order",
+        &strace,
+        harness(&["torn", "--states", "600", "--seed", "20261122", "--names", "free"]),
+    );
     report.check("10,000 idle and 1,000 active connections, hostile ones", &nothing, harness(&["crowd"]));
     report.check("fuzzing, five seconds each", &nothing, harness(&["fuzz", "--seconds", "5"]));
     clients(&mut report, debug);

@@ -1,4 +1,4 @@
-//! What the tests need from outside: redis-server as the oracle, a Python with redis-py, a Node with ioredis.
+//! What the tests need from outside: redis-server as the oracle, strace to record what a server does to its disk, a Python with redis-py, a Node with ioredis.
 //! Each is found, or set up where that is possible, or a reason is given.
 
 use std::path::PathBuf;
@@ -36,6 +36,14 @@ pub fn redis(shell: &Shell) -> Found<()> {
         return Ok(());
     }
     apt(shell, &["redis-server", "redis-tools"])
+}
+
+/// Makes sure that strace is there, which records what a server does to its disk.
+pub fn strace(shell: &Shell) -> Found<()> {
+    if runs(shell, "strace", "-V") {
+        return Ok(());
+    }
+    apt(shell, &["strace"])
 }
 
 /// A virtual environment with the pinned redis-py; its interpreter.

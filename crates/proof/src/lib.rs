@@ -5,7 +5,7 @@
 //!   server ── starts and kills servers        diff ──── same random commands to two servers
 //!   conn ──── a pipelined connection          golden ── transcripts of what the oracle does not know
 //!   resp ──── replies, parsed                 crash ─── kill -9, restart, compare with a model
-//!                                             crowd ─── thousands of clients, some of them hostile
+//!   torn ──── crash states of the disk        crowd ─── thousands of clients, some of them hostile
 //!   proxy ─── plants bugs on the wire         bench ─── side by side with redis-server
 //!   fuzz ───── mutated bytes into decoders and sockets
 //!   selftest  shows that each harness catches a planted bug
@@ -28,3 +28,4 @@ pub mod resp;
 pub mod rng;
 pub mod selftest;
 pub mod server;
+pub mod torn;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use proof::server::{Fsync, Program, Server};
-use proof::{bench, crash, crowd, diff, fuzz, golden, selftest};
+use proof::{bench, crash, crowd, diff, fuzz, golden, selftest, torn};
 
 #[derive(Parser)]
 #[command(about = "Proofs from outside, against a running server")]
@@ -57,6 +57,27 @@ enum What {
         #[arg(long)]
         truncate: Option<u64>,
     },
+    /// Crash states of the server's disk: what an fsync had not covered is lost, torn or kept.
+    Torn {
+        /// How many.
+        #[arg(long, default_value_t = 300)]
+        states: usize,
+        /// Where the random choices start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The policy under test; both in turn if none is named.
+        #[arg(long, value_enum)]
+        appendfsync: Option<Fsync>,
+        /// How names of files survive that were not synced: a prefix of each directory's, or each for itself.
+        #[arg(long, value_enum, default_value_t = torn::Order::Ordered)]
+        names: torn::Order,
+        /// Stop after so many states that failed.
+        #[arg(long, default_value_t = 1)]
+        failures: usize,
+        /// Only look again at a state that failed and was kept in this directory.
+        #[arg(long)]
+        again: Option<PathBuf>,
+    },
     /// The golden transcripts.
     Golden {
         /// Their folder.
@@ -90,7 +111,7 @@ enum What {
         #[arg(long)]
         only: Option<String>,
     },
-    /// Show that the harnesses catch planted bugs, on the oracle alone.
+    /// Show that the harnesses catch planted bugs: on the oracle, and for `torn` on the server under test.
     Selftest,
     /// Start the server under test, run a program with its port in $PORT, stop it.
     With {
@@ -125,6 +146,11 @@ fn run() -> Result<bool> {
                 crash::Options { cycles, seed, fsync: appendfsync, sabotage: truncate.map(crash::Sabotage::Truncate) };
             crash::run(&sut, &options)
         }
+        What::Torn { again: Some(dir), .. } => torn::again(&sut, &dir),
+        What::Torn { states, seed, appendfsync, names, failures, again: None } => {
+            let options = torn::Options { states, seed, fsync: appendfsync, order: names, failures, sabotage: None };
+            torn::run(&sut, &options)
+        }
         What::Golden { folder, only } => {
             let dir = tempfile::tempdir()?;
             let server = Server::start(&sut, dir.path(), Some(Fsync::No))?;
@@ -132,7 +158,7 @@ fn run() -> Result<bool> {
         }
         What::Crowd { idle, active, commands } => crowd::run(&sut, &crowd::Options { idle, active, commands }),
         What::Fuzz { seconds, seed, only } => fuzz::run(&sut, &fuzz::Options { seconds, seed, only }),
-        What::Selftest => selftest::run(&oracle),
+        What::Selftest => selftest::run(&oracle, &sut),
         What::With { program } => with_server(&sut, &program),
         What::Bench(options) => bench::run(&sut, &oracle, &options),
     }

@@ -1,4 +1,4 @@
-//! Shows that the harnesses catch what they are for: each runs against a real Redis with a bug planted, and must report it;
+//! Shows that the harnesses catch what they are for: each runs with a bug planted, most against a real Redis, and must report it;
 //! and without the bug, and must not.
 
 use anyhow::{Result, ensure};
@@ -8,11 +8,13 @@ use crate::diff;
 use crate::golden::Transcript;
 use crate::proxy::{self, Bug};
 use crate::server::{Fsync, Program, Server};
+use crate::torn;
 
-/// Runs all of them.
-pub fn run(oracle: &Program) -> Result<bool> {
+/// Runs all of them: against the oracle, but for the crash states of a disk, which it has no rules to survive.
+pub fn run(oracle: &Program, sut: &Program) -> Result<bool> {
     differential(oracle)?;
     crashes(oracle)?;
+    torn_disks(sut)?;
     transcripts(oracle)?;
     println!("selftest: every planted bug was caught");
     Ok(true)
@@ -48,6 +50,31 @@ fn crashes(oracle: &Program) -> Result<()> {
         let outcome = crash::cycles(oracle, &crash::Options { cycles: 6, sabotage: Some(sabotage), ..honest.clone() })?;
         let Some(failure) = outcome.failure else { anyhow::bail!("the crash loop did not notice {what}") };
         println!("selftest: the crash loop caught {what}: {failure:.180}");
+    }
+    Ok(())
+}
+
+fn torn_disks(sut: &Program) -> Result<()> {
+    let options = torn::Options {
+        states: 150,
+        seed: 1,
+        fsync: Some(Fsync::Always),
+        order: torn::Order::Ordered,
+        failures: 1,
+        sabotage: None,
+    };
+    let outcome = torn::states(sut, &options)?;
+    ensure!(outcome.failures.is_empty(), "an honest disk failed: {:?}", outcome.failures);
+    for (fsync, sabotage, what) in [
+        (Fsync::Always, torn::Sabotage::NoFileSync, "fsyncs that make no file durable"),
+        (Fsync::Everysec, torn::Sabotage::NoFileSync, "the same where only they make a promise"),
+        (Fsync::Always, torn::Sabotage::NoDirectorySync, "fsyncs that make no name durable"),
+        (Fsync::Always, torn::Sabotage::NoRename, "renames that do not happen though their directory is synced"),
+    ] {
+        let options = torn::Options { fsync: Some(fsync), sabotage: Some(sabotage), ..options.clone() };
+        let outcome = torn::states(sut, &options)?;
+        let Some(failure) = outcome.failures.first() else { anyhow::bail!("torn disks: nobody noticed {what}") };
+        println!("selftest: the crash states caught {what}: {failure:.180}");
     }
     Ok(())
 }

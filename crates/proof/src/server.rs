@@ -49,7 +49,8 @@ impl Fsync {
 #[derive(Clone, Debug)]
 pub struct Program {
     words: Vec<String>,
-    cpu: Option<usize>,
+    /// A program that replaces itself by the server, or traces it: with its own arguments.
+    prefix: Vec<String>,
 }
 
 impl Program {
@@ -59,7 +60,7 @@ impl Program {
         if words.is_empty() {
             bail!("an empty command line starts no server");
         }
-        Ok(Program { words, cpu: None })
+        Ok(Program { words, prefix: Vec::new() })
     }
 
     /// The program with further flags.
@@ -71,7 +72,12 @@ impl Program {
 
     /// The program, bound to one core.
     pub fn on_cpu(&self, cpu: usize) -> Program {
-        Program { cpu: Some(cpu), ..self.clone() }
+        self.under(&["taskset", "-c", &cpu.to_string()])
+    }
+
+    /// The program, started by another that leaves it its process id.
+    pub fn under(&self, prefix: &[&str]) -> Program {
+        Program { prefix: prefix.iter().map(|&word| word.to_owned()).collect(), ..self.clone() }
     }
 
     /// True for redis-server (and valkey-server).
@@ -87,14 +93,9 @@ impl Program {
     }
 
     fn command(&self, port: u16, dir: &Path, fsync: Option<Fsync>) -> Command {
-        let mut command = match self.cpu {
-            Some(cpu) => {
-                let mut taskset = Command::new("taskset");
-                taskset.args(["-c", &cpu.to_string(), &self.words[0]]);
-                taskset
-            }
-            None => Command::new(&self.words[0]),
-        };
+        let line: Vec<&String> = self.prefix.iter().chain(self.words.first()).collect();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(dir);
         command.args(["--enable-debug-command", "yes"]);
         if self.is_redis() {
@@ -107,7 +108,7 @@ impl Program {
         // The subcommand comes first where there is one, so the words after the program go before all flags.
         let flags: Vec<_> = command.get_args().map(|a| a.to_owned()).collect();
         let mut whole = Command::new(command.get_program());
-        let skip = if self.cpu.is_some() { 3 } else { 0 };
+        let skip = self.prefix.len();
         whole.args(&flags[..skip]);
         if self.is_redis() {
             whole.args(&flags[skip..]).args(&self.words[1..]);

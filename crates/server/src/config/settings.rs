@@ -441,11 +441,10 @@ impl View<'_> {
         }
     }
 
-    /// Redis' directives say whether the log is cut by itself, and from which size on at the earliest.
+    /// Redis' directive says whether the log is cut by itself.
     fn checkpoint_log_bytes(&self) -> Option<u64> {
-        let (percentage, least): (u64, u64) =
-            (self.number("auto-aof-rewrite-percentage"), self.number("auto-aof-rewrite-min-size"));
-        (percentage > 0).then(|| least.max(self.number("checkpoint-log-size")))
+        let percentage: u32 = self.number("auto-aof-rewrite-percentage");
+        (percentage > 0).then(|| self.number("checkpoint-log-size"))
     }
 
     fn compact(&self) -> Compact {

@@ -67,7 +67,7 @@ fn a_checkpoint_is_taken_when_the_log_has_grown_as_configured() {
     );
     let size: u64 = info["aof_current_size"].parse().unwrap();
     assert!(size > 3_000_000);
-    a.ok("CONFIG SET auto-aof-rewrite-percentage 100 auto-aof-rewrite-min-size 0 checkpoint-log-size 1mb");
+    a.ok("CONFIG SET auto-aof-rewrite-percentage 100 checkpoint-log-size 1mb");
     until("a checkpoint is taken", || {
         let info = a.info("persistence");
         info["aof_rewrites"] != "0" && info["aof_rewrite_in_progress"] == "0"

@@ -41,8 +41,9 @@ pub(super) static PERSISTENCE: &[Directive] = &[
         "0: checkpoints are taken only when asked for, and the log grows until then. Any other percentage means the same.",
     )
     .alias(&["log-rewrite-percentage"]),
-    Directive::new("auto-aof-rewrite-min-size", BYTES, "64mb", "Takes no checkpoint by itself below this size of the log.")
-        .alias(&["log-rewrite-min-size"]),
+    Directive::new("auto-aof-rewrite-min-size", BYTES, "64mb", "Leaves the log alone below this size.")
+        .alias(&["log-rewrite-min-size"])
+        .inert("checkpoint-log-size says when the log is cut"),
     Directive::new(
         "checkpoint-log-size",
         byte_range(1 << 20, 1 << 40),
