@@ -47,7 +47,7 @@ impl Cipher {
     }
 
     /// The data keys in `place`. All of them must open; those that are wrapped under another master key than the current
-    /// one are wrapped anew, durably, so that the others are not needed afterwards. Nothing is drawn before it is needed.
+    /// one are wrapped anew, durably, so that the others are not needed afterwards. No key is drawn before it is needed.
     ///
     /// # Errors
     /// `Locked`, `Registry`, `MasterKeyMissing`, `MasterKeyWrong`, `Io`.

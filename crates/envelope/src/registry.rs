@@ -66,7 +66,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Reads the registry of `place`; begins one in memory if there is none.
+    /// Reads the registry of `place`; begins one if there is none. It is durable from the start, since its id may be noted
+    /// elsewhere before a key is drawn.
     pub(crate) fn load(place: &dyn Place) -> Result<Self> {
         let failed = |action| move |error| Error::io(action, place.describe(REGISTRY), error);
         match place.read(REGISTRY).map_err(failed(Action::Read))? {
@@ -76,7 +77,8 @@ impl Registry {
             None => {
                 let mut id = RegistryId([0; 16]);
                 place.random(&mut id.0).map_err(failed(Action::Draw))?;
-                Ok(Self { id, next: 1, entries: Vec::new() })
+                let registry = Self { id, next: 1, entries: Vec::new() };
+                registry.store(place).map(|()| registry)
             }
         }
     }

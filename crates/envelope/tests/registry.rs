@@ -40,6 +40,17 @@ fn everything_opens_after_restarts_and_each_start_has_a_key_of_its_own() {
     assert_eq!(streams.len(), sealed.len(), "a nonce was used twice");
 }
 
+/// What was sealed elsewhere may name the registry before it has a key.
+#[test]
+fn a_registry_keeps_its_name_through_a_crash_though_nothing_was_sealed() {
+    for survives in ALL {
+        let place = MemPlace::new(1);
+        let id = open(&place, &[1]).unwrap().registry();
+        assert_eq!(open(&place.crashed(survives), &[1]).unwrap().registry(), id, "{survives:?}");
+        assert_ne!(open(&MemPlace::new(2), &[1]).unwrap().registry(), id);
+    }
+}
+
 /// On the real file system, with the real random generator: directories are copied while one is open, and all go on.
 #[test]
 fn no_nonce_is_used_twice_by_copies_of_a_directory() {

@@ -146,6 +146,8 @@ impl Sealing {
     /// The row as it is to be from now on, if that is another.
     pub(super) fn renewed(&mut self, row_key: &[u8], row: &Slice) -> Result<Option<&[u8]>> {
         let (header, state, from) = Header::read(row)?;
+        // A value that somebody has put there in clear must not become one of ours.
+        self.seal.admit(&header, state)?;
         if !self.seal.is_stale(&header, state, &row[from..]) {
             return Ok(None);
         }
