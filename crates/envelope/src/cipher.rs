@@ -148,6 +148,14 @@ impl Cipher {
         self.rewrap(&mut self.state.lock(), Some(keyring))
     }
 
+    /// Has the current data key seal no more, for tests of what happens when the next cannot be drawn.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn use_up(&self) {
+        if let Some((_, next)) = &mut self.state.lock().current {
+            *next = SEALS_PER_KEY;
+        }
+    }
+
     /// The data keys that there are, ascending, and the number of the master key that each is wrapped under.
     #[must_use]
     pub fn data_keys(&self) -> Vec<(DataKeyId, u32)> {

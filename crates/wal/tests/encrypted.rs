@@ -1,0 +1,10 @@
+//! The tests of crashes, of damage, of failures and of the log once more, with logs whose records are encrypted.
+
+#[path = "corruption.rs"]
+mod corruption;
+#[path = "crash.rs"]
+mod crash;
+#[path = "failures.rs"]
+mod failures;
+#[path = "log.rs"]
+mod log;
