@@ -259,6 +259,10 @@ fn headers_are_read_without_opening_the_value() {
     assert!(lsm.store().committed_at(b"k", t(1)).unwrap());
     compact(lsm.store(), t(10));
     assert!(rows_of(&mut lsm).is_empty());
+    // And one that a compaction of the tree comes past.
+    lsm.with_tree(|tree| tree.insert(&row_key, &row).unwrap());
+    lsm.lsm().compact_all().unwrap();
+    assert!(rows_of(&mut lsm).is_empty());
 }
 
 /// An image is in clear: any store takes it, with keys of its own or none.

@@ -252,3 +252,46 @@ pub(super) fn note(db: &fjall::Database, rows: &Keyspace, encryption: Encryption
     batch.insert(rows, ENCRYPTION_KEY, books::encryption_row(encryption));
     batch.commit().map_err(|error| Error::tree("noting the encryption", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Retention, Store};
+    use crate::timestamp::Timestamp;
+    use envelope::testing::{MemPlace, keyring};
+
+    /// Not only from the next open on.
+    #[test]
+    fn from_forgetting_old_keys_on_a_value_in_clear_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = Options::new(Retention::Newest);
+        drop(LsmStore::open(dir.path(), &options).unwrap());
+        let cipher = Cipher::open_place(Box::new(MemPlace::new(1)), keyring(&[1])).unwrap();
+        options.cipher = Some(Arc::new(cipher));
+        let store = LsmStore::open(dir.path(), &options).unwrap();
+        let plant = || {
+            let row = Header::value(Timestamp(1), None).row(b"in clear");
+            store.shared.read().rows.insert(layout::current(b"k"), row).unwrap();
+            store.get(b"k", Timestamp::LATEST)
+        };
+        assert_eq!(&*plant().unwrap().unwrap().value, b"in clear", "the store was begun without keys");
+        assert!(store.forget_keys(&store.reencrypt().unwrap()).unwrap());
+        assert_eq!(&*store.get(b"k", Timestamp::LATEST).unwrap().unwrap().value, b"in clear");
+        assert!(matches!(plant(), Err(Error::Unsealed)));
+    }
+
+    /// Few seals are wasted by a row alone, and many rows ask seldom.
+    #[test]
+    fn seals_are_asked_for_in_growing_numbers() {
+        let cipher = Arc::new(Cipher::open_place(Box::new(MemPlace::new(1)), keyring(&[1])).unwrap());
+        let options = Options { cipher: Some(cipher), ..Options::new(Retention::Newest) };
+        let mut sealing = Sealing::of(&Arc::new(Seal::new(&options))).unwrap();
+        let header = Header::value(Timestamp(1), None);
+        for asked in [1u32, 2, 4, 512, 1024, 1024] {
+            while sealing.ahead < asked || sealing.sealer.as_ref().is_some_and(|sealer| sealer.left() > 0) {
+                sealing.row(b"k", &header, &[b"v"]).unwrap();
+            }
+            assert!(sealing.ahead == asked);
+        }
+    }
+}

@@ -29,6 +29,11 @@ fn all_encrypted() -> bool {
     env!("CARGO_CRATE_NAME") == "encrypted"
 }
 
+/// A reader that has keys where they are needed.
+pub fn keyed(reader: Reader) -> Reader {
+    if all_encrypted() { reader.with_cipher(cipher()) } else { reader }
+}
+
 /// Options for small logs without a thread.
 pub fn small(segment_bytes: u64) -> Options {
     Options {
