@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use envelope::{Cipher, HEAD_BYTES};
+use envelope::{Cipher, DataKeyId, HEAD_BYTES, key_of};
 
 use crate::disk::{DiskFile, read_full};
 use crate::encrypt::open_payload;
@@ -94,6 +94,11 @@ impl Frames {
             Some(opened) if self.encrypted.is_some() => opened,
             _ => &self.buffer[self.payload.clone()],
         }
+    }
+
+    /// The data key that the frame which `next` has just found names, if it is encrypted.
+    pub(crate) fn data_key(&self) -> Option<DataKeyId> {
+        self.encrypted.and_then(|_| key_of(&self.buffer[self.payload.clone()]).ok())
     }
 
     /// Decrypts the payload of the frame that `next` has just found, if it is encrypted.

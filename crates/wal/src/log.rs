@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use envelope::Purpose;
+use envelope::{DataKeyId, Purpose};
 use parking_lot::Mutex;
 
 use crate::active::{Active, Appender};
@@ -267,6 +267,22 @@ impl<S: Send + 'static> Log<S> {
             Some(cipher) => reader.with_cipher(Arc::clone(cipher)),
             None => reader,
         })
+    }
+
+    /// The oldest data key that an encrypted record of the log names, if there is one that is written. Later records name the same
+    /// or later ones, so the keys below may be forgotten, unless something else is encrypted with them as well. Reads up to the first
+    /// such record.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn oldest_data_key(&self) -> Result<Option<DataKeyId>, LogError> {
+        let mut reader = self.reader(self.first())?;
+        while reader.next()?.is_some() {
+            if let Some(key) = reader.data_key() {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
     }
 
     /// What the log has done since it was opened.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use envelope::Cipher;
+use envelope::{Cipher, DataKeyId};
 
 use crate::disk::Disk;
 use crate::error::{Action, LogError};
@@ -123,6 +123,11 @@ impl Reader {
     #[must_use]
     pub fn with_cipher(self, cipher: Arc<Cipher>) -> Self {
         Self { cipher: Some(cipher), ..self }
+    }
+
+    /// What the record that was read last is encrypted with, if it is.
+    pub(crate) fn data_key(&self) -> Option<DataKeyId> {
+        self.open.as_ref().and_then(|(_, frames)| frames.data_key())
     }
 
     /// In which file, and at which offset, `position` lies.

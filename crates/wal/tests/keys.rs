@@ -209,6 +209,32 @@ fn a_log_that_was_begun_in_clear_goes_on_encrypted() {
     assert!(is_on_disk(&disk, b"in clear") && !is_on_disk(&disk, SECRET));
 }
 
+#[test]
+fn keys_below_the_oldest_that_the_log_names_are_not_needed() {
+    let (place, disk) = (MemPlace::new(3), MemDisk::new(1));
+    let start = || {
+        let keys = Cipher::open_place(Box::new(place.clone()), keyring(&[1])).unwrap();
+        let options = Options { cipher: Some(Arc::new(keys)), ..encrypted(300) };
+        let (log, _) = open(&disk, &options).unwrap();
+        (log, options.cipher.unwrap())
+    };
+    for n in 0..6u64 {
+        let (log, _) = start();
+        assert_eq!(log.oldest_data_key().unwrap(), (n > 0).then_some(envelope::DataKeyId(1)));
+        (0..4).for_each(|_| drop(append(&log, 1, &common::payload(60, n)).unwrap()));
+        log.close().unwrap();
+    }
+    let (log, keys) = start();
+    let entries = read_all(&log);
+    let kept = log.remove_below(entries[13].end).unwrap();
+    let oldest = log.oldest_data_key().unwrap().unwrap();
+    assert_eq!(keys.data_keys().len(), 7);
+    assert_eq!(keys.forget_below(oldest).unwrap(), 3, "the record at the cut is of the fourth start");
+    drop((log, keys));
+    let (log, _) = start();
+    assert_eq!(read_all(&log), entries.into_iter().filter(|entry| entry.end > kept).collect::<Vec<_>>());
+}
+
 /// What cannot be encrypted is not written in clear, not even when the log is closed.
 #[test]
 fn when_no_data_key_can_be_drawn_nothing_is_written() {

@@ -179,6 +179,12 @@ impl Reencryption {
     pub fn may_forget(&self) -> bool {
         self.compaction.may_forget()
     }
+
+    /// The oldest data key that a row is sealed with, once nobody reads those of before: for an owner that seals something
+    /// else with the same registry, and forgets keys itself.
+    pub fn oldest(&self) -> DataKeyId {
+        self.oldest
+    }
 }
 
 impl LsmStore {
@@ -203,7 +209,8 @@ impl LsmStore {
     }
 
     /// Forgets the data keys that nothing is sealed with after `done`, and refuses values in clear from now on. Answers
-    /// false, and changes nothing, as long as somebody reads rows of before. The registry must be the store's alone.
+    /// false, and changes nothing, as long as somebody reads rows of before. The registry must be the store's alone: what else
+    /// is sealed with its old keys can never be read again.
     pub fn forget_keys(&self, done: &Reencryption) -> Result<bool> {
         let (Some(cipher), true) = (&self.seal.cipher, done.may_forget()) else { return Ok(false) };
         cipher.forget_below(done.oldest)?;
