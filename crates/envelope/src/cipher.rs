@@ -12,7 +12,7 @@ use crate::data_key::DataKey;
 use crate::error::{Action, Error, Result};
 use crate::format::{DataKeyId, HEAD_BYTES, Head, Purpose};
 use crate::keyring::Keyring;
-use crate::limits::{BYTES_PER_KEY, MAX_DATA_KEYS, SEALS_PER_KEY};
+use crate::limits::{BYTES_PER_KEY, MAX_DATA_KEYS, RESERVED_DATA_KEYS, SEALS_PER_KEY};
 use crate::place::{Directory, Place};
 use crate::registry::{Entry, REGISTRY, Registry, RegistryId};
 use crate::sealer::Sealer;
@@ -89,7 +89,7 @@ impl Cipher {
             next + u64::from(count) <= SEALS_PER_KEY && key.sealed_bytes() < BYTES_PER_KEY
         };
         if !state.current.as_ref().is_some_and(has_room) {
-            self.draw(&mut state)?;
+            self.draw(&mut state, MAX_DATA_KEYS)?;
         }
         let (key, next) = state.current.as_mut().expect("one was drawn");
         let first = *next as u32;
@@ -117,7 +117,7 @@ impl Cipher {
     /// # Errors
     /// As [`prepare`](Self::prepare).
     pub fn renew(&self) -> Result<DataKeyId> {
-        self.draw(&mut self.state.lock())
+        self.draw(&mut self.state.lock(), MAX_DATA_KEYS + RESERVED_DATA_KEYS)
     }
 
     /// Forgets the data keys below `wanted`: the caller knows that nothing names them any more. Says how many they were.
@@ -162,9 +162,9 @@ impl Cipher {
         self.state.lock().registry.entries.iter().map(|entry| (entry.key, entry.master)).collect()
     }
 
-    fn draw(&self, state: &mut State) -> Result<DataKeyId> {
+    fn draw(&self, state: &mut State, limit: usize) -> Result<DataKeyId> {
         let mut registry = state.registry.clone();
-        if registry.entries.len() >= MAX_DATA_KEYS || registry.next == u32::MAX {
+        if registry.entries.len() >= limit || registry.next == u32::MAX {
             return Err(Error::TooManyDataKeys);
         }
         let id = DataKeyId(registry.next);
@@ -231,5 +231,21 @@ mod tests {
         assert_eq!(cipher.prepare(Purpose::Row, 1).unwrap().key(), DataKeyId(2));
         cipher.state.lock().current.as_mut().unwrap().1 = SEALS_PER_KEY - 5;
         assert_eq!(cipher.prepare(Purpose::Row, 6).unwrap().key(), DataKeyId(3), "all of what is asked for has room");
+    }
+    /// Otherwise there would be no way out.
+    #[test]
+    fn a_full_registry_takes_a_key_to_seal_everything_anew_with() {
+        let cipher = Cipher::open_place(Box::new(MemPlace::new(1)), keyring(&[1])).unwrap();
+        cipher.renew().unwrap();
+        let mut state = cipher.state.lock();
+        let entry = state.registry.entries[0].clone();
+        state.registry.entries = vec![entry; MAX_DATA_KEYS];
+        (state.registry.next, state.current) = (MAX_DATA_KEYS as u32 + 1, None);
+        drop(state);
+        assert!(matches!(cipher.prepare(Purpose::Row, 1), Err(Error::TooManyDataKeys)));
+        let new = cipher.renew().unwrap();
+        assert_eq!(cipher.prepare(Purpose::Row, 1).unwrap().key(), new);
+        assert_eq!(cipher.forget_below(new).unwrap(), MAX_DATA_KEYS);
+        (1..=RESERVED_DATA_KEYS).for_each(|_| drop(cipher.renew().unwrap()));
     }
 }

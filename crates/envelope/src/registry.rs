@@ -21,7 +21,7 @@ use crate::data_key::DataKey;
 use crate::error::{Action, Error, Result};
 use crate::format::{DataKeyId, NONCE_BYTES, TAG_BYTES};
 use crate::keyring::Keyring;
-use crate::limits::{MAX_DATA_KEYS, MAX_REGISTRY_BYTES};
+use crate::limits::{MAX_DATA_KEYS, MAX_REGISTRY_BYTES, RESERVED_DATA_KEYS};
 use crate::place::Place;
 use crate::secret::{KEY_BYTES, Secret};
 
@@ -34,7 +34,9 @@ const HEADER_BYTES: usize = 36;
 const ENTRY_BYTES: usize = 68;
 const BINDING: &[u8] = b"anabranch data key";
 
-const _: () = assert!(HEADER_BYTES + MAX_DATA_KEYS * ENTRY_BYTES + 4 <= MAX_REGISTRY_BYTES, "a full registry must fit");
+const MOST_ENTRIES: usize = MAX_DATA_KEYS + RESERVED_DATA_KEYS;
+
+const _: () = assert!(HEADER_BYTES + MOST_ENTRIES * ENTRY_BYTES + 4 <= MAX_REGISTRY_BYTES, "a full registry must fit");
 
 /// Which registry: random, drawn when it is begun. What is sealed under its keys can name it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,7 +128,7 @@ impl Registry {
         let id = RegistryId(take(&mut rest)?);
         let next = take(&mut rest).map(u32::from_be_bytes)?;
         let count = take(&mut rest).map(u32::from_be_bytes)? as usize;
-        if count > MAX_DATA_KEYS || rest.len() != count * ENTRY_BYTES {
+        if count > MOST_ENTRIES || rest.len() != count * ENTRY_BYTES {
             return Err("it does not hold as many keys as it says");
         }
         let mut entries: Vec<Entry> = Vec::with_capacity(count);

@@ -1,4 +1,5 @@
 //! What is sealed comes back as it was, or not at all.
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
 
 use envelope::testing::{MemPlace, keyring};
 use envelope::{Cipher, DataKeyId, Error, HEAD_BYTES, Purpose, key_of};

@@ -1,4 +1,5 @@
 //! What only a log with encrypted records can show.
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
 
 mod common;
 
