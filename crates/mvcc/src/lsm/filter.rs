@@ -41,7 +41,7 @@ impl Factory for Filters {
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
         let floor = Timestamp(self.floor.load(Ordering::Acquire));
-        Box::new(Filter { floor, dead: self.dead.clone(), sealing: Sealing::of(&self.seal) })
+        Box::new(Filter { floor, dead: self.dead.clone(), sealing: self.seal.sealing_anew() })
     }
 }
 

@@ -90,6 +90,12 @@ impl Seal {
         Ok(Value::from(&value[..]))
     }
 
+    /// What compactions seal rows anew with, if there may be one that needs it.
+    pub(super) fn sealing_anew(self: &Arc<Self>) -> Option<Sealing> {
+        let is_settled = self.is_all_sealed.load(Ordering::Acquire) && self.oldest.load(Ordering::Acquire) == 0;
+        Sealing::of(self).filter(|_| !is_settled)
+    }
+
     /// Whether a row is to be sealed anew: it is in clear, or its data key is to go.
     fn is_stale(&self, header: &Header, state: State, value: &[u8]) -> bool {
         let oldest = DataKeyId(self.oldest.load(Ordering::Acquire));
