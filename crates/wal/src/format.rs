@@ -246,6 +246,16 @@ mod tests {
     }
 
     #[test]
+    fn only_records_of_the_owner_are_encrypted() {
+        assert_eq!(Kind::stored(0xaa), Some((Kind(0x2a), true)));
+        assert_eq!(Kind::stored(0x7f), Some((Kind::MARK, false)));
+        assert_eq!((Kind::MARK.byte(true), Kind(1).byte(true), Kind(1).byte(false)), (0x7f, 0x81, 0x01));
+        for byte in [0x00, 0x80, 0xf0, 0xff] {
+            assert_eq!(Kind::stored(byte), None, "{byte:#x}");
+        }
+    }
+
+    #[test]
     fn names_sort_like_positions_and_parse_back() {
         let (low, high) = (Position(99), Position(u64::MAX));
         assert!(segment_name(low) < segment_name(high));

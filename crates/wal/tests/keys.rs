@@ -196,6 +196,36 @@ fn a_torn_tail_is_found_without_keys_and_damage_below_a_mark_is_not_taken_for_on
     assert_eq!(corrupt(open(&disk, &encrypted(400))).2, Reason::Checksum);
 }
 
+/// Without a mark nothing proves that it was durable; but its check is good, so it is no torn write.
+#[test]
+fn what_does_not_decrypt_is_never_taken_for_a_torn_tail() {
+    let disk = MemDisk::new(1);
+    let (log, _) = open(&disk, &encrypted(4096)).unwrap();
+    append(&log, 1, SECRET).unwrap();
+    log.write_out().unwrap();
+    let killed = disk.restart();
+    drop(log);
+    let without_keys = corrupt(open(&killed.snapshot(), &small(4096)));
+    assert_eq!(without_keys, (NAME.to_owned(), HEADER_BYTES as u64, Reason::KeysNeeded));
+    let forged = killed.snapshot();
+    forge(&forged, NAME, HEADER_BYTES, |frame| *frame.last_mut().unwrap() ^= 1);
+    assert_eq!(corrupt(open(&forged, &encrypted(4096))).2, Reason::Integrity);
+    assert_eq!(read_all(&open(&killed, &encrypted(4096)).unwrap().0).len(), 1);
+}
+
+#[test]
+fn a_segment_without_a_name_must_decrypt_as_well() {
+    let disk = MemDisk::new(5);
+    let (log, _) = open(&disk, &encrypted(1000)).unwrap();
+    (1..=4).for_each(|salt| assert!(append(&log, 3, &common::payload(400, salt)).is_ok()));
+    log.write_out().unwrap();
+    let killed = disk.restart();
+    drop(log);
+    forge(&killed, "next.tmp", HEADER_BYTES, |frame| *frame.last_mut().unwrap() ^= 1);
+    let refused = corrupt(open(&killed, &encrypted(1000)));
+    assert_eq!(refused, ("next.tmp".to_owned(), HEADER_BYTES as u64, Reason::Integrity));
+}
+
 #[test]
 fn a_log_that_was_begun_in_clear_goes_on_encrypted() {
     let disk = MemDisk::new(1);
