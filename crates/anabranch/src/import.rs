@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use engine::{Engine, OpenError, Options, CheckpointPolicy};
+use engine::{CheckpointPolicy, Engine, OpenError, Options};
 use import::{Existing, Failed, Plan, Summary};
 
 use crate::progress::{Shown, grouped, megabytes, per_second};

@@ -83,15 +83,6 @@ pub(crate) struct Hold {
     pub(crate) incarnation: u64,
 }
 
-impl Image {
-    /// The key.
-    pub(crate) fn key(&self) -> &[u8] {
-        match self {
-            Self::Row { key, .. } | Self::Held { key, .. } => key,
-        }
-    }
-}
-
 /// Where the key stands that changes.
 #[derive(Clone, Copy)]
 pub(crate) struct Site<'s> {

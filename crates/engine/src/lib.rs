@@ -49,8 +49,8 @@ mod view;
 pub mod wheel;
 
 pub use blob::PolicyKind;
-pub use checkpoint::{CheckpointFigures, CheckpointPolicy, CheckpointReport};
 pub use check::{CheckError, Damage, Inspection, Saved, inspect, salvage};
+pub use checkpoint::{CheckpointFigures, CheckpointPolicy, CheckpointReport};
 pub use context::{Committed, Context, Recycled, Savepoint, settle};
 pub use counts::KeyCounts;
 pub use digest::{Digest, digest_value, fold, unfold};

@@ -316,14 +316,7 @@ impl Shard {
     }
 
     /// Puts another form of the same value, which is held as cache, in the key's place, and answers the one before.
-    pub(crate) fn exchange(
-        &mut self,
-        db: u8,
-        place: Place,
-        key: &[u8],
-        shared: &Shared,
-        form: Entry,
-    ) -> Option<Entry> {
+    pub(crate) fn exchange(&mut self, db: u8, place: Place, key: &[u8], shared: &Shared, form: Entry) -> Option<Entry> {
         let tables = self.dbs.get_mut(usize::from(db))?.as_deref_mut()?;
         let entry = tables.table.find_mut(place.order, |e| e.key() == key)?;
         form.set_stamp(entry.stamp());

@@ -1,11 +1,13 @@
 //! What a checkpoint and a start cost: a sorted run into an empty store and all rows out of it again, beside the bare
-//! tree, step by step in turn. Usage: `cargo run --release -p mvcc --example run_and_load -- [ROWS] [DIR]`.
+//! tree, step by step in turn. Usage: `cargo run --release -p mvcc --example run_and_load -- [ROWS] [DIR] [sealed]`.
 
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use envelope::{Cipher, Keyring};
 use fjall::{Database, KeyspaceCreateOptions};
 use mvcc::{Bounds, Direction, LsmStore, Options, Retention, RunRow, Source, Span, Store, Timestamp};
 
@@ -29,13 +31,18 @@ fn key(n: u64, rows: u64) -> [u8; 28] {
 struct Place {
     store: LsmStore,
     db: Database,
-    _dirs: [tempfile::TempDir; 2],
+    _dirs: [tempfile::TempDir; 3],
 }
 
 impl Place {
-    fn new(dir: &Path) -> Any<Self> {
-        let dirs = [tempfile::tempdir_in(dir)?, tempfile::tempdir_in(dir)?];
-        let store = LsmStore::open(dirs[0].path(), &Options::new(Retention::Newest))?;
+    fn new(dir: &Path, sealed: bool) -> Any<Self> {
+        let dirs = [tempfile::tempdir_in(dir)?, tempfile::tempdir_in(dir)?, tempfile::tempdir_in(dir)?];
+        let mut options = Options::new(Retention::Newest);
+        if sealed {
+            let master = Keyring::parse(format!("1 {}", "07".repeat(32)).as_bytes())?;
+            options.cipher = Some(Arc::new(Cipher::open(dirs[2].path(), master)?));
+        }
+        let store = LsmStore::open(dirs[0].path(), &options)?;
         let db = Database::builder(dirs[1].path()).cache_size(64 << 20).worker_threads(2).open()?;
         Ok(Self { store, db, _dirs: dirs })
     }
@@ -101,6 +108,14 @@ fn load_in_two(place: &Place, rows: u64) -> Any<u64> {
     })
 }
 
+fn get(place: &Place, rows: u64) -> Any<u64> {
+    let mut count = 0;
+    for n in 0..rows / 10 {
+        count += u64::from(place.store.get(&key(n.wrapping_mul(7919) % rows, rows), AT)?.is_some());
+    }
+    Ok(10 * count)
+}
+
 fn pages(place: &Place, _: u64) -> Any<u64> {
     let (mut count, mut start) = (0, Vec::new());
     loop {
@@ -127,6 +142,7 @@ fn main() -> Any<()> {
     let mut args = std::env::args().skip(1);
     let rows: u64 = args.next().map_or(Ok(1_000_000), |rows| rows.parse())?;
     let dir = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let sealed = args.next().is_some_and(|word| word == "sealed");
     type Step = fn(&Place, u64) -> Any<u64>;
     // What a step reads, the one before it in its group has written.
     let groups: [&[(&str, Step)]; 3] = [
@@ -137,6 +153,7 @@ fn main() -> Any<()> {
             ("load: for_each", load),
             ("load: for_each, two threads", load_in_two),
             ("load: pages of 1000", pages),
+            ("get: ten times this", get),
             ("compact_all", major),
         ],
         &[("run: ingest", iterator)],
@@ -146,7 +163,7 @@ fn main() -> Any<()> {
     for _ in 0..ROUNDS {
         let mut at = 0;
         for group in groups {
-            let place = Place::new(&dir)?;
+            let place = Place::new(&dir, sealed)?;
             for (name, step) in group {
                 let (begun, before) = (Instant::now(), cpu());
                 if step(&place, rows)? != rows {

@@ -72,6 +72,33 @@ pub enum Error {
         /// The two bits of its header.
         state: u8,
     },
+    /// The store holds sealed values, and was opened without keys.
+    #[error("the store holds encrypted values; open it with the master keys that it was encrypted with")]
+    KeysNeeded,
+    /// The store holds values that were sealed under data keys of another registry.
+    #[error(
+        "the store was encrypted with the data keys of registry {stored:?}, but was given those of {given:?}; restore the file of data keys that belongs to it"
+    )]
+    OtherKeys {
+        /// What the store says.
+        stored: envelope::RegistryId,
+        /// What it was opened with.
+        given: envelope::RegistryId,
+    },
+    /// A value in clear, where all values are sealed.
+    #[error("a value is in clear though all values of this store are encrypted; somebody has put it there")]
+    Unsealed,
+    /// A sealed value does not open: it, its header or its key is not what was written, or its data key is not there.
+    #[error("the value of row \"{}\" cannot be decrypted: {source}; restore from a backup", Short(row_key))]
+    Sealed {
+        /// The key of its row.
+        row_key: Vec<u8>,
+        /// What is wrong with it.
+        source: envelope::Error,
+    },
+    /// The data keys.
+    #[error(transparent)]
+    Keys(#[from] envelope::Error),
     /// The store does not do this in its present configuration.
     #[error("not supported: {0}")]
     NotSupported(&'static str),

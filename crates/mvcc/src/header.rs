@@ -11,10 +11,9 @@
 //!   …       …      value; none for a tombstone
 //! ```
 //!
-//! Encryption state 0 is clear. State 1 is kept for sealed values: their envelope (key id, nonce) stands where the
-//! value begins, and what it authenticates is the logical key, the commit timestamp, the deadline and bit 0, but not
-//! the successor: moving a version to the history must not need its key. States 2 and 3 are reserved. This program
-//! writes state 0 and refuses the others.
+//! Encryption state 0 is clear. In state 1 the value is sealed: what `envelope` puts in front of a ciphertext stands where
+//! the value begins, and it is bound to all bytes of this header and to the row's key. The header stays readable without a key, as
+//! compactions need it. A tombstone has no value and is never sealed. States 2 and 3 are reserved and refused.
 
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -28,6 +27,14 @@ const SUCCESSOR: u8 = 1 << 4;
 const UNUSED: u8 = !(TOMBSTONE | ENCRYPTION | DEADLINE | SUCCESSOR);
 const FIXED_BYTES: usize = 10;
 const MAX_BYTES: usize = FIXED_BYTES + 16;
+
+/// How a row's value stands in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    Clear = 0,
+    Sealed = 1,
+}
 
 /// What a row says about its version besides the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +84,13 @@ impl Header {
         }
     }
 
-    /// The bytes of it, and how many of them count.
-    pub(crate) fn encode(&self) -> ([u8; MAX_BYTES], usize) {
+    /// The bytes of it in front of a value in this state, and how many of them count.
+    pub(crate) fn encode(&self, state: State) -> ([u8; MAX_BYTES], usize) {
         let mut bytes = [0; MAX_BYTES];
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         bytes[0] = VERSION;
         bytes[1] = flag(self.tombstone, TOMBSTONE)
+            | (state as u8) << ENCRYPTION_SHIFT
             | flag(self.expire_at.is_some(), DEADLINE)
             | flag(self.successor.is_some(), SUCCESSOR);
         let mut len = 2;
@@ -93,10 +101,10 @@ impl Header {
         (bytes, len)
     }
 
-    /// The row: this header, then `value`.
+    /// The row: this header, then `value`, in clear.
     pub(crate) fn row(&self, value: &[u8]) -> Vec<u8> {
         debug_assert!(!self.tombstone || (value.is_empty() && self.expire_at.is_none()), "a tombstone is bare");
-        let (header, len) = self.encode();
+        let (header, len) = self.encode(State::Clear);
         [&header[..len], value].concat()
     }
 
@@ -108,16 +116,26 @@ impl Header {
         }
     }
 
-    /// The header that `row` begins with, and where its value begins.
+    /// The header that `row` begins with, and where its value begins, which is in clear.
     pub(crate) fn decode(row: &[u8]) -> Result<(Self, usize)> {
+        match Self::read(row)? {
+            (header, State::Clear, from) => Ok((header, from)),
+            (_, State::Sealed, _) => Err(Error::Encryption { state: State::Sealed as u8 }),
+        }
+    }
+
+    /// The header that `row` begins with, how its value stands there, and where it begins.
+    pub(crate) fn read(row: &[u8]) -> Result<(Self, State, usize)> {
         let bad = |reason: &str| Error::corrupt("a row's header", reason);
         let (&[version, flags], mut rest) = row.split_first_chunk().ok_or_else(|| bad("it is cut short"))?;
         if version != VERSION {
             return Err(bad(&format!("version {version} is not known to this program")));
         }
-        if flags & ENCRYPTION != 0 {
-            return Err(Error::Encryption { state: (flags & ENCRYPTION) >> ENCRYPTION_SHIFT });
-        }
+        let state = match (flags & ENCRYPTION) >> ENCRYPTION_SHIFT {
+            0 => State::Clear,
+            1 => State::Sealed,
+            state => return Err(Error::Encryption { state }),
+        };
         if flags & UNUSED != 0 {
             return Err(bad("unknown flags are set"));
         }
@@ -130,13 +148,13 @@ impl Header {
         let expire_at = if flags & DEADLINE != 0 { Some(field()?) } else { None };
         let successor = if flags & SUCCESSOR != 0 { Some(field()?) } else { None };
         let tombstone = flags & TOMBSTONE != 0;
-        if tombstone && (!rest.is_empty() || expire_at.is_some()) {
+        if tombstone && (!rest.is_empty() || expire_at.is_some() || state != State::Clear) {
             return Err(bad("a tombstone has a value or a deadline"));
         }
         if !commit.can_commit() || successor.is_some_and(|successor| successor <= commit) {
             return Err(bad("its timestamps are impossible"));
         }
-        Ok((Self { commit, expire_at, tombstone, successor }, row.len() - rest.len()))
+        Ok((Self { commit, expire_at, tombstone, successor }, state, row.len() - rest.len()))
     }
 }
 
@@ -161,6 +179,7 @@ mod tests {
             row[1] |= state << 1;
             let error = Header::decode(&row).unwrap_err();
             assert!(matches!(error, Error::Encryption { state: found } if found == state), "{error}");
+            assert_eq!(Header::read(&row).is_ok(), state == 1, "the header of a sealed value can be read");
         }
     }
 
@@ -195,6 +214,9 @@ mod tests {
             let row = header.row(&value);
             let (read, from) = Header::decode(&row).unwrap();
             prop_assert_eq!(read, header);
+            let (sealed, len) = header.encode(State::Sealed);
+            prop_assert_eq!(len, from);
+            prop_assert_eq!(Header::read(&sealed[..len]).ok(), (!tombstone).then_some((header, State::Sealed, len)));
             prop_assert_eq!(Header::commit_of(&row), Some(header.commit));
             prop_assert_eq!(&row[from..], &value[..]);
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   00 'S'                        state: last commit u64 ‖ applied index u64                (all integers big-endian)
+//!   00 'E'                        encryption: 1 some values may be in clear, 2 none is ‖ id of the registry of data keys
 //!   00 'R'                        whether superseded versions are kept: 0 no, 1 yes
 //!   00 'W'                        watermark: committed u64 ‖ pending u64 (0: none) ‖ where the compaction goes on
 //!   00 'D' commit u64             a prefix deletion that is not carried out yet: see below
@@ -20,6 +21,7 @@ use crate::groups;
 use crate::timestamp::Timestamp;
 
 pub(crate) const STATE_KEY: &[u8] = &[BOOKS, b'S'];
+pub(crate) const ENCRYPTION_KEY: &[u8] = &[BOOKS, b'E'];
 pub(crate) const RETENTION_KEY: &[u8] = &[BOOKS, b'R'];
 pub(crate) const WATERMARK_KEY: &[u8] = &[BOOKS, b'W'];
 pub(crate) const DELETES_PREFIX: &[u8] = &[BOOKS, b'D'];
@@ -161,7 +163,7 @@ mod tests {
         assert_eq!(current(b"user:1"), *b"\x01user:1");
         assert_eq!(history(b"user:1", Timestamp(0x0102)), *b"\x02user:1\0\0\x06\xFF\xFF\xFF\xFF\xFF\xFF\xFE\xFD");
         assert_eq!(delete_key(Timestamp(3)), *b"\0D\0\0\0\0\0\0\0\x03");
-        assert_eq!([STATE_KEY, RETENTION_KEY, WATERMARK_KEY], [b"\0S", b"\0R", b"\0W"]);
+        assert_eq!([STATE_KEY, ENCRYPTION_KEY, RETENTION_KEY, WATERMARK_KEY], [b"\0S", b"\0E", b"\0R", b"\0W"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! sets, lists and streams to rows and back.
 //!
 //! **What it is not.** It has no clock, decides no timestamps, knows no protocol, replicates
-//! nothing and encrypts nothing (room is kept for it in the header of every value).
+//! nothing and has no keys: values are sealed if the owner gives an `envelope::Cipher`, row keys never are.
 //!
 //! ```text
 //!   Transaction ─▶ input checks ─▶ writers' lock ─▶ order, conflicts ─▶ one batch: rows + state ─▶ tree
@@ -28,6 +28,9 @@
 //! when, and by whom, it is collected.
 //!
 //! *Invariant:* nothing scans the store when it is opened.
+//!
+//! *Invariant:* a sealed value is opened in one place, bound to its header and its row's key; one that does not open is an
+//! error, never a miss.
 //!
 //! *Invariant:* what a key is followed by in a row key is never confused with a longer key.
 //!
@@ -55,7 +58,7 @@ pub mod wide;
 pub use class::KeyClass;
 pub use conflict::{ConflictCounts, conflict_label, parse_conflict_label};
 pub use error::{BadInput, Conflict, ConflictKind, Error, Part, Result};
-pub use lsm::{DeadRows, LsmStore, MajorCompaction, Options, RunWriter, Stats};
+pub use lsm::{DeadRows, LsmStore, MajorCompaction, Options, Reencryption, RunWriter, Stats};
 pub use mem::MemStore;
 pub use pins::{Pin, Watermark};
 pub use span::{Direction, Span, prefix_end};

@@ -30,6 +30,9 @@ pub(crate) const SWEEP_ROWS: usize = 256;
 /// Bytes of rows that a sweep rewrites in one batch, so that large values do not add up in memory.
 pub(crate) const SWEEP_BYTES: usize = 4 << 20;
 
+/// Most seals that a writer of rows asks for at once: then asking costs nothing beside sealing.
+pub(crate) const MAX_SEALS_AHEAD: u32 = 1024;
+
 /// Bytes after which a snapshot closes a frame of rows.
 pub(crate) const SNAPSHOT_FRAME_BYTES: usize = 256 << 10;
 

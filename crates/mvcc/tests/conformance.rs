@@ -14,3 +14,9 @@ mod lsm {
 
     suite!(crate::common::Lsm::make);
 }
+
+mod sealed {
+    use crate::suite;
+
+    suite!(crate::common::Lsm::make_sealed);
+}

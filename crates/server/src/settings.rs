@@ -1,7 +1,7 @@
 //! From the configuration to what the parts of the server take.
 
 use command::Env;
-use engine::{Limits, CheckpointPolicy};
+use engine::{CheckpointPolicy, Limits};
 
 use crate::config::{Compact, Eviction, Fsync, Persistence, Settings};
 

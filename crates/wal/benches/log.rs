@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use envelope::{Cipher, Keyring};
 use tempfile::TempDir;
 use wal::{Fsync, Kind, Log, Options, Preallocate};
 
@@ -19,19 +20,25 @@ fn dir() -> TempDir {
     .expect("a temporary directory")
 }
 
-fn open(dir: &TempDir, policy: Fsync, preallocate: Preallocate) -> Log<u64> {
-    let options = Options { policy, preallocate, ..Options::default() };
+fn open(dir: &TempDir, policy: Fsync, preallocate: Preallocate, encrypted: bool) -> Log<u64> {
+    let options = Options { policy, preallocate, cipher: encrypted.then(|| cipher(dir)), ..Options::default() };
     Log::open(dir.path(), options, 0).expect("a new log opens").0
+}
+
+fn cipher(dir: &TempDir) -> Arc<Cipher> {
+    let master = Keyring::parse(format!("1 {}", "07".repeat(32)).as_bytes()).expect("a master key");
+    Arc::new(Cipher::open(dir.path(), master).expect("a new registry opens"))
 }
 
 /// One thread that appends, with everything a caller does: lock, sequence number, CRC, copy, relief.
 fn append(c: &mut Criterion) {
     let mut group = c.benchmark_group("append");
-    for len in [40usize, 100, 200, 1000] {
+    for (encrypted, len) in [false, true].into_iter().flat_map(|on| [40usize, 100, 200, 1000].map(|len| (on, len))) {
         let (dir, payload) = (dir(), vec![7u8; len]);
-        let log = open(&dir, Fsync::No, Preallocate::Reserve);
+        let log = open(&dir, Fsync::No, Preallocate::Reserve, encrypted);
         group.throughput(Throughput::Elements(1));
-        group.bench_function(BenchmarkId::new("with_write_out", len), |b| {
+        let name = if encrypted { "encrypted_with_write_out" } else { "with_write_out" };
+        group.bench_function(BenchmarkId::new(name, len), |b| {
             b.iter(|| {
                 let mut appender = log.lock();
                 *appender.state() += 1;
@@ -48,11 +55,13 @@ fn append(c: &mut Criterion) {
             log.remove_below(log.end()).expect("removing works");
         });
     }
-    for len in [40usize, 100, 200] {
-        group.bench_function(BenchmarkId::new("copy_only", len), |b| {
+    for (encrypted, len) in [false, true].into_iter().flat_map(|on| [40usize, 100, 200].map(|len| (on, len))) {
+        let name = if encrypted { "encrypted_copy_only" } else { "copy_only" };
+        group.bench_function(BenchmarkId::new(name, len), |b| {
             // Batches that fit the buffer: what the append lock is held for, and nothing else.
             let (dir, payload) = (dir(), vec![7u8; len]);
-            let options = Options { background: wal::Background::None, ..Options::default() };
+            let cipher = encrypted.then(|| cipher(&dir));
+            let options = Options { background: wal::Background::None, cipher, ..Options::default() };
             let log = Log::open(dir.path(), options, 0u64).expect("a new log opens").0;
             b.iter_custom(|n| {
                 let mut total = Duration::ZERO;
@@ -84,7 +93,7 @@ fn commit(c: &mut Criterion) {
     for preallocate in [Preallocate::No, Preallocate::Reserve, Preallocate::Zero] {
         for threads in [1u64, 4, 16] {
             let dir = dir();
-            let log = Arc::new(open(&dir, Fsync::Always, preallocate));
+            let log = Arc::new(open(&dir, Fsync::Always, preallocate, false));
             group.throughput(Throughput::Elements(1));
             group.bench_function(BenchmarkId::new(format!("{preallocate:?}"), threads), |b| {
                 b.iter_custom(|n| {
@@ -112,31 +121,34 @@ fn commit(c: &mut Criterion) {
 /// Reads a log of 100 B records, all checks included.
 fn read(c: &mut Criterion) {
     let mut group = c.benchmark_group("read");
-    let (dir, records) = (dir(), 2_000_000u64);
-    let log = open(&dir, Fsync::No, Preallocate::Reserve);
-    for _ in 0..records {
-        let mut appender = log.lock();
-        let position = appender.append(KIND, &[&[7; 100]]).expect("appending works");
-        let over = appender.wants_flush();
-        drop(appender);
-        if over {
-            log.write_up_to(position).expect("writing works");
+    for encrypted in [false, true] {
+        let (dir, records) = (dir(), 2_000_000u64);
+        let log = open(&dir, Fsync::No, Preallocate::Reserve, encrypted);
+        for _ in 0..records {
+            let mut appender = log.lock();
+            let position = appender.append(KIND, &[&[7; 100]]).expect("appending works");
+            let over = appender.wants_flush();
+            drop(appender);
+            if over {
+                log.write_up_to(position).expect("writing works");
+            }
         }
-    }
-    log.sync().expect("syncing works");
-    for throughput in [Throughput::Elements(records), Throughput::Bytes(log.written().get())] {
-        let name = if matches!(throughput, Throughput::Bytes(_)) { "bytes" } else { "records" };
-        group.throughput(throughput);
-        group.sample_size(10).bench_function(name, |b| {
-            b.iter(|| {
-                let mut reader = log.reader(log.first()).expect("the log can be read");
-                let mut count = 0u64;
-                while let Some(record) = reader.next().expect("the log is good") {
-                    count += u64::from(record.payload[0] == 7);
-                }
-                assert_eq!(count, records);
+        log.sync().expect("syncing works");
+        for throughput in [Throughput::Elements(records), Throughput::Bytes(log.written().get())] {
+            let name = if matches!(throughput, Throughput::Bytes(_)) { "bytes" } else { "records" };
+            let name = if encrypted { format!("encrypted_{name}") } else { name.to_owned() };
+            group.throughput(throughput);
+            group.sample_size(10).bench_function(name, |b| {
+                b.iter(|| {
+                    let mut reader = log.reader(log.first()).expect("the log can be read");
+                    let mut count = 0u64;
+                    while let Some(record) = reader.next().expect("the log is good") {
+                        count += u64::from(record.payload[0] == 7);
+                    }
+                    assert_eq!(count, records);
+                });
             });
-        });
+        }
     }
     group.finish();
 }

@@ -1,12 +1,14 @@
 //! The buffer that records are appended to, and the guard that appends.
 
+use envelope::HEAD_BYTES;
 use parking_lot::MutexGuard;
 
 use crate::batch::Batch;
 use crate::core::Core;
 use crate::error::LogError;
-use crate::format::{FRAME_HEADER_BYTES, Kind, frame_header, seal_frame};
+use crate::format::{FRAME_HEADER_BYTES, Kind, end_frame, frame_header, seal_frame};
 use crate::limits::{FLUSH_BYTES, JOINED_BYTES};
+use crate::options::Options;
 use crate::position::Position;
 
 /// What the append lock protects: the buffer, and the owner's state.
@@ -26,6 +28,8 @@ pub(crate) struct Active<S> {
     segment_bytes: u64,
     max_payload_bytes: usize,
     log_id: u64,
+    /// Payloads are encrypted when the buffer is taken; room is left in front of each, and checks are left out until then.
+    is_encrypted: bool,
 }
 
 /// Where an opened log goes on.
@@ -39,7 +43,8 @@ pub(crate) struct Resume {
 }
 
 impl<S> Active<S> {
-    pub(crate) fn new(state: S, resume: Resume, segment_bytes: u64, max_payload_bytes: usize) -> Self {
+    pub(crate) fn new(state: S, resume: Resume, options: &Options) -> Self {
+        let Options { segment_bytes, max_payload_bytes, .. } = *options;
         Self {
             state,
             batch: Batch::at(resume.end),
@@ -52,6 +57,7 @@ impl<S> Active<S> {
             segment_bytes,
             max_payload_bytes,
             log_id: resume.log_id,
+            is_encrypted: options.cipher.is_some(),
         }
     }
 
@@ -75,7 +81,10 @@ impl<S> Active<S> {
         }
         self.close();
         self.open = Some(self.batch.bytes.len());
-        self.batch.bytes.extend_from_slice(&frame_header(kind));
+        self.batch.bytes.extend_from_slice(&frame_header(kind.byte(self.is_encrypted)));
+        if self.is_encrypted {
+            self.batch.bytes.extend_from_slice(&[0; HEAD_BYTES]);
+        }
         self.add(parts);
         Ok(())
     }
@@ -86,7 +95,7 @@ impl<S> Active<S> {
         let limit = JOINED_BYTES.min(self.max_payload_bytes);
         self.open.is_some_and(|at| {
             let len = self.batch.bytes.len() - at - FRAME_HEADER_BYTES;
-            self.batch.bytes[at + FRAME_HEADER_BYTES - 1] == kind.get() && len + more <= limit
+            self.batch.bytes[at + FRAME_HEADER_BYTES - 1] == kind.byte(self.is_encrypted) && len + more <= limit
         })
     }
 
@@ -105,7 +114,11 @@ impl<S> Active<S> {
     pub(crate) fn close(&mut self) {
         let Some(at) = self.open.take() else { return };
         let position = Position(self.batch.start.0 + at as u64);
-        seal_frame(&mut self.batch.bytes[at..], self.log_id, position.0);
+        if self.is_encrypted {
+            end_frame(&mut self.batch.bytes[at..]);
+        } else {
+            seal_frame(&mut self.batch.bytes[at..], self.log_id, position.0);
+        }
         if self.end().0 - self.segment_base.0 > self.segment_bytes {
             self.cut_at(position);
         }
@@ -115,7 +128,7 @@ impl<S> Active<S> {
     pub(crate) fn append_mark(&mut self, durable: Position) {
         self.close();
         self.open = Some(self.batch.bytes.len());
-        self.batch.bytes.extend_from_slice(&frame_header(Kind::MARK));
+        self.batch.bytes.extend_from_slice(&frame_header(Kind::MARK.get()));
         self.batch.bytes.extend_from_slice(&durable.0.to_le_bytes());
         self.close();
         self.marked = durable;

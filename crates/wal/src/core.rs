@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use crate::active::Active;
 use crate::background::Alarm;
 use crate::batch::Batch;
+use crate::encrypt::encrypt_batch;
 use crate::error::{Action, Failure, Health, LogError};
 use crate::format::segment_name;
 use crate::gate::{Gate, Lead};
@@ -212,7 +213,7 @@ impl<S> Core<S> {
         self.progress.writable()?;
         let mut wrote = writer.write(&self.shared, lead)?;
         if wrote == Wrote::All {
-            self.swap(writer);
+            self.swap(writer)?;
             wrote = writer.write(&self.shared, lead)?;
         }
         if writer.ask(&self.shared) {
@@ -243,13 +244,14 @@ impl<S> Core<S> {
         }
     }
 
-    /// Takes the buffer, which ends with a mark, and leaves an empty one. What was pending must be written.
-    fn swap(&self, writer: &mut Writer) {
+    /// Takes the buffer, which ends with a mark, and leaves an empty one. What was pending must be written. Encrypts what
+    /// is to be: not under the append lock, and once, so that what a full disk has kept is written again as it was.
+    fn swap(&self, writer: &mut Writer) -> Result<(), LogError> {
         writer.recycle(self.options.buffer_limit_bytes.saturating_mul(KEEP_BUFFER_FACTOR));
         let durable = self.progress.durable();
         let mut active = self.active.lock();
         if active.batch.is_idle() {
-            return;
+            return Ok(());
         }
         if !active.batch.bytes.is_empty() && durable > active.marked {
             active.append_mark(durable);
@@ -259,5 +261,11 @@ impl<S> Core<S> {
         writer.pending = std::mem::replace(&mut active.batch, next);
         drop(active);
         self.shared.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        let Some(cipher) = &self.options.cipher else { return Ok(()) };
+        encrypt_batch(&mut writer.pending, writer.blueprint.log_id, cipher).map_err(|error| {
+            // What is pending is in clear and must never be written: this is for good.
+            let error = std::io::Error::other(error);
+            self.progress.fail(Failure { action: Action::Encrypt, file: self.shared.disk.describe(""), error })
+        })
     }
 }

@@ -90,6 +90,8 @@ pub enum Action {
     Sync,
     /// Deleting a segment.
     Remove,
+    /// Encrypting records.
+    Encrypt,
 }
 
 impl fmt::Display for Action {
@@ -101,6 +103,7 @@ impl fmt::Display for Action {
             Self::Write => "writing",
             Self::Sync => "syncing",
             Self::Remove => "removing",
+            Self::Encrypt => "encrypting for",
         })
     }
 }
@@ -116,8 +119,14 @@ pub enum Reason {
     Checksum,
     /// A frame of impossible length, or cut off by the end of the file.
     Length,
-    /// A frame of kind zero, or sealed, which this version cannot read.
+    /// A frame of kind zero, or of one that is not known.
     Kind(u8),
+    /// The record is encrypted, and there are no keys.
+    KeysNeeded,
+    /// The record is encrypted with a data key of this number, which the keys do not have.
+    DataKey(u32),
+    /// The record does not decrypt: it is not what was written, or not where it was written.
+    Integrity,
     /// Bytes after the last frame of a sealed segment.
     Trailing,
     /// The segments between these two positions are not there.
@@ -139,6 +148,9 @@ impl fmt::Display for Reason {
             Self::Checksum => f.write_str("checksum mismatch"),
             Self::Length => f.write_str("impossible record length"),
             Self::Kind(kind) => write!(f, "unknown record kind {kind:#04x}"),
+            Self::KeysNeeded => f.write_str("the record is encrypted; give the master keys that it was encrypted with"),
+            Self::DataKey(id) => write!(f, "the record is encrypted with data key {id}, which is not known"),
+            Self::Integrity => f.write_str("the record cannot be decrypted: it, or its place, is not what was written"),
             Self::Trailing => f.write_str("bytes after the end of a sealed segment"),
             Self::Missing(from, to) => write!(f, "the segments from position {from} to {to} are missing"),
             Self::Short(end, due) => {

@@ -27,10 +27,16 @@
 //! kind    0x00          never written: zeros are no frame
 //!         0x01 ..= 0x6f the owner's
 //!         0x70 ..= 0x7f the log's own; 0x7f is a mark
-//!         0x80          flag: the payload is sealed (AEAD); reserved, refused by this version
+//!         0x80          flag: the payload is encrypted; only for the owner's
 //!
 //! mark, kind 0x7f: payload u64, the position below which the log was durable when this mark was written
+//!
+//! encrypted payload: data key id u32 BE ‖ counter u32 BE ‖ tag 16 B ‖ ciphertext (crate `envelope`); what it is bound to is
+//!                    log id u64 ‖ position of the frame u64 ‖ kind u8, flag included
 //! ```
+//!
+//! All that encryption adds stands in front of the ciphertext, so every position is known while the payload is still in clear
+//! and growing. The check is over what is on disk: damage is told from a torn write, and found, without keys.
 //!
 //! The check is bound to the log and to the frame's own position (a 64-bit mix folded to 32 bits and XORed in, so that one
 //! pass over contiguous bytes is all the CRC work there is). A frame found anywhere else than where it was written, or in
@@ -53,7 +59,7 @@ pub(crate) const MARK_BYTES: usize = FRAME_HEADER_BYTES + MARK_PAYLOAD_BYTES;
 
 const HEADER_CRC_AT: usize = 60;
 const SUFFIX: &str = ".wal";
-const SEALED_FLAG: u8 = 0x80;
+const ENCRYPTED_FLAG: u8 = 0x80;
 const FIRST_OWN_KIND: u8 = 0x70;
 
 /// What a record is to its owner: 0x01 to 0x6f. The log only stores it.
@@ -75,9 +81,16 @@ impl Kind {
         self.0
     }
 
-    /// The kind of a frame on disk: the owner's, or one of the log's own.
-    pub(crate) const fn stored(kind: u8) -> Option<Self> {
-        if kind == 0 || kind & SEALED_FLAG != 0 { None } else { Some(Self(kind)) }
+    /// The kind of a frame on disk, and whether its payload is encrypted: the owner's, or one of the log's own, which is never
+    /// encrypted.
+    pub(crate) const fn stored(byte: u8) -> Option<(Self, bool)> {
+        let (kind, is_encrypted) = (Self(byte & !ENCRYPTED_FLAG), byte & ENCRYPTED_FLAG != 0);
+        if kind.0 == 0 || (kind.is_own() && is_encrypted) { None } else { Some((kind, is_encrypted)) }
+    }
+
+    /// The byte of it in a frame.
+    pub(crate) const fn byte(self, is_encrypted: bool) -> u8 {
+        if is_encrypted && !self.is_own() { self.0 | ENCRYPTED_FLAG } else { self.0 }
     }
 
     /// Whether readers are not shown records of this kind.
@@ -166,16 +179,22 @@ pub fn parse_segment_name(name: &str) -> Option<Position> {
 }
 
 /// The bytes of a frame before its payload, with its check not yet known.
-pub(crate) fn frame_header(kind: Kind) -> [u8; FRAME_HEADER_BYTES] {
-    [0, 0, 0, 0, 0, 0, 0, 0, kind.0]
+pub(crate) fn frame_header(kind: u8) -> [u8; FRAME_HEADER_BYTES] {
+    [0, 0, 0, 0, 0, 0, 0, 0, kind]
 }
 
 /// Fills in length and check of the frame that begins at `at` and ends with `bytes`.
 pub(crate) fn seal_frame(bytes: &mut [u8], log_id: u64, position: u64) {
-    let length = (bytes.len() - FRAME_HEADER_BYTES) as u32;
+    let length = end_frame(bytes);
     let check = frame_check(&bytes[8..], log_id, position, length);
-    bytes[0..4].copy_from_slice(&length.to_le_bytes());
     bytes[4..8].copy_from_slice(&check.to_le_bytes());
+}
+
+/// Fills in the length of the frame that ends with `bytes`.
+pub(crate) fn end_frame(bytes: &mut [u8]) -> u32 {
+    let length = (bytes.len() - FRAME_HEADER_BYTES) as u32;
+    bytes[0..4].copy_from_slice(&length.to_le_bytes());
+    length
 }
 
 /// The check of a frame from its kind and payload, which lie together.
@@ -224,6 +243,16 @@ mod tests {
     fn kinds_of_the_log_and_zero_are_not_for_owners() {
         assert!(Kind::new(0).is_none() && Kind::new(0x70).is_none() && Kind::new(0x81).is_none());
         assert_eq!(Kind::new(0x6f).map(Kind::get), Some(0x6f));
+    }
+
+    #[test]
+    fn only_records_of_the_owner_are_encrypted() {
+        assert_eq!(Kind::stored(0xaa), Some((Kind(0x2a), true)));
+        assert_eq!(Kind::stored(0x7f), Some((Kind::MARK, false)));
+        assert_eq!((Kind::MARK.byte(true), Kind(1).byte(true), Kind(1).byte(false)), (0x7f, 0x81, 0x01));
+        for byte in [0x00, 0x80, 0xf0, 0xff] {
+            assert_eq!(Kind::stored(byte), None, "{byte:#x}");
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! under one short lock; writing and fsync happen elsewhere, for many appenders at once. Whoever needs durability
 //! waits for a [`Position`]. What is read back is what was appended, or an error that names file and offset.
 //!
-//! **What it is not.** It does not know what a record means, keeps no index, compresses and encrypts nothing (a flag
-//! bit is reserved for sealed records), replicates nothing, and never repairs silently: the only bytes it ever drops are
+//! **What it is not.** It does not know what a record means, keeps no index, compresses nothing, has no keys
+//! (payloads are encrypted if the owner gives an `envelope::Cipher`), replicates nothing, and never repairs silently: the only bytes it ever drops are
 //! those of a tail that nothing proves to have been durable, and it reports them in [`Recovery`].
 //!
 //! ```text
@@ -36,6 +36,9 @@
 //! *Invariant:* nothing is published as durable before an fdatasync that began after its write has answered Ok; after one
 //! has failed nothing is ever written or synced again.
 //!
+//! *Invariant:* where payloads are encrypted, nothing of one is written before it is, and whether a tail is torn is decided
+//! without keys.
+//!
 //! *Invariant:* no I/O happens under the append lock. Locks are taken in the order gate, writer, append.
 
 mod active;
@@ -44,6 +47,7 @@ mod batch;
 mod check;
 mod core;
 pub mod disk;
+mod encrypt;
 mod error;
 pub mod format;
 mod frames;

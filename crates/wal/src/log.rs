@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use envelope::{DataKeyId, Purpose};
 use parking_lot::Mutex;
 
 use crate::active::{Active, Appender};
@@ -53,6 +54,11 @@ impl<S: Send + 'static> Log<S> {
         let options = options.bounded();
         let lock = take_lock(&*disk)?;
         let opened = recover(&*disk, &options)?;
+        if let Some(cipher) = &options.cipher {
+            // A data key is drawn and made durable now, so that no flush has to.
+            let failed = |error| LogError::io(Action::Encrypt, disk.describe(""), std::io::Error::other(error));
+            cipher.prepare(Purpose::Record, 0).map_err(failed)?;
+        }
         let resume = opened.resume;
         let shared = Shared {
             disk,
@@ -61,7 +67,7 @@ impl<S: Send + 'static> Log<S> {
             counters: Counters::default(),
         };
         let writer = Writer::new(opened.file, resume.segment_base, resume.end, opened.blueprint);
-        let active = Active::new(state, resume, options.segment_bytes, options.max_payload_bytes);
+        let active = Active::new(state, resume, &options);
         let background = options.background;
         let core = Arc::new(Core::new(active, writer, shared, options));
         core.mark()?;
@@ -250,13 +256,33 @@ impl<S: Send + 'static> Log<S> {
             return Err(LogError::Beyond { wanted: from, end });
         }
         shared.segments.find(from)?;
-        Ok(Reader::live(
+        let reader = Reader::live(
             Arc::clone(&shared.disk),
             shared.segments.clone(),
             Arc::clone(&shared.progress),
             self.log_id,
             from,
-        ))
+        );
+        Ok(match &self.core.options.cipher {
+            Some(cipher) => reader.with_cipher(Arc::clone(cipher)),
+            None => reader,
+        })
+    }
+
+    /// The oldest data key that an encrypted record of the log names, if there is one that is written. Later records name the same
+    /// or later ones, so the keys below may be forgotten, unless something else is encrypted with them as well. Reads up to the first
+    /// such record.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn oldest_data_key(&self) -> Result<Option<DataKeyId>, LogError> {
+        let mut reader = self.reader(self.first())?;
+        while reader.next()?.is_some() {
+            if let Some(key) = reader.data_key() {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
     }
 
     /// What the log has done since it was opened.

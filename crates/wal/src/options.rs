@@ -1,5 +1,9 @@
 //! How a log is opened.
 
+use std::sync::Arc;
+
+use envelope::Cipher;
+
 use crate::limits::{MAX_PAYLOAD_BYTES, MIN_SEGMENT_BYTES};
 use crate::position::Position;
 
@@ -79,6 +83,8 @@ pub struct Options {
     pub max_payload_bytes: usize,
     /// Up to where the owner knows that the log was durable: one that ends before that has lost records, and is refused.
     pub reaches: Position,
+    /// What payloads are encrypted with from now on, and those that are encrypted are read with. It should be the log's alone.
+    pub cipher: Option<Arc<Cipher>>,
 }
 
 impl Default for Options {
@@ -92,6 +98,7 @@ impl Default for Options {
             background: Background::default(),
             max_payload_bytes: MAX_PAYLOAD_BYTES,
             reaches: Position::START,
+            cipher: None,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use envelope::{Cipher, DataKeyId};
+
 use crate::disk::Disk;
 use crate::error::{Action, LogError};
 use crate::format::{Kind, segment_name};
@@ -58,6 +60,7 @@ pub struct Reader {
     log_id: u64,
     position: Position,
     open: Option<(Span, Frames)>,
+    cipher: Option<Arc<Cipher>>,
 }
 
 impl Reader {
@@ -68,7 +71,7 @@ impl Reader {
         log_id: u64,
         from: Position,
     ) -> Self {
-        Self { disk, segments, limit: Limit::Written(progress), log_id, position: from, open: None }
+        Self { disk, segments, limit: Limit::Written(progress), log_id, position: from, open: None, cipher: None }
     }
 
     /// Reads a log at rest, without changing it, from `from` (or from its beginning) to the end of what is good. Nobody
@@ -90,7 +93,7 @@ impl Reader {
         }
         segments.find(from)?;
         let limit = Limit::At(scan.end);
-        Ok(Some(Self { disk, segments, limit, log_id: segment.log_id, position: from, open: None }))
+        Ok(Some(Self { disk, segments, limit, log_id: segment.log_id, position: from, open: None, cipher: None }))
     }
 
     /// Reads a log at rest from `from` to `end`, as far as a check has found it good. Nobody may write to it meanwhile; no lock
@@ -113,7 +116,18 @@ impl Reader {
         }
         segments.find(from)?;
         let limit = Limit::At(end);
-        Ok(Some(Self { disk, segments, limit, log_id, position: from, open: None }))
+        Ok(Some(Self { disk, segments, limit, log_id, position: from, open: None, cipher: None }))
+    }
+
+    /// The same, of records that may be encrypted. One that is, is an error without.
+    #[must_use]
+    pub fn with_cipher(self, cipher: Arc<Cipher>) -> Self {
+        Self { cipher: Some(cipher), ..self }
+    }
+
+    /// What the record that was read last is encrypted with, if it is.
+    pub(crate) fn data_key(&self) -> Option<DataKeyId> {
+        self.open.as_ref().and_then(|(_, frames)| frames.data_key())
     }
 
     /// In which file, and at which offset, `position` lies.
@@ -144,6 +158,11 @@ impl Reader {
             match frames.next() {
                 Ok(Next::End) => {}
                 Ok(Next::Frame(kind)) => {
+                    if let Err(reason) = frames.decrypt() {
+                        let (file, offset) = (self.disk.describe(&segment_name(base)), file_offset(base, start));
+                        self.open = None;
+                        return Err(LogError::Corrupt { file, offset, reason });
+                    }
                     self.position = frames.position();
                     if !kind.is_own() {
                         break (start, kind);
@@ -197,7 +216,10 @@ impl Reader {
             None => Segment::open(&*self.disk, base, log_id),
         };
         match opened {
-            Ok(segment) => Ok(Frames::new(segment.file, self.log_id, span.base, self.position, stop)),
+            Ok(segment) => {
+                Ok(Frames::new(segment.file, self.log_id, span.base, self.position, stop)
+                    .with_cipher(self.cipher.clone()))
+            }
             Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Err(LogError::Removed { wanted: self.position, first: self.segments.first() })
             }

@@ -68,14 +68,14 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Opened, LogE
     let mut records = 0;
     let mut log_id = None;
     for pair in bases.windows(2) {
-        let segment = Segment::open(disk, pair[0], log_id)?;
+        let segment = Segment::open(disk, pair[0], log_id)?.with_keys(options.cipher.as_ref());
         log_id = Some(segment.log_id);
         if options.verify == Verify::All {
             records += verify_sealed(&segment, pair[1])?;
         }
     }
     let last = *bases.last().expect("a segment was created if there was none");
-    let mut segment = Segment::open(disk, last, log_id)?;
+    let mut segment = Segment::open(disk, last, log_id)?.with_keys(options.cipher.as_ref());
     if new {
         // The room that was reserved for it need not be read.
         segment.limit = segment.base;

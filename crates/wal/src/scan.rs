@@ -4,6 +4,8 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use envelope::Cipher;
+
 use crate::disk::{Disk, DiskFile, read_full};
 use crate::error::{Action, LogError, Reason};
 use crate::format::{
@@ -25,6 +27,17 @@ pub(crate) struct Segment {
     pub(crate) log_id: u64,
     /// The position that the end of the file would have.
     pub(crate) limit: Position,
+    pub(crate) keys: Keys,
+}
+
+/// What a scan does with records that are encrypted.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Keys {
+    /// Their checks are verified like all others, which needs no keys.
+    #[default]
+    NotNeeded,
+    /// They must decrypt.
+    Given(Option<Arc<Cipher>>),
 }
 
 /// The good part of a segment.
@@ -66,7 +79,7 @@ pub(crate) fn find_unnamed(disk: &dyn Disk, last: &Segment) -> Result<Option<Seg
         opened => opened.map_err(|e| LogError::io(Action::Open, &*path, e))?,
     };
     match Segment::read(file, path, None, Some(last.log_id)) {
-        Ok(segment) if segment.base > last.base => Ok(Some(segment)),
+        Ok(segment) if segment.base > last.base => Ok(Some(Segment { keys: last.keys.clone(), ..segment })),
         Ok(_) | Err(LogError::Corrupt { .. }) => Ok(None),
         Err(error) => Err(error),
     }
@@ -98,7 +111,13 @@ impl Segment {
         }
         let base = header.base;
         let limit = Position(base.0 + len.saturating_sub(HEADER_BYTES as u64));
-        Ok(Self { file, name: segment_name(base), path, base, log_id: header.log_id, limit })
+        let (name, log_id) = (segment_name(base), header.log_id);
+        Ok(Self { file, name, path, base, log_id, limit, keys: Keys::default() })
+    }
+
+    /// The same; its encrypted records must decrypt with `cipher`.
+    pub(crate) fn with_keys(self, cipher: Option<&Arc<Cipher>>) -> Self {
+        Self { keys: Keys::Given(cipher.cloned()), ..self }
     }
 
     /// The error for something bad at `position`.
@@ -111,7 +130,11 @@ impl Segment {
     }
 
     pub(crate) fn frames(&self, from: Position) -> Frames {
-        Frames::new(Arc::clone(&self.file), self.log_id, self.base, from, self.limit)
+        let cipher = match &self.keys {
+            Keys::NotNeeded => None,
+            Keys::Given(cipher) => cipher.clone(),
+        };
+        Frames::new(Arc::clone(&self.file), self.log_id, self.base, from, self.limit).with_cipher(cipher)
     }
 
     /// Reads all good frames from `from` on.
@@ -120,6 +143,12 @@ impl Segment {
         let mut scan = Scan { records: 0, end: from, last_record_end: from, marked: from, defect: None };
         loop {
             let next = frames.next().map_err(|e| self.read_error(e))?;
+            if let (Next::Frame(_), Keys::Given(_)) = (&next, &self.keys)
+                && let Err(reason) = frames.decrypt()
+            {
+                // Its check is good: it was written like this.
+                return Ok(Scan { defect: Some(Defect { reason, genuine: true }), ..scan });
+            }
             scan.end = frames.position();
             match next {
                 Next::End => return Ok(scan),

@@ -38,11 +38,7 @@ pub(super) fn exist(dir: &Path) -> bool {
 }
 
 /// Verifies the rows, which the log, that begins at `first`, should go on from. None if there are none, or they are damaged.
-pub(super) fn verify(
-    dir: &Path,
-    first: Option<Position>,
-    seen: &mut Inspection,
-) -> Result<Option<Seen>, CheckError> {
+pub(super) fn verify(dir: &Path, first: Option<Position>, seen: &mut Inspection) -> Result<Option<Seen>, CheckError> {
     let path = dir.join(ROWS);
     if !exist(dir) {
         return Ok(None);

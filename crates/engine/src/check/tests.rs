@@ -168,7 +168,11 @@ fn a_bad_byte_of_the_rows_is_a_fault_in_them_or_changes_nothing() {
                 continue;
             }
             noticed += 1;
-            assert!(fault(&seen).starts_with(dir.path().join("rows").to_str().unwrap()), "byte {at}: {:?}", seen.faults);
+            assert!(
+                fault(&seen).starts_with(dir.path().join("rows").to_str().unwrap()),
+                "byte {at}: {:?}",
+                seen.faults
+            );
             assert!(seen.saves().contains("nothing: the log holds only what has changed"), "{}", seen.saves());
             let to = tempfile::tempdir().unwrap();
             assert!(matches!(salvage(dir.path(), &seen, to.path(), options()), Err(CheckError::Lost(_))));

@@ -145,11 +145,7 @@ fn load_pieces(shared: &Shared, rows: &Rows, incarnation: u64, name: &DbKey) -> 
 }
 
 /// Hands each row of the span to `see`; what it says of one is damage of that row.
-fn each(
-    rows: &Rows,
-    span: Span<'_>,
-    mut see: impl FnMut(&[u8], &[u8]) -> Result<(), String>,
-) -> Result<(), OpenError> {
+fn each(rows: &Rows, span: Span<'_>, mut see: impl FnMut(&[u8], &[u8]) -> Result<(), String>) -> Result<(), OpenError> {
     let visit = |key: &[u8], version: Version| match see(key, &version.value) {
         Ok(()) => ControlFlow::Continue(()),
         Err(reason) => ControlFlow::Break((key.to_vec(), reason)),
@@ -157,6 +153,8 @@ fn each(
     let flow = rows.store.for_each(span, Timestamp::LATEST, visit);
     match flow.map_err(|source| OpenError::Rows { path: rows.path.clone(), source })? {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break((key, reason)) => Err(damaged(&rows.path, format!("the row {}: {reason}", key.escape_ascii()))),
+        ControlFlow::Break((key, reason)) => {
+            Err(damaged(&rows.path, format!("the row {}: {reason}", key.escape_ascii())))
+        }
     }
 }

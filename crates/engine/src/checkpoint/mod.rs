@@ -25,6 +25,7 @@
 //!
 //! *Invariant:* no lock is held for longer than a step or a piece takes, however large a value is.
 
+mod batch;
 pub(crate) mod books;
 mod dead;
 mod figures;
@@ -35,6 +36,7 @@ mod state;
 pub(crate) mod store;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod writing;
 
 use std::sync::Arc;
@@ -47,11 +49,11 @@ use wal::Position;
 use crate::engine::Shared;
 use crate::error::CheckpointError;
 pub use figures::CheckpointFigures;
+use flip::Flip;
 pub(crate) use load::{Loaded, load};
 pub(crate) use rows::{encode_row, is_large};
 pub(crate) use state::Checkpoints;
 pub(crate) use store::ROWS;
-use flip::Flip;
 use writing::Writing;
 
 /// What a finished checkpoint took.
@@ -86,10 +88,7 @@ pub(crate) fn take(shared: &Shared) -> Result<CheckpointReport, CheckpointError>
 }
 
 /// The same; `go_on` is asked between two steps, with nothing locked.
-pub(crate) fn take_with(
-    shared: &Shared,
-    go_on: &mut dyn FnMut() -> bool,
-) -> Result<CheckpointReport, CheckpointError> {
+pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Result<CheckpointReport, CheckpointError> {
     let checkpoints = &shared.checkpoints;
     let _turn = checkpoints.turn.lock();
     shared.log.roll()?;

@@ -64,7 +64,9 @@ impl<'a> Row<'a> {
             Body::String(bytes) => Value::String(bytes),
             Body::Small(bytes) => Value::Small(folded(bytes)?),
             Body::Pieces(incarnation) => Value::Pieces(incarnation.0),
-            Body::Collection { .. } => return Err("it is a collection in rows, which this version does not write".into()),
+            Body::Collection { .. } => {
+                return Err("it is a collection in rows, which this version does not write".into());
+            }
         };
         if meta.keyspace != KEYSPACE {
             return Err(format!("it is of keyspace {}, which has nothing at rest", meta.keyspace));
@@ -108,4 +110,3 @@ fn folded(bytes: &[u8]) -> Result<Folded<'_>, String> {
 fn told(error: WideError) -> String {
     error.to_string()
 }
-

@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use mvcc::Timestamp;
 use parking_lot::Mutex;
 
+use super::CheckpointPolicy;
 use super::books::Books;
 use super::figures::{CheckpointFigures, Outcomes};
 use super::store::{ROWS, Rows};
-use super::CheckpointPolicy;
 use crate::engine::Shared;
 use crate::error::CheckpointError;
 use crate::limits::{ROW_BYTES, ROWS_GARBAGE_BYTES};
@@ -101,7 +101,9 @@ impl Checkpoints {
 
     /// Whether so many bytes of log are enough, and the last attempt no reason to wait.
     pub(super) fn is_due(&self, log: u64) -> bool {
-        self.policy.lock().log_bytes.is_some_and(|bytes| log >= bytes) && self.outcomes.may_try_again() && !self.is_stopped()
+        self.policy.lock().log_bytes.is_some_and(|bytes| log >= bytes)
+            && self.outcomes.may_try_again()
+            && !self.is_stopped()
     }
 
     /// The rows that a start has found, with what their books say is dead.

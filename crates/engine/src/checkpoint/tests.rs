@@ -407,7 +407,11 @@ fn restart_after(first: &[Step], rounds: Vec<Vec<Act>>) {
         bench.validate();
         if ended.is_some() {
             assert!(bench.engine.log().first() > wal::Position::START, "the log was cut");
-            assert_eq!(digest_of_rows(&bench, at_flip.1), at_flip.0, "round {round}: the rows are not the state at the flip");
+            assert_eq!(
+                digest_of_rows(&bench, at_flip.1),
+                at_flip.0,
+                "round {round}: the rows are not the state at the flip"
+            );
         }
         for (steps, commit, _) in acts {
             bench.run(&steps, commit);

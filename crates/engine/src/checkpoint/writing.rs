@@ -1,88 +1,26 @@
 //! A checkpoint as it is written: keys in the order of their rows, then pieces of large values, then the books.
 
+use std::sync::atomic::Ordering;
+
 use mvcc::RunWriter;
 use mvcc::wide::{Element, Incarnation};
 use parking_lot::MutexGuard;
-use std::sync::atomic::Ordering;
 
+use super::CheckpointReport;
+use super::batch::Batch;
 use super::books::Changed;
 use super::flip::Flip;
-use super::rows::{encode_large, encode_row, is_large, meta_key};
 use super::state::Died;
 use super::store::Rows;
-use super::CheckpointReport;
-use crate::changes::{Hold, Image, Names};
+use super::turn::{Item, Turn};
+use crate::changes::{Hold, Names};
 use crate::engine::Shared;
 use crate::error::CheckpointError;
 use crate::held::Whereabouts;
 use crate::limits::{CHECKPOINT_STEP_BYTES, CHECKPOINT_STEP_KEYS, ROW_BYTES, SHARDS};
 use crate::shard::{Db, DbKey, Shard, ShardId};
 use crate::stop::Place;
-use crate::value::{Entry, Stamp, Steps};
-
-/// A name to be taken. They are taken in the order of rows: slot, database, hash.
-struct Item {
-    db: u8,
-    order: u64,
-    /// The key, if it had rows and went.
-    removed: Option<Box<[u8]>>,
-}
-
-impl Item {
-    fn slot(&self) -> u64 {
-        self.order >> 58
-    }
-}
-
-/// The rows of one step: written when no lock is held.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    rows: Vec<Row>,
-    /// Memory for the name of a row.
-    name: Vec<u8>,
-}
-
-/// A row in a batch: where its key begins, where its value does, where it ends; and whether there is a value.
-#[derive(Clone, Copy)]
-struct Row {
-    key: usize,
-    value: usize,
-    end: usize,
-    present: bool,
-}
-
-impl Batch {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.rows.clear();
-    }
-
-    /// Adds the row of a key, whose value `write` appends if there is one.
-    fn add(&mut self, at: (ShardId, u64, u8), key: &[u8], write: Option<impl FnOnce(&mut Vec<u8>)>) -> mvcc::Result<()> {
-        let (shard, order, db) = at;
-        let meta = meta_key(shard, order, db, key);
-        let (start, present) = (self.bytes.len(), write.is_some());
-        meta.encode_key(&mut self.name)?;
-        self.bytes.extend_from_slice(&self.name);
-        let value = self.bytes.len();
-        if let Some(write) = write {
-            meta.encode_head(&mut self.bytes);
-            write(&mut self.bytes);
-        }
-        self.rows.push(Row { key: start, value, end: self.bytes.len(), present });
-        Ok(())
-    }
-
-    /// Brings rows that share a hash into the order of their keys.
-    fn sort(&mut self) {
-        let Self { bytes, rows, .. } = self;
-        let key = |row: &Row| &bytes[row.key..row.value];
-        if !rows.is_sorted_by(|a, b| key(a) < key(b)) {
-            rows.sort_unstable_by(|a, b| key(a).cmp(key(b)));
-        }
-    }
-}
+use crate::value::{Entry, Steps};
 
 /// A checkpoint on its way.
 pub(super) struct Writing<'s> {
@@ -180,83 +118,13 @@ impl<'s> Writing<'s> {
     /// Takes all keys with one ordering hash in one database.
     fn take_hash(&mut self, shard: ShardId, guard: &mut Shard, items: &[Item]) -> Result<(), CheckpointError> {
         let (db, order) = (items[0].db, items[0].order);
-        let shared = self.shared;
-        let (before, place) = (guard.epoch.before(), Place { shard, order });
-        let (batch, large, report) = (&mut self.batch, &mut self.large, &mut self.report);
-        let failed = |error| self.rows.failed(error);
-        let site = (shard, order, db);
-        let mut present: Vec<Box<[u8]>> = Vec::new();
-        let removes = items.iter().any(|item| item.removed.is_some());
-        let mut result = Ok(());
-        with_frozen(shared, guard, place, db, |tables| {
-            let mut take = || -> mvcc::Result<()> {
-                for image in tables.changes.take_images(order) {
-                    match &image {
-                        Image::Row { key, row } => {
-                            batch.add(site, key, Some(|out: &mut Vec<u8>| out.extend_from_slice(row)))?;
-                        }
-                        Image::Held { key, deadline, hold } => {
-                            large.push(*hold);
-                            batch.add(site, key, Some(|out: &mut Vec<u8>| encode_large(*deadline, hold.incarnation, out)))?;
-                        }
-                    }
-                    report.keys += 1;
-                    if removes {
-                        present.push(image.key().into());
-                    }
-                }
-                let mut found: Vec<Box<[u8]>> = Vec::new();
-                let Db { table, cached, .. } = &mut *tables;
-                let mut added = Ok(());
-                let visit = |entry: &Entry| {
-                    if !entry.stamp().is_of(before) || shared.order_of(entry.key()) != order || added.is_err() {
-                        return false;
-                    }
-                    if cached.as_ref().is_some_and(|cached| cached.holder(order, entry).is_some()) {
-                        entry.set_stamp(Stamp::default());
-                    } else if is_large(entry) || entry.incarnation() != 0 {
-                        found.push(entry.key().into());
-                    } else {
-                        entry.set_stamp(Stamp::AT_REST);
-                        added = batch.add(site, entry.key(), Some(|out: &mut Vec<u8>| encode_row(entry, out)));
-                        report.keys += 1;
-                        if removes {
-                            present.push(entry.key().into());
-                        }
-                    }
-                    false
-                };
-                table.find(order, visit);
-                added?;
-                for key in found {
-                    let Some(entry) = table.find_mut(order, |entry| *entry.key() == *key) else { continue };
-                    entry.set_stamp(Stamp::AT_REST);
-                    if is_large(entry) {
-                        let name: DbKey = (db, key.clone());
-                        let (hold, deadline) = (shared.held.hold(entry, name), entry.deadline());
-                        large.push(hold);
-                        batch.add(site, &key, Some(|out: &mut Vec<u8>| encode_large(deadline, hold.incarnation, out)))?;
-                    } else {
-                        shared.held.make_small(entry);
-                        batch.add(site, &key, Some(|out: &mut Vec<u8>| encode_row(entry, out)))?;
-                    }
-                    report.keys += 1;
-                    present.push(key);
-                }
-                Ok(())
-            };
-            result = take();
-        });
-        result.map_err(failed)?;
-        for key in items.iter().filter_map(|item| item.removed.as_ref()) {
-            if !present.contains(key) {
-                batch.add(site, key, None::<fn(&mut Vec<u8>)>).map_err(failed)?;
-                report.removed += 1;
-                // The same key may have gone twice.
-                present.push(key.clone());
-            }
-        }
-        Ok(())
+        let (shared, rows, epoch) = (self.shared, self.rows, guard.epoch.before());
+        let notes = items.iter().any(|item| item.removed.is_some());
+        let Self { batch, large, report, .. } = self;
+        let mut turn = Turn { shared, epoch, at: (shard, order, db), batch, large, report, notes, present: Vec::new() };
+        let mut taken = Ok(());
+        with_frozen(shared, guard, Place { shard, order }, db, |tables| taken = turn.take(tables));
+        taken.and_then(|()| turn.take_removed(items)).map_err(|error| rows.failed(error))
     }
 
     fn pause(&mut self) -> Result<(), CheckpointError> {

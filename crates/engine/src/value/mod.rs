@@ -40,8 +40,8 @@ pub use limits::Limits;
 pub use list::{BigList, ListMut, ListPositions, ListRange, ListRef, PackedList};
 pub(crate) use pinned::Pin;
 pub use remains::Remains;
-pub(crate) use stamp::{Epoch, Stamp};
 pub use set::{BigSet, Member, PackedSet, SetMut, SetRef};
+pub(crate) use stamp::{Epoch, Stamp};
 pub use table::{Batches, Fetch, Steps, Table};
 pub use zset::{BigZSet, LexBound, PackedZSet, ScoreBound, ZRange, ZSetMut, ZSetRef};
 

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 
+use envelope::RegistryId;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
 
 use super::Options;
+use super::seal::{self, Seal};
 use crate::deletes::Pending;
 use crate::error::{Error, Result};
-use crate::layout::{self, DELETES_PREFIX, Fields, RETENTION_KEY, STATE_KEY, WATERMARK_KEY};
+use crate::layout::{self, DELETES_PREFIX, ENCRYPTION_KEY, Fields, RETENTION_KEY, STATE_KEY, WATERMARK_KEY};
 use crate::limits::MAX_ROW_KEY_BYTES;
 use crate::pins::Watermark;
 use crate::store::Retention;
@@ -27,6 +29,15 @@ pub(super) struct Books {
     /// Where the compaction under way goes on.
     pub(super) cursor: Vec<u8>,
     pub(super) deletes: Vec<Pending>,
+}
+
+/// What a store says about sealed values in it; one without any says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Encryption {
+    /// All values are sealed; otherwise some may be in clear.
+    pub(super) is_complete: bool,
+    /// Where the data keys are.
+    pub(super) registry: RegistryId,
 }
 
 fn name(generation: u64) -> String {
@@ -90,8 +101,8 @@ pub(super) fn drop_other_generations(db: &Database, generation: u64) -> Result<(
     Ok(())
 }
 
-/// Reads the books; settles a change of retention.
-pub(super) fn load(rows: &Keyspace, retention: Retention, db: &Database) -> Result<Books> {
+/// Reads the books; settles a change of retention, and whether values are sealed.
+pub(super) fn load(rows: &Keyspace, retention: Retention, db: &Database, seal: &Seal) -> Result<Books> {
     let read = |key: &[u8]| rows.get(key).map_err(|error| Error::tree("reading the books", error));
     let mut books = Books::default();
     if let Some(row) = read(STATE_KEY)? {
@@ -112,6 +123,11 @@ pub(super) fn load(rows: &Keyspace, retention: Retention, db: &Database) -> Resu
     }
     let stored = read(RETENTION_KEY)?;
     let stored = stored.map(|row| parse_retention(&row)).transpose()?;
+    let sealed = read(ENCRYPTION_KEY)?.map(|row| parse_encryption(&row)).transpose()?;
+    let settled = seal.settle(sealed, stored.is_none())?;
+    if let Some(settled) = settled.filter(|_| settled != sealed) {
+        seal::note(db, rows, settled)?;
+    }
     if stored != Some(retention) {
         if stored == Some(Retention::Newest) {
             let committed = books.watermark.committed.max(books.last_commit);
@@ -131,6 +147,22 @@ fn parse_retention(row: &Slice) -> Result<Retention> {
     let byte = fields.u8()?;
     fields.done()?;
     Retention::from_byte(byte).ok_or_else(|| Error::corrupt("the retention row", format!("{byte} is not known")))
+}
+
+pub(super) fn encryption_row(encryption: Encryption) -> [u8; 17] {
+    let mut row = [1 + u8::from(encryption.is_complete); 17];
+    row[1..].copy_from_slice(&encryption.registry.0);
+    row
+}
+
+fn parse_encryption(row: &[u8]) -> Result<Encryption> {
+    match *row {
+        [state @ (1 | 2), ref id @ ..] if id.len() == 16 => {
+            let registry = RegistryId(id.try_into().expect("its length was looked at"));
+            Ok(Encryption { is_complete: state == 2, registry })
+        }
+        _ => Err(Error::corrupt("the encryption row", "it is not known to this program")),
+    }
 }
 
 pub(super) fn state_row(last_commit: Timestamp, applied_index: u64) -> [u8; 16] {
@@ -161,9 +193,10 @@ fn parse_watermark(row: &[u8]) -> Result<(Watermark, Vec<u8>)> {
 }
 
 /// All bookkeeping rows, in the order of their keys.
-pub(super) fn all_rows(books: &Books, retention: Retention) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn all_rows(books: &Books, retention: Retention, encryption: Option<Encryption>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut rows: Vec<_> =
         books.deletes.iter().map(|delete| (layout::delete_key(delete.commit), delete.row())).collect();
+    rows.extend(encryption.map(|encryption| (ENCRYPTION_KEY.to_vec(), encryption_row(encryption).to_vec())));
     rows.push((RETENTION_KEY.to_vec(), vec![retention.byte()]));
     rows.push((STATE_KEY.to_vec(), state_row(books.last_commit, books.applied_index).to_vec()));
     rows.push((WATERMARK_KEY.to_vec(), watermark_row(books.watermark, &books.cursor)));

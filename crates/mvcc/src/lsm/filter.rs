@@ -11,6 +11,7 @@ use fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Contex
 
 use super::books::ROWS_PREFIX;
 use super::dead::{DeadRows, is_dead_row};
+use super::seal::{Seal, Sealing};
 use crate::header::Header;
 use crate::layout;
 use crate::timestamp::Timestamp;
@@ -18,10 +19,11 @@ use crate::timestamp::Timestamp;
 type Assigner = Arc<dyn Fn(&str) -> Option<Arc<dyn Factory>> + Send + Sync>;
 
 /// Gives the trees of rows a filter that follows `floor`, the effective watermark, and what `dead` says.
-pub(super) fn assigner(floor: Arc<AtomicU64>, dead: Option<Arc<dyn DeadRows>>) -> Assigner {
+pub(super) fn assigner(floor: Arc<AtomicU64>, dead: Option<Arc<dyn DeadRows>>, seal: Arc<Seal>) -> Assigner {
     Arc::new(move |name| {
         let (floor, dead) = (Arc::clone(&floor), AssertUnwindSafe(dead.clone()));
-        name.starts_with(ROWS_PREFIX).then(|| Arc::new(Filters { floor, dead }) as Arc<dyn Factory>)
+        let seal = AssertUnwindSafe(Arc::clone(&seal));
+        name.starts_with(ROWS_PREFIX).then(|| Arc::new(Filters { floor, dead, seal }) as Arc<dyn Factory>)
     })
 }
 
@@ -29,6 +31,7 @@ struct Filters {
     floor: Arc<AtomicU64>,
     /// The tree catches no panic of a filter and asks for this all the same.
     dead: AssertUnwindSafe<Option<Arc<dyn DeadRows>>>,
+    seal: AssertUnwindSafe<Arc<Seal>>,
 }
 
 impl Factory for Filters {
@@ -37,26 +40,34 @@ impl Factory for Filters {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(Filter { floor: Timestamp(self.floor.load(Ordering::Acquire)), dead: self.dead.clone() })
+        let floor = Timestamp(self.floor.load(Ordering::Acquire));
+        Box::new(Filter { floor, dead: self.dead.clone(), sealing: self.seal.sealing_anew() })
     }
 }
 
 struct Filter {
     floor: Timestamp,
     dead: Option<Arc<dyn DeadRows>>,
+    /// What rows are sealed with that are in clear, or sealed with a data key that is to go.
+    sealing: Option<Sealing>,
 }
 
 impl CompactionFilter for Filter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
         let is_row = matches!(item.key().first(), Some(&(layout::CURRENT | layout::HISTORY)));
-        if !is_row || (self.floor == Timestamp::ZERO && self.dead.is_none()) {
+        if !is_row || (self.floor == Timestamp::ZERO && self.dead.is_none() && self.sealing.is_none()) {
             return Ok(Verdict::Keep);
         }
         let row = item.value()?;
         // A row that cannot be read is left for a reader to complain about.
-        let is_garbage = || Header::decode(&row).is_ok_and(|(header, _)| header.is_garbage(self.floor));
+        let is_garbage = || Header::read(&row).is_ok_and(|(header, ..)| header.is_garbage(self.floor));
         let is_dead =
             || Header::commit_of(&row).is_some_and(|commit| is_dead_row(self.dead.as_deref(), item.key(), commit));
-        Ok(if is_dead() || is_garbage() { Verdict::Remove } else { Verdict::Keep })
+        if is_dead() || is_garbage() {
+            return Ok(Verdict::Remove);
+        }
+        // What cannot be sealed now stays as it is; whoever seals everything anew looks at the rows themselves.
+        let resealed = self.sealing.as_mut().and_then(|sealing| sealing.renewed(item.key(), &row).ok().flatten());
+        Ok(resealed.map_or(Verdict::Keep, |row| Verdict::ReplaceValue(row.into())))
     }
 }

@@ -10,7 +10,8 @@ use fjall::{Keyspace, Readable};
 use super::LsmStore;
 use super::books::{self, Books};
 use super::dead::{DeadRows, is_dead_row};
-use super::view::View;
+use super::seal::{Seal, Sealing};
+use super::view::{View, decode};
 use crate::deletes::Pending;
 use crate::error::{Error, Result};
 use crate::header::Header;
@@ -26,6 +27,7 @@ pub(super) struct Image {
     snapshot: fjall::Snapshot,
     head: Head,
     dead: Option<Arc<dyn DeadRows>>,
+    seal: Arc<Seal>,
     /// Says that a reader is there.
     _reader: Arc<()>,
 }
@@ -47,7 +49,8 @@ impl Image {
         // Asked after the rows were fixed: what was collected from them is below it.
         let watermark = store.floor();
         let head = Head { retention: store.retention, last_commit, watermark, applied_index, deletes };
-        Ok(Self { rows, snapshot, head, dead: store.options.dead.clone(), _reader: reader })
+        let (dead, seal) = (store.options.dead.clone(), Arc::clone(&store.seal));
+        Ok(Self { rows, snapshot, head, dead, seal, _reader: reader })
     }
 }
 
@@ -59,11 +62,11 @@ impl Snapshot for Image {
     fn write_to(&mut self, out: &mut dyn Write) -> Result<u64> {
         let mut writer = Writer::begin(out, &self.head)?;
         for guard in self.snapshot.range(&self.rows, [layout::CURRENT]..[layout::END]) {
-            let (key, row) = guard.into_inner().map_err(|error| Error::tree("reading a row", error))?;
+            let (key, found) = decode(guard, &self.seal)?;
             // Who reads the image need not know what was dead here.
-            let is_dead = Header::commit_of(&row).is_some_and(|commit| is_dead_row(self.dead.as_deref(), &key, commit));
-            if !is_dead {
-                writer.row(&key, &row)?;
+            if !is_dead_row(self.dead.as_deref(), &key, found.header.commit) {
+                // Nor the keys: an image is in clear, and whoever stores it seals it.
+                writer.row(&key, &found.header.row(&found.value(&[&key], &self.seal)?))?;
             }
         }
         writer.finish()
@@ -117,11 +120,19 @@ fn fill(rows: &Keyspace, reader: &mut Reader<'_>, store: &LsmStore) -> Result<Bo
         deletes: head.deletes,
     };
     let mut ingestion = rows.start_ingestion().map_err(fail)?;
-    for (key, row) in books::all_rows(&books, store.retention) {
+    for (key, row) in books::all_rows(&books, store.retention, store.seal.complete()) {
         ingestion.write(key, row).map_err(fail)?;
     }
+    let mut sealing = Sealing::of(&store.seal);
     while let Some((key, row)) = next {
-        ingestion.write(key, row).map_err(fail)?;
+        match &mut sealing {
+            None => ingestion.write(key, row).map_err(fail)?,
+            Some(sealing) => {
+                let (header, from) = Header::decode(&row)?;
+                let row = sealing.row(&key, &header, &[&row[from..]])?;
+                ingestion.write(key, row).map_err(fail)?;
+            }
+        }
         next = reader.row()?;
     }
     ingestion.finish().map_err(fail)?;

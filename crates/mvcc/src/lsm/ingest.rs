@@ -6,9 +6,10 @@ use fjall::{Keyspace, Slice};
 use parking_lot::MutexGuard;
 use self_cell::self_cell;
 
+use super::seal::Sealing;
 use super::{LsmStore, Writer};
 use crate::error::{Error, Result};
-use crate::header::Header;
+use crate::header::{Header, State};
 use crate::input::{self, RunCheck};
 use crate::layout::{self, STATE_KEY};
 use crate::store::{Applied, Retention, RunRow, Source};
@@ -72,6 +73,8 @@ pub struct RunWriter<'s> {
     commit: Timestamp,
     index: Option<u64>,
     floor: Timestamp,
+    /// What values are sealed with, if they are.
+    sealing: Option<Sealing>,
     /// Why the files are not what they should be.
     failed: Option<Error>,
 }
@@ -120,8 +123,11 @@ impl RunWriter<'_> {
         let row_key = join(&[layout::CURRENT], &[key], 1 + key.len())?;
         let ask = if header.is_garbage(self.floor) {
             Ask::Removal(row_key)
+        } else if let Some(sealing) = &mut self.sealing {
+            let row = sealing.row(&row_key, &header, value)?.into();
+            Ask::Row(row_key, row)
         } else {
-            let (bytes, header_len) = header.encode();
+            let (bytes, header_len) = header.encode(State::Clear);
             Ask::Row(row_key, join(&bytes[..header_len], value, header_len + len)?)
         };
         files.ask(ask).inspect_err(|error| self.failed = Some(error.clone()))
@@ -169,7 +175,8 @@ impl LsmStore {
             Applied::Now => Some(self.begin_files(commit, index)?),
         };
         let floor = self.floor();
-        Ok(RunWriter { store: self, _writer: writer, files, check, commit, index, floor, failed: None })
+        let sealing = Sealing::of(&self.seal);
+        Ok(RunWriter { store: self, _writer: writer, files, check, commit, index, floor, sealing, failed: None })
     }
 
     fn begin_files(&self, commit: Timestamp, index: Option<u64>) -> Result<Files> {

@@ -62,13 +62,13 @@ impl LsmStore {
             return Ok(step);
         }
         for guard in view.range(&from, &to) {
-            let (row_key, found) = decode(guard)?;
+            let (row_key, found) = decode(guard, &self.seal)?;
             let key = &row_key[1..];
             step.visited += 1;
             if delete.covers(key, &found.header) && !view.is_dead(key, &found.header) {
-                bytes += found.value().len();
+                bytes += found.row().len();
                 if self.retention == Retention::Versions {
-                    batch.supersede(key, &found, None, delete.commit, floor);
+                    batch.supersede(key, &found, None, delete.commit, view)?;
                 }
                 let tombstone = Header::tombstone(delete.commit);
                 if tombstone.is_garbage(floor) {
@@ -142,7 +142,7 @@ impl LsmStore {
         let mut removed = Vec::new();
         let mut step = Step::default();
         for guard in view.range(&from, &[layout::END]) {
-            let (row_key, found) = decode(guard)?;
+            let (row_key, found) = decode(guard, &self.seal)?;
             step.visited += 1;
             let is_forgotten = self.retention == Retention::Newest && found.header.successor.is_some();
             if is_forgotten || found.header.is_garbage(floor) {

@@ -11,6 +11,7 @@ mod image;
 mod ingest;
 mod maintain;
 mod options;
+mod seal;
 mod view;
 mod write;
 
@@ -38,6 +39,8 @@ use crate::value::Version;
 pub use dead::{DeadRows, MajorCompaction};
 pub use ingest::RunWriter;
 pub use options::Options;
+pub use seal::Reencryption;
+use seal::Seal;
 use view::View;
 
 /// A versioned store on disk.
@@ -46,6 +49,7 @@ pub struct LsmStore {
     /// The tree that says which generation of rows is in force.
     generations: Keyspace,
     options: Options,
+    seal: Arc<Seal>,
     retention: Retention,
     shared: RwLock<Shared>,
     /// Held by whoever writes.
@@ -99,11 +103,12 @@ impl LsmStore {
     /// nothing before the last commit can be read, or those that were kept are given up.
     pub fn open(dir: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let floor = Arc::new(AtomicU64::new(0));
-        let db = options.open(dir.as_ref(), &floor)?;
+        let seal = Arc::new(Seal::new(options));
+        let db = options.open(dir.as_ref(), &floor, &seal)?;
         let (generations, generation) = books::current_generation(&db)?;
         let rows = books::open_rows(&db, generation, options)?;
         books::drop_other_generations(&db, generation)?;
-        let books = books::load(&rows, options.retention, &db)?;
+        let books = books::load(&rows, options.retention, &db, &seal)?;
         floor.store(books.watermark.effective().0, Ordering::Release);
         let pins = Pins::default();
         pins.set(books.watermark);
@@ -111,6 +116,7 @@ impl LsmStore {
             db,
             generations,
             options: options.clone(),
+            seal,
             retention: options.retention,
             shared: RwLock::new(Shared { rows, deletes: Arc::new(books.deletes), readers: Arc::default() }),
             writer: Mutex::new(Writer { generation, cursor: books.cursor }),

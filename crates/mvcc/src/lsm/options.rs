@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use envelope::Cipher;
 use fjall::{Database, KeyspaceCreateOptions};
 
 use super::dead::DeadRows;
 use super::filter;
+use super::seal::Seal;
 use crate::error::{Error, Result};
 use crate::store::Retention;
 
@@ -27,6 +29,8 @@ pub struct Options {
     pub threads: usize,
     /// Who says which rows are dead.
     pub dead: Option<Arc<dyn DeadRows>>,
+    /// What values are sealed with. A store that was sealed once is opened with the same from then on.
+    pub cipher: Option<Arc<Cipher>>,
 }
 
 impl Options {
@@ -39,17 +43,18 @@ impl Options {
             journal_bytes: 128 << 20,
             threads: 2,
             dead: None,
+            cipher: None,
         }
     }
 
-    pub(super) fn open(&self, dir: &Path, floor: &Arc<AtomicU64>) -> Result<Database> {
+    pub(super) fn open(&self, dir: &Path, floor: &Arc<AtomicU64>, seal: &Arc<Seal>) -> Result<Database> {
         const LEAST_JOURNAL_BYTES: u64 = 64 << 20;
         Database::builder(dir)
             .cache_size(self.cache_bytes)
             .max_journaling_size(self.journal_bytes.max(LEAST_JOURNAL_BYTES))
             .worker_threads(self.threads.max(1))
             .manual_journal_persist(true)
-            .with_compaction_filter_factories(filter::assigner(Arc::clone(floor), self.dead.clone()))
+            .with_compaction_filter_factories(filter::assigner(Arc::clone(floor), self.dead.clone(), Arc::clone(seal)))
             .open()
             .map_err(|error| Error::tree("opening the store", error))
     }

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 
 use fjall::{Guard, Keyspace, Readable, Slice, Snapshot};
 
+use super::seal::Seal;
 use super::{LsmStore, Shared};
 use crate::deletes::{self, Pending};
 use crate::error::{Error, Result};
-use crate::header::Header;
+use crate::header::{Header, State};
 use crate::layout;
 use crate::limits::MAX_KEY_BYTES;
 use crate::span::{Direction, Span, prefix_end};
@@ -33,23 +34,31 @@ pub(super) struct View<'s> {
 pub(super) struct Found {
     pub(super) header: Header,
     row: Slice,
-    /// Where the value begins in `row`.
+    state: State,
+    /// Where the value, sealed or not, begins in `row`.
     from: usize,
 }
 
 impl Found {
-    pub(super) fn decode(row: Slice) -> Result<Self> {
-        let (header, from) = Header::decode(&row)?;
-        Ok(Self { header, row, from })
+    pub(super) fn decode(row: Slice, seal: &Seal) -> Result<Self> {
+        let (header, state, from) = Header::read(&row)?;
+        seal.admit(&header, state)?;
+        Ok(Self { header, row, state, from })
     }
 
-    pub(super) fn value(&self) -> &[u8] {
-        &self.row[self.from..]
+    /// All bytes of the row.
+    pub(super) fn row(&self) -> &Slice {
+        &self.row
     }
 
-    fn into_version(self) -> Version {
+    /// The value, opened; the row's key may come in parts.
+    pub(super) fn value(&self, row_key: &[&[u8]], seal: &Seal) -> Result<Value> {
+        seal.open(row_key, &self.row, self.state, self.from)
+    }
+
+    fn version(&self, row_key: &[&[u8]], seal: &Seal) -> Result<Version> {
         let Header { commit, expire_at, .. } = self.header;
-        Version { commit, expire_at, value: Value::behind(self.row, self.from) }
+        Ok(Version { commit, expire_at, value: self.value(row_key, seal)? })
     }
 }
 
@@ -101,6 +110,14 @@ impl<'s> View<'s> {
         }
     }
 
+    pub(super) fn floor(&self) -> Timestamp {
+        self.store.floor()
+    }
+
+    pub(super) fn seal(&self) -> &Seal {
+        &self.store.seal
+    }
+
     fn count_reads(&self, rows: usize) {
         self.store.rows_read.fetch_add(rows as u64, Ordering::Relaxed);
     }
@@ -113,7 +130,7 @@ impl<'s> View<'s> {
     /// The current row of `key`, unless it is garbage or dead.
     pub(super) fn current(&self, key: &[u8]) -> Result<Option<Found>> {
         self.count_reads(1);
-        let found = self.read(&layout::current(key))?.map(Found::decode).transpose()?;
+        let found = self.read(&layout::current(key))?.map(|row| Found::decode(row, self.seal())).transpose()?;
         Ok(found.filter(|found| !found.header.is_garbage(self.store.floor()) && !self.is_dead(key, &found.header)))
     }
 
@@ -124,7 +141,7 @@ impl<'s> View<'s> {
 
     pub(super) fn get(&self, key: &[u8], at: Timestamp) -> Result<Option<Version>> {
         let version = match self.current(key)? {
-            Some(found) => self.visible(key, found, at),
+            Some(found) => self.visible(key, &found, at),
             None => Ok(None),
         };
         self.store.check_readable(at)?;
@@ -147,24 +164,26 @@ impl<'s> View<'s> {
         }
     }
 
-    fn visible(&self, key: &[u8], current: Found, at: Timestamp) -> Result<Option<Version>> {
-        Ok(match self.sight(key, &current.header, at)? {
-            Sight::Visible => Some(current.into_version()),
-            Sight::Hidden => None,
-            Sight::Older => self.superseded(key, at)?.filter(|old| old.header.is_live(at)).map(Found::into_version),
-        })
+    fn visible(&self, key: &[u8], current: &Found, at: Timestamp) -> Result<Option<Version>> {
+        match self.sight(key, &current.header, at)? {
+            Sight::Visible => current.version(&[&[layout::CURRENT], key], self.seal()).map(Some),
+            Sight::Hidden => Ok(None),
+            Sight::Older => match self.superseded(key, at)? {
+                Some((row_key, old)) if old.header.is_live(at) => old.version(&[&row_key], self.seal()).map(Some),
+                _ => Ok(None),
+            },
+        }
     }
 
-    /// The version of `key` that was current at `at` and has been superseded since.
-    fn superseded(&self, key: &[u8], at: Timestamp) -> Result<Option<Found>> {
+    /// The version of `key` that was current at `at` and has been superseded since, and its row's key.
+    fn superseded(&self, key: &[u8], at: Timestamp) -> Result<Option<(Slice, Found)>> {
         self.count_reads(1);
         let from = layout::history(key, at);
         let to = prefix_end(&layout::history_of(key)).expect("it begins with a tag that is not 0xFF");
         let Some(guard) = self.range(&from, &to).next() else { return Ok(None) };
-        let row = guard.value().map_err(|error| Error::tree("reading a superseded version", error))?;
-        let found = Found::decode(row)?;
+        let (row_key, found) = decode(guard, self.seal())?;
         let is_of_then = found.header.successor.is_some_and(|successor| at < successor);
-        Ok((is_of_then && !self.is_dead(key, &found.header)).then_some(found))
+        Ok((is_of_then && !self.is_dead(key, &found.header)).then_some((row_key, found)))
     }
 
     pub(super) fn latest_commit(&self, key: &[u8]) -> Result<Option<Timestamp>> {
@@ -201,14 +220,14 @@ impl<'s> View<'s> {
     /// Whether there is a superseded version of exactly this commit.
     fn was_superseded(&self, key: &[u8], commit: Timestamp) -> Result<bool> {
         self.count_reads(1);
-        let found = self.read(&layout::history(key, commit))?.map(Found::decode).transpose()?;
+        let found = self.read(&layout::history(key, commit))?.map(|row| Found::decode(row, self.seal())).transpose()?;
         Ok(found.is_some_and(|found| !found.header.is_garbage(self.store.floor()) && !self.is_dead(key, &found.header)))
     }
 
     pub(super) fn scan(&self, span: Span<'_>, at: Timestamp, direction: Direction, bounds: Bounds) -> Result<Page> {
         let mut page = PageBuilder::new(direction, bounds);
         let walked = self.walk(span, direction, |key, found| {
-            let version = self.visible(key, found, at)?;
+            let version = self.visible(key, &found, at)?;
             Ok(page.visit(key, version))
         });
         self.store.check_readable(at)?;
@@ -223,7 +242,7 @@ impl<'s> View<'s> {
     ) -> Result<ControlFlow<B>> {
         let mut flow = ControlFlow::Continue(());
         let walked = self.walk(span, Direction::Forward, |key, found| {
-            if let Some(version) = self.visible(key, found, at)? {
+            if let Some(version) = self.visible(key, &found, at)? {
                 flow = visit(key, version);
             }
             Ok(flow.is_continue())
@@ -255,7 +274,7 @@ impl<'s> View<'s> {
         let mut count = 0;
         while let Some(guard) = step() {
             count += 1;
-            let (row_key, found) = decode(guard)?;
+            let (row_key, found) = decode(guard, self.seal())?;
             let key = &row_key[1..];
             let is_gone = found.header.is_garbage(self.store.floor())
                 || self.is_dead(key, &found.header)
@@ -269,9 +288,9 @@ impl<'s> View<'s> {
     }
 }
 
-pub(super) fn decode(guard: Guard) -> Result<(Slice, Found)> {
+pub(super) fn decode(guard: Guard, seal: &Seal) -> Result<(Slice, Found)> {
     let (key, row) = guard.into_inner().map_err(|error| Error::tree("reading a row", error))?;
-    Ok((key, Found::decode(row)?))
+    Ok((key, Found::decode(row, seal)?))
 }
 
 /// The part of a scan's bound that can matter: keys are not longer.

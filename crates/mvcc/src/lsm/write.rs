@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
+use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Slice};
 
+use super::seal::Sealing;
 use super::view::{Found, View};
 use super::{LsmStore, books};
 use crate::deletes::Pending;
@@ -20,11 +21,34 @@ use crate::timestamp::Timestamp;
 pub(super) struct Batch {
     batch: OwnedWriteBatch,
     rows: Keyspace,
+    /// What values are sealed with, if they are.
+    sealing: Option<Sealing>,
 }
 
 impl Batch {
     pub(super) fn new(store: &LsmStore, rows: &Keyspace, mode: PersistMode) -> Self {
-        Self { batch: store.db.batch().durability(Some(mode)), rows: rows.clone() }
+        let batch = store.db.batch().durability(Some(mode));
+        Self { batch, rows: rows.clone(), sealing: Sealing::of(&store.seal) }
+    }
+
+    /// Inserts the row of a version, sealed where values are.
+    pub(super) fn put(&mut self, row_key: Vec<u8>, header: Header, value: &[u8]) -> Result<()> {
+        match &mut self.sealing {
+            None => self.insert(row_key, header.row(value)),
+            Some(sealing) => {
+                let row = sealing.row(&row_key, &header, &[value])?;
+                self.batch.insert(&self.rows, row_key, row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals a row anew that needs it; says whether it did.
+    pub(super) fn renew(&mut self, row_key: &Slice, row: &Slice) -> Result<bool> {
+        let Some(sealing) = &mut self.sealing else { return Ok(false) };
+        let Some(row) = sealing.renewed(row_key, row)? else { return Ok(false) };
+        self.batch.insert(&self.rows, row_key.clone(), row);
+        Ok(true)
     }
 
     pub(super) fn insert(&mut self, key: Vec<u8>, row: Vec<u8>) {
@@ -47,16 +71,19 @@ impl Batch {
         old: &Found,
         deleted: Option<Timestamp>,
         commit: Timestamp,
-        floor: Timestamp,
-    ) {
-        let mut keep = |header: Header, value: &[u8]| {
-            if !header.is_garbage(floor) {
-                self.insert(layout::history(key, header.commit), header.row(value));
+        view: &View<'_>,
+    ) -> Result<()> {
+        let header = old.header.superseded(deleted.unwrap_or(commit));
+        if !header.is_garbage(view.floor()) {
+            // The value is bound to its header, which changes, so it is opened and sealed again.
+            let value = old.value(&[&[layout::CURRENT], key], view.seal())?;
+            self.put(layout::history(key, header.commit), header, &value)?;
+        }
+        match deleted.map(|deleted| Header::tombstone(deleted).superseded(commit)) {
+            Some(header) if !header.is_garbage(view.floor()) => {
+                self.put(layout::history(key, header.commit), header, &[])
             }
-        };
-        keep(old.header.superseded(deleted.unwrap_or(commit)), old.value());
-        if let Some(deleted) = deleted {
-            keep(Header::tombstone(deleted).superseded(commit), &[]);
+            _ => Ok(()),
         }
     }
 }
@@ -119,19 +146,19 @@ impl LsmStore {
         let needs_old = is_kept || matches!(mutation, Mutation::Expire { .. });
         let old = if needs_old { view.current(key)? } else { None };
         let deleted = old.as_ref().and_then(|old| view.deleted(key, &old.header));
-        let row = match *mutation {
-            Mutation::Put { value, expire_at, .. } => Header::value(commit, expire_at).row(value),
-            Mutation::Delete { .. } => Header::tombstone(commit).row(&[]),
+        if let Some(old) = old.as_ref().filter(|_| is_kept) {
+            batch.supersede(key, old, deleted, commit, view)?;
+        }
+        let row_key = layout::current(key);
+        match *mutation {
+            Mutation::Put { value, expire_at, .. } => batch.put(row_key, Header::value(commit, expire_at), value),
+            Mutation::Delete { .. } => batch.put(row_key, Header::tombstone(commit), &[]),
             Mutation::Expire { expire_at, .. } => {
                 let live = old.as_ref().filter(|_| deleted.is_none());
-                Header::value(commit, expire_at).row(value_to_expire(key, live, commit)?)
+                let value = to_expire(key, live, commit)?.value(&[&row_key], view.seal())?;
+                batch.put(row_key, Header::value(commit, expire_at), &value)
             }
-        };
-        if let Some(old) = old.filter(|_| is_kept) {
-            batch.supersede(key, &old, deleted, commit, self.floor());
         }
-        batch.insert(layout::current(key), row);
-        Ok(())
     }
 
     fn check_conflicts(&self, view: &View<'_>, transaction: &Transaction<'_>) -> Result<()> {
@@ -214,11 +241,11 @@ impl LsmStore {
     }
 }
 
-/// The value that a new deadline is given to; `live` is the newest version, unless a prefix deletion has deleted it.
-fn value_to_expire<'f>(key: &[u8], live: Option<&'f Found>, commit: Timestamp) -> Result<&'f [u8]> {
+/// The version that a new deadline is given to; `live` is the newest one, unless a prefix deletion has deleted it.
+fn to_expire<'f>(key: &[u8], live: Option<&'f Found>, commit: Timestamp) -> Result<&'f Found> {
     let found = live.filter(|found| !found.header.tombstone).ok_or_else(|| Error::NotFound { key: key.to_vec() })?;
     match found.header.expire_at {
         Some(deadline) if deadline <= commit => Err(Error::Expired { key: key.to_vec(), deadline }),
-        _ => Ok(found.value()),
+        _ => Ok(found),
     }
 }

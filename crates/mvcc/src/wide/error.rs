@@ -38,7 +38,9 @@ pub enum WideError {
 impl From<WideError> for crate::error::Error {
     fn from(error: WideError) -> Self {
         match error {
-            WideError::TooLarge { len, limit, .. } => Self::TooLarge { part: crate::error::Part::Key, size: len, limit },
+            WideError::TooLarge { len, limit, .. } => {
+                Self::TooLarge { part: crate::error::Part::Key, size: len, limit }
+            }
             malformed => Self::corrupt("a row", malformed.to_string()),
         }
     }

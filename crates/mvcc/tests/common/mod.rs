@@ -1,6 +1,10 @@
 //! What the tests of both stores share.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part, and a failure is the test's")]
 
+use std::sync::Arc;
+
+use envelope::Cipher;
+use envelope::testing::{MemPlace, keyring};
 use mvcc::{
     Applied, Bounds, Direction, Error, LsmStore, MemStore, Mutation, Options, Page, PrefixDelete, Retention, Row,
     Source, Span, Store, Timestamp, Transaction,
@@ -34,7 +38,18 @@ impl Fixture for Mem {
 pub struct Lsm {
     store: Option<LsmStore>,
     options: Options,
+    /// Where its data keys are, if its values are sealed. Each open of the store opens them as a start does.
+    keys: Option<MemPlace>,
     dir: tempfile::TempDir,
+}
+
+/// Whether all stores of this test program are sealed: the tests of others are run again in `sealed`.
+fn all_sealed() -> bool {
+    env!("CARGO_CRATE_NAME") == "sealed"
+}
+
+fn cipher(keys: &MemPlace) -> Arc<Cipher> {
+    Arc::new(Cipher::open_place(Box::new(keys.clone()), keyring(&[1])).unwrap())
 }
 
 impl Lsm {
@@ -43,12 +58,38 @@ impl Lsm {
     }
 
     pub fn with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::with_keys(all_sealed().then(|| MemPlace::new(1)), change)
+    }
+
+    pub fn with_keys(keys: Option<MemPlace>, change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new(Retention::Newest);
         (options.cache_bytes, options.memtable_bytes, options.threads) = (8 << 20, 1 << 20, 1);
         change(&mut options);
-        let store = Some(LsmStore::open(dir.path(), &options).unwrap());
-        Self { store, options, dir }
+        let mut lsm = Self { store: None, options, keys, dir };
+        lsm.reopen();
+        lsm
+    }
+
+    /// A store whose values are sealed.
+    pub fn sealed(retention: Retention) -> Self {
+        Self::with_keys(Some(MemPlace::new(1)), |options| options.retention = retention)
+    }
+
+    pub fn make_sealed(retention: Retention) -> Box<dyn Fixture> {
+        Box::new(Self::sealed(retention))
+    }
+
+    pub fn cipher(&self) -> &Arc<Cipher> {
+        self.options.cipher.as_ref().unwrap()
+    }
+
+    /// Closes the store and tries to open it with the data keys in `keys`.
+    pub fn try_with(&mut self, keys: Option<MemPlace>) -> Result<(), Error> {
+        (self.store, self.options.cipher, self.keys) = (None, None, keys);
+        self.options.cipher = self.keys.as_ref().map(cipher);
+        self.store = Some(LsmStore::open(self.dir.path(), &self.options)?);
+        Ok(())
     }
 
     pub fn make(retention: Retention) -> Box<dyn Fixture> {
@@ -86,8 +127,8 @@ impl Fixture for Lsm {
     }
 
     fn reopen(&mut self) {
-        self.store = None;
-        self.store = Some(LsmStore::open(self.dir.path(), &self.options).unwrap());
+        let keys = self.keys.take();
+        self.try_with(keys).unwrap();
     }
 }
 

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use envelope::Cipher;
+use envelope::testing::{MemPlace, keyring};
 use wal::testing::MemDisk;
 use wal::{Background, Fsync, Kind, Log, LogError, Options, Position, Preallocate, Reader, Recovery};
 
@@ -15,6 +17,23 @@ pub struct Entry {
     pub payload: Vec<u8>,
 }
 
+/// Data keys for all encrypted logs of this test program.
+pub fn cipher() -> Arc<Cipher> {
+    static CIPHER: OnceLock<Arc<Cipher>> = OnceLock::new();
+    let open = || Cipher::open_place(Box::new(MemPlace::new(1)), keyring(&[1])).expect("an empty place");
+    Arc::clone(CIPHER.get_or_init(|| Arc::new(open())))
+}
+
+/// Whether all logs of this test program are encrypted: the tests of others are run again in `encrypted`.
+fn all_encrypted() -> bool {
+    env!("CARGO_CRATE_NAME") == "encrypted"
+}
+
+/// A reader that has keys where they are needed.
+pub fn keyed(reader: Reader) -> Reader {
+    if all_encrypted() { reader.with_cipher(cipher()) } else { reader }
+}
+
 /// Options for small logs without a thread.
 pub fn small(segment_bytes: u64) -> Options {
     Options {
@@ -24,6 +43,7 @@ pub fn small(segment_bytes: u64) -> Options {
         preallocate: Preallocate::Reserve,
         background: Background::None,
         max_payload_bytes: 1 << 20,
+        cipher: all_encrypted().then(cipher),
         ..Options::default()
     }
 }
