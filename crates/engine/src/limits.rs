@@ -74,8 +74,14 @@ pub const ROWS_GARBAGE_BYTES: u64 = 16 << 20;
 /// What a row that was taken away takes at rest, about, beside its key.
 pub const ROW_BYTES: u64 = 96;
 
-/// Threads that bring rows into memory at a start, at most.
+/// Threads that bring rows and the log into memory at a start, at most.
 pub const LOADERS_MAX: usize = 8;
+
+/// Bytes of log that are replayed together: some tens of thousands of effects, shared out among the threads.
+pub const REPLAY_CHUNK_BYTES: usize = if cfg!(test) { 4 << 10 } else { 4 << 20 };
+
+/// Effects whose keys are looked ahead for.
+pub const REPLAY_LOOKAHEAD: usize = 48;
 
 /// The niceness of the threads that take checkpoints and compact them: they use what commands leave.
 pub const CHECKPOINT_NICE: i32 = 5;
