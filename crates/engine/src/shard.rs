@@ -361,6 +361,7 @@ impl Shard {
 
     /// Reclaims the keys with this ordering hash that have expired, and expired fields; no effect is made of it.
     pub(crate) fn reclaim_key(&mut self, db: u8, place: Place, now_ms: i64, shared: &Shared) {
+        let site = Site { shared, epoch: self.epoch, db, order: place.order };
         let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|db| db.as_deref_mut()) else { return };
         let of_place = |e: &Entry| shared.order_of(e.key()) == place.order;
         let Some(entry) =
@@ -377,6 +378,10 @@ impl Shard {
         let dead = entry.deadline().is_some_and(|d| d <= now_ms);
         let mut fields = 0;
         if !dead {
+            // As any other change of a value: a checkpoint that has not come to it takes it as it was at the flip.
+            let (changes, cached) = (&mut tables.changes, tables.cached.as_deref());
+            let stamp = changes.changes(site, entry, |entry| is_cached(cached, place.order, entry));
+            entry.set_stamp(stamp);
             fields = reclaim_fields(entry, &self.limits, now_ms);
             shared.expired_fields.fetch_add(fields as u64, Ordering::Relaxed);
         }

@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use super::take_with;
 use crate::{Context, Digest, Engine, Lock, Options, Recycled, Stop};
 
+mod expiry;
+
 /// Elements of a value that takes several parts.
 const MANY: u32 = 600;
 
@@ -55,6 +57,14 @@ enum Step {
         key: u8,
         after_ms: u16,
     },
+    /// Fields with a deadline, if the key is a hash or is not there.
+    Fields {
+        db: u8,
+        key: u8,
+        from: u16,
+        count: u16,
+        after_ms: u16,
+    },
     Pass {
         ms: u16,
     },
@@ -85,6 +95,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (db(), key(), 1u16..40).prop_map(|(db, key, after_ms)| Step::Expire { db, key, after_ms }),
         2 => (1u16..30).prop_map(|ms| Step::Pass { ms }),
         4 => (db(), key(), from()).prop_map(|(db, key, from)| Step::Count { db, key, from }),
+        3 => (db(), key(), from(), count(), 1u16..40)
+            .prop_map(|(db, key, from, count, after_ms)| Step::Fields { db, key, from, count, after_ms }),
     ]
 }
 
@@ -169,6 +181,7 @@ impl Bench {
             for tables in shard.dbs.iter().flatten() {
                 assert!(!tables.changes.is_frozen(), "something was left behind");
                 for entry in tables.table.iter() {
+                    assert!(entry.is_at_rest() || !crate::shard::is_empty_collection(entry), "an empty collection");
                     tables.changes.validate(shard.epoch, self.engine.shared.order_of(entry.key()), entry.stamp());
                 }
             }
@@ -218,6 +231,19 @@ fn emit(context: &mut Context<'_>, step: &Step, now_ms: i64) -> Result<(), Stop>
             context.select(db);
             if context.state.exists(&name(key))? {
                 context.out.emit(&name(key), false, Op::Expire(Some(now_ms + i64::from(after_ms))));
+            }
+        }
+        Step::Fields { db, key, from, count, after_ms } => {
+            context.select(db);
+            let kind = context.state.kind(&name(key))?;
+            if kind.is_none_or(|kind| kind == Kind::Hash) {
+                let mut items = context.out.items(Kind::Hash, Merge::LastWriter);
+                for n in u32::from(from)..u32::from(from) + u32::from(count) {
+                    items.push(effect::Item { id: &element(n), value: ItemValue::Bytes(b"for a while") });
+                }
+                let deadline = Deadline::At(now_ms + i64::from(after_ms));
+                let put = Op::Put { kind: Kind::Hash, merge: Merge::LastWriter, deadline, items: items.seq() };
+                context.out.emit(&name(key), kind.is_none(), put);
             }
         }
         Step::Pass { .. } => {}
