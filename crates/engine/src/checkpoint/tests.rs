@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::take_with;
 use crate::{Context, Digest, Engine, Lock, Options, Recycled, Stop};
 
+mod caches;
 mod expiry;
 
 /// Elements of a value that takes several parts.

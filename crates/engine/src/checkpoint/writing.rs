@@ -284,10 +284,11 @@ fn give_back(shared: &Shared, shard: &mut Shard, db: u8, names: Names) {
     let Db { table, changes, cached, .. } = shard.db_mut(db);
     for order in names.changed {
         table.find(order, |entry| {
-            let cached = cached.as_ref().is_some_and(|cached| cached.holder(order, entry).is_some());
-            if !cached && shared.order_of(entry.key()) == order && !entry.stamp().is_of(epoch) {
-                entry.set_stamp(changes.give_back(epoch, order));
+            if shared.order_of(entry.key()) != order || entry.stamp().is_of(epoch) {
+                return false;
             }
+            let cached = cached.as_ref().is_some_and(|cached| cached.holder(order, entry).is_some());
+            entry.set_stamp(if cached { Stamp::default() } else { changes.give_back(epoch, order) });
             false
         });
     }
