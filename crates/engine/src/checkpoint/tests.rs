@@ -13,6 +13,7 @@ use crate::{Context, Digest, Engine, Lock, Options, Recycled, Stop};
 
 mod caches;
 mod expiry;
+mod faults;
 
 /// Elements of a value that takes several parts.
 const MANY: u32 = 600;
