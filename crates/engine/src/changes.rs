@@ -208,6 +208,12 @@ impl Changes {
         self.removed.extend(removed);
     }
 
+    /// How many names are noted. For tests.
+    #[cfg(test)]
+    pub(crate) fn noted(&self) -> usize {
+        self.changed.len() + self.removed.len()
+    }
+
     /// Asserts the first invariant for a key. For tests.
     #[cfg(test)]
     pub(crate) fn validate(&self, epoch: Epoch, order: u64, stamp: Stamp) {

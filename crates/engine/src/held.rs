@@ -119,6 +119,11 @@ impl Held {
         self.pinned.lock().remove(&id);
     }
 
+    /// Whether a pinned value is in this physical database.
+    pub(crate) fn is_any_in(&self, db: u8) -> bool {
+        self.pinned.lock().values().any(|place| matches!(place, Whereabouts::At((of, _)) if *of == db))
+    }
+
     /// All pins that there are.
     pub(crate) fn all(&self) -> Vec<u64> {
         self.pinned.lock().keys().copied().collect()

@@ -152,10 +152,16 @@ impl Checkpoints {
         if !self.active.load(Ordering::Acquire) {
             return shared.reaper.free_dbs(tables);
         }
-        let mut kept = self.kept.lock();
+        // What has all been taken, or came behind the flip, is needed only if there may be a large value that is being taken.
+        let pinned = shared.held.is_any_in(db);
+        let (mut kept, mut free) = (self.kept.lock(), Vec::new());
         for (id, tables) in (0..=u8::MAX).map(ShardId).zip(tables) {
-            kept.extend(tables.map(|tables| (id, db, tables)));
+            match tables {
+                Some(tables) if pinned || tables.changes.is_frozen() => kept.push((id, db, tables)),
+                tables => free.push(tables),
+            }
         }
+        shared.reaper.free_dbs(free);
     }
 
     pub(super) fn add_garbage(&self, bytes: u64) {

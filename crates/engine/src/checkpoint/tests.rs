@@ -14,6 +14,7 @@ use crate::{Context, Digest, Engine, Lock, Options, Recycled, Stop};
 mod caches;
 mod expiry;
 mod faults;
+mod room;
 
 /// Elements of a value that takes several parts.
 const MANY: u32 = 600;
