@@ -36,6 +36,8 @@ pub(crate) struct Changes {
     gone: usize,
     /// Keys that had rows and went in this epoch.
     removed: Vec<Name>,
+    /// Bytes at rest, about, of those of them that were one row.
+    removed_bytes: u64,
     frozen: Option<Box<Frozen>>,
 }
 
@@ -52,6 +54,8 @@ struct Frozen {
 pub(crate) struct Names {
     pub(crate) changed: Vec<u64>,
     pub(crate) removed: Vec<Name>,
+    /// Bytes at rest, about, of those of them that were one row.
+    pub(crate) removed_bytes: u64,
 }
 
 /// A key as it was at the flip, and is not any more.
@@ -126,6 +130,9 @@ impl Changes {
         }
         if self.keep(at, entry, cached) || stamp.has_rows() {
             self.removed.push((at.order, entry.key().into()));
+            if entry.incarnation() == 0 {
+                self.removed_bytes += entry.memory_bytes() as u64;
+            }
         }
     }
 
@@ -172,7 +179,8 @@ impl Changes {
         self.gone = 0;
         let (changed, removed) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.removed));
         if !changed.is_empty() || !removed.is_empty() {
-            self.frozen = Some(Box::new(Frozen { names: Names { changed, removed }, images: HashMap::new() }));
+            let names = Names { changed, removed, removed_bytes: std::mem::take(&mut self.removed_bytes) };
+            self.frozen = Some(Box::new(Frozen { names, images: HashMap::new() }));
         }
     }
 
@@ -204,8 +212,9 @@ impl Changes {
     }
 
     /// The same for keys that had gone.
-    pub(crate) fn give_back_removed(&mut self, removed: Vec<Name>) {
+    pub(crate) fn give_back_removed(&mut self, removed: Vec<Name>, bytes: u64) {
         self.removed.extend(removed);
+        self.removed_bytes += bytes;
     }
 
     /// How many names are noted. For tests.

@@ -9,6 +9,7 @@
 //! ```
 //! They come behind all other rows, because a run learns only on its way what it replaces.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use effect::wire::{Reader, put_varint};
@@ -91,7 +92,8 @@ pub(crate) struct Books {
 pub(super) struct Changed<'a> {
     pub(super) head: &'a Head,
     pub(super) spaces: Option<&'a [u8]>,
-    pub(super) emptied: &'a [(u8, Timestamp)],
+    /// By physical database: what was committed up to then is dead; `None`: no row of it is left.
+    pub(super) emptied: &'a BTreeMap<u8, Option<Timestamp>>,
     /// Ascending: incarnations, and whether they are dead from now on or can be forgotten.
     pub(super) dead: &'a [(u64, bool)],
 }
@@ -104,7 +106,11 @@ impl Changed<'_> {
             run.put(&[BOOKS, SPACES], None, &[spaces])?;
         }
         for (db, commit) in self.emptied {
-            run.put(&[BOOKS, EMPTIED, *db], None, &[&commit.0.to_le_bytes()])?;
+            let key = [BOOKS, EMPTIED, *db];
+            match commit {
+                Some(commit) => run.put(&key, None, &[&commit.0.to_le_bytes()])?,
+                None => run.remove(&key)?,
+            }
         }
         for (incarnation, dead) in self.dead {
             let key = [&[BOOKS, DEAD][..], &incarnation.to_be_bytes()].concat();

@@ -30,6 +30,16 @@ impl Dead {
         self.emptied[usize::from(db)].fetch_max(commit.0, Ordering::Release);
     }
 
+    /// Of what the database had up to then no row is left.
+    pub(crate) fn sweep(&self, db: u8) {
+        self.emptied[usize::from(db)].store(0, Ordering::Release);
+    }
+
+    /// The databases of which there may be dead rows, because they were emptied.
+    pub(crate) fn emptied(&self) -> Vec<u8> {
+        (0..=u8::MAX).zip(&self.emptied).filter(|(_, at)| at.load(Ordering::Acquire) > 0).map(|(db, _)| db).collect()
+    }
+
     /// These large values are dead.
     pub(crate) fn bury(&self, incarnations: impl IntoIterator<Item = u64>) {
         self.incarnations.write().extend(incarnations);

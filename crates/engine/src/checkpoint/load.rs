@@ -134,11 +134,11 @@ fn load_pieces(shared: &Shared, rows: &Rows, incarnation: u64, name: &DbKey) -> 
     };
     value.set_incarnation(incarnation);
     value.set_clock(shared.seconds());
-    let names_rows = value.incarnation() == incarnation;
+    let (names_rows, bytes) = (value.incarnation() == incarnation, value.memory_bytes());
     guard.exchange(db, place, key, shared, value);
     if !names_rows {
         // By the limits of today it is a small one: it is due to be one row.
-        shared.checkpoints.bury_rows(incarnation);
+        shared.checkpoints.bury_rows(incarnation, bytes);
         guard.update(db, place, key, shared, |_, _| ());
     }
     Ok(())

@@ -12,7 +12,7 @@ use super::figures::{CheckpointFigures, Outcomes};
 use super::store::{ROWS, Rows};
 use crate::engine::Shared;
 use crate::error::CheckpointError;
-use crate::limits::{ROW_BYTES, ROWS_GARBAGE_BYTES};
+use crate::limits::ROWS_GARBAGE_BYTES;
 use crate::shard::{Db, ShardId};
 use crate::value::Entry;
 
@@ -25,6 +25,12 @@ pub(super) struct Died {
     pub(super) buried: Vec<u64>,
     /// Dead large values of which no row is left.
     pub(super) forgotten: Vec<u64>,
+    /// Emptied databases of which no dead row is left.
+    pub(super) swept: Vec<u8>,
+    /// Bytes, about, of the large values.
+    bytes: u64,
+    /// Keys that the emptied databases had.
+    keys: u64,
 }
 
 impl Died {
@@ -33,6 +39,18 @@ impl Died {
         self.emptied.extend(other.emptied);
         self.buried.extend(other.buried);
         self.forgotten.extend(other.forgotten);
+        self.swept.extend(other.swept);
+        (self.bytes, self.keys) = (self.bytes + other.bytes, self.keys + other.keys);
+    }
+
+    /// What it takes at rest, about: emptied databases have as large a part of it as they had of the keys.
+    pub(super) fn bytes_at_rest(&self, shared: &Shared, rows: &Rows) -> u64 {
+        let left = || (0..=u8::MAX).map(|db| shared.counts.get(db, 0).keys).sum::<u64>();
+        let emptied = match self.keys {
+            0 => 0,
+            keys => (u128::from(rows.disk_bytes()) * u128::from(keys) / u128::from(keys + left())) as u64,
+        };
+        self.bytes + emptied
     }
 }
 
@@ -111,7 +129,8 @@ impl Checkpoints {
         books.emptied.iter().for_each(|(db, commit)| rows.dead.empty(*db, *commit));
         rows.dead.bury(books.dead.iter().copied());
         // How much that is nobody knows any more.
-        self.garbage.store(if books.dead.is_empty() { 0 } else { u64::MAX / 2 }, Ordering::Relaxed);
+        let none = books.dead.is_empty() && books.emptied.is_empty();
+        self.garbage.store(if none { 0 } else { u64::MAX / 2 }, Ordering::Relaxed);
         Arc::clone(self.rows.get_or_init(|| Arc::new(rows)))
     }
 
@@ -129,26 +148,28 @@ impl Checkpoints {
     #[inline]
     pub(crate) fn bury(&self, entry: &mut Entry) {
         if entry.incarnation() != 0 {
-            self.add_garbage(entry.memory_bytes() as u64);
-            self.bury_rows(entry.set_incarnation(0));
+            let bytes = entry.memory_bytes();
+            self.bury_rows(entry.set_incarnation(0), bytes);
         }
     }
 
-    /// These rows are dead with the next checkpoint.
+    /// These rows, of about so many bytes, are dead with the next checkpoint.
     #[cold]
-    pub(super) fn bury_rows(&self, incarnation: u64) {
-        self.died.lock().buried.push(incarnation);
+    pub(super) fn bury_rows(&self, incarnation: u64, bytes: usize) {
+        let mut died = self.died.lock();
+        died.buried.push(incarnation);
+        died.bytes += bytes as u64;
     }
 
     /// A physical database was emptied; every shard is locked. These are the tables that it had, by shard.
     pub(crate) fn emptied(&self, shared: &Shared, db: u8, tables: Vec<Option<Box<Db>>>) {
+        let keys: usize = tables.iter().flatten().map(|tables| tables.table.len()).sum();
         let mut died = self.died.lock();
+        died.keys += keys as u64;
         if !died.emptied.contains(&db) {
             died.emptied.push(db);
         }
         drop(died);
-        let keys: usize = tables.iter().flatten().map(|tables| tables.table.len()).sum();
-        self.add_garbage(keys as u64 * ROW_BYTES);
         if !self.active.load(Ordering::Acquire) {
             return shared.reaper.free_dbs(tables);
         }
@@ -181,11 +202,13 @@ impl Checkpoints {
 
     /// Rewrites all rows without those that nobody needs.
     pub(super) fn compact(&self, rows: &Rows) -> mvcc::Result<()> {
-        let dead = rows.dead.incarnations();
+        let (dead, emptied) = (rows.dead.incarnations(), rows.dead.emptied());
         let compacted = rows.store.compact_all()?;
         self.garbage.store(0, Ordering::Relaxed);
         if compacted.may_forget() {
-            self.died.lock().forgotten.extend(dead);
+            let mut died = self.died.lock();
+            died.forgotten.extend(dead);
+            died.swept.extend(emptied);
         }
         Ok(())
     }

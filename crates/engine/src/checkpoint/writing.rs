@@ -17,7 +17,7 @@ use crate::changes::{Hold, Names};
 use crate::engine::Shared;
 use crate::error::CheckpointError;
 use crate::held::Whereabouts;
-use crate::limits::{CHECKPOINT_STEP_BYTES, CHECKPOINT_STEP_KEYS, ROW_BYTES, SHARDS};
+use crate::limits::{CHECKPOINT_STEP_BYTES, CHECKPOINT_STEP_KEYS, SHARDS};
 use crate::shard::{Db, DbKey, Shard, ShardId};
 use crate::stop::Place;
 use crate::value::{Entry, Steps};
@@ -201,23 +201,28 @@ impl<'s> Writing<'s> {
     fn write_books(&mut self, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
         self.flip.head.incarnation = self.shared.held.last_incarnation();
         self.flip.died.buried.extend(self.shared.held.take_replaced());
-        let Died { buried, forgotten, .. } = &self.flip.died;
+        let Died { buried, forgotten, swept, .. } = &self.flip.died;
         let mut dead: Vec<(u64, bool)> = forgotten.iter().map(|dead| (*dead, false)).collect();
         dead.extend(buried.iter().map(|dead| (*dead, true)));
         dead.sort_unstable();
         dead.dedup_by_key(|(incarnation, _)| *incarnation);
         let Flip { head, spaces, emptied, .. } = &self.flip;
-        let changed = Changed { head, spaces: spaces.as_deref(), emptied, dead: &dead };
+        let mut marks: BTreeMap<u8, Option<Timestamp>> = swept.iter().map(|db| (*db, None)).collect();
+        marks.extend(emptied.iter().map(|(db, commit)| (*db, Some(*commit))));
+        let changed = Changed { head, spaces: spaces.as_deref(), emptied: &marks, dead: &dead };
         changed.write(run).map_err(|error| self.rows.failed(error))
     }
 
     /// The run is in force: what its books say counts.
     pub(super) fn settle(&mut self) {
-        let (dead, Died { buried, forgotten, .. }) = (&self.rows.dead, &self.flip.died);
+        let (dead, Died { buried, forgotten, swept, .. }) = (&self.rows.dead, &self.flip.died);
+        swept.iter().for_each(|db| dead.sweep(*db));
         self.flip.emptied.iter().for_each(|(db, commit)| dead.empty(*db, *commit));
         dead.bury(buried.iter().copied());
         dead.forget(forgotten);
-        self.shared.checkpoints.add_garbage(self.report.removed * ROW_BYTES);
+        let removed: u64 = self.taken.iter().map(|(.., names)| names.removed_bytes).sum();
+        // Only now is it dead: what a compaction of before was to drop would not be known of any more.
+        self.shared.checkpoints.add_garbage(removed + self.flip.died.bytes_at_rest(self.shared, self.rows));
         self.end();
     }
 
@@ -292,7 +297,7 @@ fn give_back(shared: &Shared, shard: &mut Shard, db: u8, names: Names) {
             false
         });
     }
-    changes.give_back_removed(names.removed);
+    changes.give_back_removed(names.removed, names.removed_bytes);
 }
 
 /// Hands each database of the shard that the checkpoint has still to take something of to `visit`, also emptied ones.

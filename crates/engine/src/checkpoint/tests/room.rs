@@ -1,6 +1,7 @@
 //! What checkpoints keep in memory and on disk, and give back.
 
 use super::*;
+use crate::checkpoint::books::Books;
 use crate::limits::ROWS_GARBAGE_BYTES;
 
 /// A large string, of about 64 KiB.
@@ -38,10 +39,15 @@ fn checkpoint(bench: &Bench) {
 
 /// How many large values the books call dead.
 fn dead(bench: &Bench) -> usize {
+    books(bench).dead.len()
+}
+
+fn books(bench: &Bench) -> Books {
     let rows = bench.engine.shared.checkpoints.rows(&bench.engine.shared).unwrap();
-    let books = super::super::books::Books::read(&rows).unwrap().unwrap().unwrap();
+    let books = Books::read(&rows).unwrap().unwrap().unwrap();
     assert_eq!(rows.dead.incarnations().len(), books.dead.len(), "what counts is what is written");
-    books.dead.len()
+    assert_eq!(rows.dead.emptied().len(), books.emptied.len(), "what counts is what is written");
+    books
 }
 
 #[test]
@@ -80,6 +86,7 @@ fn what_is_removed_while_a_checkpoint_is_taken_counts_when_it_is_dead() {
     });
     // Nothing of it is dead yet: a compaction would be for nothing, and would be taken for one that has done it.
     bench.engine.shared.checkpoints.tend().unwrap();
+    assert!(disk(&bench) > ROWS_GARBAGE_BYTES, "{}", disk(&bench));
     checkpoint(&bench);
     assert!(disk(&bench) < 1 << 20, "{}", disk(&bench));
 }
@@ -101,7 +108,45 @@ fn the_disk_is_given_back_when_a_database_has_been_emptied_also_after_a_restart(
         }
         bench.engine.shared.checkpoints.tend().unwrap();
         assert!(disk(&bench) < 1 << 20, "restart {restart}: {}", disk(&bench));
+        let marks = |bench: &Bench| books(bench).emptied.len();
+        assert_eq!(marks(&bench), 1);
+        bench.checkpoint(&mut || true).unwrap();
+        assert_eq!(marks(&bench), 0, "of what no row is left nothing is to be known");
+        // It is emptied in the time in which the mark of before goes.
+        (0..10).for_each(|key| large(&bench, 0, key));
+        bench.checkpoint(&mut || true).unwrap();
+        let rows = bench.engine.shared.checkpoints.rows(&bench.engine.shared).unwrap();
+        bench.run(&[Step::Flush { db: 0 }], true);
+        bench.checkpoint(&mut || true).unwrap();
+        bench.engine.shared.checkpoints.compact(&rows).unwrap();
+        large(&bench, 0, 1);
+        bench.checkpoint(&mut || true).unwrap();
+        bench.engine.shared.checkpoints.compact(&rows).unwrap();
+        bench.run(&[Step::Flush { db: 0 }], true);
+        bench.checkpoint(&mut || true).unwrap();
+        assert_eq!(marks(&bench), 1, "what it had since is dead");
+        assert_eq!(digest_of_rows(&bench, bench.now_ms()), bench.digest());
     }
+}
+
+#[test]
+fn the_disk_is_given_back_when_nearly_all_small_keys_have_been_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = bench(&dir);
+    let count = (2 * ROWS_GARBAGE_BYTES / (4 << 10)) as u32;
+    let each = |op: &dyn Fn(&mut Context<'_>, &[u8])| {
+        let mut recycled = Recycled::new();
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        (1..count).for_each(|n| op(&mut context, &element(n)));
+        context.commit().unwrap();
+    };
+    large(&bench, 0, 0);
+    each(&|context, key| context.out.emit(key, true, Op::Set { value: &[7; 4 << 10], deadline: Deadline::Clear }));
+    checkpoint(&bench);
+    assert!(disk(&bench) > ROWS_GARBAGE_BYTES, "{}", disk(&bench));
+    each(&|context, key| context.out.remove(key));
+    checkpoint(&bench);
+    assert!(disk(&bench) < 1 << 20, "{}", disk(&bench));
 }
 
 #[test]
