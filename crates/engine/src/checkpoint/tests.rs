@@ -172,7 +172,11 @@ impl Bench {
     /// Takes a checkpoint; `pause` runs between two steps, and says whether it is to go on. Answers of which position it is.
     fn checkpoint(&self, pause: &mut dyn FnMut() -> bool) -> Option<wal::Position> {
         match take_with(&self.engine.shared, pause) {
-            Ok(report) => Some(report.position),
+            Ok(report) => {
+                let noted = crate::Identity::load(&self.engine.shared.dir).unwrap().unwrap().durable;
+                assert!(noted >= report.position.get(), "a log that does not reach the rows would not be noticed");
+                Some(report.position)
+            }
             Err(crate::CheckpointError::Stopped) => None,
             Err(error) => panic!("{error}"),
         }

@@ -313,16 +313,20 @@ fn each_frozen(shared: &Shared, guard: &mut Shard, shard: ShardId, mut visit: im
 }
 
 /// Hands the tables to `see` of which the checkpoint takes what it takes of a database.
-fn with_frozen(shared: &Shared, guard: &mut Shard, place: Place, db: u8, see: impl FnOnce(&mut Db)) {
+fn with_frozen<R>(
+    shared: &Shared,
+    guard: &mut Shard,
+    place: Place,
+    db: u8,
+    see: impl FnOnce(&mut Db) -> R,
+) -> Option<R> {
     let here = guard.dbs.get_mut(usize::from(db)).and_then(|tables| tables.as_deref_mut());
     if let Some(tables) = here.filter(|tables| tables.changes.is_frozen()) {
-        return see(tables);
+        return Some(see(tables));
     }
     let mut kept = shared.checkpoints.kept.lock();
     let mut there = kept.iter_mut().filter(|(shard, of, _)| (*shard, *of) == (place.shard, db));
-    if let Some((_, _, tables)) = there.find(|(_, _, tables)| tables.changes.is_frozen()) {
-        see(tables);
-    }
+    there.find(|(_, _, tables)| tables.changes.is_frozen()).map(|(_, _, tables)| see(tables))
 }
 
 /// Hands the value with this pin to `see`, if it is at `name`, whose shard is locked, also in an emptied database.
