@@ -71,14 +71,7 @@ pub const ROWS_CACHE_BYTES: u64 = 16 << 20;
 /// Bytes at rest that nobody needs, beside half of all, after which all is compacted.
 pub const ROWS_GARBAGE_BYTES: u64 = 16 << 20;
 
-<<<<<<< HEAD
-/// What a row that was taken away takes at rest, about, beside its key.
-pub const ROW_BYTES: u64 = 96;
-
 /// Threads that bring rows and the log into memory at a start, at most.
-=======
-/// Threads that bring rows into memory at a start, at most.
->>>>>>> cd0e211 (Count rows as garbage when they are dead, by what they took)
 pub const LOADERS_MAX: usize = 8;
 
 /// Bytes of log that are replayed together: some tens of thousands of effects, shared out among the threads.

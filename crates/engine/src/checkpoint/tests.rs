@@ -457,14 +457,18 @@ fn restart_after(first: &[Step], rounds: Vec<Vec<Act>>) {
     assert_eq!(again.digest(), before);
     assert!(again.checkpoint(&mut || true).is_some(), "what was loaded can be written");
     assert_eq!(again.digest(), before);
-    drop(again);
-    assert_eq!(Bench::open(dir.path(), &clock).digest(), before);
+    let next_seq = |bench: &Bench| bench.engine.log().lock().state().next_seq;
+    let next = next_seq(&again);
+    again.engine.close().unwrap();
+    let last = Bench::open(dir.path(), &clock);
+    assert_eq!((last.digest(), next_seq(&last)), (before, next), "numbers of effects are not given twice");
+    drop(last);
     assert_eq!(crate::inspect(dir.path()).unwrap().faults, []);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: std::env::var("ANABRANCH_CHECKPOINT_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(64),
+        cases: std::env::var("ANABRANCH_CHECKPOINT_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(40),
         max_shrink_iters: 400,
         ..ProptestConfig::default()
     })]

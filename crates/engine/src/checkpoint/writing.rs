@@ -1,9 +1,10 @@
 //! A checkpoint as it is written: keys in the order of their rows, then pieces of large values, then the books.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use mvcc::RunWriter;
 use mvcc::wide::{Element, Incarnation};
+use mvcc::{RunWriter, Timestamp};
 use parking_lot::MutexGuard;
 
 use super::CheckpointReport;
@@ -20,7 +21,7 @@ use crate::held::Whereabouts;
 use crate::limits::{CHECKPOINT_STEP_BYTES, CHECKPOINT_STEP_KEYS, SHARDS};
 use crate::shard::{Db, DbKey, Shard, ShardId};
 use crate::stop::Place;
-use crate::value::{Entry, Steps};
+use crate::value::{Entry, Stamp, Steps};
 
 /// A checkpoint on its way.
 pub(super) struct Writing<'s> {
@@ -122,9 +123,8 @@ impl<'s> Writing<'s> {
         let notes = items.iter().any(|item| item.removed.is_some());
         let Self { batch, large, report, .. } = self;
         let mut turn = Turn { shared, epoch, at: (shard, order, db), batch, large, report, notes, present: Vec::new() };
-        let mut taken = Ok(());
-        with_frozen(shared, guard, Place { shard, order }, db, |tables| taken = turn.take(tables));
-        taken.and_then(|()| turn.take_removed(items)).map_err(|error| rows.failed(error))
+        let taken = with_frozen(shared, guard, Place { shard, order }, db, |tables| turn.take(tables));
+        taken.unwrap_or(Ok(())).and_then(|()| turn.take_removed(items)).map_err(|error| rows.failed(error))
     }
 
     fn pause(&mut self) -> Result<(), CheckpointError> {

@@ -103,13 +103,14 @@ fn after_an_unclean_end_the_log_must_reach_what_the_checkpoint_holds() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path()).unwrap();
     set(&engine, 0..20);
-    engine.checkpoint().unwrap();
+    let from = engine.checkpoint().unwrap().position.get();
     let at_checkpoint = engine.log().durable().get();
     set(&engine, 20..21);
     set(&engine, 21..22);
     drop(engine);
     let identity = Identity::load(dir.path()).unwrap().unwrap();
-    assert_eq!((identity.clean, identity.durable), (None, at_checkpoint));
+    assert_eq!(identity.clean, None);
+    assert!((from..=at_checkpoint).contains(&identity.durable), "{from} {} {at_checkpoint}", identity.durable);
     let segment = segments(dir.path()).pop().unwrap();
     let whole = std::fs::read(&segment).unwrap();
     std::fs::remove_file(&segment).unwrap();
