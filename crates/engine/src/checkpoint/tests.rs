@@ -426,7 +426,7 @@ fn restart_after(first: &[Step], rounds: Vec<Vec<Act>>) {
     assert_eq!(again.digest(), before);
     drop(again);
     assert_eq!(Bench::open(dir.path(), &clock).digest(), before);
-    assert_eq!(crate::inspect(dir.path()).unwrap().faults, []);
+    assert_eq!(crate::inspect(dir.path(), None).unwrap().faults, []);
 }
 
 proptest! {
