@@ -510,8 +510,7 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>, 
     let sequencer =
         Sequencer { next_seq: 1, record_end: None, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
     let ciphers = Ciphers::open(dir, options.keyring.as_ref())?;
-    let log_options =
-        wal::Options { reaches: identity.reaches(), cipher: ciphers.log.clone(), ..options.log.clone() };
+    let log_options = wal::Options { reaches: identity.reaches(), cipher: ciphers.log.clone(), ..options.log.clone() };
     let opened = Log::open(dir.join(LOG), log_options, sequencer);
     let (log, recovery) = opened.map_err(|error| OpenError::of_log(dir, error))?;
     tell_of_cut(&recovery);

@@ -189,7 +189,9 @@ mod tests {
     fn a_file_that_others_may_read_or_change_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("master");
-        for (mode, is_taken) in [(0o600, true), (0o400, true), (0o440, true), (0o604, false), (0o620, false), (0o601, false)] {
+        for (mode, is_taken) in
+            [(0o600, true), (0o400, true), (0o440, true), (0o604, false), (0o620, false), (0o601, false)]
+        {
             write(&path, mode);
             let error = Keyring::from_file(&path).err();
             assert_eq!(error.is_none(), is_taken, "{mode:o}: {error:?}");
