@@ -87,7 +87,8 @@ fn import(wanted: &Wanted) -> anyhow::Result<ExitCode> {
     let name = wanted.file.as_ref().map_or("standard input".into(), |file| file.display().to_string());
     // What is not complete has a name of its own, which would go to rest for nothing.
     let never = CheckpointPolicy { log_bytes: None };
-    let options = Options { checkpoint: never, keyring: keyring(wanted.key_file.as_deref())?, ..crate::check::options()? };
+    let options =
+        Options { checkpoint: never, keyring: keyring(wanted.key_file.as_deref())?, ..crate::check::options()? };
     let plan = Plan { databases: wanted.databases.clone(), existing: wanted.existing, now_ms: (options.clock)() };
     let mut source = match &wanted.file {
         None => Source::Once(Box::new(std::io::stdin().lock())),

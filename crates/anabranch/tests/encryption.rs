@@ -73,7 +73,10 @@ fn a_killed_server_with_a_key_file_leaves_what_only_its_keys_open() {
     let error = refusal(&data, &[], None);
     assert!(error.contains("the data is encrypted") && error.contains(VARIABLE), "{error}");
     assert!(refusal(&data, &[], Some(&line(2))).contains("master key 1, which was not given"));
-    assert!(refusal(&data, &[], Some("")).contains("there is no master key"), "an empty secret is no wish for clear text");
+    assert!(
+        refusal(&data, &[], Some("")).contains("there is no master key"),
+        "an empty secret is no wish for clear text"
+    );
     assert!(refusal(&data, &["--encryption-key-file", file], Some(&line(1))).contains("both set"));
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(refusal(&data, &["--encryption-key-file", file], None).contains("mode is 644"));
@@ -100,7 +103,8 @@ fn an_import_goes_where_keys_are_only_with_them() {
     fs::write(&dump, File::redis(11).select(0).key(kinds::STRING, b"k", &string(MARKER)).end()).unwrap();
     let keys = key_file(dir.path(), &line(1), 0o600);
     let words = ["import", dump.to_str().unwrap(), "--dir", data.to_str().unwrap(), "--replace"];
-    let (status, said, error) = anabranch(&[&words[..], &["--encryption-key-file", keys.to_str().unwrap()]].concat(), None);
+    let (status, said, error) =
+        anabranch(&[&words[..], &["--encryption-key-file", keys.to_str().unwrap()]].concat(), None);
     assert_eq!(status, 0, "{said}{error}");
     assert!(!is_found(&data, MARKER) && data.join("keys").is_dir());
     let (status, _, error) = anabranch(&words, None);

@@ -70,12 +70,18 @@ pub(super) fn follow(
     if let Some(cipher) = &ciphers.log {
         reader = reader.with_cipher(Arc::clone(cipher));
     }
+    let mut good = from;
     loop {
         let read = match reader.next() {
             Ok(None) => return Ok(()),
-            Ok(Some(record)) => decode(&record, &mut next).map_err(|what| (record.start, what)),
+            Ok(Some(record)) => {
+                let end = record.end;
+                decode(&record, &mut next).map(|()| good = end).map_err(|what| (record.start, what))
+            }
             Err(error) => {
+                // The frame is good, and yet it cannot be decrypted.
                 seen.faults.push(Damage::of(error)?);
+                seen.plan.until = Some(good);
                 return Ok(());
             }
         };
