@@ -24,6 +24,14 @@ fn is_found(dir: &Path, bytes: &[u8]) -> bool {
     })
 }
 
+/// The text of a reply, or the texts of its elements.
+fn text(value: &Value) -> String {
+    match value.as_slice() {
+        Some(all) => all.iter().map(|one| text(one) + "\n").collect(),
+        None => String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned(),
+    }
+}
+
 #[test]
 fn a_server_with_a_key_file_says_so_and_shows_its_path_and_no_key() {
     let dir = tempfile::tempdir().unwrap();
@@ -36,9 +44,9 @@ fn a_server_with_a_key_file_says_so_and_shows_its_path_and_no_key() {
             assert_eq!(client.call("GET k"), bulk(value.replace(' ', "_")));
         }
         client.call(&format!("SET k {}", value.replace(' ', "_")));
-        let info = format!("{:?}", client.call("INFO persistence"));
+        let info = text(&client.call("INFO persistence"));
         assert!(info.contains("encryption_at_rest:1"), "{info}");
-        let shown = format!("{:?}", client.call("CONFIG GET *"));
+        let shown = text(&client.call("CONFIG GET *"));
         assert!(shown.contains(&file) && !shown.contains(KEY), "{shown}");
         let Value::Error(error) = client.call("CONFIG SET encryption-key-file other") else { panic!("it is taken") };
         assert!(String::from_utf8_lossy(&error).contains("immutable"));
@@ -50,6 +58,6 @@ fn a_server_with_a_key_file_says_so_and_shows_its_path_and_no_key() {
 fn a_server_without_keys_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::start(dir.path(), &[]);
-    assert!(format!("{:?}", server.client().call("INFO persistence")).contains("encryption_at_rest:0"));
+    assert!(text(&server.client().call("INFO persistence")).contains("encryption_at_rest:0"));
     assert!(!dir.path().join("keys").exists());
 }
