@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use engine::{CheckpointPolicy, Engine, OpenError, Options};
+use engine::{CheckpointPolicy, Engine, KeyError, OpenError, Options};
 use import::{Existing, Failed, Plan, Summary};
+use server::keys::keyring;
 
 use crate::progress::{Shown, grouped, megabytes, per_second};
 
@@ -32,6 +33,7 @@ struct Wanted {
     /// None: standard input.
     file: Option<PathBuf>,
     dir: PathBuf,
+    key_file: Option<PathBuf>,
     databases: BTreeMap<u64, u8>,
     existing: Existing,
     dry_run: bool,
@@ -54,12 +56,13 @@ pub fn run(args: &[OsString]) -> ExitCode {
 
 fn parse(args: &[OsString]) -> anyhow::Result<Wanted> {
     let (mut file, mut dir) = (None, PathBuf::from("./data"));
-    let (mut databases, mut existing, mut dry_run) = (BTreeMap::new(), None, false);
+    let (mut databases, mut existing, mut dry_run, mut key_file) = (BTreeMap::new(), None, false, None);
     let mut words = args.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{} needs a value", word.display()));
         match word.to_str() {
             Some("--dir") => dir = value()?.into(),
+            Some("--encryption-key-file") => key_file = Some(value()?.into()),
             Some("--db") => {
                 let text = value()?.to_str().unwrap_or_default();
                 let pair = text.split_once('=').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
@@ -77,14 +80,15 @@ fn parse(args: &[OsString]) -> anyhow::Result<Wanted> {
     }
     let file = file.context("which file?")?;
     let file = Some(file).filter(|file| file != Path::new("-"));
-    Ok(Wanted { file, dir, databases, existing: existing.unwrap_or_default(), dry_run })
+    Ok(Wanted { file, dir, key_file, databases, existing: existing.unwrap_or_default(), dry_run })
 }
 
 fn import(wanted: &Wanted) -> anyhow::Result<ExitCode> {
     let name = wanted.file.as_ref().map_or("standard input".into(), |file| file.display().to_string());
     // What is not complete has a name of its own, which would go to rest for nothing.
     let never = CheckpointPolicy { log_bytes: None };
-    let options = Options { checkpoint: never, ..crate::check::options()? };
+    let options =
+        Options { checkpoint: never, keyring: keyring(wanted.key_file.as_deref())?, ..crate::check::options()? };
     let plan = Plan { databases: wanted.databases.clone(), existing: wanted.existing, now_ms: (options.clock)() };
     let mut source = match &wanted.file {
         None => Source::Once(Box::new(std::io::stdin().lock())),
@@ -148,7 +152,7 @@ fn unchanged(name: &str) -> String {
 
 fn cannot_open(dir: &Path, error: OpenError) -> anyhow::Error {
     let hint = match &error {
-        OpenError::Log(wal::LogError::Locked { .. }) => {
+        OpenError::Log(wal::LogError::Locked { .. }) | OpenError::Keys { source: KeyError::Locked { .. }, .. } => {
             "; stop the server that runs there, or import into another directory with --dir"
         }
         _ => "",
@@ -269,8 +273,9 @@ mod tests {
         let plain = parsed("dump.rdb").unwrap();
         assert_eq!((plain.file, plain.dir), (Some("dump.rdb".into()), "./data".into()));
         assert_eq!((plain.existing, plain.dry_run), (Existing::Refuse, false));
-        let all = parsed("--keep - --db 0=3 --dir d --db 20=1 --dry-run").unwrap();
+        let all = parsed("--keep - --db 0=3 --dir d --encryption-key-file k --db 20=1 --dry-run").unwrap();
         assert_eq!((all.file, all.dir, all.existing, all.dry_run), (None, "d".into(), Existing::Keep, true));
+        assert_eq!(all.key_file, Some("k".into()));
         assert_eq!(all.databases, [(0, 3), (20, 1)].into());
         assert_eq!(parsed("f --replace --replace").unwrap().existing, Existing::Replace);
     }
@@ -280,6 +285,7 @@ mod tests {
         for (words, said) in [
             ("", "which file"),
             ("a b", "one file"),
+            ("a --encryption-key-file", "--encryption-key-file needs a value"),
             ("a --dir", "--dir needs a value"),
             ("a --db 1", "--db 1: this is not"),
             ("a --db 0=256", "--db 0=256"),

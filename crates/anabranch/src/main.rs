@@ -21,9 +21,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 pub(crate) const USAGE: &str = "usage: anabranch serve [redis.conf] [--directive value ...]
        anabranch commands-doc
-       anabranch check DIR [--salvage NEWDIR]
-       anabranch import FILE|- [--dir DIR] [--db N=M ...] [--replace|--keep] [--dry-run]
+       anabranch check DIR [--salvage NEWDIR] [--encryption-key-file PATH]
+       anabranch import FILE|- [--dir DIR] [--db N=M ...] [--replace|--keep] [--dry-run] [--encryption-key-file PATH]
        anabranch version
+Master keys can be in the environment as well: ANABRANCH_ENCRYPTION_KEYS.
 `anabranch serve --help` lists all directives.";
 
 fn main() -> ExitCode {

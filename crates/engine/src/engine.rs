@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin, RecordEnd};
+use envelope::Keyring;
 use parking_lot::Mutex;
 use wal::Log;
 
 use crate::checkpoint::{self, CheckpointFigures, CheckpointPolicy, CheckpointReport, Checkpoints};
+use crate::ciphers::Ciphers;
 use crate::context::{Context, Recycled};
 use crate::counts::{Counts, KeyCounts};
 use crate::error::{CheckpointError, OpenError, Refusal};
@@ -52,6 +54,8 @@ pub struct Options {
     pub checkpoint: CheckpointPolicy,
     /// Which values the disk tiers of caches give up first.
     pub disk_policy: blob::PolicyKind,
+    /// What everything in the data directory is encrypted under, if it is.
+    pub keyring: Option<Keyring>,
     /// Has state accesses miss at random, by this seed: for tests of commands.
     pub miss_at_random: Option<u64>,
 }
@@ -67,6 +71,7 @@ impl Options {
             limits,
             batch_bytes: BATCH_BYTES_MAX,
             disk_policy: blob::PolicyKind::Clock,
+            keyring: None,
             miss_at_random: None,
             checkpoint: CheckpointPolicy::default(),
         }
@@ -110,6 +115,7 @@ pub(crate) struct Shared {
     /// The other way round.
     logical_dbs: Box<[AtomicU8]>,
     pub(crate) log: Log<Sequencer>,
+    pub(crate) ciphers: Ciphers,
     pub(crate) limits: LiveLimits,
     pub(crate) reaper: Reaper,
     /// Keys of each database, kept by whoever holds a shard's lock.
@@ -286,7 +292,7 @@ impl Engine {
     /// Opens the database in `dir`, or creates one there.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: Identity::path(dir), source };
-        let (identity, log) = open_log(dir, &options)?;
+        let (identity, log, ciphers) = open_log(dir, &options)?;
         let reaper = Reaper::start().map_err(io)?;
         let limits = Limits { seed: identity.seed, ..options.limits };
         let shard = || Mutex::new(Shard { limits, ..Shard::default() });
@@ -300,6 +306,7 @@ impl Engine {
             dbs: (0..DATABASES_MAX).map(|db| AtomicU8::new(db as u8)).collect(),
             logical_dbs: (0..DATABASES_MAX).map(|db| AtomicU8::new(db as u8)).collect(),
             log,
+            ciphers,
             limits: LiveLimits { batch_bytes: AtomicUsize::new(options.batch_bytes) },
             reaper,
             seconds: AtomicU32::new(((options.clock)() / 1000) as u32),
@@ -363,6 +370,11 @@ impl Engine {
     /// The log, to commit and to ask for its health and figures.
     pub fn log(&self) -> &Log<Sequencer> {
         &self.shared.log
+    }
+
+    /// Whether what goes to the log and to rest is encrypted. Disk tiers of caches are not.
+    pub fn is_encrypted(&self) -> bool {
+        self.shared.ciphers.is_on()
     }
 
     /// The origin under which this node writes.
@@ -486,7 +498,7 @@ impl Engine {
 
 /// Opens the log, which must reach as far as the identity says that it was durable. The identity is as it is to be saved once
 /// the data has been read.
-fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>), OpenError> {
+fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>, Ciphers), OpenError> {
     std::fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
     let (mut identity, known) = match Identity::load(dir)? {
         Some(identity) => (identity, true),
@@ -497,8 +509,10 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>),
     };
     let sequencer =
         Sequencer { next_seq: 1, record_end: None, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
-    let log_options = wal::Options { reaches: identity.reaches(), ..options.log.clone() };
-    let (log, recovery) = Log::open(dir.join(LOG), log_options, sequencer)?;
+    let ciphers = Ciphers::open(dir, options.keyring.as_ref())?;
+    let log_options = wal::Options { reaches: identity.reaches(), cipher: ciphers.log.clone(), ..options.log.clone() };
+    let opened = Log::open(dir.join(LOG), log_options, sequencer);
+    let (log, recovery) = opened.map_err(|error| OpenError::of_log(dir, error))?;
     tell_of_cut(&recovery);
     if !known {
         // Before anything can be written, and not before nobody else can begin here.
@@ -513,7 +527,7 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>),
     identity.clean = None;
     identity.ceiling = identity.ceiling.max(Hlc::at_ms((options.clock)() + CEILING_AHEAD_MS));
     log.lock().state().clock.raise_ceiling(identity.ceiling);
-    Ok((identity, log))
+    Ok((identity, log, ciphers))
 }
 
 /// Says what was cut off the log.

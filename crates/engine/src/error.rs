@@ -1,9 +1,11 @@
 //! What can go wrong in the engine, outside of a command's own errors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use effect::WireError;
 use thiserror::Error;
+
+use crate::ciphers::KEYS;
 
 /// Why a batch was not accepted. Nothing of it was applied.
 #[derive(Debug, Error)]
@@ -72,6 +74,32 @@ pub enum OpenError {
         /// What it said.
         source: mvcc::Error,
     },
+    /// The data is encrypted, and no master keys were given.
+    #[error(
+        "the data is encrypted: there is {path}. Give the master keys that it was encrypted with: encryption-key-file, or ANABRANCH_ENCRYPTION_KEYS in the environment"
+    )]
+    KeysNeeded {
+        /// The directory of the data keys.
+        path: PathBuf,
+    },
+    /// The data keys cannot be had with the master keys that were given.
+    #[error("{path}: {source}")]
+    Keys {
+        /// The directory of the data keys.
+        path: PathBuf,
+        /// Why.
+        source: envelope::Error,
+    },
+    /// Something is encrypted with data keys that the directory does not have.
+    #[error(
+        "{path} does not have the data keys of this data: {reason}. Put back the directory {path} that belongs to it, from the same copy or backup"
+    )]
+    KeysLost {
+        /// The directory of the data keys.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
     /// A log record is intact but its batch cannot be read.
     #[error("the log record at position {position} holds a batch that cannot be read: {source}")]
     Batch {
@@ -98,6 +126,28 @@ pub enum OpenError {
         /// The number found.
         found: u64,
     },
+}
+
+impl OpenError {
+    /// Why the log of the data directory `dir` cannot be opened.
+    pub(crate) fn of_log(dir: &Path, error: wal::LogError) -> Self {
+        match &error {
+            wal::LogError::Corrupt { reason: wal::Reason::KeysNeeded | wal::Reason::DataKey(_), .. } => {
+                Self::KeysLost { path: dir.join(KEYS), reason: error.to_string() }
+            }
+            _ => Self::Log(error),
+        }
+    }
+
+    /// Why the rows of the data directory `dir`, which are in `path`, cannot be opened.
+    pub(crate) fn of_rows(dir: &Path, path: &Path, source: mvcc::Error) -> Self {
+        match source {
+            mvcc::Error::KeysNeeded | mvcc::Error::OtherKeys { .. } => {
+                Self::KeysLost { path: dir.join(KEYS), reason: source.to_string() }
+            }
+            source => Self::Rows { path: path.into(), source },
+        }
+    }
 }
 
 /// Why a checkpoint was not taken. The log is as before, and so are the rows.

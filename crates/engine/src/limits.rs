@@ -68,6 +68,10 @@ pub const CHECKPOINT_LOG_BYTES: u64 = 512 << 20;
 /// Bytes of the tree's cache of blocks: rows are read at a start only.
 pub const ROWS_CACHE_BYTES: u64 = 16 << 20;
 
+/// Data keys that rows are sealed with, one for each start that took a checkpoint. With more, all rows are sealed anew: the
+/// registry, 68 bytes a key, is written whole when one is drawn.
+pub const ROWS_DATA_KEYS_MAX: usize = if cfg!(test) { 3 } else { 1024 };
+
 /// Bytes at rest that nobody needs, beside half of all, after which all is compacted.
 pub const ROWS_GARBAGE_BYTES: u64 = 16 << 20;
 

@@ -29,6 +29,16 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// Others than its owner may read the file with the master keys, or change it.
+    #[error(
+        "{file} holds master keys and its mode is {mode:03o}: others could read or change it, and with a copy of the disk they would have all data; chmod 600 it"
+    )]
+    Exposed {
+        /// The file.
+        file: String,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The master keys take more room than any sensible number of them.
     #[error("the master keys are larger than {limit} bytes")]
     KeysTooLarge {

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -22,8 +23,11 @@ use crate::error::{Action, Error, Result};
 use crate::limits::MAX_KEYRING_BYTES;
 use crate::secret::{KEY_BYTES, Secret};
 
+/// What nobody but the owner may do with the file, and what a group may not.
+const EXPOSED: u32 = 0o027;
+
 /// Master keys by number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keyring {
     keys: BTreeMap<u32, Secret>,
 }
@@ -62,14 +66,20 @@ impl Keyring {
         if keys.is_empty() { Err(Error::NoKeys) } else { Ok(Self { keys }) }
     }
 
-    /// Reads the file at `path`.
+    /// Reads the file at `path`. One that everybody may read, or that a group may write, is refused: with a copy of the disk
+    /// it is all that somebody needs, and a warning would come too late. A group may read it, since that is how a service is
+    /// given a file that it does not own.
     ///
     /// # Errors
-    /// `Io`, and as [`parse`](Self::parse).
+    /// `Io`, `Exposed`, and as [`parse`](Self::parse).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let failed = |action| move |error| Error::io(action, path.display().to_string(), error);
         let file = File::open(path).map_err(failed(Action::Open))?;
+        let mode = file.metadata().map_err(failed(Action::Read))?.mode() & 0o777;
+        if mode & EXPOSED != 0 {
+            return Err(Error::Exposed { file: path.display().to_string(), mode });
+        }
         // As large as it may get, so that it does not move and leave copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(MAX_KEYRING_BYTES + 1));
         file.take(MAX_KEYRING_BYTES as u64 + 1).read_to_end(&mut text).map_err(failed(Action::Read))?;
@@ -120,6 +130,7 @@ fn from_base64(text: &[u8], out: &mut [u8; KEY_BYTES]) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1F";
     const BASE64: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -169,13 +180,32 @@ mod tests {
         assert_eq!(format!("{keyring:?}"), "Keyring { keys: {1: Secret} }");
     }
 
+    fn write(path: &Path, mode: u32) {
+        std::fs::write(path, format!("5 {HEX}\n")).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_or_change_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master");
+        for (mode, is_taken) in
+            [(0o600, true), (0o400, true), (0o440, true), (0o604, false), (0o620, false), (0o601, false)]
+        {
+            write(&path, mode);
+            let error = Keyring::from_file(&path).err();
+            assert_eq!(error.is_none(), is_taken, "{mode:o}: {error:?}");
+            assert!(error.is_none_or(|error| error.to_string().contains("chmod 600")));
+        }
+    }
+
     #[test]
     fn a_file_is_read_and_one_that_is_not_there_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("master");
         let error = Keyring::from_file(&path).unwrap_err();
         assert!(error.to_string().contains("master"), "{error}");
-        std::fs::write(&path, format!("5 {HEX}\n")).unwrap();
+        write(&path, 0o600);
         assert_eq!(Keyring::from_file(&path).unwrap().current(), 5);
         assert!(matches!(Keyring::from_env("ANABRANCH_NO_SUCH_VARIABLE"), Err(Error::NoVariable { .. })));
     }

@@ -1,5 +1,6 @@
 //! The bytes of a key.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
@@ -26,6 +27,16 @@ impl Secret {
     pub(crate) fn aead(&self) -> LessSafeKey {
         let key = UnboundKey::new(&AES_256_GCM, self.bytes()).expect("a key of AES-256 has 32 bytes");
         LessSafeKey::new(key)
+    }
+}
+
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        let Ok(secret) = Self::fill(|out| {
+            out.copy_from_slice(self.bytes());
+            Ok::<_, Infallible>(())
+        });
+        secret
     }
 }
 

@@ -20,6 +20,7 @@ pub mod client;
 pub mod config;
 mod follow;
 pub mod front;
+pub mod keys;
 pub mod latency;
 pub mod limits;
 pub mod memory;

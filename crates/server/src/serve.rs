@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::config::{ClientCertificates, Config, Network, Settings};
 use crate::front::Front;
+use crate::keys::{KeyringError, keyring};
 use crate::net::{self, NetConfig, NetError, OutputLimit, Server, SessionCache, TcpEndpoint, TlsFiles, UnixEndpoint};
 use crate::node::Node;
 use crate::settings::{checkpoints_of, fsync_of, limits_of};
@@ -21,6 +22,9 @@ pub enum ServeError {
     /// The data could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The master keys could not be had.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
     /// The sockets could not be opened.
     #[error(transparent)]
     Net(#[from] NetError),
@@ -144,6 +148,7 @@ fn engine_options(settings: &Settings) -> Result<Options, ServeError> {
     let mut options = Options::new(Arc::new(unix_ms), entropy()?);
     options.log.policy = fsync_of(settings.persistence.appendfsync);
     options.log.segment_bytes = settings.persistence.segment_bytes;
+    options.keyring = keyring(settings.persistence.encryption_key_file.as_deref())?;
     options.limits = limits_of(&settings.compact);
     options.checkpoint = checkpoints_of(&settings.persistence);
     options.batch_bytes = usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX);

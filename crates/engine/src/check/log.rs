@@ -8,6 +8,7 @@ use effect::{Batches, Origin};
 use wal::{Position, Reader, Record, Report, Tail};
 
 use super::{CheckError, Damage, Inspection};
+use crate::ciphers::Ciphers;
 use crate::engine::RECORD_BATCHES;
 
 /// Verifies every frame. None if there is no directory, which is a fault if there has to be one.
@@ -50,6 +51,7 @@ pub(super) fn follow(
     dir: &Path,
     reaches: Position,
     whole: Option<&Report>,
+    ciphers: &Ciphers,
     seen: &mut Inspection,
 ) -> Result<(), CheckError> {
     let from = seen.plan.from;
@@ -65,12 +67,21 @@ pub(super) fn follow(
     let Some(mut reader) = Reader::of_prefix(Arc::new(disk), from, report.good_end)? else { return Ok(()) };
     let mut next: HashMap<Origin, u64> =
         seen.plan.rows.as_ref().map(|rows| rows.origins.iter().copied().collect()).unwrap_or_default();
+    if let Some(cipher) = &ciphers.log {
+        reader = reader.with_cipher(Arc::clone(cipher));
+    }
+    let mut good = from;
     loop {
         let read = match reader.next() {
             Ok(None) => return Ok(()),
-            Ok(Some(record)) => decode(&record, &mut next).map_err(|what| (record.start, what)),
+            Ok(Some(record)) => {
+                let end = record.end;
+                decode(&record, &mut next).map(|()| good = end).map_err(|what| (record.start, what))
+            }
             Err(error) => {
+                // The frame is good, and yet it cannot be decrypted.
                 seen.faults.push(Damage::of(error)?);
+                seen.plan.until = Some(good);
                 return Ok(());
             }
         };

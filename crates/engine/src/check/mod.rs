@@ -2,6 +2,7 @@
 //!
 //! It is judged as a start would judge it: identity, the rows of the last checkpoint, the log behind them. Nothing is changed.
 
+mod keys;
 mod log;
 mod rows;
 mod salvage;
@@ -11,6 +12,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use envelope::Keyring;
 use thiserror::Error;
 use wal::{LogError, Position};
 
@@ -37,6 +39,14 @@ pub enum CheckError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The data keys cannot be had with the master keys that were given.
+    #[error("{path}: {source}")]
+    Keys {
+        /// Their directory.
+        path: PathBuf,
+        /// Why.
+        source: envelope::Error,
     },
     /// The place to save to is not empty.
     #[error("{0} is not empty; salvage into a new directory")]
@@ -100,6 +110,8 @@ pub struct Inspection {
     pub found: Vec<String>,
     /// What is wrong. If there is something, a start is refused.
     pub faults: Vec<Damage>,
+    /// What could not be looked into, because it is encrypted and the keys are not there.
+    pub unseen: Vec<String>,
     plan: Plan,
 }
 
@@ -138,11 +150,12 @@ impl Inspection {
     }
 }
 
-/// Looks at everything in `dir` that a start needs.
+/// Looks at everything in `dir` that a start needs. Without master keys, what is encrypted is looked at as far as that goes:
+/// the frames of the log, and no rows.
 ///
 /// # Errors
 /// If it could not look, for instance because a server uses the directory. Damage is no error but in the answer.
-pub fn inspect(dir: &Path) -> Result<Inspection, CheckError> {
+pub fn inspect(dir: &Path, keyring: Option<&Keyring>) -> Result<Inspection, CheckError> {
     std::fs::read_dir(dir).map_err(CheckError::io(dir))?;
     let mut seen = Inspection::default();
     let identity = look_at_identity(dir, &mut seen)?;
@@ -158,7 +171,8 @@ pub fn inspect(dir: &Path) -> Result<Inspection, CheckError> {
         seen.faults.push(Damage::new(Identity::path(dir), None, what));
     }
     let first = log.as_ref().filter(|log| log.segments > 0).map(|log| log.first);
-    let usable = rows::verify(dir, first, &mut seen)?;
+    let sight = keys::look(dir, keyring, &mut seen)?;
+    let usable = if sight.is_blind { None } else { rows::verify(dir, first, &sight.ciphers, &mut seen)? };
     if !rows::exist(dir) {
         match first {
             Some(first) if first > Position::START => seen.faults.push(Damage::new(
@@ -170,7 +184,13 @@ pub fn inspect(dir: &Path) -> Result<Inspection, CheckError> {
         }
     }
     seen.plan = plan(identity, usable, first);
-    log::follow(&dir.join(LOG), reaches, log.as_ref(), &mut seen)?;
+    if sight.is_blind {
+        seen.unseen.push("keys: there are data keys, and no master keys that they open with".into());
+        seen.unseen.push("rows: encrypted, none was read".into());
+        seen.unseen.push("log: only its frames were verified, what is in them is encrypted".into());
+        seen.plan.lost = Some("the data is encrypted, and its keys are needed".into());
+    }
+    log::follow(&dir.join(LOG), reaches, log.as_ref(), &sight.ciphers, &mut seen)?;
     keyspace::inspect_tiers(dir, &mut seen.found);
     Ok(seen)
 }

@@ -18,6 +18,7 @@ use crate::checkpoint::ROWS;
 use crate::checkpoint::books::Books;
 use crate::checkpoint::rows::{Piece, Row, Value};
 use crate::checkpoint::store::Rows;
+use crate::ciphers::Ciphers;
 
 /// Rows that are whole.
 #[derive(Debug)]
@@ -38,14 +39,19 @@ pub(super) fn exist(dir: &Path) -> bool {
 }
 
 /// Verifies the rows, which the log, that begins at `first`, should go on from. None if there are none, or they are damaged.
-pub(super) fn verify(dir: &Path, first: Option<Position>, seen: &mut Inspection) -> Result<Option<Seen>, CheckError> {
+pub(super) fn verify(
+    dir: &Path,
+    first: Option<Position>,
+    ciphers: &Ciphers,
+    seen: &mut Inspection,
+) -> Result<Option<Seen>, CheckError> {
     let path = dir.join(ROWS);
     if !exist(dir) {
         return Ok(None);
     }
     let look = dir.join(LOOK);
     remove(&look)?;
-    let read = clone(&path, &look, true).map(|()| read(&look, &path));
+    let read = clone(&path, &look, true).map(|()| read(&look, &path, ciphers));
     remove(&look)?;
     let whole = match read? {
         Ok(Some(whole)) => whole,
@@ -70,9 +76,9 @@ pub(super) fn verify(dir: &Path, first: Option<Position>, seen: &mut Inspection)
 }
 
 /// Reads all rows of the copy `look` of `path`.
-fn read(look: &Path, path: &Path) -> Result<Option<Seen>, Damage> {
+fn read(look: &Path, path: &Path, ciphers: &Ciphers) -> Result<Option<Seen>, Damage> {
     let damage = |what: &dyn std::fmt::Display| Damage::new(path, None, what);
-    let rows = Rows::open(look).map_err(|error| damage(&error))?;
+    let rows = Rows::open(look, ciphers.rows.clone()).map_err(|error| damage(&error))?;
     let books = Books::read(&rows).map_err(|error| damage(&error))?.map_err(|reason| damage(&reason))?;
     let Some(books) = books else { return Ok(None) };
     books.emptied.iter().for_each(|(db, commit)| rows.dead.empty(*db, *commit));
@@ -149,7 +155,7 @@ pub(super) fn clone(from: &Path, to: &Path, linked: bool) -> Result<(), CheckErr
     if linked { Ok(()) } else { File::open(to).and_then(|dir| dir.sync_all()).map_err(CheckError::io(to)) }
 }
 
-fn remove(dir: &Path) -> Result<(), CheckError> {
+pub(super) fn remove(dir: &Path) -> Result<(), CheckError> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(CheckError::Io { path: dir.into(), source: error }),
         _ => Ok(()),

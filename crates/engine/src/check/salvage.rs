@@ -8,6 +8,7 @@ use wal::Position;
 use super::rows::clone;
 use super::{CheckError, Inspection};
 use crate::checkpoint::ROWS;
+use crate::ciphers::KEYS;
 use crate::engine::{Engine, LOG, Options, has_segments};
 use crate::identity::Identity;
 use crate::limits::DATABASES_MAX;
@@ -21,7 +22,8 @@ pub struct Saved {
     pub end: Position,
 }
 
-/// Saves to `to`, a new or empty directory, what `inspection` has found to be good in `dir`. It has been opened, and stopped
+/// Saves to `to`, a new or empty directory, what `inspection` has found to be good in `dir`; `options` have the master
+/// keys, if it is encrypted. It has been opened, and stopped
 /// cleanly, when this returns.
 ///
 /// # Errors
@@ -44,6 +46,10 @@ pub fn salvage(dir: &Path, inspection: &Inspection, to: &Path, options: Options)
     }
     if let Some(rows) = &plan.rows {
         clone(&rows.path, &to.join(ROWS), false)?;
+    }
+    let keys = dir.join(KEYS);
+    if keys.exists() {
+        clone(&keys, &to.join(KEYS), false)?;
     }
     let identity = plan.identity.clone().unwrap_or_else(|| Identity::mint(options.entropy));
     // What was known of the end of the whole log does not hold of this one.

@@ -75,7 +75,7 @@ fn fault(seen: &Inspection) -> String {
 fn saved(dir: &Path, seen: &Inspection) -> BTreeSet<u32> {
     let to = tempfile::tempdir().unwrap();
     let saved = salvage(dir, seen, to.path(), options()).unwrap();
-    assert_eq!(inspect(to.path()).unwrap().faults, [], "what was saved is in order");
+    assert_eq!(inspect(to.path(), None).unwrap().faults, [], "what was saved is in order");
     let engine = open(to.path());
     let found = numbers(&engine);
     assert_eq!(saved.keys, found.len() as u64);
@@ -103,7 +103,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn a_sound_directory_has_no_fault_and_is_not_changed() {
     let dir = checkpointed();
     let before = files(dir.path());
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     assert_eq!(seen.faults, []);
     let said = seen.found.join("\n");
     assert!(said.contains("identity: good") && said.contains("20 keys") && said.contains("log: 1 segments"), "{said}");
@@ -117,7 +117,7 @@ fn a_bad_byte_in_the_log_after_a_checkpoint_costs_only_what_comes_after_it() {
     let log = only_file(&dir.path().join("log"));
     let at = fs::read(&log).unwrap().windows(5).position(|bytes| bytes == b"key30").unwrap();
     flip(&log, at);
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     let fault = fault(&seen);
     assert!(fault.starts_with(log.to_str().unwrap()) && fault.contains("checksum mismatch"), "{fault}");
     let offset = seen.faults[0].offset.unwrap() as usize;
@@ -139,7 +139,7 @@ fn a_bad_byte_in_a_log_that_the_checkpoint_has_replaced_costs_nothing() {
     // As if the process had ended before the log was cut.
     fs::rename(aside, &replaced).unwrap();
     flip(&replaced, 300);
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     assert!(fault(&seen).contains("offset"), "{seen:?}");
     assert_eq!(saved(dir.path(), &seen), (0..40).collect());
 }
@@ -162,7 +162,7 @@ fn a_bad_byte_of_the_rows_is_a_fault_in_them_or_changes_nothing() {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(path, &bytes).unwrap();
-            let seen = inspect(dir.path()).unwrap();
+            let seen = inspect(dir.path(), None).unwrap();
             if seen.faults.is_empty() {
                 assert_eq!(saved(dir.path(), &seen), (0..40).collect(), "byte {at} of {}", path.display());
                 continue;
@@ -186,7 +186,7 @@ fn a_bad_byte_of_the_rows_is_a_fault_in_them_or_changes_nothing() {
 fn rows_that_are_missing_are_a_fault() {
     let dir = checkpointed();
     fs::remove_dir_all(dir.path().join("rows")).unwrap();
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     assert!(fault(&seen).contains("the checkpoint of what came before is missing"));
 }
 
@@ -194,7 +194,7 @@ fn rows_that_are_missing_are_a_fault() {
 fn a_log_that_is_gone_leaves_the_rows() {
     let dir = checkpointed();
     fs::remove_dir_all(dir.path().join("log")).unwrap();
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     assert!(fault(&seen).contains("is missing, but the log was durable up to position"));
     assert_eq!(saved(dir.path(), &seen), (0..20).collect());
 }
@@ -208,7 +208,7 @@ fn a_log_cut_after_a_clean_stop_is_a_fault_and_what_is_left_is_saved() {
     let log = only_file(&dir.path().join("log"));
     let at = fs::read(&log).unwrap().windows(5).position(|bytes| bytes == b"key12").unwrap();
     fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(at as u64).unwrap();
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     assert!(fault(&seen).contains("the log was durable up to position"));
     assert_eq!(saved(dir.path(), &seen), (0..12).collect());
 }
@@ -220,11 +220,11 @@ fn a_bad_identity_is_a_fault_and_a_log_from_the_start_does_without() {
     set(&engine, 0..5);
     engine.close().unwrap();
     flip(&Identity::path(dir.path()), 30);
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     assert!(fault(&seen).contains("identity") && fault(&seen).contains("checksum"));
     assert_eq!(saved(dir.path(), &seen), (0..5).collect());
     fs::remove_file(Identity::path(dir.path())).unwrap();
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     assert!(fault(&seen).contains("is missing"));
     assert_eq!(saved(dir.path(), &seen), (0..5).collect());
 }
@@ -232,15 +232,15 @@ fn a_bad_identity_is_a_fault_and_a_log_from_the_start_does_without() {
 #[test]
 fn a_directory_in_use_or_without_data_cannot_be_looked_at() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(inspect(dir.path()), Err(CheckError::Nothing(_))));
-    assert!(matches!(inspect(&dir.path().join("none")), Err(CheckError::Io { .. })));
+    assert!(matches!(inspect(dir.path(), None), Err(CheckError::Nothing(_))));
+    assert!(matches!(inspect(&dir.path().join("none"), None), Err(CheckError::Io { .. })));
     let _engine = open(dir.path());
-    assert!(matches!(inspect(dir.path()), Err(CheckError::Log(wal::LogError::Locked { .. }))));
+    assert!(matches!(inspect(dir.path(), None), Err(CheckError::Log(wal::LogError::Locked { .. }))));
 }
 
 #[test]
 fn nothing_is_saved_over_something() {
     let dir = checkpointed();
-    let seen = inspect(dir.path()).unwrap();
+    let seen = inspect(dir.path(), None).unwrap();
     assert!(matches!(salvage(dir.path(), &seen, dir.path(), options()), Err(CheckError::NotEmpty(_))));
 }

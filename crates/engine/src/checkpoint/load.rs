@@ -33,8 +33,8 @@ pub(crate) fn load(shared: &Shared) -> Result<Option<Loaded>, OpenError> {
     if !path.exists() {
         return Ok(None);
     }
-    let refused = |source| OpenError::Rows { path: path.clone(), source };
-    let rows = Rows::open(&path).map_err(refused)?;
+    let refused = |source| OpenError::of_rows(&shared.dir, &path, source);
+    let rows = Rows::open(&path, shared.ciphers.rows.clone()).map_err(refused)?;
     let books = Books::read(&rows).map_err(refused)?.map_err(|reason| damaged(&path, reason))?;
     let Some(books) = books else {
         // The first checkpoint did not come into force.

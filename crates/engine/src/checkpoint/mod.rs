@@ -105,6 +105,7 @@ pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Res
             writing.settle();
             // Only now: what was there before is needed until the run is in force.
             shared.log.remove_below(report.position)?;
+            shared.ciphers.forget_log_keys(&shared.log);
             Ok(report)
         }
         Err(error) => {
@@ -164,7 +165,7 @@ fn start(shared: Arc<Shared>) -> std::io::Result<()> {
             Err(error) => tracing::warn!(%error, "no checkpoint could be taken; the log goes on growing"),
         }
         if let Err(error) = shared.checkpoints.tend() {
-            tracing::warn!(%error, "the rows could not be compacted");
+            tracing::warn!(%error, "the rows could not be compacted or sealed anew");
         }
         // Who waits for the end may close the data directory then: this thread must not hold it any more.
         let running = Arc::clone(&shared.checkpoints.running);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use mvcc::Timestamp;
+use mvcc::{Reencryption, Timestamp};
 use parking_lot::Mutex;
 
 use super::CheckpointPolicy;
@@ -75,6 +75,8 @@ pub(crate) struct Checkpoints {
     pub(super) outcomes: Outcomes,
     /// Bytes at rest that nobody needs, about, beside what the store's own compactions find.
     garbage: AtomicU64,
+    /// All rows were sealed anew, and the data keys of before are not forgotten yet.
+    sealed: Mutex<Option<Reencryption>>,
 }
 
 impl Checkpoints {
@@ -90,6 +92,7 @@ impl Checkpoints {
             policy: Mutex::new(policy),
             outcomes: Outcomes::default(),
             garbage: AtomicU64::new(0),
+            sealed: Mutex::default(),
         }
     }
 
@@ -140,7 +143,8 @@ impl Checkpoints {
             return Ok(Arc::clone(rows));
         }
         let path = shared.dir.join(ROWS);
-        let rows = Rows::open(&path).map_err(|source| CheckpointError::Rows { path, source })?;
+        let opened = Rows::open(&path, shared.ciphers.rows.clone());
+        let rows = opened.map_err(|source| CheckpointError::Rows { path, source })?;
         Ok(Arc::clone(self.rows.get_or_init(|| Arc::new(rows))))
     }
 
@@ -189,28 +193,70 @@ impl Checkpoints {
         self.garbage.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Compacts the rows if much of them is not needed any more.
+    /// Seals the rows anew if that is due, and compacts them if much of them is not needed any more.
     pub(super) fn tend(&self) -> mvcc::Result<()> {
         let Some(rows) = self.rows.get() else { return Ok(()) };
         let garbage = self.garbage.load(Ordering::Relaxed);
         let _turn = self.turn.lock();
-        if self.is_stopped() || garbage < ROWS_GARBAGE_BYTES || garbage < rows.disk_bytes() / 2 {
+        if self.is_stopped() {
+            return Ok(());
+        }
+        if rows.are_stale() {
+            return self.seal_anew(rows);
+        }
+        if garbage < ROWS_GARBAGE_BYTES || garbage < rows.disk_bytes() / 2 {
             return Ok(());
         }
         self.compact(rows)
     }
 
-    /// Rewrites all rows without those that nobody needs.
-    pub(super) fn compact(&self, rows: &Rows) -> mvcc::Result<()> {
-        let (dead, emptied) = (rows.dead.incarnations(), rows.dead.emptied());
-        let compacted = rows.store.compact_all()?;
-        self.garbage.store(0, Ordering::Relaxed);
-        if compacted.may_forget() {
-            let mut died = self.died.lock();
-            died.forgotten.extend(dead);
-            died.swept.extend(emptied);
+    /// Rewrites all rows, sealed under a new data key, and forgets the others. Without those that nobody needs, as well.
+    fn seal_anew(&self, rows: &Rows) -> mvcc::Result<()> {
+        let mut sealed = self.sealed.lock();
+        if sealed.is_none() {
+            let dead = DeadAtRest::of(rows);
+            let done = rows.store.reencrypt()?;
+            self.compacted(dead, done.may_forget());
+            *sealed = Some(done);
+        }
+        // Somebody may still read rows of before: then the next checkpoint tries again, and need not seal again.
+        if let Some(done) = &*sealed
+            && rows.store.forget_keys(done)?
+        {
+            *sealed = None;
+            tracing::info!("all rows are encrypted, under one data key");
         }
         Ok(())
+    }
+
+    /// Rewrites all rows without those that nobody needs.
+    pub(super) fn compact(&self, rows: &Rows) -> mvcc::Result<()> {
+        let dead = DeadAtRest::of(rows);
+        let compacted = rows.store.compact_all()?;
+        self.compacted(dead, compacted.may_forget());
+        Ok(())
+    }
+
+    /// All rows were rewritten, and so none is left of these dead values, if nobody still reads what was before.
+    fn compacted(&self, dead: DeadAtRest, may_forget: bool) {
+        self.garbage.store(0, Ordering::Relaxed);
+        if may_forget {
+            let mut died = self.died.lock();
+            died.forgotten.extend(dead.incarnations);
+            died.swept.extend(dead.emptied);
+        }
+    }
+}
+
+/// What is dead when all rows are about to be rewritten.
+struct DeadAtRest {
+    incarnations: Vec<u64>,
+    emptied: Vec<u8>,
+}
+
+impl DeadAtRest {
+    fn of(rows: &Rows) -> Self {
+        Self { incarnations: rows.dead.incarnations(), emptied: rows.dead.emptied() }
     }
 }
 

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use envelope::Cipher;
 use mvcc::{LsmStore, Options, Retention, Store, Timestamp};
 
 use super::dead::Dead;
 use crate::error::CheckpointError;
-use crate::limits::{CHECKPOINT_NICE, ROWS_CACHE_BYTES};
+use crate::limits::{CHECKPOINT_NICE, ROWS_CACHE_BYTES, ROWS_DATA_KEYS_MAX};
 
 /// Where the rows are, within the data directory.
 pub(crate) const ROWS: &str = "rows";
@@ -17,16 +18,18 @@ pub(crate) struct Rows {
     pub(crate) store: LsmStore,
     pub(crate) dead: Arc<Dead>,
     pub(crate) path: PathBuf,
+    cipher: Option<Arc<Cipher>>,
 }
 
 impl Rows {
-    /// Opens the store at `path`, or begins one there.
-    pub(crate) fn open(path: &Path) -> mvcc::Result<Self> {
+    /// Opens the store at `path`, or begins one there; its values are sealed with `cipher`.
+    pub(crate) fn open(path: &Path, cipher: Option<Arc<Cipher>>) -> mvcc::Result<Self> {
         let dead = Arc::new(Dead::default());
         let options = Options {
             cache_bytes: ROWS_CACHE_BYTES,
             threads: 1,
             dead: Some(Arc::clone(&dead) as _),
+            cipher: cipher.clone(),
             ..Options::new(Retention::Newest)
         };
         // The threads that it starts have the priority of the one that starts them.
@@ -43,7 +46,7 @@ impl Rows {
             // Without another thread: only its priority is lost.
             Err(_) => LsmStore::open(path, &options)?,
         };
-        Ok(Self { store, dead, path: path.into() })
+        Ok(Self { store, dead, path: path.into(), cipher })
     }
 
     /// When the last checkpoint was taken.
@@ -54,6 +57,12 @@ impl Rows {
     /// Bytes of rows on disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.store.stats().map_or(0, |stats| stats.row_bytes)
+    }
+
+    /// Whether all rows are to be sealed anew: some may be in clear, or there are more data keys than need be.
+    pub(super) fn are_stale(&self) -> bool {
+        let has_many = |cipher: &Arc<Cipher>| cipher.data_keys().len() > ROWS_DATA_KEYS_MAX;
+        self.store.may_hold_clear() || self.cipher.as_ref().is_some_and(has_many)
     }
 
     pub(super) fn failed(&self, source: mvcc::Error) -> CheckpointError {

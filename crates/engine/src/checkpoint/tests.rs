@@ -9,7 +9,7 @@ use effect::{Deadline, ItemValue, Kind, ListPos, Merge, Op, Patch, Side};
 use proptest::prelude::*;
 
 use super::take_with;
-use crate::{Context, Digest, Engine, Lock, Options, Recycled, Stop};
+use crate::{Context, Digest, Engine, Keyring, Lock, Options, Recycled, Stop};
 
 mod caches;
 mod expiry;
@@ -131,7 +131,12 @@ fn options(clock: &Arc<AtomicI64>) -> Options {
 
 impl Bench {
     fn open(dir: &std::path::Path, clock: &Arc<AtomicI64>) -> Self {
-        Self { engine: Engine::open(dir, options(clock)).unwrap(), clock: Arc::clone(clock) }
+        Self::open_with(dir, clock, None)
+    }
+
+    fn open_with(dir: &std::path::Path, clock: &Arc<AtomicI64>, keyring: Option<&Keyring>) -> Self {
+        let options = Options { keyring: keyring.cloned(), ..options(clock) };
+        Self { engine: Engine::open(dir, options).unwrap(), clock: Arc::clone(clock) }
     }
 
     fn now_ms(&self) -> i64 {
@@ -410,9 +415,14 @@ fn digest_of_rows(bench: &Bench, now_ms: i64) -> Digest {
 /// Checkpoints, one behind the other, each with steps in its pauses and some behind it; one that runs out of steps to wait
 /// for may be told to stop.
 fn restart_after(first: &[Step], rounds: Vec<Vec<Act>>) {
+    restart_with(None, first, rounds);
+}
+
+fn restart_with(keyring: Option<&Keyring>, first: &[Step], rounds: Vec<Vec<Act>>) {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(AtomicI64::new(1_000_000));
-    let bench = Bench::open(dir.path(), &clock);
+    let open = || Bench::open_with(dir.path(), &clock, keyring);
+    let bench = open();
     bench.engine.set_reclaiming(false);
     for key in 0..6 {
         bench.run(&[Step::Write { db: 0, key, from: 0, count: MANY as u16 }], true);
@@ -452,7 +462,7 @@ fn restart_after(first: &[Step], rounds: Vec<Vec<Act>>) {
     }
     let before = bench.digest();
     bench.engine.close().unwrap();
-    let again = Bench::open(dir.path(), &clock);
+    let again = open();
     again.validate();
     assert_eq!(again.digest(), before);
     assert!(again.checkpoint(&mut || true).is_some(), "what was loaded can be written");
@@ -460,10 +470,19 @@ fn restart_after(first: &[Step], rounds: Vec<Vec<Act>>) {
     let next_seq = |bench: &Bench| bench.engine.log().lock().state().next_seq;
     let next = next_seq(&again);
     again.engine.close().unwrap();
-    let last = Bench::open(dir.path(), &clock);
+    let last = open();
     assert_eq!((last.digest(), next_seq(&last)), (before, next), "numbers of effects are not given twice");
     drop(last);
-    assert_eq!(crate::inspect(dir.path()).unwrap().faults, []);
+    assert_eq!(crate::inspect(dir.path(), keyring).unwrap().faults, []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn encrypted_checkpoints_are_as_exact(rounds in prop::collection::vec(rough_acts(), 1..4)) {
+        restart_with(Some(&envelope::testing::keyring(&[1])), &[], rounds);
+    }
 }
 
 proptest! {

@@ -323,6 +323,10 @@ pub(crate) fn open_tier(dir: &Path, definition: &Definition, shared: &Shared) ->
         ..Options::new(BlobMode::Cache { fsync: definition.fsync }, disk, ram)
     };
     let store = Store::open(dir, options)?;
+    if shared.ciphers.is_on() {
+        let (keyspace, dir) = (&definition.name, dir.display());
+        tracing::warn!("encryption at rest is on, but the disk tier of keyspace {keyspace} is in clear: {dir}");
+    }
     store.start();
     Ok(store)
 }

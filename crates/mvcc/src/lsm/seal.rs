@@ -214,6 +214,12 @@ impl LsmStore {
         Ok(Reencryption { compaction, oldest })
     }
 
+    /// Whether values may be in clear though there are keys, because the store was begun without: until
+    /// [`reencrypt`](Self::reencrypt) and [`forget_keys`](Self::forget_keys) have been through.
+    pub fn may_hold_clear(&self) -> bool {
+        self.seal.cipher.is_some() && !self.seal.is_all_sealed.load(Ordering::Acquire)
+    }
+
     /// Forgets the data keys that nothing is sealed with after `done`, and refuses values in clear from now on. Answers
     /// false, and changes nothing, as long as somebody reads rows of before. The registry must be the store's alone: what else
     /// is sealed with its old keys can never be read again.
@@ -288,7 +294,9 @@ mod tests {
             store.get(b"k", Timestamp::LATEST)
         };
         assert_eq!(&*plant().unwrap().unwrap().value, b"in clear", "the store was begun without keys");
+        assert!(store.may_hold_clear());
         assert!(store.forget_keys(&store.reencrypt().unwrap()).unwrap());
+        assert!(!store.may_hold_clear());
         assert_eq!(&*store.get(b"k", Timestamp::LATEST).unwrap().unwrap().value, b"in clear");
         assert!(matches!(plant(), Err(Error::Unsealed)));
     }

@@ -210,6 +210,8 @@ pub struct Process {
 pub struct Persistence {
     /// Data directory, absolute.
     pub dir: PathBuf,
+    /// File with the master keys of encryption at rest.
+    pub encryption_key_file: Option<PathBuf>,
     /// When replies may leave.
     pub appendfsync: Fsync,
     /// Largest batch.
@@ -430,6 +432,7 @@ impl View<'_> {
     fn persistence(&self) -> Persistence {
         Persistence {
             dir: self.path("dir").unwrap_or_default(),
+            encryption_key_file: self.path("encryption-key-file"),
             appendfsync: match self.word("appendfsync") {
                 "always" => Fsync::Always,
                 "no" => Fsync::No,

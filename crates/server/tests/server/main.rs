@@ -8,6 +8,7 @@ mod clients;
 mod data;
 mod described;
 mod directives;
+mod encryption;
 mod events;
 mod figures;
 mod harness;

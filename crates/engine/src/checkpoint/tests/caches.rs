@@ -181,9 +181,9 @@ fn history(rounds: Vec<Vec<(Act, u8)>>) {
     bench.engine.close().unwrap();
     let again = Bench::open(dir.path(), &clock);
     assert_eq!(again.digest(), before);
-    assert_eq!(crate::inspect(dir.path()).map(|report| report.faults).unwrap_or_default(), []);
+    assert_eq!(crate::inspect(dir.path(), None).map(|report| report.faults).unwrap_or_default(), []);
     again.engine.close().unwrap();
-    assert_eq!(crate::inspect(dir.path()).unwrap().faults, []);
+    assert_eq!(crate::inspect(dir.path(), None).unwrap().faults, []);
 }
 
 fn stamps_are_noted(bench: &Bench) {

@@ -39,7 +39,7 @@ fn after_a_checkpoint_whose_run_did_not_come_into_force_the_next_has_all_of_it()
         bench.validate();
         drop(bench);
         assert_eq!(Bench::open(dir.path(), &clock).digest(), before);
-        assert_eq!(crate::inspect(dir.path()).unwrap().faults, []);
+        assert_eq!(crate::inspect(dir.path(), None).unwrap().faults, []);
     }
 }
 

@@ -19,6 +19,14 @@ pub(super) static PERSISTENCE: &[Directive] = &[
     // DIFFERENCE: Redis can change its directory while it runs, if protected directives may be set.
     Directive::new("dir", Directory, "./data", "Directory of the data; made if it does not exist.").at_start(),
     Directive::new(
+        "encryption-key-file",
+        TEXT,
+        "\"\"",
+        "File with the master keys that the data is encrypted under; empty: no encryption, unless ANABRANCH_ENCRYPTION_KEYS is set in the environment.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
+    Directive::new(
         "appendfsync",
         FSYNC,
         "everysec",
