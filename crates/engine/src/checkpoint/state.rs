@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::CheckpointPolicy;
 use super::books::Books;
 use super::figures::{CheckpointFigures, Outcomes};
-use super::store::{ROWS, Rows};
+use super::store::Rows;
 use crate::engine::Shared;
 use crate::error::CheckpointError;
 use crate::limits::ROWS_GARBAGE_BYTES;
@@ -142,9 +142,7 @@ impl Checkpoints {
         if let Some(rows) = self.rows.get() {
             return Ok(Arc::clone(rows));
         }
-        let path = shared.dir.join(ROWS);
-        let opened = Rows::open(&path, shared.ciphers.rows.clone());
-        let rows = opened.map_err(|source| CheckpointError::Rows { path, source })?;
+        let rows = Rows::create(&shared.dir, shared.ciphers.rows.clone())?;
         Ok(Arc::clone(self.rows.get_or_init(|| Arc::new(rows))))
     }
 

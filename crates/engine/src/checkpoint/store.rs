@@ -1,5 +1,7 @@
 //! The store of rows, opened.
 
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +23,26 @@ pub(crate) struct Rows {
     cipher: Option<Arc<Cipher>>,
 }
 
+/// What the store is called until it is whole.
+const ASIDE: &str = "rows.new";
+
 impl Rows {
+    /// Begins a store in the data directory `dir`: aside, and durable before it has its name, since a store that a crash has
+    /// left half made cannot be opened.
+    pub(super) fn create(dir: &Path, cipher: Option<Arc<Cipher>>) -> Result<Self, CheckpointError> {
+        let (path, aside) = (dir.join(ROWS), dir.join(ASIDE));
+        let io = |source| CheckpointError::Io { path: path.clone(), source };
+        let failed = |source| CheckpointError::Rows { path: path.clone(), source };
+        match fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        drop(Self::open(&aside, cipher.clone()).map_err(failed)?);
+        sync_all(&aside).map_err(io)?;
+        fs::rename(&aside, &path).and_then(|()| File::open(dir)?.sync_all()).map_err(io)?;
+        Self::open(&path, cipher).map_err(failed)
+    }
+
     /// Opens the store at `path`, or begins one there; its values are sealed with `cipher`.
     pub(crate) fn open(path: &Path, cipher: Option<Arc<Cipher>>) -> mvcc::Result<Self> {
         let dead = Arc::new(Dead::default());
@@ -68,6 +89,18 @@ impl Rows {
     pub(super) fn failed(&self, source: mvcc::Error) -> CheckpointError {
         CheckpointError::Rows { path: self.path.clone(), source }
     }
+}
+
+/// Makes a directory durable with all that is in it.
+fn sync_all(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => sync_all(&entry.path())?,
+            false => File::open(entry.path())?.sync_all()?,
+        }
+    }
+    File::open(dir)?.sync_all()
 }
 
 /// Lets whoever answers commands go before this thread.

