@@ -62,6 +62,7 @@ fn may_overwrite(old: &Entry, value: &[u8]) -> bool {
     old.kind() == Kind::String
         && !old.is_at_rest()
         && old.pinned().is_none()
+        && old.incarnation().is_none()
         && (!is_large(old) || old.bytes().is_some_and(|old| old.len() == value.len()))
 }
 

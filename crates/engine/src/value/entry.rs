@@ -4,6 +4,7 @@ use super::hash::{BigHash, HashMut, HashRef};
 use super::list::{BigList, ListMut, ListRef};
 use super::pinned::Pin;
 use super::set::{BigSet, SetMut, SetRef};
+use super::wide::Wide;
 use super::zset::{BigZSet, ZSetMut, ZSetRef};
 use super::{Fetch, Limits, Steps, packed, size_class, text};
 use crate::prefetch::prefetch;
@@ -63,6 +64,8 @@ pub struct Big {
     pub(super) value: Value,
     /// What a snapshot that is half through the value needs.
     pub(super) pin: Option<Box<Pin>>,
+    /// What the value knows of its rows, if it has any.
+    pub(super) wide: Option<Box<Wide>>,
 }
 
 /// One key with its value; the cell is the access clock that eviction reads and writes.
@@ -97,7 +100,7 @@ impl Entry {
         if bytes.len() <= text::PACKED_MAX {
             return Self::Packed(Cell::new(0), packed::build(Kind::String, 0, key, deadline, &[bytes]));
         }
-        let big = Big { key: key.into(), deadline, value: Value::String(bytes.to_vec()), pin: None };
+        let big = Big { key: key.into(), deadline, value: Value::String(bytes.to_vec()), pin: None, wide: None };
         Self::Big(Cell::new(0), Box::new(big))
     }
 
@@ -223,7 +226,7 @@ impl Entry {
     /// Replaces a packed value by a big one under the same key, deadline and clock.
     pub(super) fn grow(&mut self, value: Value) {
         let clock = self.atime().clone();
-        let big = Big { key: self.key().into(), deadline: self.deadline(), value, pin: None };
+        let big = Big { key: self.key().into(), deadline: self.deadline(), value, pin: None, wide: None };
         *self = Self::Big(clock, Box::new(big));
     }
 

@@ -5,11 +5,14 @@
 
 mod chunk;
 mod chunks;
+mod image;
+mod marks;
 
 use super::entry::{Entry, Value};
 use super::packed;
 use super::runs::Runs;
 use super::tree::{Leaf, Leaves};
+use super::wide::{Placed, Wide};
 use super::{Limits, Pin, Remains};
 pub(super) use chunk::Chunk;
 use chunks::Chunks;
@@ -397,7 +400,7 @@ pub struct ListMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigList, Option<&'a mut Pin>),
+    Big(&'a mut BigList, Option<&'a mut Pin>, Option<&'a mut Placed>),
 }
 
 impl<'a> ListMut<'a> {
@@ -415,7 +418,9 @@ impl<'a> ListMut<'a> {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
-                Value::List(list) => Form::Big(list, big.pin.as_deref_mut()),
+                Value::List(list) => {
+                    Form::Big(list, big.pin.as_deref_mut(), big.wide.as_deref_mut().and_then(Wide::list))
+                }
                 _ => unreachable!("made of a list only"),
             },
         }
@@ -452,7 +457,7 @@ impl<'a> ListMut<'a> {
         self.make_room(1, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
-            Form::Big(list, pin) => {
+            Form::Big(list, pin, _) => {
                 pin.into_iter().for_each(|pin| pin.note_element(pos, None));
                 list.chunks.insert(index, (pos, value));
             }
@@ -465,9 +470,9 @@ impl<'a> ListMut<'a> {
         let Some(index) = self.view().index_of(pos) else { return false };
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, None),
-            Form::Big(list, pin) => {
+            Form::Big(list, pin, trail) => {
                 pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
-                list.chunks.remove(index);
+                list.remove(index, pos, trail);
             }
         }
         true
@@ -476,7 +481,7 @@ impl<'a> ListMut<'a> {
     /// Removes `len` elements at once: those at `first` and the positions behind it in its run. `None`, and nothing done,
     /// unless the list is a big one and has exactly these there, one behind the other.
     pub fn cut(&mut self, first: &ListPos, len: u64) -> Option<Remains> {
-        let Form::Big(list, None) = self.form() else { return None };
+        let Form::Big(list, None, trail) = self.form() else { return None };
         let start = ListRef::Big(list).index_of(first)?;
         let end = start.checked_add(usize::try_from(len).ok()?).filter(|end| *end <= list.chunks.len())?;
         let mut at = start;
@@ -488,6 +493,9 @@ impl<'a> ListMut<'a> {
             }
             at = till;
         }
+        if let Some(trail) = trail {
+            list.note_cut(start..end, first, trail)?;
+        }
         Some(Remains::of_chunks(list.chunks.remove_range(start..end)))
     }
 
@@ -497,19 +505,9 @@ impl<'a> ListMut<'a> {
         self.make_room(0, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, Some((pos, value))),
-            Form::Big(list, pin) => {
+            Form::Big(list, pin, trail) => {
                 pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
-                let set = |chunk: &mut Chunk, at| {
-                    let takes = chunk.takes(value);
-                    if takes {
-                        chunk.set(at, value);
-                    }
-                    takes
-                };
-                if list.chunks.alter(index, set) == Some(false) {
-                    list.chunks.remove(index);
-                    list.chunks.insert(index, (pos, value));
-                }
+                list.set(index, pos, value, trail);
             }
         }
         true

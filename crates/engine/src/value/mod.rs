@@ -29,6 +29,7 @@ mod set;
 mod table;
 mod text;
 mod tree;
+pub mod wide;
 mod zset;
 
 pub use effect::{HashSeed, Kind};

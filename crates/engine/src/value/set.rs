@@ -6,6 +6,7 @@
 use super::entry::{Entry, Value};
 use super::packed::{self, FORM_A};
 use super::text::canonical_integer;
+use super::wide::{Budget, Content, Named, RowSink, Source, Wide};
 use super::{Batches, HashSeed, Limits, Pin, Steps, Table, below, size_class};
 use std::ops::{Deref, Range};
 
@@ -149,11 +150,47 @@ impl BigSet {
         new
     }
 
-    fn remove(&mut self, member: &[u8]) -> Option<Box<[u8]>> {
+    fn remove(&mut self, member: &[u8], trail: Option<&mut Named<()>>) -> bool {
         let (seed, hash) = (self.seed, self.seed.hash(member));
-        let gone = self.table.remove(hash, |other| **other == *member, |other| seed.hash(other))?;
+        let taken = self.table.take(hash, |other| **other == *member, |other| seed.hash(other));
+        let Some((gone, mark)) = taken else { return false };
         self.heap -= size_class(gone.len());
-        Some(gone)
+        if let Some(trail) = trail {
+            trail.note_removal(mark, || (hash, gone), || ());
+        }
+        true
+    }
+
+    /// An empty set with room for about `count` members, which come in the order of their hashes.
+    pub(super) fn with_room(seed: HashSeed, count: u64) -> Self {
+        Self { table: Table::with_room(count), seed, heap: 0 }
+    }
+
+    /// Adds a member that is at rest and new.
+    pub(super) fn load(&mut self, hash: u64, member: &[u8]) {
+        let seed = self.seed;
+        self.heap += size_class(member.len());
+        self.table.insert_at_rest(hash, member.into(), |other| seed.hash(other));
+    }
+
+    /// An image begins, or is written.
+    pub(super) fn next_epoch(&mut self) {
+        self.table.next_epoch();
+    }
+
+    /// The image is given up.
+    pub(super) fn give_up(&mut self) {
+        self.table.give_up();
+    }
+
+    /// Hands over rows of the image.
+    pub(super) fn next_rows(&mut self, trail: &mut Named<()>, budget: &mut Budget, sink: &mut RowSink<'_>) {
+        let mut source = Source { table: &mut self.table, pool: &(), seed: self.seed };
+        source.next_rows(trail, (|(), member| (member, Content::Nothing), |()| Content::Nothing), budget, sink);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
     }
 
     pub(super) fn steps(&self) -> &dyn Steps {
@@ -263,7 +300,7 @@ pub struct SetMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigSet, Option<&'a mut Pin>),
+    Big(&'a mut BigSet, Option<&'a mut Pin>, Option<&'a mut Named<()>>),
 }
 
 impl<'a> SetMut<'a> {
@@ -281,7 +318,9 @@ impl<'a> SetMut<'a> {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
-                Value::Set(set) => Form::Big(set, big.pin.as_deref_mut()),
+                Value::Set(set) => {
+                    Form::Big(set, big.pin.as_deref_mut(), big.wide.as_deref_mut().and_then(Wide::set))
+                }
                 _ => unreachable!("made of a set only"),
             },
         }
@@ -316,7 +355,7 @@ impl<'a> SetMut<'a> {
         }
         match self.form() {
             Form::Packed(_) => unreachable!("a packed set was dealt with"),
-            Form::Big(set, pin) => {
+            Form::Big(set, pin, _) => {
                 pin.into_iter().for_each(|pin| pin.note_member(set, member));
                 set.insert(member)
             }
@@ -336,9 +375,9 @@ impl<'a> SetMut<'a> {
                 }
                 true
             }
-            Form::Big(set, pin) => {
+            Form::Big(set, pin, trail) => {
                 pin.into_iter().for_each(|pin| pin.note_member(set, member));
-                set.remove(member).is_some()
+                set.remove(member, trail)
             }
         }
     }

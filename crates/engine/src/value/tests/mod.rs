@@ -6,6 +6,7 @@ mod memory;
 mod pinned;
 mod set;
 mod text;
+mod wide;
 mod zset;
 
 use super::{Entry, HashSeed, Limits};
