@@ -3,11 +3,15 @@
 //! Packed payload: sorted little-endian integers of one width, or, flagged [`TEXT`], `count u16 ‖ members` with a
 //! varint length each. Big: a table of one allocation per member.
 
+mod big;
+
+pub use big::BigSet;
+
 use super::entry::{Entry, Value};
-use super::packed::{self, FORM_A};
+use super::packed::FORM_A;
 use super::text::canonical_integer;
-use super::wide::{Budget, Content, Named, RowSink, Source, Wide};
-use super::{Batches, HashSeed, Limits, Pin, Steps, Table, below, size_class};
+use super::wide::{Named, Wide};
+use super::{Limits, Pin, below, packed};
 use std::ops::{Deref, Range};
 
 /// Flag: members are byte strings, not integers.
@@ -134,87 +138,6 @@ impl<'a> PackedSet<'a> {
     }
 }
 
-/// A set beyond the packed limits.
-pub struct BigSet {
-    table: Table<Box<[u8]>>,
-    seed: HashSeed,
-    heap: usize,
-}
-
-impl BigSet {
-    fn insert(&mut self, member: &[u8]) -> bool {
-        let (seed, hash) = (self.seed, self.seed.hash(member));
-        let (_, new) =
-            self.table.find_or_insert(hash, |other| **other == *member, || member.into(), |other| seed.hash(other));
-        self.heap += if new { size_class(member.len()) } else { 0 };
-        new
-    }
-
-    fn remove(&mut self, member: &[u8], trail: Option<&mut Named<()>>) -> bool {
-        let (seed, hash) = (self.seed, self.seed.hash(member));
-        let taken = self.table.take(hash, |other| **other == *member, |other| seed.hash(other));
-        let Some((gone, mark)) = taken else { return false };
-        self.heap -= size_class(gone.len());
-        if let Some(trail) = trail {
-            trail.note_removal(mark, || (hash, gone), || ());
-        }
-        true
-    }
-
-    /// An empty set with room for about `count` members, which come in the order of their hashes.
-    pub(super) fn with_room(seed: HashSeed, count: u64) -> Self {
-        Self { table: Table::with_room(count), seed, heap: 0 }
-    }
-
-    /// Adds a member that is at rest and new.
-    pub(super) fn load(&mut self, hash: u64, member: &[u8]) {
-        let seed = self.seed;
-        self.heap += size_class(member.len());
-        self.table.insert_at_rest(hash, member.into(), |other| seed.hash(other));
-    }
-
-    /// An image begins, or is written.
-    pub(super) fn next_epoch(&mut self) {
-        self.table.next_epoch();
-    }
-
-    /// The image is given up.
-    pub(super) fn give_up(&mut self) {
-        self.table.give_up();
-    }
-
-    /// Hands over rows of the image.
-    pub(super) fn next_rows(&mut self, trail: &mut Named<()>, budget: &mut Budget, sink: &mut RowSink<'_>) {
-        let mut source = Source { table: &mut self.table, pool: &(), seed: self.seed };
-        source.next_rows(trail, (|(), member| (member, Content::Nothing), |()| Content::Nothing), budget, sink);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    pub(super) fn steps(&self) -> &dyn Steps {
-        &self.table
-    }
-
-    pub(super) fn hash_of(&self, member: &[u8]) -> u64 {
-        self.seed.hash(member)
-    }
-
-    pub(super) fn contains(&self, member: &[u8]) -> bool {
-        self.table.find(self.seed.hash(member), |other| **other == *member).is_some()
-    }
-
-    /// The members in batches, to be freed in slices.
-    pub(super) fn into_batches(self) -> Batches<Box<[u8]>> {
-        self.table.into_batches()
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.heap + self.table.memory_bytes()
-    }
-}
-
 /// A set to read.
 #[derive(Clone, Copy)]
 pub enum SetRef<'a> {
@@ -234,7 +157,7 @@ impl<'a> SetRef<'a> {
     pub fn len(&self) -> usize {
         match self {
             Self::Packed(set) => set.len(),
-            Self::Big(set) => set.table.len(),
+            Self::Big(set) => set.len(),
         }
     }
 
@@ -255,7 +178,7 @@ impl<'a> SetRef<'a> {
     pub fn iter(&self) -> Box<dyn Iterator<Item = Member<'a>> + 'a> {
         match *self {
             Self::Packed(set) => Box::new(set.iter()),
-            Self::Big(set) => Box::new(set.table.iter().map(|member| Member::Bytes(member))),
+            Self::Big(set) => Box::new(set.iter().map(Member::Bytes)),
         }
     }
 
@@ -267,7 +190,7 @@ impl<'a> SetRef<'a> {
                 set.iter().for_each(|member| visit(&member));
                 None
             }
-            Self::Big(set) => set.table.scan(from, |member| set.seed.hash(member), |member| visit(member)),
+            Self::Big(set) => set.scan(from, visit),
         }
     }
 
@@ -276,7 +199,7 @@ impl<'a> SetRef<'a> {
         match *self {
             Self::Packed(set) if set.is_text() => set.iter().nth(below(rand, set.len())?),
             Self::Packed(set) => Some(Member::integer(set.integer(below(rand, set.len())?))),
-            Self::Big(set) => set.table.pick(rand).map(|member| Member::Bytes(member)),
+            Self::Big(set) => set.pick(rand).map(Member::Bytes),
         }
     }
 
@@ -284,10 +207,7 @@ impl<'a> SetRef<'a> {
         match self {
             Self::Packed(set) if set.is_text() => assert_eq!(set.iter().count(), set.len()),
             Self::Packed(set) => assert!((1..set.len()).all(|at| set.integer(at - 1) < set.integer(at))),
-            Self::Big(set) => {
-                set.table.validate(|member| set.seed.hash(member));
-                assert_eq!(set.heap, set.table.iter().map(|member| size_class(member.len())).sum::<usize>());
-            }
+            Self::Big(set) => set.validate(),
         }
     }
 }
@@ -318,9 +238,7 @@ impl<'a> SetMut<'a> {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
-                Value::Set(set) => {
-                    Form::Big(set, big.pin.as_deref_mut(), big.wide.as_deref_mut().and_then(Wide::set))
-                }
+                Value::Set(set) => Form::Big(set, big.pin.as_deref_mut(), big.wide.as_deref_mut().and_then(Wide::set)),
                 _ => unreachable!("made of a set only"),
             },
         }
@@ -390,7 +308,7 @@ impl<'a> SetMut<'a> {
     }
 
     fn make_big(&mut self) {
-        let mut big = BigSet { table: Table::new(), seed: self.limits.seed, heap: 0 };
+        let mut big = BigSet::new(self.limits.seed);
         for member in self.view().iter() {
             big.insert(&member);
         }

@@ -86,10 +86,12 @@ impl Entry {
                     packed::splice(bytes, at..end, &[value]);
                 }
             }
-            Self::Big(_, big) if value.len() > PACKED_MAX && big.pin.is_none() && big.wide.is_none() => match &mut big.value {
-                Value::String(bytes) if bytes.len() == value.len() => bytes.copy_from_slice(value),
-                other => *other = Value::String(value.to_vec()),
-            },
+            Self::Big(_, big) if value.len() > PACKED_MAX && big.pin.is_none() && big.wide.is_none() => {
+                match &mut big.value {
+                    Value::String(bytes) if bytes.len() == value.len() => bytes.copy_from_slice(value),
+                    other => *other = Value::String(value.to_vec()),
+                }
+            }
             _ => {
                 let clock = Cell::new(self.atime().get());
                 *self = Self::string(self.key(), value, self.deadline());

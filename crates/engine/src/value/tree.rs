@@ -561,19 +561,29 @@ impl<L: Leaf> Tree<L> {
     /// Brings the marks of all elements to the present epoch.
     pub(super) fn advance_all(&mut self) {
         let epoch = self.epoch;
-        self.root.iter_mut().for_each(|root| root.each_leaf(&mut |leaf| leaf.advance(epoch)));
+        self.each_leaf(|leaf| leaf.advance(epoch));
     }
 
     /// The image is given up: what belonged to it has changed. In time proportional to the leaves.
     pub(super) fn give_up(&mut self) {
         let (now, next) = (self.epoch, self.epoch.next());
+        self.each_leaf(|leaf| {
+            leaf.advance(now);
+            leaf.give_up(next);
+        });
+        self.epoch = next;
+    }
+
+    /// Lets `visit` change the marks of all leaves.
+    fn each_leaf(&mut self, mut visit: impl FnMut(&mut L)) {
+        let mut heap = 0;
         if let Some(root) = &mut self.root {
             root.each_leaf(&mut |leaf| {
-                leaf.advance(now);
-                leaf.give_up(next);
+                visit(leaf);
+                heap += leaf.heap();
             });
         }
-        self.epoch = next;
+        self.heap = heap;
     }
 
     /// The tree taken apart, to be freed in slices.

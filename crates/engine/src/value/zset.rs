@@ -6,8 +6,8 @@ mod leaf;
 mod packed_form;
 
 use super::entry::{Entry, Value};
-use super::{Limits, Pin, below, packed};
 use super::wide::{Wide, ZSetTrail};
+use super::{Limits, Pin, below, packed};
 pub(super) use big::Slot;
 pub(super) use leaf::ZLeaf;
 use std::ops::Range;

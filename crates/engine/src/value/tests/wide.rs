@@ -213,8 +213,10 @@ impl Bench {
         let before = rows_of(&self.entry, &self.limits);
         change(&mut self.entry, &self.limits);
         let after = rows_of(&self.entry, &self.limits);
-        self.touched.extend(before.iter().filter(|(key, said)| after.get(key) != Some(said)).map(|(key, _)| key.clone()));
-        self.touched.extend(after.iter().filter(|(key, said)| before.get(key) != Some(said)).map(|(key, _)| key.clone()));
+        self.touched
+            .extend(before.iter().filter(|(key, said)| after.get(key) != Some(said)).map(|(key, _)| key.clone()));
+        self.touched
+            .extend(after.iter().filter(|(key, said)| before.get(key) != Some(said)).map(|(key, _)| key.clone()));
         // A score that changes its sign of zero moves its row away and back.
         let scores = before.into_keys().filter(|key| matches!(key, Key::Scored(order, _) if order.0 == 0.0));
         self.touched.extend(scores);

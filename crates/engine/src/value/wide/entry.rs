@@ -122,10 +122,9 @@ impl Wide {
             Trails::List(trail) => Trails::List(trail.end(written)),
             Trails::Hash(trail) => Trails::Hash(trail.end(written)),
             Trails::Set(trail) => Trails::Set(trail.end(written)),
-            Trails::ZSet(trail) => Trails::ZSet(ZSetTrail {
-                members: trail.members.end(written),
-                scores: trail.scores.end(written),
-            }),
+            Trails::ZSet(trail) => {
+                Trails::ZSet(ZSetTrail { members: trail.members.end(written), scores: trail.scores.end(written) })
+            }
         };
         Spent { _trails: Some(spent) }
     }

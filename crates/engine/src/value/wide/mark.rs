@@ -111,7 +111,8 @@ mod tests {
     #[test]
     fn an_image_that_begins_takes_what_changed_and_one_that_ends_leaves_it_at_rest() {
         for wraps in [0, 254] {
-            let (calm, frozen, written, again) = (Epoch(wraps), Epoch(wraps).next(), Epoch(wraps).next().next(), Epoch(wraps.wrapping_add(3)));
+            let (calm, frozen, written, again) =
+                (Epoch(wraps), Epoch(wraps).next(), Epoch(wraps).next().next(), Epoch(wraps.wrapping_add(3)));
             let after = |from, to| ALL.map(|mark| mark.advanced(from, to));
             assert_eq!(after(calm, calm), ALL);
             assert_eq!(after(calm, frozen), [Mark::Rest, Mark::Frozen, Mark::Frozen, Mark::Frozen]);

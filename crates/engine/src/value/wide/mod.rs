@@ -31,11 +31,11 @@ mod runs;
 mod trail;
 
 pub use blocks::BLOCK_BYTES;
-pub use entry::{Image, Spent};
 pub(super) use entry::Wide;
+pub use entry::{Image, Spent};
 pub use load::{Loader, RowRefused};
-pub(super) use mark::{Epoch, advance, give_up};
 pub use mark::Mark;
+pub(super) use mark::{Epoch, advance, give_up};
 pub(super) use named::{Named, Source, ZSetTrail};
 pub(super) use page::Page;
 pub use page::{Budget, RowSink};

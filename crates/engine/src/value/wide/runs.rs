@@ -79,11 +79,15 @@ impl PosRuns {
         let before = self.runs.range(..base).next_back();
         // The position itself comes before what was inserted behind it.
         let least = ListPos { path: from.path.clone(), ..*from };
-        before.into_iter().chain(self.runs.range(base..)).flat_map(move |(first, len)| {
-            let skipped = if *first < base { distance(first, &base).map_or(*len, |away| away.min(*len)) } else { 0 };
-            (skipped..*len).map(move |step| ListPos::new(first.0, first.1, first.2.wrapping_add(step as i64)))
-        })
-        .skip_while(move |pos| *pos < least)
+        before
+            .into_iter()
+            .chain(self.runs.range(base..))
+            .flat_map(move |(first, len)| {
+                let skipped =
+                    if *first < base { distance(first, &base).map_or(*len, |away| away.min(*len)) } else { 0 };
+                (skipped..*len).map(move |step| ListPos::new(first.0, first.1, first.2.wrapping_add(step as i64)))
+            })
+            .skip_while(move |pos| *pos < least)
     }
 
     /// Those of the positions from one on that were inserted, in order.
@@ -131,10 +135,12 @@ mod tests {
 
     fn pos() -> impl Strategy<Value = ListPos> {
         let deep = |pos: ListPos, digit| ListPos { path: pos.path.with(PathStep { digit, origin: 1 }), ..pos };
-        (0i64..2, 1u64..3, -4i64..12, prop::option::weighted(0.2, 0i64..2)).prop_map(move |(epoch, origin, n, digit)| {
-            let pos = ListPos::new(epoch, origin, n);
-            digit.map_or(pos.clone(), |digit| deep(pos, digit))
-        })
+        (0i64..2, 1u64..3, -4i64..12, prop::option::weighted(0.2, 0i64..2)).prop_map(
+            move |(epoch, origin, n, digit)| {
+                let pos = ListPos::new(epoch, origin, n);
+                digit.map_or(pos.clone(), |digit| deep(pos, digit))
+            },
+        )
     }
 
     proptest! {

@@ -42,9 +42,8 @@ impl BigZSet {
     /// The rows of one leaf, with those that belong between them.
     fn next_scores(&mut self, trail: &mut Named<f64>, budget: &mut Budget, sink: &mut RowSink<'_>) {
         let Some(from) = trail.next() else { return };
-        let rank = self.tree.partition_point(|(score, id)| {
-            (score_order(*score), self.member(*id)) < (from.0, &*from.1)
-        });
+        let rank =
+            self.tree.partition_point(|(score, id)| (score_order(*score), self.member(*id)) < (from.0, &*from.1));
         let epoch = self.tree.epoch();
         self.tree.alter(rank, |leaf, _| leaf.advance(epoch));
         let (mut page, mut end) = (Page::new(), None);
