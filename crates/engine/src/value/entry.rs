@@ -49,6 +49,7 @@ impl Encoding {
 }
 
 /// A value too large to be packed.
+#[expect(clippy::large_enum_variant, reason = "its elements take much more, and a list's ends are at hand")]
 pub(super) enum Value {
     String(Vec<u8>),
     List(BigList),

@@ -63,12 +63,12 @@ impl BigList {
 
     /// Replaces the value of the element at `index`, which has this position.
     pub(super) fn set(&mut self, index: usize, pos: &ListPos, value: &[u8], trail: Option<&mut Placed>) {
-        let epoch = self.chunks.epoch();
-        let mark = self.chunks.alter(index, |chunk, at| chunk.change(at, epoch)).unwrap_or(Mark::New);
-        if let Some(trail) = trail {
-            trail.note_change(mark, || pos.clone(), || self.get(index).unwrap_or_default().into());
-        }
+        let (epoch, mut mark) = (self.chunks.epoch(), Mark::New);
         let set = |chunk: &mut Chunk, at| {
+            mark = chunk.change(at, epoch);
+            if let Some(trail) = trail {
+                trail.note_change(mark, || pos.clone(), || chunk.get(at).into());
+            }
             let takes = chunk.takes(value);
             if takes {
                 chunk.set(at, value);

@@ -103,7 +103,7 @@ impl<T: Fetch> Table<T> {
         let segment = self.segment(self.directory.find(hash));
         let items = if segment.has_frozen() { segment.items() } else { &[] };
         let frozen = |(at, item)| (segment.mark(at) == Mark::Frozen).then_some(item);
-        items.iter().enumerate().filter_map(frozen.clone()).for_each(Fetch::fetch);
+        items.iter().enumerate().filter_map(frozen).for_each(Fetch::fetch);
         items.iter().enumerate().filter_map(frozen)
     }
 }

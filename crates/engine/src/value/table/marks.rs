@@ -18,6 +18,9 @@ pub(super) struct SlotMarks {
 
 const _: () = assert!(PLANE * 8 == MAX_ITEMS, "each item has a bit in each plane");
 
+/// The bits of the first place in both planes.
+const FIRST: u64 = 1 << 32 | 1;
+
 fn to_bits([a, b, c]: [u8; PLANE]) -> u32 {
     u32::from_le_bytes([a, b, c, 0])
 }
@@ -63,6 +66,32 @@ impl SlotMarks {
         if last < MAX_ITEMS {
             self.set(last, Mark::Rest);
         }
+    }
+
+    /// The marks of a segment's halves, by the side that each item goes to: upper, or not.
+    pub(super) fn split(&self, upper: impl Iterator<Item = bool>) -> (Self, Self) {
+        let (both, mut halves, mut lens) = (self.word(), [0; 2], [0; 2]);
+        for (at, side) in upper.map(usize::from).enumerate() {
+            // What overflows, here or there, shares the last place.
+            halves[side] |= (both >> at.min(MAX_ITEMS - 1) & FIRST) << lens[side];
+            lens[side] = (lens[side] + 1).min(MAX_ITEMS - 1);
+        }
+        let [lower, upper] = halves.map(Self::of_word);
+        (lower, upper)
+    }
+
+    /// Adds the marks of another segment's items behind these `len`; there is a place for each.
+    pub(super) fn append(&mut self, len: usize, other: &Self) {
+        *self = Self::of_word(self.word() | other.word() << len);
+    }
+
+    /// Both planes: the low one in the low half.
+    fn word(&self) -> u64 {
+        u64::from(to_bits(self.low)) | u64::from(to_bits(self.high)) << 32
+    }
+
+    fn of_word(word: u64) -> Self {
+        Self { low: from_bits(word as u32), high: from_bits((word >> 32) as u32) }
     }
 
     #[cold]

@@ -163,15 +163,16 @@ impl<T> Segment<T> {
     }
 
     pub(super) fn push(&mut self, hash: u64, item: T, mark: Mark) -> usize {
-        self.push_printed(fingerprint(hash, self.depth), item, mark)
+        self.marks.push(self.items.len(), mark);
+        self.push_printed(fingerprint(hash, self.depth), item)
     }
 
-    fn push_printed(&mut self, print: u8, item: T, mark: Mark) -> usize {
+    /// Adds an item without its mark.
+    fn push_printed(&mut self, print: u8, item: T) -> usize {
         let at = self.items.len();
         if let Some(place) = self.fingerprints.get_mut(at) {
             *place = print;
         }
-        self.marks.push(at, mark);
         if at == self.items.capacity() {
             // Two steps from a split to the next.
             let room = (at + 1 + at / 3).clamp(4, MAX_ITEMS.max(at + 1));
@@ -211,7 +212,7 @@ impl<T> Segment<T> {
         self.depth += 1;
         let depth = self.depth;
         let mut upper = Self::new(self.prefix | bit, depth, self.epoch);
-        let (all, marks) = (std::mem::take(&mut self.items), std::mem::take(&mut self.marks));
+        let all = std::mem::take(&mut self.items);
         // Which side each belongs to, and its fingerprint there: found out once, then both vectors are made at their size.
         let mut sides: SmallVec<[(bool, u8); MAX_ITEMS]> = SmallVec::new();
         if by_hash {
@@ -224,9 +225,10 @@ impl<T> Segment<T> {
         let ups = sides.iter().filter(|(up, _)| *up).count();
         upper.reserve_for(ups);
         self.reserve_for(all.len() - ups);
-        for (at, (item, (up, print))) in all.into_iter().zip(sides).enumerate() {
+        (self.marks, upper.marks) = self.marks.split(sides.iter().map(|(up, _)| *up));
+        for (item, (up, print)) in all.into_iter().zip(sides) {
             let side = if up { &mut upper } else { &mut *self };
-            side.push_printed(print, item, marks.get(at));
+            side.push_printed(print, item);
         }
         upper
     }
@@ -256,8 +258,9 @@ impl<T> Segment<T> {
             *print = widened(*print, self.prefix);
         }
         let prefix = upper.prefix;
-        for (at, (item, print)) in upper.items.into_iter().zip(upper.fingerprints).enumerate() {
-            self.push_printed(widened(print, prefix), item, upper.marks.get(at));
+        self.marks.append(self.items.len(), &upper.marks);
+        for (item, print) in upper.items.into_iter().zip(upper.fingerprints) {
+            self.push_printed(widened(print, prefix), item);
         }
         self.depth -= 1;
     }

@@ -27,7 +27,7 @@ pub enum RowRefused {
 /// What the row before was called.
 enum Last {
     None,
-    Named(u64, Box<[u8]>),
+    Named(u64, Vec<u8>),
     Placed(ListPos),
     Block,
 }
@@ -59,17 +59,7 @@ impl Loader {
     /// Takes the next row.
     pub fn add(&mut self, key: &RowKey<'_>, content: Content<'_>) -> Result<(), RowRefused> {
         match (key, content) {
-            (RowKey::Hashed { hash, name }, content) => {
-                self.follow(*hash, name)?;
-                match (&mut self.value, content) {
-                    (Value::Hash(into), Content::Field(value, deadline)) => into.load(*hash, name, value, deadline),
-                    (Value::Set(into), Content::Nothing) => into.load(*hash, name),
-                    (Value::ZSet(_), Content::Score(score)) if score.is_nan() => return Err(RowRefused::Score),
-                    (Value::ZSet(into), Content::Score(score)) => into.load(*hash, name, score),
-                    _ => return Err(RowRefused::Kind),
-                }
-                Ok(())
-            }
+            (RowKey::Hashed { hash, name }, content) => self.add_named(*hash, name, content),
             (RowKey::Placed(pos), Content::Bytes(value)) => {
                 let Value::List(list) = &mut self.value else { return Err(RowRefused::Kind) };
                 if matches!(&self.last, Last::Placed(last) if last >= pos) {
@@ -93,20 +83,36 @@ impl Loader {
         }
     }
 
+    fn add_named(&mut self, hash: u64, name: &[u8], content: Content<'_>) -> Result<(), RowRefused> {
+        match (&self.value, content) {
+            (Value::Hash(_), Content::Field(..)) | (Value::Set(_), Content::Nothing) => {}
+            (Value::ZSet(_), Content::Score(score)) if score.is_nan() => return Err(RowRefused::Score),
+            (Value::ZSet(_), Content::Score(_)) => {}
+            _ => return Err(RowRefused::Kind),
+        }
+        self.follow(hash, name)?;
+        match (&mut self.value, content) {
+            (Value::Hash(into), Content::Field(value, deadline)) => into.load(hash, name, value, deadline),
+            (Value::Set(into), Content::Nothing) => into.load(hash, name),
+            (Value::ZSet(into), Content::Score(score)) => into.load(hash, name, score),
+            _ => unreachable!("it was just looked at"),
+        }
+        Ok(())
+    }
+
     /// Whether a name comes behind the one before, and has this hash.
     fn follow(&mut self, hash: u64, name: &[u8]) -> Result<(), RowRefused> {
         if self.seed.hash(name) != hash {
             return Err(RowRefused::Hash);
         }
         match &mut self.last {
-            Last::Named(before, _) if *before > hash => return Err(RowRefused::Order),
-            Last::Named(before, other) if *before == hash && **other == *name => return Err(RowRefused::Order),
-            Last::Named(before, other) if *before == hash => *other = name.into(),
+            Last::Named(before, other) if (*before, &other[..]) >= (hash, name) => return Err(RowRefused::Order),
             Last::Named(before, other) => {
                 *before = hash;
-                *other = name.into();
+                other.clear();
+                other.extend_from_slice(name);
             }
-            last => *last = Last::Named(hash, name.into()),
+            last => *last = Last::Named(hash, name.to_vec()),
         }
         Ok(())
     }

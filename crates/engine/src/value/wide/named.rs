@@ -49,7 +49,7 @@ impl<V> Named<V> {
 }
 
 /// What elements with names lie in.
-pub(in crate::value) struct Source<'s, T, P> {
+pub(in crate::value) struct Source<'s, T, P: ?Sized> {
     pub(in crate::value) table: &'s mut Table<T>,
     /// Where items have what they do not have themselves.
     pub(in crate::value) pool: &'s P,
@@ -59,7 +59,7 @@ pub(in crate::value) struct Source<'s, T, P> {
 /// Name and content of an item.
 type RowOf<T, P> = for<'x> fn(&'x P, &'x T) -> (&'x [u8], Content<'x>);
 
-impl<T: Fetch, P> Source<'_, T, P> {
+impl<T: Fetch, P: ?Sized> Source<'_, T, P> {
     /// Hands over the next rows of the image.
     pub(in crate::value) fn next_rows<V>(
         &mut self,

@@ -28,11 +28,11 @@ impl BigZSet {
 
     /// Hands over rows of the image: all members by hash, then all by score.
     pub(in crate::value) fn next_rows(&mut self, trail: &mut ZSetTrail, budget: &mut Budget, sink: &mut RowSink<'_>) {
-        fn row<'x>(pool: &'x Vec<Vec<Slot>>, id: &'x u32) -> (&'x [u8], Content<'x>) {
+        fn row<'x>(pool: &'x [Vec<Slot>], id: &'x u32) -> (&'x [u8], Content<'x>) {
             let Slot { member, score } = &pool[*id as usize / CHUNK][*id as usize % CHUNK];
             (member, Content::Score(*score))
         }
-        let mut source = Source { table: &mut self.table, pool: &self.pool, seed: self.seed };
+        let mut source = Source { table: &mut self.table, pool: &self.pool[..], seed: self.seed };
         source.next_rows(&mut trail.members, (row, |score| Content::Score(*score)), budget, sink);
         while trail.scores.next().is_some() && !budget.is_spent() {
             self.next_scores(&mut trail.scores, budget, sink);

@@ -66,7 +66,10 @@ impl ZLeaf {
         self.0.scores[at] = score;
         self.0.ids[at] = id;
         self.0.low = opened(self.0.low, at) | 1 << at;
-        self.0.high = opened(self.0.high, at);
+        // Mostly all members are new or at rest.
+        if self.0.high != 0 {
+            self.0.high = opened(self.0.high, at);
+        }
         self.0.len += 1;
     }
 
@@ -75,7 +78,9 @@ impl ZLeaf {
         self.0.scores.copy_within(range.end..len, range.start);
         self.0.ids.copy_within(range.end..len, range.start);
         self.0.low = closed(self.0.low, &range);
-        self.0.high = closed(self.0.high, &range);
+        if self.0.high != 0 {
+            self.0.high = closed(self.0.high, &range);
+        }
         self.0.len -= range.len() as u8;
     }
 
@@ -145,8 +150,14 @@ impl Leaf for ZLeaf {
 
     fn remove(&mut self, at: usize, epoch: Epoch) -> Mark {
         self.advance(epoch);
-        let mark = self.mark(at);
-        self.close(at..at + 1);
+        let (mark, len) = (self.mark(at), self.len());
+        self.0.scores.copy_within(at + 1..len, at);
+        self.0.ids.copy_within(at + 1..len, at);
+        self.0.low = without(self.0.low, at);
+        if self.0.high != 0 {
+            self.0.high = without(self.0.high, at);
+        }
+        self.0.len -= 1;
         mark
     }
 
@@ -194,8 +205,15 @@ impl Leaf for ZLeaf {
 /// A plane of bits with a place made at `at`.
 #[inline]
 fn opened(plane: u128, at: usize) -> u128 {
-    let below = (1 << at) - 1;
-    plane & below | (plane & !below) << 1
+    // What is added to itself moves up by one.
+    plane + (plane & u128::MAX << at)
+}
+
+/// A plane of bits without the one at `at`.
+#[inline]
+fn without(plane: u128, at: usize) -> u128 {
+    let above = u128::MAX << at;
+    plane & !above | plane >> 1 & above
 }
 
 /// A plane of bits without those of the range.
