@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 pub(super) enum Op {
     Add(u16, u16),
     Remove(u16, u16),
+    /// Removes many neighbours by number at once.
+    Shrink(u16),
     /// Takes back the last change that was not taken back.
     Undo,
     Freeze,
@@ -77,7 +79,9 @@ impl Bench {
             given_up: false,
             image: None,
         };
-        (0..count).for_each(|n| bench.add(n * 2, n));
+        // A list has runs of neighbours, others have gaps.
+        let step = if kind == Kind::List { 1 } else { 2 };
+        (0..count).for_each(|n| bench.add(n * step, n));
         bench
     }
 
@@ -108,7 +112,10 @@ impl Bench {
 
     fn add(&mut self, n: u16, salt: u16) {
         self.touch(n, salt);
-        let value = salt.to_string().repeat(1 + usize::from(salt % 11)).into_bytes();
+        let value = salt
+            .to_string()
+            .repeat(if salt.is_multiple_of(13) { 300 } else { 1 + usize::from(salt % 11) })
+            .into_bytes();
         let (id, pos) = (name(n), place(n, salt));
         let undo: Undo = match self.entry.kind() {
             Kind::String => {
@@ -212,6 +219,21 @@ impl Bench {
         }
     }
 
+    fn shrink(&mut self, from: u16) {
+        self.undo.clear();
+        self.change(|entry, limits| {
+            for n in from..from + 150 {
+                match entry.kind() {
+                    Kind::Hash => assert!(entry.hash_mut(limits).map(|mut hash| hash.remove(&name(n))).is_some()),
+                    Kind::Set => assert!(entry.set_mut(limits).map(|mut set| set.remove(&name(n))).is_some()),
+                    Kind::ZSet => assert!(entry.zset_mut(limits).map(|mut zset| zset.remove(&name(n))).is_some()),
+                    Kind::List => assert!(entry.list_mut(limits).map(|mut list| list.remove(&place(n, 1))).is_some()),
+                    Kind::String => {}
+                }
+            }
+        });
+    }
+
     fn take_back(&mut self) {
         if let Some(undo) = self.undo.pop() {
             self.change(undo);
@@ -310,6 +332,7 @@ impl Bench {
         match op {
             Op::Add(n, salt) => self.add(n, salt),
             Op::Remove(n, salt) => self.remove(n, salt),
+            Op::Shrink(from) => self.shrink(from),
             Op::Undo => self.take_back(),
             Op::Freeze => self.freeze(),
             Op::Step(rows, bytes) => self.step(rows, bytes),

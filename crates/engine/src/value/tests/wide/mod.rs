@@ -17,6 +17,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         30 => (n(), any::<u16>()).prop_map(|(n, salt)| Op::Add(n, salt)),
         30 => (n(), any::<u16>()).prop_map(|(n, salt)| Op::Remove(n, salt)),
+        3 => (0u16..400).prop_map(Op::Shrink),
         8 => Just(Op::Undo),
         10 => Just(Op::Freeze),
         20 => (1usize..60, 1usize..3000).prop_map(|(rows, bytes)| Op::Step(rows, bytes)),
