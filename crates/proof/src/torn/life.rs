@@ -109,9 +109,9 @@ impl Recorder<'_> {
         self.traces.push(trace);
         let mut calls = strace::parse(&text, self.lines)?;
         self.lines += text.lines().count();
-        let mut cut_short = 0;
+        let mut cut_short = usize::MAX;
         for call in calls.iter_mut().filter(|call| call.end == strace::NEVER) {
-            cut_short += 1;
+            cut_short = cut_short.min(call.begin);
             // A sync that was cut short has synced nothing; anything else was over at the latest when the process was.
             if !last && !call.name.ends_with("sync") {
                 call.end = self.lines;
@@ -122,8 +122,11 @@ impl Recorder<'_> {
         self.history = history;
         self.sent.push(sent);
         match differs(&self.history, self.dir)? {
-            // Whether a call that was cut short has done its work, nobody knows.
-            Some(_) if cut_short > 0 => Ok(false),
+            // Whether a call that was cut short has done its work, nobody knows; but which acts were kept is known from what it did.
+            Some(_) if cut_short < usize::MAX => {
+                self.history.events.retain(|event| event.begin < cut_short);
+                Ok(false)
+            }
             Some(what) => bail!("what was recorded is not what happened: {what} is different"),
             None => Ok(true),
         }
