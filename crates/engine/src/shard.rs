@@ -305,14 +305,20 @@ impl Shard {
         // Also where the value is another one by now.
         entry.set_stamp(stamp);
         if before != after {
-            tables.add_due(after, &shared.counts);
-            tables.drop_due(before, &shared.counts);
-            tables.publish(db, place.shard, &shared.counts);
-            if let Some(deadline) = after.filter(|a| before.is_none_or(|b| *a < b)) {
-                self.schedule(db, place, deadline, shared);
-            }
+            self.reschedule(db, place, before, after, shared);
         }
         Some(result)
+    }
+
+    /// A key is due at another time than before.
+    fn reschedule(&mut self, db: u8, place: Place, before: Option<i64>, after: Option<i64>, shared: &Shared) {
+        let tables = self.db_mut(db);
+        tables.add_due(after, &shared.counts);
+        tables.drop_due(before, &shared.counts);
+        tables.publish(db, place.shard, &shared.counts);
+        if let Some(deadline) = after.filter(|a| before.is_none_or(|b| *a < b)) {
+            self.schedule(db, place, deadline, shared);
+        }
     }
 
     /// Puts another form of the same value, which is held as cache, in the key's place, and answers the one before.
@@ -323,12 +329,7 @@ impl Shard {
         let before = std::mem::replace(entry, form);
         let (was, is) = (next_due(&before), next_due(entry));
         if was != is {
-            tables.add_due(is, &shared.counts);
-            tables.drop_due(was, &shared.counts);
-            tables.publish(db, place.shard, &shared.counts);
-            if let Some(deadline) = is.filter(|is| was.is_none_or(|was| *is < was)) {
-                self.schedule(db, place, deadline, shared);
-            }
+            self.reschedule(db, place, was, is, shared);
         }
         Some(before)
     }
