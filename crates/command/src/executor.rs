@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
-    Aftermath, Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket,
+    Aftermath, AtRest, Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket,
 };
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;
@@ -247,13 +247,16 @@ impl Executor {
         }
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        let mut loaded = Loaded::new(engine);
+        let (mut loaded, mut at_rest) = (Loaded::new(engine), AtRest::default());
         for run in 0..RUNS_MAX {
             let lock = match only {
                 Some(key) if run == 0 => Lock::Key(key, call.args.note().map(Place::from)),
                 _ => shards.lock(),
             };
             let mut context = engine.context(lock, call.db, call.now_ms, recycled);
+            if run > 0 {
+                context.know(&at_rest);
+            }
             let stop = match tools.once(&mut context, call, wait, &mut reply) {
                 Ok(()) => {
                     tools.count(&context, call.spec);
@@ -279,7 +282,9 @@ impl Executor {
                 }
             }
             context.abort();
-            loaded.load(&stop, std::iter::once(call), call.db);
+            if let Err(stop) = loaded.load(&stop, std::iter::once(call), call, &mut at_rest) {
+                return Ran::Done(refuse(&stop, &mut reply));
+            }
             if run == 0
                 && let Some(key) = only
             {
@@ -304,11 +309,12 @@ impl Executor {
         let start = out.len();
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        let mut loaded = Loaded::new(engine);
+        let (mut loaded, mut at_rest) = (Loaded::new(engine), AtRest::default());
         let lookups = (tools.hits, tools.misses);
         for _ in 0..RUNS_MAX {
             host.begin();
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
+            context.know(&at_rest);
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
                 Ok(Some(gaps)) => {
                     // This frees the locks: session commands take their own.
@@ -324,8 +330,10 @@ impl Executor {
             context.abort();
             reply.rewind(mark);
             (tools.hits, tools.misses) = lookups;
-            if let Some(stop) = &stop {
-                loaded.load(stop, queue.iter(), call.db);
+            if let Some(stop) = &stop
+                && let Err(stop) = loaded.load(stop, queue.iter(), call, &mut at_rest)
+            {
+                return refuse(&stop, &mut reply);
             }
             match stop.map(|stop| shards.widen(stop)) {
                 Some(Ok(())) => {}
@@ -499,7 +507,8 @@ impl Tools {
         let Context { state, out, .. } = context;
         let (env, random) = (&*self.env, &mut self.random);
         let (may_block, waiting) = (wait != Wait::No, wait == Wait::Queued);
-        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block, waiting })
+        function(&mut Cx { state, out, args: call.args, reply: reply.reborrow(), env, random, may_block, waiting })?;
+        context.settle_written()
     }
 
     #[inline]

@@ -15,6 +15,9 @@
 //! *Invariant:* a key that has rows, and is not there any more, has its name among the removed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use super::checkpoint::{encode_row, is_large};
 use crate::engine::Shared;
@@ -35,10 +38,10 @@ pub(crate) struct Changes {
     /// How many of them may stand for nothing any more.
     gone: usize,
     /// Keys that had rows and went in this epoch.
-    removed: Vec<Name>,
-    /// Bytes at rest, about, of those of them that were one row.
-    removed_bytes: u64,
+    removed: Removed,
     frozen: Option<Box<Frozen>>,
+    /// What the checkpoint under way has taken, until its run is in force.
+    taken: Option<Arc<Names>>,
 }
 
 /// What the checkpoint under way has still to take.
@@ -52,10 +55,38 @@ struct Frozen {
 /// The names of what a checkpoint takes.
 #[derive(Default)]
 pub(crate) struct Names {
+    /// Ascending once they are taken.
     pub(crate) changed: Vec<u64>,
-    pub(crate) removed: Vec<Name>,
+    pub(crate) removed: Removed,
+}
+
+/// Keys that had rows and are not there any more.
+#[derive(Default)]
+pub(crate) struct Removed {
+    names: HashTable<Name>,
     /// Bytes at rest, about, of those of them that were one row.
-    pub(crate) removed_bytes: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Removed {
+    fn insert(&mut self, (order, key): Name) {
+        let same = |name: &Name| name.0 == order && name.1 == key;
+        if self.names.find(order, same).is_none() {
+            self.names.insert_unique(order, (order, key), |name| name.0);
+        }
+    }
+
+    fn contains(&self, order: u64, key: &[u8]) -> bool {
+        self.names.find(order, |name| name.0 == order && &name.1[..] == key).is_some()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
 }
 
 /// A key as it was at the flip, and is not any more.
@@ -111,11 +142,11 @@ impl Changes {
         Stamp::changed(at.epoch, kept || entry.stamp().has_rows())
     }
 
-    /// A key has come that was absent. Answers its stamp.
+    /// A key has come that was absent, though there may be a row of it. Answers its stamp.
     #[inline]
-    pub(crate) fn came(&mut self, at: Site<'_>) -> Stamp {
+    pub(crate) fn came(&mut self, at: Site<'_>, has_rows: bool) -> Stamp {
         self.changed.push(at.order);
-        Stamp::changed(at.epoch, false)
+        Stamp::changed(at.epoch, has_rows)
     }
 
     /// A key has gone.
@@ -129,9 +160,9 @@ impl Changes {
             }
         }
         if self.keep(at, entry, cached) || stamp.has_rows() {
-            self.removed.push((at.order, entry.key().into()));
+            self.removed.insert((at.order, entry.key().into()));
             if entry.incarnation() == 0 {
-                self.removed_bytes += entry.memory_bytes() as u64;
+                self.removed.bytes += entry.memory_bytes() as u64;
             }
         }
     }
@@ -179,8 +210,7 @@ impl Changes {
         self.gone = 0;
         let (changed, removed) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.removed));
         if !changed.is_empty() || !removed.is_empty() {
-            let names = Names { changed, removed, removed_bytes: std::mem::take(&mut self.removed_bytes) };
-            self.frozen = Some(Box::new(Frozen { names, images: HashMap::new() }));
+            self.frozen = Some(Box::new(Frozen { names: Names { changed, removed }, images: HashMap::new() }));
         }
     }
 
@@ -189,9 +219,16 @@ impl Changes {
         self.frozen.is_some()
     }
 
-    /// The names to be taken; images are kept on.
-    pub(crate) fn take_names(&mut self) -> Option<Names> {
-        self.frozen.as_mut().map(|frozen| std::mem::take(&mut frozen.names))
+    /// The hashes of what has changed, to be brought into order and given to [`Changes::begin`]; images are kept on.
+    pub(crate) fn take_changed(&mut self) -> Option<Vec<u64>> {
+        self.frozen.as_mut().map(|frozen| std::mem::take(&mut frozen.names.changed))
+    }
+
+    /// The checkpoint begins to take what has changed, and what was removed: this is all of it.
+    pub(crate) fn begin(&mut self, changed: Vec<u64>) -> Arc<Names> {
+        debug_assert!(self.taken.is_none() && changed.is_sorted(), "one checkpoint ends before the next begins");
+        let removed = self.frozen.as_mut().map(|frozen| std::mem::take(&mut frozen.names.removed));
+        Arc::clone(self.taken.insert(Arc::new(Names { changed, removed: removed.unwrap_or_default() })))
     }
 
     /// The images of keys with this ordering hash.
@@ -205,6 +242,28 @@ impl Changes {
         self.frozen.take().map(|frozen| frozen.names).unwrap_or_default()
     }
 
+    /// The run is in force, or will never be: what was taken is that no more.
+    pub(crate) fn forget_taken(&mut self) {
+        self.taken = None;
+    }
+
+    /// Whether the row of a key that is at rest as it is can be read: a run that is not in force may hold it.
+    pub(crate) fn is_in_force(&self, order: u64) -> bool {
+        self.taken.as_ref().is_none_or(|taken| taken.changed.binary_search(&order).is_err())
+    }
+
+    /// Whether a key that is not there went, and its row has not yet.
+    pub(crate) fn is_removed(&self, order: u64, key: &[u8]) -> bool {
+        let frozen = self.frozen.as_ref().map(|frozen| &frozen.names.removed);
+        let taken = self.taken.as_ref().map(|taken| &taken.removed);
+        [Some(&self.removed), frozen, taken].into_iter().flatten().any(|removed| removed.contains(order, key))
+    }
+
+    /// A key that is not in memory, and has a row, goes.
+    pub(crate) fn went_unseen(&mut self, order: u64, key: &[u8]) {
+        self.removed.insert((order, key.into()));
+    }
+
     /// A name is due again, because what the checkpoint took of it counts for nothing. Answers the stamp.
     pub(crate) fn give_back(&mut self, epoch: Epoch, order: u64) -> Stamp {
         self.changed.push(order);
@@ -212,15 +271,15 @@ impl Changes {
     }
 
     /// The same for keys that had gone.
-    pub(crate) fn give_back_removed(&mut self, removed: Vec<Name>, bytes: u64) {
-        self.removed.extend(removed);
-        self.removed_bytes += bytes;
+    pub(crate) fn give_back_removed(&mut self, removed: &Removed) {
+        removed.iter().for_each(|name| self.removed.insert(name.clone()));
+        self.removed.bytes += removed.bytes;
     }
 
     /// How many names are noted. For tests.
     #[cfg(test)]
     pub(crate) fn noted(&self) -> usize {
-        self.changed.len() + self.removed.len()
+        self.changed.len() + self.removed.names.len()
     }
 
     /// Asserts the first invariant for a key. For tests.

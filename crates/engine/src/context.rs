@@ -13,6 +13,7 @@ use crate::engine::{RECORD_BATCHES, Shared};
 use crate::error::Refusal;
 use crate::events::{Event, EventClass};
 use crate::keyspace::Aftermath;
+use crate::residency::AtRest;
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::Stop;
@@ -76,6 +77,36 @@ impl<'e> Context<'e> {
     pub fn select(&mut self, db: u8) {
         self.state.select(db);
         self.out.select(db);
+    }
+
+    /// Tells the command what an earlier run of it has found at rest.
+    pub fn know(&mut self, at_rest: &'e AtRest) {
+        self.state.at_rest = Some(at_rest);
+    }
+
+    /// Sees to it that what is about to be written is in memory, or known to be absent: a command need not look at what it
+    /// writes over, but what it leaves behind depends on it. To be asked before anything is settled or committed.
+    #[inline]
+    pub fn settle_written(&mut self) -> Result<(), Stop> {
+        if self.shared.residency.is_on() { self.look_at_written() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn look_at_written(&mut self) -> Result<(), Stop> {
+        let (state, mut looked) = (&self.state, Ok(()));
+        self.out.batch.each_since(self.out.settled, |effect| {
+            let keys = match &effect.op {
+                Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Define(_) | Op::Undefine | Op::Moved(_) => return,
+                Op::Rename { db, key, .. } => [Some((effect.db, effect.key)), Some((*db, *key))],
+                _ => [Some((effect.db, effect.key)), None],
+            };
+            for (db, key) in keys.into_iter().flatten() {
+                if looked.is_ok() {
+                    looked = state.settle_key(db, key);
+                }
+            }
+        });
+        looked
     }
 
     /// Whether the key's shard is locked by this context.

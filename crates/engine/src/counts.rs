@@ -42,6 +42,11 @@ impl Counts {
         Self { base_ms, dbs: (0..DATABASES_MAX).map(|_| OnceLock::new()).collect() }
     }
 
+    /// What deadlines are added up relative to, unix ms.
+    pub(crate) fn base_ms(&self) -> i64 {
+        self.base_ms
+    }
+
     /// What a deadline adds to a sum of them.
     #[inline]
     pub(crate) fn part(&self, deadline: Option<i64>) -> i64 {

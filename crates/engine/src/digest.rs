@@ -94,13 +94,17 @@ impl State<'_> {
         let before = self.db();
         for db in 0..=u8::MAX {
             self.select(db);
-            self.for_each(|entry| {
-                if self.is_cached(entry) {
-                    return;
+            let parts = std::cell::Cell::new(0u128);
+            let add = |key: &[u8], value: Digest| {
+                parts.set(parts.get().wrapping_add(hash(&[&[db], key, &value.0.to_le_bytes()])));
+            };
+            let here = |entry: &Entry| {
+                if !self.is_cached(entry) {
+                    add(entry.key(), digest_value(entry, self.now_ms()));
                 }
-                let value = digest_value(entry, self.now_ms());
-                sum = sum.wrapping_add(hash(&[&[db], entry.key(), &value.0.to_le_bytes()]));
-            })?;
+            };
+            self.for_each(true, here, |listed| add(&listed.key, listed.digest.unwrap_or_default()))?;
+            sum = sum.wrapping_add(parts.get());
         }
         self.select(before);
         Ok(Digest(sum))

@@ -23,6 +23,7 @@ use crate::keyspace::{self, Keyspaces, Worker};
 use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, DATABASES_MAX, SHARDS};
 use crate::reaper::Reaper;
 use crate::recover;
+use crate::residency::{self, Filler, Residency};
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::{Known, Place, Probe};
@@ -56,6 +57,8 @@ pub struct Options {
     pub disk_policy: blob::PolicyKind,
     /// What everything in the data directory is encrypted under, if it is.
     pub keyring: Option<Keyring>,
+    /// Whether a thread brings into memory what a start has found at rest. Without it keys come when they are asked for.
+    pub fills: bool,
     /// Has state accesses miss at random, by this seed: for tests of commands.
     pub miss_at_random: Option<u64>,
 }
@@ -73,6 +76,7 @@ impl Options {
             disk_policy: blob::PolicyKind::Clock,
             keyring: None,
             miss_at_random: None,
+            fills: true,
             checkpoint: CheckpointPolicy::default(),
         }
     }
@@ -137,6 +141,7 @@ pub(crate) struct Shared {
     pub(crate) held: Held,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) keyspaces: Keyspaces,
+    pub(crate) residency: Residency,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
     seconds: AtomicU32,
 }
@@ -257,6 +262,11 @@ impl Shared {
         Ok(())
     }
 
+    /// Bytes of log behind the last checkpoint.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log.written().get().saturating_sub(self.log.first().get())
+    }
+
     pub(crate) fn probe(&self) -> Probe {
         match &self.miss_seed {
             None => Probe::default(),
@@ -285,6 +295,7 @@ pub enum Lock<'a> {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     keeper: Option<Keeper>,
+    filler: Option<Filler>,
     pub(crate) keyspace_worker: Mutex<Option<Worker>>,
 }
 
@@ -323,22 +334,24 @@ impl Engine {
             held: Held::default(),
             checkpoints: Checkpoints::new(options.checkpoint),
             keyspaces: Keyspaces::default(),
+            residency: Residency::default(),
         });
         recover::recover(&shared)?;
         // Only now: whoever is refused finds the directory as it was, and is refused again.
         shared.note_durable(|_| {}).map_err(io)?;
-        let engine = Self { keeper: None, keyspace_worker: Mutex::new(None), shared };
+        let engine = Self { keeper: None, filler: None, keyspace_worker: Mutex::new(None), shared };
         if engine.has_keyspaces() {
             keyspace::open_all(&engine);
             engine.start_keyspace_worker().map_err(io)?;
         }
         let keeper = Some(Keeper::start(Arc::clone(&engine.shared)).map_err(io)?);
-        Ok(Self { keeper, ..engine })
+        let filler = options.fills.then(|| Filler::start(Arc::clone(&engine.shared)).map_err(io)).transpose()?;
+        Ok(Self { keeper, filler, ..engine })
     }
 
     /// The same engine for one of its own threads.
     pub(crate) fn behind(shared: Arc<Shared>) -> Self {
-        Self { keeper: None, keyspace_worker: Mutex::new(None), shared }
+        Self { keeper: None, filler: None, keyspace_worker: Mutex::new(None), shared }
     }
 
     /// Locks shards and begins a context that reads as of `now_ms` (unix ms) in logical database `db`.
@@ -422,6 +435,11 @@ impl Engine {
         }
     }
 
+    /// Brings everything into memory that is at rest only.
+    pub fn fill(&self) -> Result<(), OpenError> {
+        residency::complete(&self.shared)
+    }
+
     /// Has a checkpoint taken in the background; false if one is being taken already.
     pub fn request_checkpoint(&self) -> bool {
         checkpoint::request(&self.shared)
@@ -485,6 +503,7 @@ impl Engine {
     /// Makes everything durable, proves the stop clean and ends.
     pub fn close(mut self) -> Result<(), Refusal> {
         self.keeper.take();
+        self.filler.take();
         self.shared.checkpoints.stop();
         self.close_keyspaces();
         let end = self.shared.log.finish()?;

@@ -6,6 +6,7 @@ use effect::WireError;
 use thiserror::Error;
 
 use crate::ciphers::KEYS;
+use crate::residency::ReadError;
 
 /// Why a batch was not accepted. Nothing of it was applied.
 #[derive(Debug, Error)]
@@ -129,6 +130,14 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Why what is at rest, in `path`, cannot be read.
+    pub(crate) fn of_read(path: &Path, error: ReadError) -> Self {
+        match error {
+            ReadError::Store(source) => Self::Rows { path: path.into(), source },
+            damaged @ ReadError::Damaged { .. } => Self::Damaged { path: path.into(), reason: damaged.to_string() },
+        }
+    }
+
     /// Why the log of the data directory `dir` cannot be opened.
     pub(crate) fn of_log(dir: &Path, error: wal::LogError) -> Self {
         match &error {
@@ -159,6 +168,12 @@ pub enum CheckpointError {
     /// The log could not be made durable or begin a new segment.
     #[error(transparent)]
     Log(#[from] wal::LogError),
+    /// What is at rest could not be read.
+    #[error("what is at rest could not be read: {reason}. `anabranch check` says what can be saved")]
+    Unreadable {
+        /// Which row, and what is wrong.
+        reason: String,
+    },
     /// A file could not be read or changed.
     #[error("{path}: {source}")]
     Io {

@@ -12,6 +12,7 @@ use wal::Health;
 use crate::checkpoint;
 use crate::engine::Shared;
 use crate::limits::{CEILING_RENEW_MS, EXPIRE_BUDGET, KEEPER_PERIOD_MS, SHARDS};
+use crate::residency::Hand;
 use crate::shard::Shard;
 use crate::shard::ShardId;
 use crate::stop::Place;
@@ -27,13 +28,14 @@ impl Keeper {
         let (stop, stopped) = sync_channel(1);
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
             let period = Duration::from_millis(KEEPER_PERIOD_MS);
-            let mut rounds = 0_u64;
+            let (mut rounds, mut hand) = (0_u64, Hand::default());
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
                 let now_ms = (shared.clock)();
                 if shared.reclaims.load(Ordering::Relaxed) {
                     reclaim(&shared, now_ms);
                 }
                 renew_ceiling(&shared, now_ms);
+                shared.make_room(&mut hand);
                 checkpoint::request_if_due(&shared);
                 rounds += 1;
                 if rounds.is_multiple_of(HEAL_ROUNDS) {

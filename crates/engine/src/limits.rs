@@ -166,3 +166,35 @@ pub const KEYSPACE_NAME_MAX: usize = 64;
 
 /// Steps of looking for husks without a value in one round of the keyspaces' thread.
 pub const SWEEP_STEPS: usize = 64;
+
+/// Rows that are read together when a shard is filled from rest: they are brought in under one hold of its lock. Few in tests,
+/// for many holds.
+pub const FILL_ROWS: usize = if cfg!(test) { 16 } else { 256 };
+
+/// Bytes of values after which no more are read together.
+pub const FILL_BYTES: usize = 256 << 10;
+
+/// Names of absent keys that a database of a shard remembers to be absent at rest as well. Few in tests, so that they are forgotten.
+pub const VACANT_MOST: usize = if cfg!(test) { 4 } else { 1024 };
+
+/// Parts of a table, of up to some tens of keys each, in which keys to be evicted are looked for under one hold of its lock.
+pub const EVICT_SEGMENTS: usize = 4;
+
+/// Keys are evicted when less than one part in so many of the memory is free.
+pub const EVICT_AHEAD_SHARE: u64 = 16;
+
+/// And then until one part in so many is.
+pub const EVICT_SHARE: u64 = 10;
+
+/// A start brings keys into memory until so many percent of it are taken.
+pub const FILL_PERCENT: u64 = 75;
+
+/// Where memory is bounded, a checkpoint is due when the log has grown by one part in so many of it: what has changed cannot be
+/// evicted before.
+pub const DIRTY_SHARE: u64 = 4;
+
+/// Time between two looks for what has expired at rest, each at one shard.
+pub const SWEEP_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// After a look the thread rests so many times as long as it took.
+pub const SWEEP_REST_FACTOR: u32 = 20;

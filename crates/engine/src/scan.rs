@@ -1,9 +1,12 @@
 //! Whole databases: scan, count, pick. All of it asks for every shard to be locked.
 
+use effect::Kind;
+
 use crate::limits::SHARDS;
-use crate::shard::ShardId;
+use crate::residency::{Listed, Page};
+use crate::shard::{Db, Shard, ShardId};
 use crate::state::{State, is_dead_hash};
-use crate::stop::Stop;
+use crate::stop::{Miss, Stop};
 use crate::value::Entry;
 
 /// A place in a database for SCAN to go on: `keyspace u16 ‖ slot u16 ‖ h32`, as one number. 0 is the beginning.
@@ -29,6 +32,15 @@ impl Cursor {
     }
 }
 
+/// A key that was come across, in memory or at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighted<'s> {
+    /// The key.
+    pub key: &'s [u8],
+    /// The type of its value.
+    pub kind: Kind,
+}
+
 impl State<'_> {
     fn whole(&self) -> Result<(), Stop> {
         if self.guards.is_all() { Ok(()) } else { Err(Stop::NeedsAll) }
@@ -41,25 +53,43 @@ impl State<'_> {
         lives.then_some(entry)
     }
 
-    /// Hands all live keys of the database to `visit`.
-    pub fn for_each(&self, mut visit: impl FnMut(&Entry)) -> Result<(), Stop> {
+    /// Hands all live values of the database that are in memory to `visit`, and the keys of those at rest to `listed`; their
+    /// digests are there if `values` are asked for.
+    pub(crate) fn for_each(
+        &self,
+        values: bool,
+        mut visit: impl FnMut(&Entry),
+        mut listed: impl FnMut(&Listed),
+    ) -> Result<(), Stop> {
         self.whole()?;
         let db = self.physical();
-        for shard in self.guards.iter() {
-            for entry in shard.db(db).into_iter().flat_map(|db| db.table.iter()) {
-                if let Some(entry) = self.live(entry) {
-                    visit(entry);
-                }
+        for (id, shard) in (0..=u8::MAX).map(ShardId).zip(self.guards.iter()) {
+            let Some(tables) = shard.db(db) else { continue };
+            if tables.cold.is_some() {
+                let page = self.page(db, id, shard, 0, values).filter(|page| page.to.is_none());
+                let page = page.ok_or(Stop::Miss(Miss::Database { db, values }))?;
+                at_rest(page, tables).for_each(&mut listed);
             }
+            tables.table.iter().filter_map(|entry| self.live(entry)).for_each(&mut visit);
         }
         Ok(())
+    }
+
+    /// Hands all live keys of the database to `visit`.
+    pub fn each_key(&self, visit: impl FnMut(&[u8])) -> Result<(), Stop> {
+        let visit = std::cell::RefCell::new(visit);
+        self.for_each(false, |entry| visit.borrow_mut()(entry.key()), |listed| visit.borrow_mut()(&listed.key))
     }
 
     /// Keys in the database, those included that have expired and are not reclaimed yet.
     pub fn len(&self) -> Result<usize, Stop> {
         self.whole()?;
         let db = self.physical();
-        Ok(self.guards.iter().filter_map(|shard| shard.db(db)).map(|db| db.table.len()).sum())
+        let all = || self.guards.iter().filter_map(|shard| shard.db(db));
+        if all().any(Db::has_unknown) {
+            return Err(Stop::Miss(Miss::Counts));
+        }
+        Ok(all().map(Db::len).sum())
     }
 
     /// Whether the database has no key.
@@ -74,33 +104,52 @@ impl State<'_> {
         Ok(self.guards.iter().filter_map(|shard| shard.db(db)).map(|db| db.volatile).sum())
     }
 
-    /// Hands live keys from `cursor` on to `visit`, at least `count` stored ones if there are as many; answers where to
-    /// go on, `Cursor(0)` at the end.
-    pub fn scan(&self, cursor: Cursor, count: usize, mut visit: impl FnMut(&Entry)) -> Result<Cursor, Stop> {
+    /// Hands live keys from `cursor` on to `visit`, at least `count` stored ones if there are as many, or fewer if some are at
+    /// rest; answers where to go on, `Cursor(0)` at the end.
+    pub fn scan(&self, cursor: Cursor, count: usize, mut visit: impl FnMut(Sighted<'_>)) -> Result<Cursor, Stop> {
         self.whole()?;
         let db = self.physical();
         let (first, mut order) = cursor.place();
         let mut seen = 0;
         for id in first..SHARDS {
-            let Some(tables) = self.guards.get(ShardId(id as u8)).and_then(|shard| shard.db(db)) else {
+            let shard = self.guards.get(ShardId(id as u8));
+            let Some((shard, tables)) = shard.and_then(|shard| Some((shard, shard.db(db)?))) else {
                 order = 0;
                 continue;
             };
+            let mut end = None;
+            if tables.cold.is_some() {
+                let shard_id = ShardId(id as u8);
+                let Some(page) = self.page(db, shard_id, shard, order, false) else {
+                    // What was found so far is a page; without anything it is not.
+                    return match seen {
+                        0 => Err(Stop::Miss(Miss::Names { db, shard: shard_id, order, count: count.max(1) })),
+                        _ => Ok(Cursor::at(id, order)),
+                    };
+                };
+                end = page.to;
+                for listed in at_rest(page, tables).filter(|listed| listed.order >= order) {
+                    seen += 1;
+                    visit(Sighted { key: &listed.key, kind: listed.kind });
+                }
+            }
             let mut from = Some(order);
-            while let Some(at) = from {
-                if seen >= count.max(1) {
+            while let Some(at) = from.filter(|at| end.is_none_or(|end| *at < end)) {
+                // Of what is at rest as well, a page is a page.
+                if seen >= count.max(1) && tables.cold.is_none() {
                     return Ok(Cursor::at(id, at));
                 }
-                from = tables.table.scan(
-                    at,
-                    |e| self.shared.order_of(e.key()),
-                    |entry| {
-                        seen += 1;
-                        if let Some(entry) = self.live(entry) {
-                            visit(entry);
-                        }
-                    },
-                );
+                let order_of = |e: &Entry| self.shared.order_of(e.key());
+                from = tables.table.scan(at, order_of, |entry| {
+                    seen += 1;
+                    let is_within = end.is_none_or(|end| order_of(entry) < end);
+                    if let Some(entry) = self.live(entry).filter(|_| is_within) {
+                        visit(Sighted { key: entry.key(), kind: entry.kind() });
+                    }
+                });
+            }
+            if let Some(end) = end {
+                return Ok(Cursor::at(id, end));
             }
             order = 0;
         }
@@ -108,27 +157,66 @@ impl State<'_> {
     }
 
     /// Some live key, about uniformly by `random`; `None` if there is none.
-    pub fn pick(&self, mut random: impl FnMut() -> u64) -> Result<Option<&Entry>, Stop> {
+    pub fn pick(&self, mut random: impl FnMut() -> u64) -> Result<Option<&[u8]>, Stop> {
         let stored = self.len()?;
         if stored == 0 {
             return Ok(None);
         }
         let db = self.physical();
+        let shards = || (0..=u8::MAX).map(ShardId).zip(self.guards.iter()).filter_map(|(id, s)| Some((id, s.db(db)?)));
+        if let Some(key) = self.pick_listed(db, &mut random) {
+            return Ok(Some(key));
+        }
         for _ in 0..64 {
             let mut nth = (random() % stored as u64) as usize;
-            for tables in self.guards.iter().filter_map(|shard| shard.db(db)) {
-                if nth < tables.table.len() {
+            for (shard, tables) in shards() {
+                if nth < tables.len() {
+                    if tables.cold.is_some() {
+                        return Err(Stop::Miss(Miss::Names { db, shard, order: random(), count: PICKED_FROM }));
+                    }
                     match tables.table.pick(random()).and_then(|e| self.live(e)) {
-                        Some(entry) => return Ok(Some(entry)),
+                        Some(entry) => return Ok(Some(entry.key())),
                         None => break,
                     }
                 }
-                nth -= tables.table.len();
+                nth -= tables.len();
             }
         }
-        let mut all = self.guards.iter().filter_map(|shard| shard.db(db)).flat_map(|db| db.table.iter());
-        Ok(all.find(|e| self.live(e).is_some()))
+        let mut all = shards().flat_map(|(_, tables)| tables.table.iter());
+        Ok(all.find(|e| self.live(e).is_some()).map(Entry::key))
     }
+
+    /// Some live key of the parts of which it is known what is at rest there.
+    fn pick_listed(&self, db: u8, random: &mut impl FnMut() -> u64) -> Option<&[u8]> {
+        let mut keys: Vec<&[u8]> = Vec::new();
+        for (id, page) in self.at_rest?.pages(db) {
+            let shard = self.guards.get(id)?;
+            let (Some(tables), Some(page)) = (shard.db(db), self.page(db, id, shard, page.from, false)) else { continue };
+            keys.extend(at_rest(page, tables).map(|listed| &listed.key[..]));
+            let mut from = Some(page.from);
+            while let Some(at) = from.filter(|at| page.to.is_none_or(|to| *at < to)) {
+                from = tables.table.scan(at, |e| self.shared.order_of(e.key()), |entry| {
+                    keys.extend(self.live(entry).map(Entry::key));
+                });
+            }
+        }
+        let at = (!keys.is_empty()).then(|| random() % keys.len() as u64)?;
+        keys.get(at as usize).copied()
+    }
+
+    /// The page in which a place lies of which an earlier run has learnt what is at rest.
+    fn page(&self, db: u8, id: ShardId, shard: &Shard, order: u64, values: bool) -> Option<&Page> {
+        self.at_rest?.page(db, id, shard, order, values)
+    }
+}
+
+/// Keys that are looked up at rest so that one of them can be picked.
+const PICKED_FROM: usize = 8;
+
+/// The keys of a page that are at rest still.
+fn at_rest<'p>(page: &'p Page, tables: &'p Db) -> impl Iterator<Item = &'p Listed> {
+    let is_here = |listed: &Listed| tables.table.find(listed.order, |entry| entry.key() == &listed.key[..]).is_some();
+    page.names.iter().filter(move |listed| !is_here(listed) && !tables.changes.is_removed(listed.order, &listed.key))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::engine::Shared;
 use crate::events::{Event, EventClass};
 use crate::keyspace::Cached;
 use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
+use crate::residency::Cold;
 use crate::stop::Place;
 use crate::value::{Entry, Epoch, Limits, Stamp, Table};
 use crate::wheel::Wheel;
@@ -62,7 +63,7 @@ pub type DbKey = (u8, Box<[u8]>);
 /// The keys of one database that belong to a shard.
 pub struct Db {
     pub(crate) table: Table<Entry>,
-    /// Keys with a deadline, or hashes with fields that have one.
+    /// Keys with a deadline, or hashes with fields that have one; those at rest included.
     pub(crate) volatile: usize,
     /// The sum of what their deadlines count, for [`Counts`].
     due: i64,
@@ -70,6 +71,8 @@ pub struct Db {
     pub(crate) changes: Changes,
     /// What of it is held as cache.
     pub(crate) cached: Option<Box<Cached>>,
+    /// What of it is at rest only; nothing: it is complete.
+    pub(crate) cold: Option<Box<Cold>>,
     /// Deadlines with the ordering hash of their key. A deadline that was put off keeps its place: when it comes, the key
     /// says when it is really due.
     pub(crate) wheel: Wheel,
@@ -78,7 +81,7 @@ pub struct Db {
 impl Db {
     fn new() -> Self {
         let (table, wheel) = (Table::with_max_depth(CURSOR_BITS), Wheel::new(0));
-        Self { table, volatile: 0, due: 0, changes: Changes::default(), cached: None, wheel }
+        Self { table, volatile: 0, due: 0, changes: Changes::default(), cached: None, cold: None, wheel }
     }
 
     /// A key with this deadline came.
@@ -87,8 +90,19 @@ impl Db {
         self.due += counts.part(due);
     }
 
+    /// So many keys with deadlines are at rest, which count so much.
+    pub(crate) fn found_due(&mut self, volatile: u64, due: i64) {
+        self.volatile += volatile as usize;
+        self.due += due;
+    }
+
+    /// What the deadlines of its keys count.
+    pub(crate) fn due(&self) -> i64 {
+        self.due
+    }
+
     /// A key with this deadline went.
-    fn drop_due(&mut self, due: Option<i64>, counts: &Counts) {
+    pub(crate) fn drop_due(&mut self, due: Option<i64>, counts: &Counts) {
         self.volatile -= usize::from(due.is_some());
         self.due -= counts.part(due);
     }
@@ -106,13 +120,30 @@ impl Db {
     }
 
     /// Lets those who ask without the lock know.
-    fn publish(&self, db: u8, shard: ShardId, counts: &Counts) {
-        counts.set(db, usize::from(shard.0), self.table.len(), self.volatile, self.due);
+    pub(crate) fn publish(&self, db: u8, shard: ShardId, counts: &Counts) {
+        counts.set(db, usize::from(shard.0), self.len(), self.volatile, self.due);
+    }
+
+    /// How many keys there are, those included that have expired and are not reclaimed yet.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len() + self.cold.as_ref().map_or(0, |cold| cold.keys as usize)
+    }
+
+    /// Whether it is not known yet how many keys there are.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.cold.as_ref().is_some_and(|cold| !cold.unknown.is_empty())
+    }
+
+    /// Whether a key that is not in memory may be at rest.
+    #[inline]
+    pub(crate) fn may_rest(&self, order: u64, key: &[u8]) -> bool {
+        self.cold.as_ref().is_some_and(|cold| !cold.is_vacant(order, key) && !self.changes.is_removed(order, key))
     }
 
     /// Builds the wheel anew when most of what it holds is out of date.
     pub(crate) fn compact_wheel(&mut self, shared: &Shared) {
-        if self.wheel.len() <= 2 * self.volatile + 64 {
+        let elsewhere = self.cold.as_ref().map_or(0, |cold| cold.volatile as usize);
+        if self.wheel.len() <= 2 * self.volatile.saturating_sub(elsewhere) + 64 {
             return;
         }
         self.wheel = Wheel::new(0);
@@ -140,6 +171,10 @@ pub struct Shard {
     pub(crate) limits: Limits,
     /// Changes whenever a value comes to rest.
     pub(crate) demoted: u64,
+    /// Keys that have been evicted.
+    pub(crate) evicted: u64,
+    /// Changes whenever a run of rows has come into force.
+    pub(crate) in_force: u64,
     /// By logical database.
     pub(crate) waiters: HashMap<DbKey, VecDeque<Ticket>>,
     /// By logical database.
@@ -261,7 +296,8 @@ impl Shard {
             entry.set_stamp(Stamp::default());
             husk_comes(tables, &entry, shared);
         } else {
-            entry.set_stamp(tables.changes.came(site));
+            let may_have_row = tables.cold.as_ref().is_some_and(|cold| cold.unknown.contains(&place.order));
+            entry.set_stamp(tables.changes.came(site, may_have_row));
         }
         self.bring(db, place, entry, shared);
     }
@@ -346,6 +382,8 @@ impl Shard {
             Some(tables) => tables.publish(db, shard, &shared.counts),
             None => shared.counts.set(db, usize::from(shard.0), 0, 0, 0),
         }
+        // Whoever has read rows of the one before must not bring them into the other.
+        self.in_force += 1;
         let at = usize::from(db);
         if self.dbs.len() <= at {
             tables.as_ref()?;
@@ -426,7 +464,7 @@ impl Shard {
     }
 
     /// Has the wheel look at the key when `deadline` (unix ms) comes.
-    fn schedule(&mut self, db: u8, place: Place, deadline: i64, shared: &Shared) {
+    pub(crate) fn schedule(&mut self, db: u8, place: Place, deadline: i64, shared: &Shared) {
         self.db_mut(db).wheel.insert(deadline, place.order);
         shared.due[usize::from(place.shard.0)].fetch_min(deadline, Ordering::Relaxed);
     }

@@ -7,6 +7,7 @@ use wal::Position;
 
 use crate::engine::Shared;
 use crate::guards::Guards;
+use crate::residency::AtRest;
 use crate::shard::{DbKey, Shard, ShardId};
 use crate::stop::{Known, Miss, Place, Probe, Stop};
 use crate::undo::Undo;
@@ -22,6 +23,8 @@ pub struct State<'e> {
     pub(crate) guards: Guards<'e>,
     pub(crate) probe: Probe,
     known: Option<Known<'e>>,
+    /// What an earlier run of the same command has found at rest.
+    pub(crate) at_rest: Option<&'e AtRest>,
     pub(crate) now_ms: i64,
     /// What takes back the effects that were settled.
     pub(crate) undo: Vec<Undo>,
@@ -39,6 +42,7 @@ impl<'e> State<'e> {
             guards,
             probe: shared.probe(),
             known,
+            at_rest: None,
             now_ms,
             undo: Vec::new(),
             db: Cell::new(db),
@@ -179,7 +183,11 @@ impl<'e> State<'e> {
         let shard = self.shard(place.shard)?;
         let db = self.physical();
         self.probe.check(db, key, false)?;
-        let found = shard.find(db, place.order, key).filter(|e| e.deadline().is_none_or(|d| d > self.now_ms));
+        let stored = shard.find(db, place.order, key);
+        if stored.is_none() && shard.may_rest(db, place.order, key) {
+            return Err(Stop::Miss(Miss::Key { db, key: key.to_vec() }));
+        }
+        let found = stored.filter(|e| e.deadline().is_none_or(|d| d > self.now_ms));
         // A hash all of whose fields have expired is gone, whoever asks.
         let mut found = found.filter(|e| !is_dead_hash(e, self.now_ms));
         // While there is no keyspace there is no husk.
@@ -196,6 +204,16 @@ impl<'e> State<'e> {
             None => self.misses.set(self.misses.get() + 1),
         }
         Ok(found)
+    }
+
+    /// Sees to it that a key of a physical database, which is about to be written, is in memory or known to be absent.
+    pub(crate) fn settle_key(&self, db: u8, key: &[u8]) -> Result<(), Stop> {
+        let place = self.place_of(key);
+        let shard = self.shard(place.shard)?;
+        if shard.find(db, place.order, key).is_none() && shard.may_rest(db, place.order, key) {
+            return Err(Stop::Miss(Miss::Key { db, key: key.to_vec() }));
+        }
+        Ok(())
     }
 
     /// Whether the key exists.

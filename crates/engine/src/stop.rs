@@ -23,6 +23,36 @@ pub enum Miss {
         /// The key.
         key: Vec<u8>,
     },
+    /// Names of keys that stand at rest.
+    Names {
+        /// Physical database.
+        db: u8,
+        /// Which shard.
+        shard: ShardId,
+        /// The ordering hash from which on they are needed.
+        order: u64,
+        /// How many are enough.
+        count: usize,
+    },
+    /// The names of all keys of a database that stand at rest.
+    Database {
+        /// Physical database.
+        db: u8,
+        /// The digests of their values as well.
+        values: bool,
+    },
+    /// How many keys stand at rest.
+    Counts,
+}
+
+impl Miss {
+    /// The key that was missed, if it is one.
+    pub(crate) fn key(&self) -> Option<(u8, &[u8])> {
+        match self {
+            Self::Key { db, key } | Self::Elements { db, key } => Some((*db, key)),
+            Self::Names { .. } | Self::Database { .. } | Self::Counts => None,
+        }
+    }
 }
 
 /// Why a command stopped. Nothing that it did remains, unless it is run again to its end.

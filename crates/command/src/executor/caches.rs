@@ -1,7 +1,7 @@
 //! What commands have to do where keyspaces are: load what is at rest, bring moving keys to where they belong, keep away what
 //! was meant to be deleted.
 
-use engine::{Context, Engine, EventClass, Stop};
+use engine::{AtRest, Context, Engine, EventClass, Stop};
 use smallvec::SmallVec;
 
 use super::{Call, Queued, events};
@@ -35,17 +35,21 @@ impl<'e> Loaded<'e> {
         Self { engine, any: false }
     }
 
-    /// If a run stopped for a value that is at rest: loads it, and with it what else the commands name.
+    /// If a run stopped for something that is at rest: loads it, and with it what else the commands name. Fails with what a
+    /// client is to be told.
     #[cold]
-    pub(super) fn load<'a, K: Keyed + 'a>(&mut self, stop: &Stop, commands: impl Iterator<Item = &'a K>, db: u8) {
-        let Stop::Miss(miss) = stop else { return };
-        if !self.engine.has_keyspaces() {
-            return;
-        }
-        self.any = true;
+    pub(super) fn load<'a, K: Keyed + 'a>(
+        &mut self,
+        stop: &Stop,
+        commands: impl Iterator<Item = &'a K>,
+        call: &Call<'_>,
+        at_rest: &mut AtRest,
+    ) -> Result<(), Stop> {
+        let Stop::Miss(miss) = stop else { return Ok(()) };
+        self.any |= self.engine.has_keyspaces();
         let mut keys: Vec<&[u8]> = Vec::new();
         commands.for_each(|command| command.each_key(|key| keys.push(key)));
-        self.engine.load(miss, db, keys.into_iter());
+        self.engine.load(miss, (call.db, call.now_ms), keys.into_iter(), at_rest)
     }
 }
 

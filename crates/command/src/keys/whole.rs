@@ -106,9 +106,9 @@ fn keys(cx: &mut Cx<'_, '_>) -> Outcome {
     let pattern = cx.arg(1);
     let array = cx.reply.deferred_array();
     let mut found = 0;
-    cx.state.for_each(|entry| {
-        if glob::matches(pattern, entry.key()) {
-            cx.reply.bulk(entry.key());
+    cx.state.each_key(|key| {
+        if glob::matches(pattern, key) {
+            cx.reply.bulk(key);
             found += 1;
         }
     })?;
@@ -155,9 +155,9 @@ fn scan_keys(cx: &mut Cx<'_, '_>) -> Outcome {
     let mut page = Vec::new();
     let mut keys = Reply::new(&mut page, cx.reply.protocol());
     let mut found = 0;
-    let next = cx.state.scan(asked.cursor, asked.count, |entry| {
-        if asked.wants(entry.key(), entry.kind()) {
-            keys.bulk(entry.key());
+    let next = cx.state.scan(asked.cursor, asked.count, |Sighted { key, kind }| {
+        if asked.wants(key, kind) {
+            keys.bulk(key);
             found += 1;
         }
     })?;
@@ -170,7 +170,7 @@ fn scan_keys(cx: &mut Cx<'_, '_>) -> Outcome {
 
 fn randomkey(cx: &mut Cx<'_, '_>) -> Outcome {
     match cx.state.pick(|| cx.random.next_u64())? {
-        Some(entry) => cx.reply.bulk(entry.key()),
+        Some(key) => cx.reply.bulk(key),
         None => cx.reply.null(),
     }
     Ok(())

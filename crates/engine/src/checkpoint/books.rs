@@ -6,6 +6,9 @@
 //!   30 02                    →  definitions, see `keyspace::definition`                     each origin u64 ‖ next varint)
 //!   30 03 db u8              →  commit u64: what the physical database had at rest then, or before, is dead
 //!   30 04 incarnation u64 BE →  nothing: this large value is dead
+//!   30 05                    →  how many keys there are: base i64, unix ms ‖ count varint ‖ of each shard and physical database
+//!                               that has any: shard u8 ‖ db u8 ‖ keys varint ‖ with deadlines varint ‖ their sum relative to
+//!                               the base i64. Not there where there are keyspaces: their keys are counted at the start
 //! ```
 //! They come behind all other rows, because a run learns only on its way what it replaces.
 
@@ -27,6 +30,7 @@ const HEAD: u8 = 1;
 const SPACES: u8 = 2;
 const EMPTIED: u8 = 3;
 const DEAD: u8 = 4;
+const COUNTS: u8 = 5;
 
 const VERSION: u8 = 1;
 
@@ -78,6 +82,52 @@ impl Head {
     }
 }
 
+/// How many keys each database of each shard has.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Tallies {
+    /// What deadlines are added up relative to, unix ms.
+    pub(crate) base_ms: i64,
+    pub(crate) parts: Vec<Tally>,
+}
+
+/// How many keys one database of one shard has.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) shard: u8,
+    pub(crate) db: u8,
+    pub(crate) keys: u64,
+    /// Those with a deadline.
+    pub(crate) volatile: u64,
+    /// The sum of their deadlines.
+    pub(crate) due: i64,
+}
+
+impl Tallies {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = self.base_ms.to_le_bytes().to_vec();
+        put_varint(&mut out, self.parts.len() as u64);
+        for Tally { shard, db, keys, volatile, due } in &self.parts {
+            out.extend_from_slice(&[*shard, *db]);
+            put_varint(&mut out, *keys);
+            put_varint(&mut out, *volatile);
+            out.extend_from_slice(&due.to_le_bytes());
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut from = Reader::new(bytes);
+        let base_ms = from.u64()? as i64;
+        let mut parts = Vec::new();
+        for _ in 0..from.varint()? {
+            let (shard, db) = (from.u8()?, from.u8()?);
+            let (keys, volatile) = (from.varint()?, from.varint()?);
+            parts.push(Tally { shard, db, keys, volatile, due: from.u64()? as i64 });
+        }
+        Ok(Self { base_ms, parts })
+    }
+}
+
 /// All of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Books {
@@ -86,6 +136,8 @@ pub(crate) struct Books {
     /// By physical database: what was committed up to then is dead.
     pub(crate) emptied: Vec<(u8, Timestamp)>,
     pub(crate) dead: Vec<u64>,
+    /// How many keys there are, if that was counted.
+    pub(crate) tallies: Option<Tallies>,
 }
 
 /// What a run changes of the books, in the order of the rows.
@@ -96,6 +148,7 @@ pub(super) struct Changed<'a> {
     pub(super) emptied: &'a BTreeMap<u8, Option<Timestamp>>,
     /// Ascending: incarnations, and whether they are dead from now on or can be forgotten.
     pub(super) dead: &'a [(u64, bool)],
+    pub(super) tallies: Option<&'a Tallies>,
 }
 
 impl Changed<'_> {
@@ -119,7 +172,10 @@ impl Changed<'_> {
                 false => run.remove(&key)?,
             }
         }
-        Ok(())
+        match self.tallies {
+            Some(tallies) => run.put(&[BOOKS, COUNTS], None, &[&tallies.encode()]),
+            None => run.remove(&[BOOKS, COUNTS]),
+        }
     }
 }
 
@@ -146,6 +202,7 @@ impl Books {
 
     fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), WireError> {
         match *key {
+            [_, COUNTS] => self.tallies = Some(Tallies::decode(value)?),
             [_, HEAD] => self.head = Head::decode(value)?,
             [_, SPACES] => self.spaces = Some(Saved::decode(value)?),
             [_, EMPTIED, db] => self.emptied.push((db, Timestamp(Reader::new(value).u64()?))),
@@ -162,6 +219,17 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tallies_are_these_bytes() {
+        let tally = Tally { shard: 255, db: 3, keys: 300, volatile: 1, due: -2 };
+        let tallies = Tallies { base_ms: 258, parts: vec![tally] };
+        let bytes = tallies.encode();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "0201000000000000 01 ff03 ac02 01 feffffffffffffff".replace(' ', ""));
+        assert_eq!(Tallies::decode(&bytes), Ok(tallies));
+        assert!((0..bytes.len()).all(|len| Tallies::decode(&bytes[..len]).is_err()), "a cut row is refused");
+    }
 
     #[test]
     fn the_head_is_these_bytes() {

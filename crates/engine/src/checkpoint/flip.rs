@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering;
 
 use mvcc::Timestamp;
 
-use super::books::Head;
+use super::books::{Head, Tallies, Tally};
 use super::state::{Died, marks};
 use crate::engine::Shared;
+use crate::shard::Shard;
 
 /// What was so at the flip, beside the keys.
 pub(super) struct Flip {
@@ -16,12 +17,15 @@ pub(super) struct Flip {
     pub(super) died: Died,
     /// Databases that were emptied since the checkpoint before, with when that was taken.
     pub(super) emptied: Vec<(u8, Timestamp)>,
+    /// How many keys there are, where there are no keyspaces and have been none.
+    pub(super) tallies: Option<Tallies>,
 }
 
 impl Flip {
     /// Ends the epoch: what has changed in it is frozen. `last_commit` is when the last checkpoint was taken.
     pub(super) fn now(shared: &Shared, last_commit: Timestamp) -> Self {
         let mut guards: Vec<_> = shared.shards.iter().map(|shard| shard.lock()).collect();
+        debug_assert!(!guards.iter().any(|shard| shard.has_unknown()), "what is counted is known");
         for shard in &mut guards {
             shard.epoch = shard.epoch.next();
             shard.dbs.iter_mut().flatten().for_each(|tables| tables.changes.freeze());
@@ -29,8 +33,22 @@ impl Flip {
         shared.checkpoints.active.store(true, Ordering::Release);
         let died = std::mem::take(&mut *shared.checkpoints.died.lock());
         let emptied = marks(&died.emptied, last_commit);
-        Self { head: head(shared), spaces: spaces(shared), died, emptied }
+        let spaces = spaces(shared);
+        let tallies = spaces.is_none().then(|| tallies(shared, guards.iter().map(|shard| &**shard)));
+        Self { head: head(shared), spaces, died, emptied, tallies }
     }
+}
+
+fn tallies<'s>(shared: &Shared, shards: impl Iterator<Item = &'s Shard>) -> Tallies {
+    let mut parts = Vec::new();
+    for (id, shard) in (0..=u8::MAX).zip(shards) {
+        for (db, tables) in (0..=u8::MAX).zip(&shard.dbs) {
+            let Some(tables) = tables.as_ref().filter(|tables| tables.len() > 0) else { continue };
+            let (keys, volatile) = (tables.len() as u64, tables.volatile as u64);
+            parts.push(Tally { shard: id, db, keys, volatile, due: tables.due() });
+        }
+    }
+    Tallies { base_ms: shared.counts.base_ms(), parts }
 }
 
 /// Where replay begins, and what it must know there. Every shard is locked.

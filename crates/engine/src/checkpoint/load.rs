@@ -1,25 +1,15 @@
-//! The rows of the last checkpoint, brought into memory.
+//! The rows of the last checkpoint, found at a start.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use mvcc::wide::{Incarnation, Rows as Range};
-use mvcc::{Span, Timestamp, Version};
-
-use super::books::{Books, Head};
-use super::rows::{Piece, Row, Value};
+use super::books::{Books, Head, Tallies};
 use super::store::{ROWS, Rows};
-use crate::apply::fill;
 use crate::engine::Shared;
 use crate::error::OpenError;
 use crate::limits::{LOADERS_MAX, SHARDS};
-use crate::shard::DbKey;
-use crate::value::Entry;
-
-/// Slots in all, and of one shard.
-const SLOTS: usize = 1 << 14;
-const SLOTS_OF_SHARD: usize = SLOTS / SHARDS;
+use crate::residency::{Fill, fill};
+use crate::shard::ShardId;
 
 /// What a start has found at rest.
 pub(crate) struct Loaded {
@@ -27,7 +17,7 @@ pub(crate) struct Loaded {
     pub(crate) keys: u64,
 }
 
-/// Loads the last checkpoint; `None` if there is none.
+/// Finds the last checkpoint; `None` if there is none. Its keys stay at rest, unless nobody has counted them.
 pub(crate) fn load(shared: &Shared) -> Result<Option<Loaded>, OpenError> {
     let path = shared.dir.join(ROWS);
     if !path.exists() {
@@ -42,13 +32,17 @@ pub(crate) fn load(shared: &Shared) -> Result<Option<Loaded>, OpenError> {
         return Ok(None);
     };
     let rows = shared.checkpoints.found(rows, &books);
-    let Books { head, spaces, .. } = books;
+    let Books { head, spaces, tallies, .. } = books;
     shared.set_physical(&head.dbs);
     shared.held.set_last_incarnation(head.incarnation);
+    let has_spaces = spaces.is_some();
     if let Some(spaces) = spaces {
         shared.keyspaces.restore(spaces);
     }
-    let keys = load_keys(shared, &rows)?;
+    let keys = match tallies.filter(|_| !has_spaces) {
+        Some(tallies) => stay_at_rest(shared, &tallies),
+        None => load_keys(shared, &rows, Fill::Count)?,
+    };
     Ok(Some(Loaded { head, keys }))
 }
 
@@ -56,105 +50,37 @@ fn damaged(path: &Path, reason: String) -> OpenError {
     OpenError::Damaged { path: path.into(), reason }
 }
 
-/// Loads all keys, by several threads, each its own shards.
-pub(super) fn load_keys(shared: &Shared, rows: &Arc<Rows>) -> Result<u64, OpenError> {
+/// Notes how many keys are at rest.
+fn stay_at_rest(shared: &Shared, tallies: &Tallies) -> u64 {
+    let mut keys = 0;
+    for tally in &tallies.parts {
+        let moved = tally.volatile as i64 * (tallies.base_ms - shared.counts.base_ms());
+        let found = (tally.keys, tally.volatile, tally.due + moved);
+        let mut guard = shared.shards[usize::from(tally.shard)].lock();
+        guard.found_at_rest(tally.db, ShardId(tally.shard), found, shared);
+        keys += tally.keys;
+    }
+    keys
+}
+
+/// Brings all keys into memory, by several threads, each its own shards.
+pub(crate) fn load_keys(shared: &Shared, rows: &Arc<Rows>, how: Fill) -> Result<u64, OpenError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, LOADERS_MAX);
     let share = SHARDS.div_ceil(threads);
-    std::thread::scope(|scope| {
-        let load = |first: usize| move || load_shards(shared, rows, first, (first + share).min(SHARDS));
-        let spawn = |first| scope.spawn(load(first));
-        let loaders: Vec<_> = (0..SHARDS).step_by(share).map(spawn).collect();
+    let load = |first: usize| {
         let mut keys = 0;
-        for loader in loaders {
-            keys += loader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        for shard in first..(first + share).min(SHARDS) {
+            keys += fill(shared, rows, ShardId(shard as u8), how, || true)?.0;
         }
         Ok(keys)
+    };
+    std::thread::scope(|scope| {
+        let spawn = |first| scope.spawn(move || load(first));
+        let loaders: Vec<_> = (0..SHARDS).step_by(share).map(spawn).collect();
+        let join = |loader: std::thread::ScopedJoinHandle<'_, _>| {
+            loader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        loaders.into_iter().map(join).sum::<Result<u64, _>>()
     })
-}
-
-/// Loads the shards from `first` up to, not including, `end`.
-fn load_shards(shared: &Shared, rows: &Rows, first: usize, end: usize) -> Result<u64, OpenError> {
-    let slot = |shard: usize| (shard * SLOTS_OF_SHARD) as u16;
-    let range = Range::slots(effect::KeyspaceId::DEFAULT.0, slot(first), slot(end));
-    let limits = shared.shards[first].lock().limits;
-    let mut large: Vec<(u64, DbKey)> = Vec::new();
-    let mut keys = 0;
-    each(rows, range.span(), |key, value| {
-        let row = Row::parse(key, value)?;
-        if !row.is_in_place(shared) {
-            return Err("it is not where its key belongs: the identity is of another database".into());
-        }
-        keys += 1;
-        match row.value {
-            Value::Pieces(incarnation) => {
-                large.push((incarnation, (row.meta.db, row.meta.key.into())));
-                insert(shared, &row, Entry::string(row.meta.key, b"", row.deadline));
-            }
-            Value::String(bytes) => insert(shared, &row, Entry::string(row.meta.key, bytes, row.deadline)),
-            Value::Small(folded) => {
-                let mut entry = Entry::empty(folded.kind(), row.meta.key, row.deadline);
-                fill(&mut entry, &limits, &folded);
-                insert(shared, &row, entry);
-            }
-        }
-        Ok(())
-    })?;
-    large.sort_unstable();
-    for (incarnation, name) in large {
-        load_pieces(shared, rows, incarnation, &name)?;
-    }
-    Ok(keys)
-}
-
-fn insert(shared: &Shared, row: &Row<'_>, entry: Entry) {
-    let place = shared.place_of(row.meta.key);
-    shared.shards[usize::from(place.shard.0)].lock().load(row.meta.db, place, entry, shared);
-}
-
-/// Puts a large value in the place of what stands at its name.
-fn load_pieces(shared: &Shared, rows: &Rows, incarnation: u64, name: &DbKey) -> Result<(), OpenError> {
-    let (db, key) = (name.0, &name.1);
-    let place = shared.place_of(key);
-    let mut guard = shared.shards[usize::from(place.shard.0)].lock();
-    let deadline = guard.find(db, place.order, key).and_then(Entry::deadline);
-    let limits = guard.limits;
-    let (mut value, mut due) = (None, 0);
-    each(rows, Range::all(Incarnation(incarnation)).span(), |row, bytes| {
-        let piece = Piece::parse(row, bytes)?;
-        let entry = value.get_or_insert_with(|| Entry::empty(piece.value.kind(), key, deadline));
-        if piece.number != due || entry.kind() != piece.value.kind() {
-            return Err(format!("it is piece {} of a value of which piece {due} is due", piece.number));
-        }
-        due += 1;
-        fill(entry, &limits, &piece.value);
-        Ok(())
-    })?;
-    let Some(mut value) = value else {
-        return Err(damaged(&rows.path, format!("a large value has no pieces: incarnation {incarnation:#x}")));
-    };
-    value.set_incarnation(incarnation);
-    value.set_clock(shared.seconds());
-    let (names_rows, bytes) = (value.incarnation() == incarnation, value.memory_bytes());
-    guard.exchange(db, place, key, shared, value);
-    if !names_rows {
-        // By the limits of today it is a small one: it is due to be one row.
-        shared.checkpoints.bury_rows(incarnation, bytes);
-        guard.update(db, place, key, shared, |_, _| ());
-    }
-    Ok(())
-}
-
-/// Hands each row of the span to `see`; what it says of one is damage of that row.
-fn each(rows: &Rows, span: Span<'_>, mut see: impl FnMut(&[u8], &[u8]) -> Result<(), String>) -> Result<(), OpenError> {
-    let visit = |key: &[u8], version: Version| match see(key, &version.value) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(reason) => ControlFlow::Break((key.to_vec(), reason)),
-    };
-    let flow = rows.store.for_each(span, Timestamp::LATEST, visit);
-    match flow.map_err(|source| OpenError::Rows { path: rows.path.clone(), source })? {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break((key, reason)) => {
-            Err(damaged(&rows.path, format!("the row {}: {reason}", key.escape_ascii())))
-        }
-    }
+    .map_err(|error| OpenError::of_read(&rows.path, error))
 }

@@ -35,7 +35,7 @@ pub(crate) mod rows;
 mod state;
 pub(crate) mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turn;
 mod writing;
 
@@ -50,10 +50,10 @@ use crate::engine::Shared;
 use crate::error::CheckpointError;
 pub use figures::CheckpointFigures;
 use flip::Flip;
-pub(crate) use load::{Loaded, load};
+pub(crate) use load::{Loaded, load, load_keys};
 pub(crate) use rows::{encode_row, is_large};
 pub(crate) use state::Checkpoints;
-pub(crate) use store::ROWS;
+pub(crate) use store::{ROWS, lower_priority};
 use writing::Writing;
 
 /// What a finished checkpoint took.
@@ -91,6 +91,8 @@ pub(crate) fn take(shared: &Shared) -> Result<CheckpointReport, CheckpointError>
 pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Result<CheckpointReport, CheckpointError> {
     let checkpoints = &shared.checkpoints;
     let _turn = checkpoints.turn.lock();
+    // What is counted at the flip must be known.
+    shared.settle_all().map_err(|error| CheckpointError::Unreadable { reason: error.to_string() })?;
     shared.log.roll()?;
     let rows = checkpoints.rows(shared)?;
     // Later than the one before, also if the clock has gone back or nobody has written since.
@@ -143,8 +145,15 @@ pub(crate) fn request(shared: &Arc<Shared>) -> bool {
 
 /// Starts one when the log has grown enough.
 pub(crate) fn request_if_due(shared: &Arc<Shared>) {
-    let log = shared.log.written().get().saturating_sub(shared.log.first().get());
-    if shared.checkpoints.is_due(log) {
+    if shared.checkpoints.is_due(shared.log_bytes(), shared.dirty_log_bytes()) {
+        request(shared);
+    }
+}
+
+/// Starts one so that keys which have changed may be evicted; not if hardly any have.
+pub(crate) fn request_for_room(shared: &Arc<Shared>) {
+    let least = shared.dirty_log_bytes().map_or(u64::MAX, |bytes| bytes / 8);
+    if shared.checkpoints.may_begin() && shared.log_bytes() >= least {
         request(shared);
     }
 }

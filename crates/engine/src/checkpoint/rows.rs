@@ -1,6 +1,6 @@
 //! One key as a row, and a row as a key again.
 
-use effect::{Folded, wire};
+use effect::{Folded, Kind, Part, wire};
 use mvcc::wide::{Body, Element, Incarnation, Meta, MetaKey, WideError};
 
 use crate::digest::fold;
@@ -19,7 +19,7 @@ pub(crate) fn is_large(entry: &Entry) -> bool {
 }
 
 /// The name of a key's row, by where the key stands.
-pub(super) fn meta_key(shard: ShardId, order: u64, db: u8, key: &[u8]) -> MetaKey<'_> {
+pub(crate) fn meta_key(shard: ShardId, order: u64, db: u8, key: &[u8]) -> MetaKey<'_> {
     let slot = u16::from(shard.0) << 6 | (order >> 58) as u16;
     MetaKey { keyspace: KEYSPACE, slot, db, hash: (order >> 26) as u32, key }
 }
@@ -74,6 +74,21 @@ impl<'a> Row<'a> {
         Ok(Self { meta, deadline, value })
     }
 
+    /// The type of the value, if the row says it.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match &self.value {
+            Value::String(_) => Some(Kind::String),
+            Value::Small(folded) => Some(folded.kind()),
+            Value::Pieces(_) => None,
+        }
+    }
+
+    /// Whether the time of the key, or of one of its fields, may be over.
+    pub(crate) fn may_have_expired(&self, now_ms: i64) -> bool {
+        let of_key = self.deadline.is_some_and(|deadline| deadline <= now_ms);
+        of_key || matches!(&self.value, Value::Small(folded) if folded.kind() == Kind::Hash && has_expired(folded, now_ms))
+    }
+
     /// Whether it is the row of its key, in a database with this seed.
     pub(crate) fn is_in_place(&self, shared: &Shared) -> bool {
         let place = shared.place_of(self.meta.key);
@@ -96,6 +111,14 @@ impl<'a> Piece<'a> {
             _ => Err("it is a part of a collection in rows, which this version does not write".into()),
         }
     }
+}
+
+fn has_expired(hash: &Folded<'_>, now_ms: i64) -> bool {
+    let mut expired = false;
+    hash.for_each(|part| {
+        expired |= matches!(part, Part::Field { deadline: Some(deadline), .. } if deadline <= now_ms);
+    });
+    expired
 }
 
 fn folded(bytes: &[u8]) -> Result<Folded<'_>, String> {

@@ -120,11 +120,15 @@ impl Checkpoints {
         *self.policy.lock() = policy;
     }
 
-    /// Whether so many bytes of log are enough, and the last attempt no reason to wait.
-    pub(super) fn is_due(&self, log: u64) -> bool {
-        self.policy.lock().log_bytes.is_some_and(|bytes| log >= bytes)
-            && self.outcomes.may_try_again()
-            && !self.is_stopped()
+    /// Whether so many bytes of log are enough, and the last attempt no reason to wait; `most`, where memory is bounded.
+    pub(super) fn is_due(&self, log: u64, most: Option<u64>) -> bool {
+        let bounds = [self.policy.lock().log_bytes, most];
+        bounds.into_iter().flatten().min().is_some_and(|bytes| log >= bytes) && self.may_begin()
+    }
+
+    /// Whether one may begin by itself.
+    pub(super) fn may_begin(&self) -> bool {
+        self.outcomes.may_try_again() && !self.is_stopped()
     }
 
     /// The rows that a start has found, with what their books say is dead.
@@ -135,6 +139,11 @@ impl Checkpoints {
         let none = books.dead.is_empty() && books.emptied.is_empty();
         self.garbage.store(if none { 0 } else { u64::MAX / 2 }, Ordering::Relaxed);
         Arc::clone(self.rows.get_or_init(|| Arc::new(rows)))
+    }
+
+    /// The rows, if there is a store of them.
+    pub(crate) fn found_rows(&self) -> Option<&Arc<Rows>> {
+        self.rows.get()
     }
 
     /// The rows; the first checkpoint makes the store. Only for whoever has the turn.
@@ -157,7 +166,7 @@ impl Checkpoints {
 
     /// These rows, of about so many bytes, are dead with the next checkpoint.
     #[cold]
-    pub(super) fn bury_rows(&self, incarnation: u64, bytes: usize) {
+    pub(crate) fn bury_rows(&self, incarnation: u64, bytes: usize) {
         let mut died = self.died.lock();
         died.buried.push(incarnation);
         died.bytes += bytes as u64;
@@ -165,7 +174,7 @@ impl Checkpoints {
 
     /// A physical database was emptied; every shard is locked. These are the tables that it had, by shard.
     pub(crate) fn emptied(&self, shared: &Shared, db: u8, tables: Vec<Option<Box<Db>>>) {
-        let keys: usize = tables.iter().flatten().map(|tables| tables.table.len()).sum();
+        let keys: usize = tables.iter().flatten().map(|tables| tables.len()).sum();
         let mut died = self.died.lock();
         died.keys += keys as u64;
         if !died.emptied.contains(&db) {

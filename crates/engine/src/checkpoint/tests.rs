@@ -9,7 +9,7 @@ use effect::{Deadline, ItemValue, Kind, ListPos, Merge, Op, Patch, Side};
 use proptest::prelude::*;
 
 use super::take_with;
-use crate::{Context, Digest, Engine, Keyring, Lock, Options, Recycled, Stop};
+use crate::{AtRest, Context, Digest, Engine, Keyring, Lock, Options, Recycled, Stop};
 
 mod caches;
 mod expiry;
@@ -21,7 +21,7 @@ const MANY: u32 = 600;
 
 /// One change, by small numbers.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     /// Elements, or bytes, are written over or added.
     Write {
         db: u8,
@@ -84,7 +84,7 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let db = || prop_oneof![3 => Just(0u8), 1 => Just(1u8)];
     let key = || 0u8..8;
     let from = || 0u16..MANY as u16;
@@ -104,8 +104,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// An engine under a clock of its own.
-struct Bench {
-    engine: Engine,
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
     clock: Arc<AtomicI64>,
 }
 
@@ -130,52 +130,84 @@ fn options(clock: &Arc<AtomicI64>) -> Options {
 }
 
 impl Bench {
-    fn open(dir: &std::path::Path, clock: &Arc<AtomicI64>) -> Self {
+    pub(crate) fn open(dir: &std::path::Path, clock: &Arc<AtomicI64>) -> Self {
         Self::open_with(dir, clock, None)
     }
 
     fn open_with(dir: &std::path::Path, clock: &Arc<AtomicI64>, keyring: Option<&Keyring>) -> Self {
-        let options = Options { keyring: keyring.cloned(), ..options(clock) };
+        let bench = Self::open_cold(dir, clock, keyring);
+        bench.engine.fill().unwrap();
+        bench
+    }
+
+    /// Nothing is in memory that nobody has asked for.
+    pub(crate) fn open_cold(dir: &std::path::Path, clock: &Arc<AtomicI64>, keyring: Option<&Keyring>) -> Self {
+        let options = Options { keyring: keyring.cloned(), fills: false, ..options(clock) };
         Self { engine: Engine::open(dir, options).unwrap(), clock: Arc::clone(clock) }
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         self.clock.load(Ordering::Relaxed)
     }
 
     /// Does the steps in one context and commits it, or takes all of it back.
-    fn run(&self, steps: &[Step], commit: bool) {
+    pub(crate) fn run(&self, steps: &[Step], commit: bool) {
         let mut recycled = Recycled::new();
         for step in steps {
             if let Step::Pass { ms } = step {
                 self.clock.fetch_add(i64::from(*ms), Ordering::Relaxed);
             }
         }
-        let mut context = self.engine.context(Lock::All, 0, self.now_ms(), &mut recycled);
-        for step in steps {
-            emit(&mut context, step, self.now_ms()).unwrap();
-            context.savepoint();
-        }
-        match commit {
-            true => {
-                context.commit().unwrap();
-                drop(context);
+        let mut at_rest = AtRest::default();
+        loop {
+            let mut context = self.engine.context(Lock::All, 0, self.now_ms(), &mut recycled);
+            context.know(&at_rest);
+            let stepped = steps.iter().try_for_each(|step| {
+                emit(&mut context, step, self.now_ms())?;
+                context.settle_written()?;
+                context.savepoint();
+                Ok(())
+            });
+            match stepped {
+                Ok(()) if commit => drop(context.commit().unwrap()),
+                Ok(()) => context.abort(),
+                Err(stop) => {
+                    context.abort();
+                    self.load(&stop, &mut at_rest);
+                    continue;
+                }
             }
-            false => context.abort(),
+            break;
         }
         crate::keeper::reclaim(&self.engine.shared, self.now_ms());
     }
 
-    fn digest(&self) -> Digest {
-        let mut recycled = Recycled::new();
-        let context = self.engine.context(Lock::All, 0, self.now_ms(), &mut recycled);
-        let digest = context.state.digest().unwrap();
-        context.abort();
-        digest
+    pub(crate) fn digest(&self) -> Digest {
+        self.look(|state| state.digest())
+    }
+
+    /// Looks at the state of database 0, again if it misses what is at rest.
+    pub(crate) fn look<R>(&self, look: impl Fn(&crate::State<'_>) -> Result<R, Stop>) -> R {
+        let (mut recycled, mut at_rest) = (Recycled::new(), AtRest::default());
+        loop {
+            let mut context = self.engine.context(Lock::All, 0, self.now_ms(), &mut recycled);
+            context.know(&at_rest);
+            let looked = look(&context.state);
+            context.abort();
+            match looked {
+                Ok(seen) => return seen,
+                Err(stop) => self.load(&stop, &mut at_rest),
+            }
+        }
+    }
+
+    fn load(&self, stop: &Stop, at_rest: &mut AtRest) {
+        let Stop::Miss(miss) = stop else { panic!("{stop:?}") };
+        self.engine.load(miss, (0, self.now_ms()), std::iter::empty(), at_rest).unwrap();
     }
 
     /// Takes a checkpoint; `pause` runs between two steps, and says whether it is to go on. Answers of which position it is.
-    fn checkpoint(&self, pause: &mut dyn FnMut() -> bool) -> Option<wal::Position> {
+    pub(crate) fn checkpoint(&self, pause: &mut dyn FnMut() -> bool) -> Option<wal::Position> {
         match take_with(&self.engine.shared, pause) {
             Ok(report) => {
                 let noted = crate::Identity::load(&self.engine.shared.dir).unwrap().unwrap().durable;
@@ -187,7 +219,7 @@ impl Bench {
         }
     }
 
-    fn validate(&self) {
+    pub(crate) fn validate(&self) {
         for shard in &self.engine.shared.shards {
             let shard = shard.lock();
             for tables in shard.dbs.iter().flatten() {
@@ -198,19 +230,12 @@ impl Bench {
                 }
             }
         }
-        let mut recycled = Recycled::new();
-        let context = self.engine.context(Lock::All, 0, self.now_ms(), &mut recycled);
-        for db in 0..2 {
-            context.state.select(db);
-            context
-                .state
-                .for_each(|entry| {
-                    assert_eq!(entry.pinned(), None, "a pin was left behind");
-                    entry.validate();
-                })
-                .unwrap();
+        for shard in &self.engine.shared.shards {
+            for entry in shard.lock().dbs.iter().flatten().flat_map(|tables| tables.table.iter()) {
+                assert_eq!(entry.pinned(), None, "a pin was left behind");
+                entry.validate();
+            }
         }
-        context.abort();
     }
 }
 
@@ -372,7 +397,7 @@ fn drop_some(context: &mut Context<'_>, db: u8, key: u8, from: u32, count: u32) 
 }
 
 /// What is done at one pause: some steps, and whether they are committed. Then some pauses pass with nothing done.
-type Act = (Vec<Step>, bool, u8);
+pub(crate) type Act = (Vec<Step>, bool, u8);
 
 /// A step on a whole database.
 fn whole() -> impl Strategy<Value = Step> {
@@ -385,7 +410,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 /// The same, with whole databases emptied and exchanged all the time, by themselves and among other steps.
-fn rough_acts() -> impl Strategy<Value = Vec<Act>> {
+pub(crate) fn rough_acts() -> impl Strategy<Value = Vec<Act>> {
     let steps = prop::collection::vec(prop_oneof![5 => step(), 1 => whole()], 1..5);
     prop::collection::vec((steps, prop::bool::weighted(0.85), 0u8..3), 0..60)
 }
@@ -408,7 +433,7 @@ fn digest_of_rows(bench: &Bench, now_ms: i64) -> Digest {
     let rows = bench.engine.shared.checkpoints.rows(&bench.engine.shared).unwrap();
     let books = super::books::Books::read(&rows).unwrap().unwrap().expect("a checkpoint has come into force");
     alone.engine.shared.set_physical(&books.head.dbs);
-    super::load::load_keys(&alone.engine.shared, &rows).unwrap();
+    super::load::load_keys(&alone.engine.shared, &rows, crate::residency::Fill::Count).unwrap();
     alone.digest()
 }
 

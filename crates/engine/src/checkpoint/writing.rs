@@ -1,6 +1,7 @@
 //! A checkpoint as it is written: keys in the order of their rows, then pieces of large values, then the books.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mvcc::wide::{Element, Incarnation};
@@ -34,7 +35,7 @@ pub(super) struct Writing<'s> {
     /// Large values whose pieces are to come.
     large: Vec<Hold>,
     /// The names that were taken out to be written, by shard and database.
-    taken: Vec<(ShardId, u8, Names)>,
+    taken: Vec<(ShardId, u8, Arc<Names>)>,
     report: CheckpointReport,
 }
 
@@ -62,17 +63,27 @@ impl<'s> Writing<'s> {
     }
 
     fn take_shard(&mut self, shard: ShardId, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
+        let (mut changed, mut items) = (Vec::new(), Vec::new());
         let mut guard = self.lock(shard);
-        let mut items = Vec::new();
-        let first = self.taken.len();
         each_frozen(self.shared, &mut guard, shard, |db, tables| {
-            self.taken.extend(tables.changes.take_names().map(|names| (shard, db, names)));
+            changed.extend(tables.changes.take_changed().map(|names| (db, names)));
         });
         drop(guard);
-        for (_, db, names) in &mut self.taken[first..] {
-            names.changed.sort_unstable();
-            names.changed.dedup();
-            names.changed.shrink_to_fit();
+        for (_, names) in &mut changed {
+            names.sort_unstable();
+            names.dedup();
+            names.shrink_to_fit();
+        }
+        let first = self.taken.len();
+        let mut guard = self.lock(shard);
+        each_frozen(self.shared, &mut guard, shard, |db, tables| {
+            // By now it may have been emptied, and stand elsewhere.
+            let found = changed.iter_mut().find(|(of, _)| *of == db);
+            let names = found.map(|(_, names)| std::mem::take(names)).unwrap_or_default();
+            self.taken.push((shard, db, tables.changes.begin(names)));
+        });
+        drop(guard);
+        for (_, db, names) in &self.taken[first..] {
             items.extend(names.changed.iter().map(|order| Item { db: *db, order: *order, removed: None }));
             let removed = names.removed.iter();
             items.extend(removed.map(|(order, key)| Item { db: *db, order: *order, removed: Some(key.clone()) }));
@@ -206,10 +217,10 @@ impl<'s> Writing<'s> {
         dead.extend(buried.iter().map(|dead| (*dead, true)));
         dead.sort_unstable();
         dead.dedup_by_key(|(incarnation, _)| *incarnation);
-        let Flip { head, spaces, emptied, .. } = &self.flip;
+        let Flip { head, spaces, emptied, tallies, .. } = &self.flip;
         let mut marks: BTreeMap<u8, Option<Timestamp>> = swept.iter().map(|db| (*db, None)).collect();
         marks.extend(emptied.iter().map(|(db, commit)| (*db, Some(*commit))));
-        let changed = Changed { head, spaces: spaces.as_deref(), emptied: &marks, dead: &dead };
+        let changed = Changed { head, spaces: spaces.as_deref(), emptied: &marks, dead: &dead, tallies: tallies.as_ref() };
         changed.write(run).map_err(|error| self.rows.failed(error))
     }
 
@@ -220,9 +231,12 @@ impl<'s> Writing<'s> {
         self.flip.emptied.iter().for_each(|(db, commit)| dead.empty(*db, *commit));
         dead.bury(buried.iter().copied());
         dead.forget(forgotten);
-        let removed: u64 = self.taken.iter().map(|(.., names)| names.removed_bytes).sum();
+        let removed: u64 = self.taken.iter().map(|(.., names)| names.removed.bytes).sum();
         // Only now is it dead: what a compaction of before was to drop would not be known of any more.
         self.shared.checkpoints.add_garbage(removed + self.flip.died.bytes_at_rest(self.shared, self.rows));
+        for shard in &self.shared.shards {
+            shard.lock().comes_into_force();
+        }
         self.end();
     }
 
@@ -235,10 +249,11 @@ impl<'s> Writing<'s> {
             let mut guard = self.lock(shard);
             for (db, tables) in (0..=u8::MAX).zip(&mut guard.dbs) {
                 let Some(tables) = tables else { continue };
-                taken.push((shard, db, tables.changes.thaw()));
+                tables.changes.forget_taken();
+                taken.push((shard, db, Arc::new(tables.changes.thaw())));
             }
             for (_, db, names) in taken.extract_if(.., |(of, ..)| *of == shard) {
-                give_back(shared, &mut guard, db, names);
+                give_back(shared, &mut guard, db, &names);
             }
         }
         let died = std::mem::take(&mut self.flip.died);
@@ -281,13 +296,13 @@ impl<'s> Writing<'s> {
 }
 
 /// What a failed checkpoint had taken, or was to take, of a database, is due again.
-fn give_back(shared: &Shared, shard: &mut Shard, db: u8, names: Names) {
+fn give_back(shared: &Shared, shard: &mut Shard, db: u8, names: &Names) {
     if names.changed.is_empty() && names.removed.is_empty() {
         return;
     }
     let epoch = shard.epoch;
     let Db { table, changes, cached, .. } = shard.db_mut(db);
-    for order in names.changed {
+    for &order in &names.changed {
         table.find(order, |entry| {
             if shared.order_of(entry.key()) != order || entry.stamp().is_of(epoch) {
                 return false;
@@ -297,7 +312,7 @@ fn give_back(shared: &Shared, shard: &mut Shard, db: u8, names: Names) {
             false
         });
     }
-    changes.give_back_removed(names.removed, names.removed_bytes);
+    changes.give_back_removed(&names.removed);
 }
 
 /// Hands each database of the shard that the checkpoint has still to take something of to `visit`, also emptied ones.

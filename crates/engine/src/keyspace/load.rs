@@ -10,7 +10,8 @@ use crate::apply::fill;
 use crate::engine::{Engine, Shared};
 use crate::limits::LOAD_TRIES;
 use crate::shard::is_empty_collection;
-use crate::stop::Miss;
+use crate::residency::AtRest;
+use crate::stop::{Miss, Stop};
 use crate::value::{Entry, Limits};
 
 /// What a look at the disk brought.
@@ -25,16 +26,25 @@ enum Found {
 }
 
 impl Engine {
-    /// Loads what a run missed, and with it whatever else of `keys` in logical database `db` is at rest.
-    pub fn load<'k>(&self, miss: &Miss, db: u8, keys: impl Iterator<Item = &'k [u8]>) {
+    /// Loads what a run missed at `now_ms` (unix ms), and with it whatever else of `keys` in logical database `db` is at rest; what
+    /// cannot be brought into memory is noted in `at_rest`, for [`crate::Context::know`].
+    pub fn load<'k>(
+        &self,
+        miss: &Miss,
+        (db, now_ms): (u8, i64),
+        keys: impl Iterator<Item = &'k [u8]>,
+        at_rest: &mut AtRest,
+    ) -> Result<(), Stop> {
         let shared = &*self.shared;
-        if !shared.keyspaces.is_active() {
-            return;
-        }
-        let (Miss::Key { db: physical, key } | Miss::Elements { db: physical, key }) = miss;
-        shared.load(*physical, key);
+        at_rest.count_miss(shared);
+        let Some((missed, key)) = miss.key() else { return shared.find_at_rest(miss, now_ms, at_rest) };
         let db = shared.physical(db);
-        keys.for_each(|key| shared.load(db, key));
+        let all = std::iter::once((missed, key)).chain(keys.map(|key| (db, key)));
+        match shared.keyspaces.is_active() {
+            true => all.for_each(|(db, key)| shared.load(db, key)),
+            false => return shared.fetch_all(all),
+        }
+        Ok(())
     }
 
     /// Brings every keyspace back within its bound, after values have been loaded for a command.

@@ -55,7 +55,7 @@ fn get(engine: &Engine, key: &str) -> Option<String> {
             Ok(found) => return found.map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
             Err(crate::Stop::Miss(miss)) => {
                 drop(context);
-                engine.load(&miss, 0, std::iter::empty());
+                engine.load(&miss, (0, engine.now_ms()), std::iter::empty(), &mut Default::default()).unwrap();
             }
             Err(stop) => panic!("{stop:?}"),
         }

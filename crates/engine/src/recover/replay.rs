@@ -13,10 +13,12 @@ use effect::{Batch, Batches, Effect, Hlc, Op, Origin};
 use wal::{Position, Reader};
 
 use crate::apply::{apply, apply_at};
+use crate::checkpoint;
 use crate::engine::{RECORD_BATCHES, Shared};
 use crate::error::OpenError;
 use crate::guards::Guards;
 use crate::limits::{LOADERS_MAX, REPLAY_CHUNK_BYTES, REPLAY_LOOKAHEAD, SHARDS};
+use crate::residency::{self, ReadError};
 use crate::shard::ShardId;
 use crate::stop::Place;
 use crate::value::Steps;
@@ -79,7 +81,7 @@ impl<'s> Replay<'s> {
             for (start, range) in &chunk.records {
                 self.record(*start, &chunk.bytes[range.clone()], &mut shares)?;
             }
-            self.apply_shares(&mut shares);
+            self.apply_shares(&mut shares)?;
             self.end = chunk.end;
             progress(self.end);
         }
@@ -92,7 +94,7 @@ impl<'s> Replay<'s> {
             let batch = batch.map_err(refused)?;
             self.follow(&batch)?;
             for effect in batch.effects() {
-                self.share(effect.map_err(refused)?, shares);
+                self.share(effect.map_err(refused)?, shares)?;
             }
             self.last = self.last.max(batch.hlc.plus(batch.len().saturating_sub(1)));
             self.batches += 1;
@@ -101,33 +103,49 @@ impl<'s> Replay<'s> {
     }
 
     /// Gives an effect to the thread whose shard it is for.
-    fn share<'c>(&self, effect: Effect<'c>, shares: &mut Shares<'c>) {
+    fn share<'c>(&self, effect: Effect<'c>, shares: &mut Shares<'c>) -> Result<(), OpenError> {
         if is_of_one_key(&effect.op) {
             let place = self.shared.place_of(effect.key);
             shares[usize::from(place.shard.0) * self.threads / SHARDS].push((effect, place));
-            return;
+            return Ok(());
         }
-        self.apply_shares(shares);
+        self.apply_shares(shares)?;
+        if matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_)) {
+            // Where there are keyspaces, all keys are in memory.
+            residency::complete(self.shared)?;
+        }
         self.shared.keyspaces.note_flush(&effect);
-        apply(&mut lock(self.shared, 0..SHARDS), self.shared, &effect, None);
+        let mut guards = lock(self.shared, 0..SHARDS);
+        prepare_all(self.shared, &mut guards, &effect).map_err(|error| self.unreadable(error))?;
+        apply(&mut guards, self.shared, &effect, None);
+        Ok(())
     }
 
     /// Applies what the threads have been given. This one is the first of them.
-    fn apply_shares(&self, shares: &mut Shares<'_>) {
+    fn apply_shares(&self, shares: &mut Shares<'_>) -> Result<(), OpenError> {
         let shared = self.shared;
         let shards = |thread: usize| {
             let first = |thread: usize| (thread * SHARDS).div_ceil(self.threads);
             first(thread)..first(thread + 1)
         };
-        std::thread::scope(|scope| {
+        let applied = std::thread::scope(|scope| {
             let (own, others) = shares.split_first_mut().expect("there is a thread at least");
-            for (thread, share) in (1..).zip(others) {
-                if !share.is_empty() {
-                    scope.spawn(move || apply_share(shared, shards(thread), share));
-                }
-            }
-            apply_share(shared, shards(0), own);
+            let others: Vec<_> = (1..)
+                .zip(others)
+                .filter(|(_, share)| !share.is_empty())
+                .map(|(thread, share)| scope.spawn(move || apply_share(shared, shards(thread), share)))
+                .collect();
+            let first = apply_share(shared, shards(0), own);
+            let join = |other: std::thread::ScopedJoinHandle<'_, _>| {
+                other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            others.into_iter().map(join).fold(first, Result::and)
         });
+        applied.map_err(|error| self.unreadable(error))
+    }
+
+    fn unreadable(&self, error: ReadError) -> OpenError {
+        OpenError::of_read(&self.shared.dir.join(checkpoint::ROWS), error)
     }
 
     /// Checks that an origin's dots are gapless.
@@ -164,15 +182,37 @@ fn lock(shared: &Shared, shards: Range<usize>) -> Guards<'_> {
     Guards::new(shards.map(|id| (ShardId(id as u8), shared.shards[id].lock())))
 }
 
-fn apply_share(shared: &Shared, shards: Range<usize>, share: &mut Vec<(Effect<'_>, Place)>) {
+fn apply_share(
+    shared: &Shared,
+    shards: Range<usize>,
+    share: &mut Vec<(Effect<'_>, Place)>,
+) -> Result<(), ReadError> {
     let mut guards = lock(shared, shards);
     for some in share.chunks(REPLAY_LOOKAHEAD) {
         foresee(&guards, some);
         for (effect, place) in some {
+            if shared.residency.is_on()
+                && let Some(guard) = guards.get_mut(place.shard)
+            {
+                shared.prepare(guard, effect, *place)?;
+            }
             apply_at(&mut guards, shared, effect, Some(*place), None);
         }
     }
     share.clear();
+    Ok(())
+}
+
+/// Brings the keys into memory that an effect on several shards is about.
+fn prepare_all(shared: &Shared, guards: &mut Guards<'_>, effect: &Effect<'_>) -> Result<(), ReadError> {
+    let Op::Rename { db, key, .. } = &effect.op else { return Ok(()) };
+    for (db, key) in [(effect.db, effect.key), (*db, *key)] {
+        let place = shared.place_of(key);
+        if let Some(guard) = guards.get_mut(place.shard) {
+            shared.fetch_locked(guard, db, place, key)?;
+        }
+    }
+    Ok(())
 }
 
 /// Fetches what the effects will look up into the processor's caches, all at once.

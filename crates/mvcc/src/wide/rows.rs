@@ -40,6 +40,13 @@ impl Rows {
         Self { start: at(from), end: at(to) }
     }
 
+    /// Meta rows of one slot of a database, from a hash on.
+    pub fn database(keyspace: u16, slot: u16, db: u8, hash: u32) -> Self {
+        let prefix = [&[META][..], &keyspace.to_be_bytes(), &slot.to_be_bytes(), &[db]].concat();
+        let Self { start, end } = Self::with_prefix(prefix);
+        Self { start: [&start[..], &hash.to_be_bytes()].concat(), end }
+    }
+
     /// All rows of the collections from one up to, not including, another.
     pub fn collections(from: Incarnation, to: Incarnation) -> Self {
         Self { start: from.prefix(), end: to.prefix() }

@@ -78,7 +78,7 @@ fn command(bench: &Bench, mut run: impl FnMut(&mut Context<'_>) -> Result<(), St
             }
             Err(Stop::Miss(miss)) => {
                 context.abort();
-                bench.engine.load(&miss, 0, std::iter::empty());
+                bench.engine.load(&miss, (0, bench.now_ms()), std::iter::empty(), &mut Default::default()).unwrap();
             }
             Err(stop) => panic!("{stop:?}"),
         }

@@ -1,0 +1,91 @@
+//! Keys leave memory when it is full: those that were not looked for lately, and whose rows say what they are.
+//!
+//! A hand goes over the keys in the order of their tables. What was looked up since the hand last came by stays, and loses its
+//! mark; what was not goes. The mark lies in the access clock, which a look-up writes anyway, and the order is that of the hashes:
+//! so eviction takes no memory for a key, and a hit costs nothing (CLOCK, Corbató 1968; see decision 0017 for why not SIEVE).
+
+use super::shard::is_clean;
+use crate::engine::Shared;
+use crate::limits::{EVICT_SEGMENTS, SHARDS};
+use crate::shard::{Shard, ShardId};
+use crate::stop::Place;
+use crate::value::Entry;
+
+/// Where keys are evicted next.
+#[derive(Debug, Default)]
+pub(crate) struct Hand {
+    shard: u8,
+    db: u8,
+    order: u64,
+}
+
+/// What one step did.
+struct Step {
+    freed: u64,
+    /// The shard has been gone through.
+    is_done: bool,
+}
+
+impl Shared {
+    /// Evicts keys that take about so many bytes, if there are as many that may go. Answers the bytes of those that went.
+    pub(crate) fn evict_idle(&self, bytes: u64, hand: &mut Hand) -> u64 {
+        let (mut freed, mut shards) = (0, 0);
+        // Once around to take the marks, once more to find those without.
+        while freed < bytes && shards < 2 * SHARDS && self.may_evict() {
+            let step = self.evict_some(hand);
+            freed += step.freed;
+            shards += usize::from(step.is_done);
+        }
+        freed
+    }
+
+    /// Where there are keyspaces all keys stay in memory; so do they while somebody holds on to what is there.
+    fn may_evict(&self) -> bool {
+        !self.keyspaces.is_active() && !self.residency.is_held() && self.checkpoints.found_rows().is_some()
+    }
+
+    fn evict_some(&self, hand: &mut Hand) -> Step {
+        let id = ShardId(hand.shard);
+        let mut guard = self.shards[usize::from(id.0)].lock();
+        let mut victims: Vec<(u8, u64, Box<[u8]>)> = Vec::new();
+        let next = guard.idle_from(self, hand, &mut victims);
+        let freed = victims.iter().map(|(db, order, key)| {
+            let place = Place { shard: id, order: *order };
+            guard.evict(*db, place, key, self)
+        });
+        let freed = freed.sum();
+        match next {
+            Some((db, order)) => (hand.db, hand.order) = (db, order),
+            None => *hand = Hand { shard: id.0.wrapping_add(1), ..Hand::default() },
+        }
+        Step { freed, is_done: next.is_none() }
+    }
+}
+
+impl Shard {
+    /// Finds, from a place on, keys that may go and were not looked for. Answers where to go on.
+    fn idle_from(&self, shared: &Shared, hand: &Hand, victims: &mut Vec<(u8, u64, Box<[u8]>)>) -> Option<(u8, u64)> {
+        let (mut order, mut segments) = (hand.order, 0);
+        for db in usize::from(hand.db)..self.dbs.len() {
+            let Some(tables) = self.dbs[db].as_deref() else { continue };
+            let mut next = Some(order);
+            while let Some(at) = next {
+                if segments >= EVICT_SEGMENTS {
+                    return Some((db as u8, at));
+                }
+                segments += 1;
+                let order_of = |entry: &Entry| shared.order_of(entry.key());
+                next = tables.table.scan(at, order_of, |entry| {
+                    if !entry.is_at_rest() && !entry.take_visit() {
+                        let order = order_of(entry);
+                        if is_clean(tables, order, entry) {
+                            victims.push((db as u8, order, entry.key().into()));
+                        }
+                    }
+                });
+            }
+            order = 0;
+        }
+        None
+    }
+}

@@ -1,0 +1,158 @@
+//! Bringing all keys of a shard into memory, row by row, while commands run.
+
+use std::ops::ControlFlow;
+
+use mvcc::wide::Rows as Range;
+use mvcc::{Span, Timestamp};
+
+use super::ReadError;
+use super::read::{Found, read_row};
+use crate::checkpoint::rows::Row;
+use crate::checkpoint::store::Rows;
+use crate::engine::Shared;
+use crate::limits::{FILL_BYTES, FILL_ROWS, SHARDS};
+use crate::shard::ShardId;
+use crate::stop::Place;
+use crate::value::Limits;
+
+/// Slots of one shard.
+const SLOTS: usize = (1 << 14) / SHARDS;
+
+/// What is done with what rows say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// At a start that does not know how many keys there are: each is counted as it comes.
+    Count,
+    /// Keys that are counted come into memory.
+    Arrive,
+    /// Nothing comes into memory: it is only settled which of the keys that were written blindly had been there.
+    Settle,
+    /// Those whose time was over at this moment, unix ms, come into memory, to be reclaimed there.
+    Expired(i64),
+}
+
+/// The rows of keys from which on a shard is filled, and where it ends.
+struct Rest {
+    from: Vec<u8>,
+    end: Vec<u8>,
+}
+
+/// A row with where its key belongs.
+struct Read {
+    db: u8,
+    place: Place,
+    key: Box<[u8]>,
+    found: Result<Found, ReadError>,
+}
+
+/// Some rows, and the first behind them.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<Read>,
+    next: Option<Vec<u8>>,
+}
+
+/// Looks at all rows of a shard's keys; `go_on` is asked in between, with nothing locked. Answers how many keys came, and
+/// whether it has come to the end.
+pub(crate) fn fill(
+    shared: &Shared,
+    rows: &Rows,
+    shard: ShardId,
+    how: Fill,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<(u64, bool), ReadError> {
+    let slot = |shard: usize| (shard * SLOTS) as u16;
+    let first = usize::from(shard.0);
+    let Range { start, end } = Range::slots(effect::KeyspaceId::DEFAULT.0, slot(first), slot(first + 1));
+    let mut rest = Rest { from: start, end };
+    let evicted = shared.shards[first].lock().evicted;
+    let mut keys = 0;
+    loop {
+        if !go_on() {
+            return Ok((keys, false));
+        }
+        let (seen, limits) = {
+            let guard = shared.shards[first].lock();
+            (guard.seen(), guard.limits)
+        };
+        let batch = read(shared, rows, &rest, how, &limits)?;
+        let mut guard = shared.shards[first].lock();
+        if guard.seen() != seen {
+            continue;
+        }
+        for Read { db, place, key, found } in batch.rows {
+            let is_known = guard.find(db, place.order, &key).is_some() || !guard.may_rest(db, place.order, &key);
+            match (how, found) {
+                (Fill::Count, Ok(found)) => {
+                    guard.load(db, place, found.entry, shared);
+                    guard.is_one_row(db, place, &key, found.too_small_for, shared);
+                    keys += 1;
+                }
+                (Fill::Arrive | Fill::Expired(_), Ok(found)) => {
+                    let too_small_for = found.too_small_for;
+                    if guard.arrive(db, place, found.entry, shared) {
+                        guard.is_one_row(db, place, &key, too_small_for, shared);
+                        keys += 1;
+                    }
+                }
+                (Fill::Settle, Ok(found)) if is_known => drop(guard.arrive(db, place, found.entry, shared)),
+                (Fill::Settle, _) => {}
+                (_, Err(error)) if !is_known || how == Fill::Count => return Err(error),
+                // It has been replaced while its other rows were read.
+                (_, Err(_)) => {}
+            }
+        }
+        match batch.next {
+            Some(next) => rest.from = next,
+            None => {
+                match how {
+                    Fill::Count | Fill::Expired(_) => {}
+                    Fill::Arrive => return Ok((keys, guard.complete(evicted, shard, shared))),
+                    Fill::Settle => guard.is_settled(),
+                }
+                return Ok((keys, true));
+            }
+        }
+    }
+}
+
+fn read(shared: &Shared, rows: &Rows, rest: &Rest, how: Fill, limits: &Limits) -> Result<Batch, ReadError> {
+    let mut batch = Batch::default();
+    let (mut bytes, mut looked) = (0, 0);
+    let span = Span::new(&rest.from, &rest.end);
+    let flow = rows.store.for_each(span, Timestamp::LATEST, |name, version| {
+        if looked >= FILL_ROWS || bytes >= FILL_BYTES {
+            batch.next = Some(name.to_vec());
+            return ControlFlow::Break(Ok(()));
+        }
+        (bytes, looked) = (bytes + version.value.len(), looked + 1);
+        if let Fill::Expired(now_ms) = how
+            && Row::parse(name, &version.value).is_ok_and(|row| !row.may_have_expired(now_ms))
+        {
+            return ControlFlow::Continue(());
+        }
+        match place(shared, name, &version.value) {
+            Ok((db, place, key)) => {
+                let found = read_row(rows, name, &version.value, limits);
+                bytes += found.as_ref().map_or(0, |found| found.entry.memory_bytes());
+                batch.rows.push(Read { db, place, key, found });
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(Err(error)),
+        }
+    })?;
+    match flow {
+        ControlFlow::Break(Err(error)) => Err(error),
+        _ => Ok(batch),
+    }
+}
+
+/// Where the key of a row belongs.
+fn place(shared: &Shared, name: &[u8], value: &[u8]) -> Result<(u8, Place, Box<[u8]>), ReadError> {
+    let damaged = |reason| ReadError::Damaged { row: name.escape_ascii().to_string(), reason };
+    let row = Row::parse(name, value).map_err(damaged)?;
+    if !row.is_in_place(shared) {
+        return Err(damaged("it is not where its key belongs: the identity is of another database".into()));
+    }
+    Ok((row.meta.db, shared.place_of(row.meta.key), row.meta.key.into()))
+}

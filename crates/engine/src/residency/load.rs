@@ -1,0 +1,125 @@
+//! Keys that a command has missed are brought into memory, with no shard locked while rows are read.
+
+use effect::{Deadline, Effect, Op};
+
+use super::{AtRest, ReadError};
+use super::read::{Found, read_key};
+use crate::engine::Shared;
+use crate::limits::LOAD_TRIES;
+use crate::shard::Shard;
+use crate::stop::{Miss, Place, Stop};
+
+impl Shared {
+    /// Brings keys into memory that a command needs.
+    pub(crate) fn fetch_all<'k>(&self, mut keys: impl Iterator<Item = (u8, &'k [u8])>) -> Result<(), Stop> {
+        if !self.residency.is_on() {
+            return Ok(());
+        }
+        keys.try_for_each(|(db, key)| self.fetch(db, key)).map_err(|error| unreadable(&error))
+    }
+
+    /// Finds out for a command what is at rest.
+    pub(crate) fn find_at_rest(&self, miss: &Miss, now_ms: i64, at_rest: &mut AtRest) -> Result<(), Stop> {
+        let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
+        let found = match miss {
+            Miss::Counts => self.settle_all(),
+            _ => at_rest.find(self, rows, miss, now_ms),
+        };
+        found.map_err(|error| unreadable(&error))
+    }
+
+    /// Brings a key of a physical database into memory, if it is at rest.
+    pub(crate) fn fetch(&self, db: u8, key: &[u8]) -> Result<(), ReadError> {
+        let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
+        let place = self.place_of(key);
+        for _ in 0..LOAD_TRIES {
+            let guard = self.shards[usize::from(place.shard.0)].lock();
+            if !is_missing(&guard, db, place, key) {
+                return Ok(());
+            }
+            let (seen, limits) = (guard.seen(), guard.limits);
+            drop(guard);
+            let found = read_key(rows, place, db, key, &limits);
+            let mut guard = self.shards[usize::from(place.shard.0)].lock();
+            if !is_missing(&guard, db, place, key) {
+                return Ok(());
+            }
+            if guard.seen() != seen {
+                continue;
+            }
+            guard.take_in(db, place, key, found?, self);
+            return Ok(());
+        }
+        // Whoever needs it comes again.
+        Ok(())
+    }
+
+    /// The same where the shard is locked: for a start, which nobody waits for.
+    pub(crate) fn fetch_locked(&self, guard: &mut Shard, db: u8, place: Place, key: &[u8]) -> Result<(), ReadError> {
+        let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
+        if is_missing(guard, db, place, key) {
+            let found = read_key(rows, place, db, key, &guard.limits)?;
+            guard.take_in(db, place, key, found, self);
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Makes a key, whose shard is locked, ready for an effect of the log. Whether there is a row matters to most of them; what
+    /// writes over the whole value, or takes it away, waits for no disk: it is settled later whether there was one.
+    pub(crate) fn prepare(&self, guard: &mut Shard, effect: &Effect<'_>, place: Place) -> Result<(), ReadError> {
+        let (db, key) = (effect.db, effect.key);
+        if !is_missing(guard, db, place, key) {
+            return Ok(());
+        }
+        match &effect.op {
+            Op::Set { deadline: Deadline::Clear | Deadline::At(_), .. }
+            | Op::Replace { deadline: Deadline::Clear | Deadline::At(_), .. }
+            | Op::Snapshot { .. } => guard.write_unseen(db, place),
+            Op::Remove => {
+                guard.write_unseen(db, place);
+                guard.db_mut(db).changes.went_unseen(place.order, key);
+            }
+            _ => return self.fetch_locked(guard, db, place, key),
+        }
+        Ok(())
+    }
+}
+
+fn is_missing(guard: &Shard, db: u8, place: Place, key: &[u8]) -> bool {
+    guard.find(db, place.order, key).is_none() && guard.may_rest(db, place.order, key)
+}
+
+impl Shard {
+    fn take_in(&mut self, db: u8, place: Place, key: &[u8], found: Option<Found>, shared: &Shared) {
+        match found {
+            None => self.note_vacant(db, place, key, shared),
+            Some(Found { entry, too_small_for }) => {
+                self.arrive(db, place, entry, shared);
+                self.is_one_row(db, place, key, too_small_for, shared);
+            }
+        }
+    }
+
+    /// A key is about to be written, or removed, of which nobody has looked whether it has a row.
+    fn write_unseen(&mut self, db: u8, place: Place) {
+        if let Some(cold) = &mut self.db_mut(db).cold {
+            cold.unknown.insert(place.order);
+        }
+    }
+
+    /// A value that came, and had rows of its own, is small by the limits of today: it is due to be one row.
+    pub(super) fn is_one_row(&mut self, db: u8, place: Place, key: &[u8], rows: Option<u64>, shared: &Shared) {
+        let Some(rows) = rows else { return };
+        let bytes = self.find(db, place.order, key).map_or(0, |entry| entry.memory_bytes());
+        shared.checkpoints.bury_rows(rows, bytes);
+        self.update(db, place, key, shared, |_, _| ());
+    }
+}
+
+/// What a client is told.
+fn unreadable(error: &ReadError) -> Stop {
+    tracing::error!(%error, "what is at rest could not be read");
+    Stop::from(format!("ERR what is at rest could not be read: {error}. `anabranch check` says more"))
+}
