@@ -15,7 +15,9 @@ fn options() -> Options {
 }
 
 fn open(dir: &Path) -> Engine {
-    Engine::open(dir, options()).unwrap()
+    let engine = Engine::open(dir, options()).unwrap();
+    engine.fill().unwrap();
+    engine
 }
 
 fn name(n: u32) -> Vec<u8> {

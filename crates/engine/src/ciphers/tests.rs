@@ -23,7 +23,9 @@ fn options(masters: &[u32]) -> Options {
 }
 
 fn open(dir: &Path, masters: &[u32]) -> Engine {
-    Engine::open(dir, options(masters)).unwrap()
+    let engine = Engine::open(dir, options(masters)).unwrap();
+    engine.fill().unwrap();
+    engine
 }
 
 fn refusal(dir: &Path, options: Options) -> OpenError {

@@ -42,7 +42,7 @@ impl Shard {
 
     /// Brings a key into memory as it is at rest, unless it is there or has gone: it was read when the shard was as it is now,
     /// as far as that matters. Whether it came.
-    pub(crate) fn arrive(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) -> bool {
+    pub(crate) fn arrive(&mut self, db: u8, place: Place, mut entry: Entry, shared: &Shared) -> bool {
         let is_here = self.find(db, place.order, entry.key()).is_some();
         let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|tables| tables.as_deref_mut()) else {
             return false;
@@ -53,6 +53,7 @@ impl Shard {
             // It was written, or removed, blindly: now it is known that it had a row.
             if cold.unknown.remove(&place.order) {
                 cold.left(due.is_some());
+                shared.checkpoints.bury(&mut entry);
                 tables.drop_due(due, &shared.counts);
                 tables.publish(db, place.shard, &shared.counts);
             }

@@ -73,7 +73,7 @@ impl Twins {
     }
 
     fn settled(self) -> Self {
-        [&self.warm, &self.cold].map(|bench| bench.engine.set_reclaiming(false));
+        [&self.warm, &self.cold].into_iter().for_each(|bench| bench.engine.set_reclaiming(false));
         self
     }
 
