@@ -104,6 +104,8 @@ fn import(wanted: &Wanted) -> anyhow::Result<ExitCode> {
         source.check(&plan, None).with_context(|| unchanged(&name))?;
     }
     let engine = Engine::open(&wanted.dir, options).map_err(|error| cannot_open(&wanted.dir, error))?;
+    // An import looks at, and writes, whatever it comes across.
+    engine.fill().map_err(|error| cannot_open(&wanted.dir, error))?;
     let result = bring(&mut source, &plan, &engine, is_new, &name);
     // Whatever was written becomes durable, also if it is not all of the file.
     engine.close().map_err(|refusal| anyhow::anyhow!("the import could not be made durable: {refusal}"))?;

@@ -86,7 +86,7 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     let stopper = process::stop_on_signals()?;
     let startup_bytes = allocator::Jemalloc.figures().allocated;
     let running = serve::start(config).context("the server could not start")?;
-    running.node.set_allocator(Box::new(allocator::Jemalloc), startup_bytes);
+    running.node.set_allocator(std::sync::Arc::new(allocator::Jemalloc), startup_bytes);
     let _pidfile = PidFile::write(settings.process.pidfile.as_deref());
     stopper.begin(Box::new(running.stopper()));
     for address in running.addresses() {

@@ -218,10 +218,19 @@ impl Harness {
     pub(crate) fn digest(&mut self) -> engine::Digest {
         let now_ms = self.clock.load(Ordering::Relaxed);
         let mut recycled = engine::Recycled::new();
+        let mut at_rest = engine::AtRest::default();
         loop {
-            let context = self.executor.engine().context(engine::Lock::All, 0, now_ms, &mut recycled);
-            if let Ok(digest) = context.state.digest() {
-                return digest;
+            let mut context = self.executor.engine().context(engine::Lock::All, 0, now_ms, &mut recycled);
+            context.know(&at_rest);
+            let digest = context.state.digest();
+            context.abort();
+            match digest {
+                Ok(digest) => return digest,
+                Err(engine::Stop::Miss(miss)) => {
+                    let loaded = self.executor.engine().load(&miss, (0, now_ms), std::iter::empty(), &mut at_rest);
+                    loaded.expect("what is at rest can be read");
+                }
+                Err(stop) => panic!("{stop:?}"),
             }
         }
     }

@@ -191,12 +191,12 @@ mod tests {
                     prop_assert_eq!(counts.keys, context.state.len().unwrap() as u64);
                     prop_assert_eq!(counts.volatile, context.state.volatile_len().unwrap() as u64);
                     let (mut sum, mut n) = (0, 0);
-                    context.state.for_each(false, |entry| {
+                    context.state.each_entry(|entry| {
                         if let Some(deadline) = entry.deadline() {
                             sum += deadline - now_ms;
                             n += 1;
                         }
-                    }, |_| ()).unwrap();
+                    }).unwrap();
                     if n > 0 && n == counts.volatile {
                         let mean = sum / n as i64;
                         prop_assert!((counts.mean_ttl_ms - mean).abs() <= 1, "{} is not {}", counts.mean_ttl_ms, mean);

@@ -57,6 +57,8 @@ pub struct Options {
     pub disk_policy: blob::PolicyKind,
     /// What everything in the data directory is encrypted under, if it is.
     pub keyring: Option<Keyring>,
+    /// Bytes that the process may allocate, see [`Engine::set_memory`].
+    pub memory: u64,
     /// Whether a thread brings into memory what a start has found at rest. Without it keys come when they are asked for.
     pub fills: bool,
     /// Has state accesses miss at random, by this seed: for tests of commands.
@@ -77,6 +79,7 @@ impl Options {
             keyring: None,
             miss_at_random: None,
             fills: true,
+            memory: 0,
             checkpoint: CheckpointPolicy::default(),
         }
     }
@@ -336,6 +339,7 @@ impl Engine {
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
         });
+        shared.residency.set_memory(options.memory);
         recover::recover(&shared)?;
         // Only now: whoever is refused finds the directory as it was, and is refused again.
         shared.note_durable(|_| {}).map_err(io)?;

@@ -64,7 +64,7 @@ pub use events::{Event, EventClass, EventMark, EventSink};
 pub use identity::Identity;
 pub use keyspace::{Aftermath, Definition, KeyspaceChange, KeyspaceError, KeyspaceFigures};
 pub use prefetch::Sight;
-pub use residency::{AtRest, Gauge};
+pub use residency::{AtRest, Gauge, ResidencyFigures};
 pub use scan::{Cursor, Sighted};
 pub use shard::{DbKey, ShardId, Ticket, WatchFlag};
 pub use state::State;

@@ -189,6 +189,12 @@ pub const EVICT_SHARE: u64 = 10;
 /// A start brings keys into memory until so many percent of it are taken.
 pub const FILL_PERCENT: u64 = 75;
 
+/// Once that is so, it goes on only when less than this many percent are taken.
+pub const FILL_AGAIN_PERCENT: u64 = 50;
+
+/// Bytes of log that a start replays in no time: with more, a stop takes a checkpoint.
+pub const CLOSE_LOG_BYTES: u64 = 16 << 20;
+
 /// Where memory is bounded, a checkpoint is due when the log has grown by one part in so many of it: what has changed cannot be
 /// evicted before.
 pub const DIRTY_SHARE: u64 = 4;

@@ -75,6 +75,15 @@ impl State<'_> {
         Ok(())
     }
 
+    /// Hands all live values of the database to `visit`. Every key must be in memory.
+    pub fn each_entry(&self, visit: impl FnMut(&Entry)) -> Result<(), Stop> {
+        let db = self.physical();
+        match self.guards.iter().filter_map(|shard| shard.db(db)).any(|tables| tables.cold.is_some()) {
+            true => Err(Stop::error("ERR not every key is in memory")),
+            false => self.for_each(false, visit, |_| ()),
+        }
+    }
+
     /// Hands all live keys of the database to `visit`.
     pub fn each_key(&self, visit: impl FnMut(&[u8])) -> Result<(), Stop> {
         let visit = std::cell::RefCell::new(visit);

@@ -5,7 +5,7 @@
 //! where it stands.)
 
 use effect::{Deadline, Item, ItemValue, Kind, Merge, Op, Part, Side};
-use engine::{Context, Engine, Lock, Recycled, Stop, unfold};
+use engine::{AtRest, Context, Engine, Lock, Recycled, Stop, unfold};
 
 use crate::chunk::{Chunk, Entry, Stage};
 use crate::error::{Error, shown};
@@ -86,7 +86,9 @@ impl<'e> Loader<'e> {
                     return Ok(value);
                 }
                 Err(Stop::Miss(miss)) => {
-                    self.engine.load(&miss, entry.db, std::iter::empty());
+                    self.engine
+                        .load(&miss, (entry.db, self.engine.now_ms()), std::iter::empty(), &mut AtRest::default())
+                        .map_err(|stop| stopped(chunk.key(entry), &stop))?;
                     loaded = true;
                 }
                 Err(stop) => return Err(stopped(chunk.key(entry), &stop)),

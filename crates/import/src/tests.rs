@@ -45,7 +45,7 @@ fn state(engine: &Engine) -> State {
             };
             assert!(state.insert((db, entry.key().to_vec()), (value, entry.deadline())).is_none());
         };
-        context.state.for_each(visit).unwrap();
+        context.state.each_entry(visit).unwrap();
     }
     state
 }

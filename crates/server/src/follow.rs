@@ -62,6 +62,7 @@ fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
     node.control.change_settings(|net| *net = net::Settings { max_clients: possible, ..net_settings(settings) });
     watch_times(&node.stats, &settings.observability);
     notify(node, settings.observability.events);
+    node.engine.set_memory(settings.maxmemory);
     node.watch_memory(settings.maxmemory);
     Ok(())
 }

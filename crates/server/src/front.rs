@@ -169,7 +169,7 @@ impl Front {
             break_transaction(session);
             return refuse(session, turn, text);
         }
-        if let Some(text) = self.forbidden(session, spec, id) {
+        if let Some(text) = self.forbidden(session, spec, id, turn.now.unix_ms) {
             self.stats.reject(id);
             if spec.name == "exec" && session.multi.is_some() {
                 session::transaction::end(&self.room, session);
@@ -187,7 +187,7 @@ impl Front {
     }
 
     /// Why a command may not run now, apart from its arguments.
-    fn forbidden(&self, session: &Session, spec: &Spec, id: CommandId) -> Option<String> {
+    fn forbidden(&self, session: &Session, spec: &Spec, id: CommandId, now_unix_ms: u64) -> Option<String> {
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             return Some("NOAUTH Authentication required.".into());
         }
@@ -198,7 +198,10 @@ impl Front {
                 table::full_name(id)
             ));
         }
-        if needs_memory(session, spec) && self.room.node.stats.over_memory.load(Ordering::Relaxed) {
+        if self.room.node.stats.over_memory.load(Ordering::Relaxed)
+            && needs_memory(session, spec)
+            && !self.room.node.wait_for_room(now_unix_ms)
+        {
             return Some("OOM command not allowed when used memory > 'maxmemory'.".into());
         }
         None

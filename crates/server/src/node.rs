@@ -21,6 +21,10 @@ use crate::waiting::Waiting;
 /// Time between looks at memory and rates, in ms: a tick of the I/O threads, less what a tick may come early.
 const LOOK_MS: u64 = 90;
 
+/// Time between two looks whether there is room in memory again, and how many there are before a command is refused: 2 s.
+const ROOM_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
+const ROOM_LOOKS: u64 = 400;
+
 /// Time between warnings of requests from browsers, in ms: who sends them can send many.
 const HTTP_WARNING_MS: u64 = 60_000;
 
@@ -58,7 +62,9 @@ pub struct Node {
     paused: AtomicBool,
     next_ticket: AtomicU64,
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-    allocator: OnceLock<Box<dyn Allocator>>,
+    allocator: OnceLock<Arc<dyn Allocator>>,
+    /// Until then, unix ms, nobody waits for memory.
+    no_room_until: AtomicU64,
     startup_memory: AtomicU64,
     next_look: AtomicU64,
     /// When the next warning of requests from browsers may be logged, unix ms.
@@ -111,6 +117,7 @@ impl Node {
             stop: Mutex::new(Some(stop)),
             allocator: OnceLock::new(),
             startup_memory: AtomicU64::new(0),
+            no_room_until: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
             next_http_warning: AtomicU64::new(0),
         }
@@ -226,9 +233,11 @@ impl Node {
 
     /// Says which allocator the program uses, and the bytes that were allocated before any data was loaded; only the first
     /// call counts.
-    pub fn set_allocator(&self, allocator: Box<dyn Allocator>, startup_bytes: u64) {
+    pub fn set_allocator(&self, allocator: Arc<dyn Allocator>, startup_bytes: u64) {
         // A second one has nothing to add: a program has one allocator.
+        let gauge = Arc::clone(&allocator);
         if self.allocator.set(allocator).is_ok() {
+            self.engine.set_memory_gauge(Arc::new(move || gauge.figures().allocated));
             self.startup_memory.store(startup_bytes, Ordering::Relaxed);
             self.look_at_memory();
         }
@@ -251,6 +260,25 @@ impl Node {
         self.stats.peak_memory.fetch_max(figures.allocated, Ordering::Relaxed);
         self.stats.last_memory.store(figures.allocated, Ordering::Relaxed);
         figures
+    }
+
+    /// Memory is over `maxmemory`: waits a little for keys to leave it. False if none do: then nobody waits again for a while.
+    ///
+    /// The caller's other clients wait as well. It is the only way to hold back those who write faster than what they write comes to
+    /// rest; without it they would be refused at once.
+    pub fn wait_for_room(&self, now_unix_ms: u64) -> bool {
+        let limit = self.config.settings().maxmemory;
+        if now_unix_ms < self.no_room_until.load(Ordering::Relaxed) || !self.engine.makes_room() {
+            return false;
+        }
+        for _ in 0..ROOM_LOOKS {
+            std::thread::sleep(ROOM_LOOK);
+            if limit == 0 || self.watch_memory(limit).allocated <= limit {
+                return true;
+            }
+        }
+        self.no_room_until.store(now_unix_ms + 2 * ROOM_LOOKS * ROOM_LOOK.as_millis() as u64, Ordering::Relaxed);
+        false
     }
 
     /// Bytes that were allocated before any data was loaded. 0 if nobody has said which allocator there is.

@@ -125,7 +125,12 @@ impl Running {
         let engine = Arc::clone(&node.engine);
         drop(node);
         match Arc::try_unwrap(engine) {
-            Ok(engine) => engine.close().map_err(ServeError::Close),
+            Ok(engine) => {
+                if let Err(error) = engine.rest() {
+                    tracing::warn!(%error, "no checkpoint could be taken: the next start has more of the log to replay");
+                }
+                engine.close().map_err(ServeError::Close)
+            }
             // Somebody still holds it: what was logged is made durable all the same.
             Err(engine) => engine.log().sync().map(|_| ()).map_err(|e| ServeError::Close(e.into())),
         }
@@ -151,6 +156,7 @@ fn engine_options(settings: &Settings) -> Result<Options, ServeError> {
     options.keyring = keyring(settings.persistence.encryption_key_file.as_deref())?;
     options.limits = limits_of(&settings.compact);
     options.checkpoint = checkpoints_of(&settings.persistence);
+    options.memory = settings.maxmemory;
     options.batch_bytes = usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX);
     Ok(options)
 }

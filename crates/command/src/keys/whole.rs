@@ -1,7 +1,7 @@
 //! Whole databases: KEYS, SCAN, RANDOMKEY, DBSIZE, SWAPDB, FLUSHDB, FLUSHALL.
 
 use effect::{Kind, Op, glob};
-use engine::{Cursor, Stop};
+use engine::{Cursor, Sighted, Stop};
 use resp::Reply;
 
 use super::in_range;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::Hand;
 use crate::checkpoint;
 use crate::engine::{Engine, Shared};
-use crate::limits::{DIRTY_SHARE, EVICT_AHEAD_SHARE, EVICT_SHARE, FILL_PERCENT};
+use crate::limits::{DIRTY_SHARE, EVICT_AHEAD_SHARE, EVICT_SHARE};
 
 /// Answers how many bytes the process has allocated.
 pub type Gauge = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -17,24 +17,32 @@ pub(super) struct Bound {
     /// Bytes that the process may allocate; 0: as many as it likes.
     bytes: AtomicU64,
     gauge: OnceLock<Gauge>,
-    evicted_bytes: AtomicU64,
 }
 
 impl Bound {
-    /// The bound and what is taken, if there is a bound.
+    /// The bound and what is taken, if there is a bound and somebody knows.
     fn look(&self) -> Option<(u64, u64)> {
         let bytes = Some(self.bytes.load(Relaxed)).filter(|bytes| *bytes > 0)?;
         Some((bytes, self.gauge.get()?()))
     }
 
-    /// Whether there is room for what nobody has asked for.
-    pub(super) fn has_room(&self) -> bool {
-        self.look().is_none_or(|(bytes, used)| used < bytes / 100 * FILL_PERCENT)
+    /// Whether there is a bound, but nobody knows yet what is taken.
+    pub(super) fn is_blind(&self) -> bool {
+        self.bytes.load(Relaxed) > 0 && self.gauge.get().is_none()
+    }
+
+    /// Whether so many percent are not taken yet.
+    pub(super) fn has_room(&self, percent: u64) -> bool {
+        !self.is_blind() && self.look().is_none_or(|(bytes, used)| used < bytes / 100 * percent)
     }
 
     /// Bytes of log after which what has changed takes as much memory as it should at most.
-    pub(crate) fn dirty_bytes(&self) -> Option<u64> {
+    pub(super) fn dirty_bytes(&self) -> Option<u64> {
         Some(self.bytes.load(Relaxed)).filter(|bytes| *bytes > 0).map(|bytes| bytes / DIRTY_SHARE)
+    }
+
+    pub(super) fn set(&self, bytes: u64) {
+        self.bytes.store(bytes, Relaxed);
     }
 }
 
@@ -47,7 +55,6 @@ impl Shared {
         }
         let wanted = used - (bytes - bytes / EVICT_SHARE);
         let freed = self.evict_idle(wanted, hand);
-        self.residency.bound.evicted_bytes.fetch_add(freed, Relaxed);
         if freed < wanted {
             checkpoint::request_for_room(self);
         }
@@ -62,7 +69,14 @@ impl Shared {
 impl Engine {
     /// Bounds the memory of the process, in bytes; 0: it has no bound. Above it keys leave memory that are at rest as they are.
     pub fn set_memory(&self, bytes: u64) {
-        self.shared.residency.bound.bytes.store(bytes, Relaxed);
+        self.shared.residency.bound.set(bytes);
+    }
+
+    /// Whether keys may leave memory, now or once a checkpoint has been taken, which has been asked for.
+    pub fn makes_room(&self) -> bool {
+        let shared = &self.shared;
+        let may_go = !shared.keyspaces.is_active() && shared.residency.bound.look().is_some();
+        may_go && (shared.checkpoints.is_running() || shared.checkpoints.found_rows().is_some())
     }
 
     /// Says how the memory that is taken is learnt. False if that has been said before: then it stays as it is.

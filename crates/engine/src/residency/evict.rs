@@ -4,6 +4,8 @@
 //! mark; what was not goes. The mark lies in the access clock, which a look-up writes anyway, and the order is that of the hashes:
 //! so eviction takes no memory for a key, and a hit costs nothing (CLOCK, Corbató 1968; see decision 0017 for why not SIEVE).
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::shard::is_clean;
 use crate::engine::Shared;
 use crate::limits::{EVICT_SEGMENTS, SHARDS};
@@ -54,6 +56,7 @@ impl Shared {
             guard.evict(*db, place, key, self)
         });
         let freed = freed.sum();
+        self.residency.evictions.fetch_add(victims.len() as u64, Relaxed);
         match next {
             Some((db, order)) => (hand.db, hand.order) = (db, order),
             None => *hand = Hand { shard: id.0.wrapping_add(1), ..Hand::default() },

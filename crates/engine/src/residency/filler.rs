@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Fill, fill};
 use crate::checkpoint::lower_priority;
 use crate::engine::Shared;
-use crate::limits::{SWEEP_PAUSE, SWEEP_REST_FACTOR};
+use crate::limits::{FILL_AGAIN_PERCENT, FILL_PERCENT, SWEEP_PAUSE, SWEEP_REST_FACTOR};
 use crate::shard::{Shard, ShardId};
 
 /// Stops the thread when it is dropped.
@@ -22,6 +22,7 @@ impl Filler {
         let (stop, stopped) = sync_channel::<()>(1);
         let thread = std::thread::Builder::new().name("filler".into()).spawn(move || {
             lower_priority();
+            while shared.residency.bound.is_blind() && goes_on(&stopped, SWEEP_PAUSE) {}
             fill_all(&shared, &stopped);
             sweep(&shared, &stopped);
         })?;
@@ -51,7 +52,7 @@ fn fill_all(shared: &Shared, stopped: &Receiver<()>) {
         if shared.shards[usize::from(id)].lock().is_complete() {
             continue;
         }
-        let go_on = || goes_on(stopped, Duration::ZERO) && shared.residency.bound.has_room();
+        let go_on = || goes_on(stopped, Duration::ZERO) && shared.residency.bound.has_room(FILL_PERCENT);
         match fill(shared, rows, ShardId(id), Fill::Arrive, go_on) {
             Ok((came, _)) => keys += came,
             Err(error) => tracing::error!(%error, "what is at rest could not be read; `anabranch check` says more"),
@@ -59,7 +60,7 @@ fn fill_all(shared: &Shared, stopped: &Receiver<()>) {
         if !goes_on(stopped, Duration::ZERO) {
             return;
         }
-        if !shared.residency.bound.has_room() {
+        if !shared.residency.bound.has_room(FILL_PERCENT) {
             break;
         }
     }
@@ -87,6 +88,9 @@ fn sweep(shared: &Shared, stopped: &Receiver<()>) {
             pause = pause.max(began.elapsed() * SWEEP_REST_FACTOR);
         }
         id = id.wrapping_add(1);
+        if id == 0 && shared.residency.bound.has_room(FILL_AGAIN_PERCENT) {
+            fill_all(shared, stopped);
+        }
     }
 }
 

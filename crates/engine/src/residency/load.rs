@@ -1,5 +1,7 @@
 //! Keys that a command has missed are brought into memory, with no shard locked while rows are read.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use effect::{Deadline, Effect, Op};
 
 use super::{AtRest, ReadError};
@@ -39,6 +41,7 @@ impl Shared {
             }
             let (seen, limits) = (guard.seen(), guard.limits);
             drop(guard);
+            self.residency.reads.fetch_add(1, Relaxed);
             let found = read_key(rows, place, db, key, &limits);
             let mut guard = self.shards[usize::from(place.shard.0)].lock();
             if !is_missing(&guard, db, place, key) {

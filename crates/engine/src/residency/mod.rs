@@ -27,14 +27,17 @@ mod shard;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::checkpoint::load_keys;
-use bound::Bound;
-use crate::engine::Shared;
-use crate::error::OpenError;
 use parking_lot::Mutex;
 use thiserror::Error;
+
+use crate::checkpoint::load_keys;
+use crate::engine::{Engine, Shared};
+use crate::error::{CheckpointError, OpenError};
+use crate::limits::CLOSE_LOG_BYTES;
+use crate::shard::Shard;
+use bound::Bound;
 
 pub use bound::Gauge;
 pub(crate) use cold::Cold;
@@ -78,6 +81,38 @@ pub(crate) struct Residency {
     /// Held by whoever settles what was written blindly.
     settling: Mutex<()>,
     bound: Bound,
+    /// Keys that were read because they were asked for.
+    reads: AtomicU64,
+    evictions: AtomicU64,
+}
+
+/// How memory and rest have worked together since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResidencyFigures {
+    /// Keys that are at rest and not in memory.
+    pub cold_keys: u64,
+    /// Look-ups that went to rows, because a key was not in memory.
+    pub reads: u64,
+    /// Keys that have left memory because it was full. They are at rest.
+    pub evictions: u64,
+}
+
+impl Engine {
+    /// How memory and rest work together. Locks each shard for a moment.
+    pub fn residency_figures(&self) -> ResidencyFigures {
+        let Residency { reads, evictions, .. } = &self.shared.residency;
+        let cold = |shard: &Mutex<Shard>| shard.lock().cold_keys();
+        let cold_keys = if self.shared.residency.is_on() { self.shared.shards.iter().map(cold).sum() } else { 0 };
+        ResidencyFigures { cold_keys, reads: reads.load(Ordering::Relaxed), evictions: evictions.load(Ordering::Relaxed) }
+    }
+
+    /// Takes a checkpoint before a stop, if the next start would have much of the log to replay.
+    pub fn rest(&self) -> Result<(), CheckpointError> {
+        match self.shared.log_bytes() > CLOSE_LOG_BYTES {
+            true => self.checkpoint().map(drop),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Residency {
@@ -85,6 +120,10 @@ impl Residency {
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.cold.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn set_memory(&self, bytes: u64) {
+        self.bound.set(bytes);
     }
 
     fn is_held(&self) -> bool {

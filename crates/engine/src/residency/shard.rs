@@ -91,6 +91,11 @@ impl Shard {
         }
     }
 
+    /// Keys that are not in memory.
+    pub(crate) fn cold_keys(&self) -> u64 {
+        self.dbs.iter().flatten().filter_map(|tables| tables.cold.as_ref()).map(|cold| cold.keys).sum()
+    }
+
     /// All keys of the shard are in memory.
     pub(crate) fn is_complete(&self) -> bool {
         self.dbs.iter().flatten().all(|tables| tables.cold.is_none())

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use command::{errors, parse};
-use engine::{Context, Encoding, Lock, Recycled, ShardId, Stop, digest_value};
+use engine::{AtRest, Context, Encoding, Lock, Recycled, ShardId, Stop, digest_value};
 use resp::{Args, Protocol};
 
 use super::Handlers;
@@ -106,14 +106,18 @@ fn look<R>(
     turn: &Turn<'_>,
     look: impl Fn(&Context<'_>) -> Result<R, Stop>,
 ) -> Result<R, Stop> {
-    let mut recycled = Recycled::new();
+    let (mut recycled, mut at_rest) = (Recycled::new(), AtRest::default());
+    let now_ms = turn.now.unix_ms as i64;
     loop {
-        let context = room.node.engine.context(lock, session.db, turn.now.unix_ms as i64, &mut recycled);
+        let mut context = room.node.engine.context(lock, session.db, now_ms, &mut recycled);
+        context.know(&at_rest);
         context.state.set_touch(false);
         let result = look(&context);
         context.abort();
         match result {
-            Err(Stop::Miss(miss)) => room.node.engine.load(&miss, session.db, std::iter::empty()),
+            Err(Stop::Miss(miss)) => {
+                room.node.engine.load(&miss, (session.db, now_ms), std::iter::empty(), &mut at_rest)?;
+            }
             result => return result,
         }
     }

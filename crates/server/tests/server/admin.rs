@@ -79,7 +79,7 @@ fn above_maxmemory_what_needs_memory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::start(dir.path(), &["--maxmemory", "1mb"]);
     let used = Arc::new(AtomicU64::new(1000));
-    server.node().set_allocator(Box::new(Fake(Arc::clone(&used))), 1 << 20);
+    server.node().set_allocator(Arc::new(Fake(Arc::clone(&used))), 1 << 20);
     let mut a = server.client();
     a.ok("SET k v");
     used.store(2 << 20, Ordering::Relaxed);
