@@ -36,6 +36,7 @@ impl Harness {
         let now = Arc::clone(clock);
         let mut options = Options::new(Arc::new(move || now.load(Ordering::Relaxed)), [7; 22]);
         options.miss_at_random = Some(1);
+        options.fills = false;
         // What is evicted in any order leaves the most records behind that must not come back.
         options.disk_policy = PolicyKind::Sieve;
         let engine = Engine::open(dir.path(), options).expect("the engine opens");
@@ -209,6 +210,8 @@ impl Harness {
         let engine = Arc::clone(old.engine());
         drop(old);
         let engine = Arc::into_inner(engine).expect("nobody else holds the engine");
+        // So that what was there is at rest, and comes into memory as commands look for it.
+        engine.checkpoint().expect("a checkpoint can be taken");
         engine.close().expect("the log can be closed");
         self.executor = Self::open(dir, clock);
         assert_eq!(self.digest(), before, "recovery changed the state");

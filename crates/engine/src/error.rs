@@ -168,12 +168,6 @@ pub enum CheckpointError {
     /// The log could not be made durable or begin a new segment.
     #[error(transparent)]
     Log(#[from] wal::LogError),
-    /// What is at rest could not be read.
-    #[error("what is at rest could not be read: {reason}. `anabranch check` says what can be saved")]
-    Unreadable {
-        /// Which row, and what is wrong.
-        reason: String,
-    },
     /// A file could not be read or changed.
     #[error("{path}: {source}")]
     Io {

@@ -26,6 +26,7 @@ fn millis(since: Instant) -> u64 {
 pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let began = Instant::now();
     let first = shared.log.first();
+    shared.residency.set_recovering(true);
     let mut replay = match checkpoint::load(shared)? {
         Some(Loaded { head, keys }) if head.from >= first => {
             tracing::info!(keys, ms = millis(began), "the last checkpoint was loaded");
@@ -42,6 +43,7 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
             tracing::info!(percent = done * 100 / all.max(1), bytes = done, "the log is being replayed");
         }
     })?;
+    shared.residency.set_recovering(false);
     for shard in &shared.shards {
         shard.lock().applied = replay.end;
     }

@@ -71,6 +71,8 @@ pub struct Db {
     pub(crate) changes: Changes,
     /// What of it is held as cache.
     pub(crate) cached: Option<Box<Cached>>,
+    /// A checkpoint has given a value here rows of its own.
+    pub(crate) large: bool,
     /// What of it is at rest only; nothing: it is complete.
     pub(crate) cold: Option<Box<Cold>>,
     /// Deadlines with the ordering hash of their key. A deadline that was put off keeps its place: when it comes, the key
@@ -81,7 +83,7 @@ pub struct Db {
 impl Db {
     fn new() -> Self {
         let (table, wheel) = (Table::with_max_depth(CURSOR_BITS), Wheel::new(0));
-        Self { table, volatile: 0, due: 0, changes: Changes::default(), cached: None, cold: None, wheel }
+        Self { table, volatile: 0, due: 0, changes: Changes::default(), cached: None, large: false, cold: None, wheel }
     }
 
     /// A key with this deadline came.
@@ -127,11 +129,6 @@ impl Db {
     /// How many keys there are, those included that have expired and are not reclaimed yet.
     pub(crate) fn len(&self) -> usize {
         self.table.len() + self.cold.as_ref().map_or(0, |cold| cold.keys as usize)
-    }
-
-    /// Whether it is not known yet how many keys there are.
-    pub(crate) fn has_unknown(&self) -> bool {
-        self.cold.as_ref().is_some_and(|cold| !cold.unknown.is_empty())
     }
 
     /// Whether a key that is not in memory may be at rest.
@@ -296,7 +293,7 @@ impl Shard {
             entry.set_stamp(Stamp::default());
             husk_comes(tables, &entry, shared);
         } else {
-            let may_have_row = tables.cold.as_ref().is_some_and(|cold| cold.unknown.contains(&place.order));
+            let may_have_row = tables.cold.is_some() && shared.residency.is_recovering();
             entry.set_stamp(tables.changes.came(site, may_have_row));
         }
         self.bring(db, place, entry, shared);

@@ -41,8 +41,6 @@ pub enum Miss {
         /// The digests of their values as well.
         values: bool,
     },
-    /// How many keys stand at rest.
-    Counts,
 }
 
 impl Miss {
@@ -50,7 +48,7 @@ impl Miss {
     pub(crate) fn key(&self) -> Option<(u8, &[u8])> {
         match self {
             Self::Key { db, key } | Self::Elements { db, key } => Some((*db, key)),
-            Self::Names { .. } | Self::Database { .. } | Self::Counts => None,
+            Self::Names { .. } | Self::Database { .. } => None,
         }
     }
 }

@@ -99,7 +99,8 @@ pub(super) fn bitop(cx: &mut Cx<'_, '_>) -> Outcome {
     let target = cx.arg(2);
     if len > 0 {
         let value = operation.run(&sources, len);
-        cx.out.emit(target, false, Op::Set { value: &value, deadline: Deadline::Clear });
+        let fresh = !cx.state.exists(target)?;
+        cx.out.emit(target, fresh, Op::Set { value: &value, deadline: Deadline::Clear });
     } else if cx.state.exists(target)? {
         cx.out.remove(target);
     }

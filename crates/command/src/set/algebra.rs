@@ -89,11 +89,12 @@ fn store(cx: &mut Cx<'_, '_>, how: fn(&[Option<SetView<'_>>]) -> Result<Members,
         cx.reply.int(0);
         return Ok(());
     }
+    let fresh = !cx.state.exists(key)?;
     let home = cx.out.origin().0;
     let mut folded = Vec::new();
     let mut writer = FoldedWriter::collection(&mut folded, Kind::Set, home, members.len());
     members.iter().for_each(|member| writer.member(member));
-    cx.out.emit(key, false, Op::Replace { value: engine::unfold(home, &folded), deadline: Deadline::Clear });
+    cx.out.emit(key, fresh, Op::Replace { value: engine::unfold(home, &folded), deadline: Deadline::Clear });
     cx.reply.int(members.len() as i64);
     Ok(())
 }

@@ -90,14 +90,14 @@ impl Options {
     }
 }
 
-/// SET without options is the shortest way through the server: it looks nothing up. Whether the key is there makes no
-/// difference to the effect, which replaces all of it.
+/// SET without options is the shortest way through the server.
 #[inline]
 pub(super) fn set(cx: &mut Cx<'_, '_>) -> Outcome {
     if cx.argc() != 3 {
         return set_with_options(cx);
     }
-    cx.out.emit(cx.arg(1), false, Op::Set { value: cx.arg(2), deadline: Deadline::Clear });
+    let fresh = !cx.state.exists(cx.arg(1))?;
+    cx.out.emit(cx.arg(1), fresh, Op::Set { value: cx.arg(2), deadline: Deadline::Clear });
     cx.reply.ok();
     Ok(())
 }
@@ -120,7 +120,8 @@ fn set_with_options(cx: &mut Cx<'_, '_>) -> Outcome {
     let options = Options::read(cx, 3, false)?;
     let deadline = options.deadline(cx, "set")?;
     if !options.get && matches!((options.when, deadline), (When::Always, Deadline::Clear | Deadline::At(_))) {
-        emit_set(cx, key, false, value, deadline)?;
+        let fresh = !cx.state.exists(key)?;
+        emit_set(cx, key, fresh, value, deadline)?;
         cx.reply.ok();
         return Ok(());
     }
@@ -175,7 +176,8 @@ pub(super) fn psetex(cx: &mut Cx<'_, '_>) -> Outcome {
 
 fn set_expiring(cx: &mut Cx<'_, '_>, unit: Unit, command: &str) -> Outcome {
     let deadline = unit.deadline(cx.arg(2), cx.now_ms(), command)?;
-    cx.out.emit(cx.arg(1), false, Op::Set { value: cx.arg(3), deadline: Deadline::At(deadline) });
+    let fresh = !cx.state.exists(cx.arg(1))?;
+    cx.out.emit(cx.arg(1), fresh, Op::Set { value: cx.arg(3), deadline: Deadline::At(deadline) });
     cx.reply.ok();
     Ok(())
 }
@@ -196,7 +198,7 @@ pub(super) fn mset(cx: &mut Cx<'_, '_>) -> Outcome {
     if cx.argc().is_multiple_of(2) {
         return Err(errors::wrong_arity("mset").into());
     }
-    set_pairs(cx, 1, cx.argc(), Deadline::Clear);
+    set_pairs(cx, 1, cx.argc(), Deadline::Clear)?;
     cx.reply.ok();
     Ok(())
 }
@@ -208,7 +210,7 @@ pub(super) fn msetnx(cx: &mut Cx<'_, '_>) -> Outcome {
     }
     let wanted = all_keys(cx, 1, argc, false)?;
     if wanted {
-        set_pairs(cx, 1, argc, Deadline::Clear);
+        set_pairs(cx, 1, argc, Deadline::Clear)?;
     }
     cx.reply.int(i64::from(wanted));
     Ok(())
@@ -229,7 +231,7 @@ pub(super) fn msetex(cx: &mut Cx<'_, '_>) -> Outcome {
         When::Always | When::Value(..) => true,
     };
     if wanted {
-        set_pairs(cx, 2, end, deadline);
+        set_pairs(cx, 2, end, deadline)?;
     }
     cx.reply.int(i64::from(wanted));
     Ok(())
@@ -252,8 +254,10 @@ fn all_keys(cx: &Cx<'_, '_>, from: usize, end: usize, exist: bool) -> Result<boo
     Ok(true)
 }
 
-fn set_pairs(cx: &mut Cx<'_, '_>, from: usize, end: usize, deadline: Deadline) {
+fn set_pairs(cx: &mut Cx<'_, '_>, from: usize, end: usize, deadline: Deadline) -> Outcome {
     for at in (from..end).step_by(2) {
-        cx.out.emit(cx.arg(at), false, Op::Set { value: cx.arg(at + 1), deadline });
+        let fresh = !cx.state.exists(cx.arg(at))?;
+        cx.out.emit(cx.arg(at), fresh, Op::Set { value: cx.arg(at + 1), deadline });
     }
+    Ok(())
 }

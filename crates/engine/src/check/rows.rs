@@ -2,7 +2,7 @@
 //!
 //! The store cannot be opened without being changed. So a copy of it is looked at, beside it, whose large files are links.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
@@ -15,10 +15,15 @@ use wal::Position;
 
 use super::{CheckError, Damage, Inspection};
 use crate::checkpoint::ROWS;
-use crate::checkpoint::books::Books;
+use crate::checkpoint::books::{Books, Tallies};
 use crate::checkpoint::rows::{Piece, Row, Value};
 use crate::checkpoint::store::Rows;
 use crate::ciphers::Ciphers;
+use crate::limits::SHARDS;
+use crate::shard::ShardId;
+
+/// Slots in all.
+const SLOTS: usize = 1 << 14;
 
 /// Rows that are whole.
 #[derive(Debug)]
@@ -93,6 +98,7 @@ fn read(look: &Path, path: &Path, ciphers: &Ciphers) -> Result<Option<Seen>, Dam
         return Err(damage(&reason));
     }
     tally.is_whole().map_err(|reason| damage(&reason))?;
+    tally.is_counted(books.tallies.as_ref()).map_err(|reason| damage(&reason))?;
     Ok(Some(Seen { path: path.into(), from: books.head.from, origins: books.head.origins, keys: tally.keys }))
 }
 
@@ -102,6 +108,8 @@ struct Tally {
     keys: u64,
     /// Of each large value: how many pieces have come.
     pieces: HashMap<u64, u32>,
+    /// Keys by shard and database.
+    counted: BTreeMap<(u8, u8), u64>,
 }
 
 impl Tally {
@@ -109,7 +117,10 @@ impl Tally {
         match tag(key) {
             Some(Tag::Meta) => {
                 self.keys += 1;
-                if let Value::Pieces(incarnation) = Row::parse(key, value)?.value {
+                let row = Row::parse(key, value)?;
+                let shard = ShardId((row.meta.slot / (SLOTS / SHARDS) as u16) as u8);
+                *self.counted.entry((shard.0, row.meta.db)).or_default() += 1;
+                if let Value::Pieces(incarnation) = row.value {
                     self.pieces.insert(incarnation, 0);
                 }
             }
@@ -126,6 +137,21 @@ impl Tally {
             None => {}
         }
         Ok(())
+    }
+
+    /// Whether there are as many keys as the checkpoint has counted.
+    fn is_counted(&self, tallies: Option<&Tallies>) -> Result<(), String> {
+        let Some(tallies) = tallies else { return Ok(()) };
+        let expected: BTreeMap<_, _> = tallies.parts.iter().map(|part| ((part.shard, part.db), part.keys)).collect();
+        let all = expected.keys().chain(self.counted.keys());
+        let keys = |of: &BTreeMap<_, u64>, at| of.get(at).copied().unwrap_or(0);
+        let wrong = all.map(|at| (at, keys(&expected, at), keys(&self.counted, at))).find(|(_, due, found)| due != found);
+        match wrong {
+            None => Ok(()),
+            Some(((shard, db), due, found)) => {
+                Err(format!("shard {shard} has {found} keys of database {db}, and {due} were counted"))
+            }
+        }
     }
 
     fn is_whole(&self) -> Result<(), String> {

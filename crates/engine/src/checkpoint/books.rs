@@ -7,8 +7,8 @@
 //!   30 03 db u8              →  commit u64: what the physical database had at rest then, or before, is dead
 //!   30 04 incarnation u64 BE →  nothing: this large value is dead
 //!   30 05                    →  how many keys there are: base i64, unix ms ‖ count varint ‖ of each shard and physical database
-//!                               that has any: shard u8 ‖ db u8 ‖ keys varint ‖ with deadlines varint ‖ their sum relative to
-//!                               the base i64. Not there where there are keyspaces: their keys are counted at the start
+//!                               that has any: shard u8 ‖ db u8 ‖ flags u8 (bit 0: some may have rows of their own) ‖ keys varint
+//!                               ‖ with deadlines varint ‖ their sum relative to the base i64. Not there where there are keyspaces: their keys are counted at the start
 //! ```
 //! They come behind all other rows, because a run learns only on its way what it replaces.
 
@@ -100,14 +100,16 @@ pub(crate) struct Tally {
     pub(crate) volatile: u64,
     /// The sum of their deadlines.
     pub(crate) due: i64,
+    /// Some may have rows of their own.
+    pub(crate) large: bool,
 }
 
 impl Tallies {
     fn encode(&self) -> Vec<u8> {
         let mut out = self.base_ms.to_le_bytes().to_vec();
         put_varint(&mut out, self.parts.len() as u64);
-        for Tally { shard, db, keys, volatile, due } in &self.parts {
-            out.extend_from_slice(&[*shard, *db]);
+        for Tally { shard, db, keys, volatile, due, large } in &self.parts {
+            out.extend_from_slice(&[*shard, *db, u8::from(*large)]);
             put_varint(&mut out, *keys);
             put_varint(&mut out, *volatile);
             out.extend_from_slice(&due.to_le_bytes());
@@ -120,9 +122,9 @@ impl Tallies {
         let base_ms = from.u64()? as i64;
         let mut parts = Vec::new();
         for _ in 0..from.varint()? {
-            let (shard, db) = (from.u8()?, from.u8()?);
+            let (shard, db, large) = (from.u8()?, from.u8()?, from.u8()? & 1 != 0);
             let (keys, volatile) = (from.varint()?, from.varint()?);
-            parts.push(Tally { shard, db, keys, volatile, due: from.u64()? as i64 });
+            parts.push(Tally { shard, db, keys, volatile, due: from.u64()? as i64, large });
         }
         Ok(Self { base_ms, parts })
     }
@@ -222,11 +224,11 @@ mod tests {
 
     #[test]
     fn the_tallies_are_these_bytes() {
-        let tally = Tally { shard: 255, db: 3, keys: 300, volatile: 1, due: -2 };
+        let tally = Tally { shard: 255, db: 3, keys: 300, volatile: 1, due: -2, large: true };
         let tallies = Tallies { base_ms: 258, parts: vec![tally] };
         let bytes = tallies.encode();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "0201000000000000 01 ff03 ac02 01 feffffffffffffff".replace(' ', ""));
+        assert_eq!(hex, "0201000000000000 01 ff0301 ac02 01 feffffffffffffff".replace(' ', ""));
         assert_eq!(Tallies::decode(&bytes), Ok(tallies));
         assert!((0..bytes.len()).all(|len| Tallies::decode(&bytes[..len]).is_err()), "a cut row is refused");
     }

@@ -25,7 +25,6 @@ impl Flip {
     /// Ends the epoch: what has changed in it is frozen. `last_commit` is when the last checkpoint was taken.
     pub(super) fn now(shared: &Shared, last_commit: Timestamp) -> Self {
         let mut guards: Vec<_> = shared.shards.iter().map(|shard| shard.lock()).collect();
-        debug_assert!(!guards.iter().any(|shard| shard.has_unknown()), "what is counted is known");
         for shard in &mut guards {
             shard.epoch = shard.epoch.next();
             shard.dbs.iter_mut().flatten().for_each(|tables| tables.changes.freeze());
@@ -45,7 +44,7 @@ fn tallies<'s>(shared: &Shared, shards: impl Iterator<Item = &'s Shard>) -> Tall
         for (db, tables) in (0..=u8::MAX).zip(&shard.dbs) {
             let Some(tables) = tables.as_ref().filter(|tables| tables.len() > 0) else { continue };
             let (keys, volatile) = (tables.len() as u64, tables.volatile as u64);
-            parts.push(Tally { shard: id, db, keys, volatile, due: tables.due() });
+            parts.push(Tally { shard: id, db, keys, volatile, due: tables.due(), large: tables.large });
         }
     }
     Tallies { base_ms: shared.counts.base_ms(), parts }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::books::{Books, Head, Tallies};
+use super::books::{Books, Head, Tallies, Tally};
 use super::store::{ROWS, Rows};
 use crate::engine::Shared;
 use crate::error::OpenError;
@@ -55,9 +55,8 @@ fn stay_at_rest(shared: &Shared, tallies: &Tallies) -> u64 {
     let mut keys = 0;
     for tally in &tallies.parts {
         let moved = tally.volatile as i64 * (tallies.base_ms - shared.counts.base_ms());
-        let found = (tally.keys, tally.volatile, tally.due + moved);
-        let mut guard = shared.shards[usize::from(tally.shard)].lock();
-        guard.found_at_rest(tally.db, ShardId(tally.shard), found, shared);
+        let found = Tally { due: tally.due + moved, ..*tally };
+        shared.shards[usize::from(tally.shard)].lock().found_at_rest(&found, shared);
         keys += tally.keys;
     }
     keys

@@ -91,8 +91,6 @@ pub(crate) fn take(shared: &Shared) -> Result<CheckpointReport, CheckpointError>
 pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Result<CheckpointReport, CheckpointError> {
     let checkpoints = &shared.checkpoints;
     let _turn = checkpoints.turn.lock();
-    // What is counted at the flip must be known.
-    shared.settle_all().map_err(|error| CheckpointError::Unreadable { reason: error.to_string() })?;
     shared.log.roll()?;
     let rows = checkpoints.rows(shared)?;
     // Later than the one before, also if the clock has gone back or nobody has written since.

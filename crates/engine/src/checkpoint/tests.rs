@@ -42,6 +42,12 @@ pub(crate) enum Step {
         key: u8,
         from: u16,
     },
+    /// A string, whatever was there before.
+    Set {
+        db: u8,
+        key: u8,
+        bytes: u16,
+    },
     Remove {
         db: u8,
         key: u8,
@@ -92,6 +98,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (db(), key(), from(), count()).prop_map(|(db, key, from, count)| Step::Write { db, key, from, count }),
         8 => (db(), key(), from(), count()).prop_map(|(db, key, from, count)| Step::Drop { db, key, from, count }),
+        3 => (db(), key(), 0u16..9000).prop_map(|(db, key, bytes)| Step::Set { db, key, bytes }),
         2 => (db(), key()).prop_map(|(db, key)| Step::Remove { db, key }),
         2 => (db(), key(), any::<bool>()).prop_map(|(db, key, large)| Step::Replace { db, key, large }),
         6 => ((db(), key()), (db(), key())).prop_map(|(from, to)| Step::Rename { from, to }),
@@ -244,6 +251,12 @@ fn emit(context: &mut Context<'_>, step: &Step, now_ms: i64) -> Result<(), Stop>
         Step::Write { db, key, from, count } => write(context, db, key, u32::from(from), u32::from(count))?,
         Step::Drop { db, key, from, count } => drop_some(context, db, key, u32::from(from), u32::from(count))?,
         Step::Count { db, key, from } => count_up(context, db, key, u32::from(from))?,
+        Step::Set { db, key, bytes } => {
+            context.select(db);
+            let fresh = !context.state.exists(&name(key))?;
+            let value = vec![bytes as u8; usize::from(bytes)];
+            context.out.emit(&name(key), fresh, Op::Set { value: &value, deadline: Deadline::Clear });
+        }
         Step::Remove { db, key } => {
             context.select(db);
             if context.state.exists(&name(key))? {

@@ -1,6 +1,6 @@
 //! A checkpoint as it is written: keys in the order of their rows, then pieces of large values, then the books.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,6 +34,8 @@ pub(super) struct Writing<'s> {
     batch: Batch,
     /// Large values whose pieces are to come.
     large: Vec<Hold>,
+    /// Where there are large values among what was taken: shards and databases.
+    large_in: BTreeSet<(u8, u8)>,
     /// The names that were taken out to be written, by shard and database.
     taken: Vec<(ShardId, u8, Arc<Names>)>,
     report: CheckpointReport,
@@ -42,7 +44,7 @@ pub(super) struct Writing<'s> {
 impl<'s> Writing<'s> {
     pub(super) fn begin(shared: &'s Shared, rows: &'s Rows, flip: Flip, go_on: &'s mut dyn FnMut() -> bool) -> Self {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
-        Self { shared, rows, go_on, flip, batch: Batch::default(), large: Vec::new(), taken: Vec::new(), report }
+        Self { shared, rows, go_on, flip, batch: Batch::default(), large: Vec::new(), large_in: BTreeSet::new(), taken: Vec::new(), report }
     }
 
     /// Writes all of it to the run.
@@ -133,9 +135,14 @@ impl<'s> Writing<'s> {
         let (shared, rows, epoch) = (self.shared, self.rows, guard.epoch.before());
         let notes = items.iter().any(|item| item.removed.is_some());
         let Self { batch, large, report, .. } = self;
+        let before = large.len();
         let mut turn = Turn { shared, epoch, at: (shard, order, db), batch, large, report, notes, present: Vec::new() };
         let taken = with_frozen(shared, guard, Place { shard, order }, db, |tables| turn.take(tables));
-        taken.unwrap_or(Ok(())).and_then(|()| turn.take_removed(items)).map_err(|error| rows.failed(error))
+        let taken = taken.unwrap_or(Ok(())).and_then(|()| turn.take_removed(items));
+        if large.len() > before {
+            self.large_in.insert((shard.0, db));
+        }
+        taken.map_err(|error| rows.failed(error))
     }
 
     fn pause(&mut self) -> Result<(), CheckpointError> {
@@ -217,6 +224,9 @@ impl<'s> Writing<'s> {
         dead.extend(buried.iter().map(|dead| (*dead, true)));
         dead.sort_unstable();
         dead.dedup_by_key(|(incarnation, _)| *incarnation);
+        for part in self.flip.tallies.iter_mut().flat_map(|tallies| &mut tallies.parts) {
+            part.large |= self.large_in.contains(&(part.shard, part.db));
+        }
         let Flip { head, spaces, emptied, tallies, .. } = &self.flip;
         let mut marks: BTreeMap<u8, Option<Timestamp>> = swept.iter().map(|db| (*db, None)).collect();
         marks.extend(emptied.iter().map(|(db, commit)| (*db, Some(*commit))));
@@ -234,8 +244,9 @@ impl<'s> Writing<'s> {
         let removed: u64 = self.taken.iter().map(|(.., names)| names.removed.bytes).sum();
         // Only now is it dead: what a compaction of before was to drop would not be known of any more.
         self.shared.checkpoints.add_garbage(removed + self.flip.died.bytes_at_rest(self.shared, self.rows));
-        for shard in &self.shared.shards {
-            shard.lock().comes_into_force();
+        for (id, shard) in (0..=u8::MAX).zip(&self.shared.shards) {
+            let large_in = self.large_in.range((id, 0)..=(id, u8::MAX)).map(|(_, db)| *db);
+            shard.lock().comes_into_force(large_in);
         }
         self.end();
     }

@@ -48,6 +48,9 @@ pub enum KeyspaceError {
     /// A new keyspace needs this option.
     #[error("a new keyspace needs {0}")]
     Missing(&'static str),
+    /// What is at rest cannot be read.
+    #[error("what is at rest cannot be brought into memory: {0}")]
+    AtRest(String),
     /// The mode is not there yet.
     #[error("only MODE cache can be chosen; keys of no keyspace are causal")]
     Mode,
@@ -128,6 +131,9 @@ impl Engine {
             return Err(KeyspaceError::Default);
         }
         let _admin = self.shared.keyspaces.admin.lock();
+        // Where there are keyspaces, all keys are in memory: what is held as cache must not stand at rest as well.
+        let _hold = self.shared.residency.hold();
+        self.fill().map_err(|error| KeyspaceError::AtRest(error.to_string()))?;
         let definitions = self.shared.keyspaces.definitions();
         let before = definitions.iter().find(|definition| definition.name == name);
         if before.is_some_and(|definition| definition.leaving) {

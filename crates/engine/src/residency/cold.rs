@@ -10,7 +10,6 @@
 //! *Invariant:* a key that is vacant has no row in force. It may get one only by being in memory first, and ceases to be vacant
 //! when it is evicted.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,22 +20,21 @@ use crate::limits::VACANT_MOST;
 
 /// See the module.
 pub(crate) struct Cold {
-    /// Keys at rest that are not in memory, and those of which that is not known (see `unknown`).
+    /// Keys at rest that are not in memory.
     pub(crate) keys: u64,
     /// Those of them with a deadline.
     pub(crate) volatile: u64,
+    /// Some may have a large value, with rows of its own.
+    pub(crate) large: bool,
     /// Keys without a row, or with one that a removal is to take away.
     vacant: HashTable<Name>,
-    /// Ordering hashes of keys that were written, or removed, without a look at their rows: if there is one, it is counted
-    /// among those of keys that are not in memory.
-    pub(crate) unknown: HashSet<u64>,
     _among: Among,
 }
 
 impl Cold {
-    /// So many keys are at rest only.
-    pub(crate) fn new(keys: u64, volatile: u64, all: &Arc<AtomicUsize>) -> Self {
-        Self { keys, volatile, vacant: HashTable::new(), unknown: HashSet::new(), _among: Among::new(all) }
+    /// So many keys are at rest only; `large`: some of them may have rows of their own.
+    pub(crate) fn new(keys: u64, volatile: u64, large: bool, all: &Arc<AtomicUsize>) -> Self {
+        Self { keys, volatile, large, vacant: HashTable::new(), _among: Among::new(all) }
     }
 
     /// Notes that the key has no row. If that is known of many, it is forgotten of the others, unless somebody `holds` on to them.

@@ -25,8 +25,6 @@ pub(crate) enum Fill {
     Count,
     /// Keys that are counted come into memory.
     Arrive,
-    /// Nothing comes into memory: it is only settled which of the keys that were written blindly had been there.
-    Settle,
     /// Those whose time was over at this moment, unix ms, come into memory, to be reclaimed there.
     Expired(i64),
 }
@@ -95,8 +93,6 @@ pub(crate) fn fill(
                         keys += 1;
                     }
                 }
-                (Fill::Settle, Ok(found)) if is_known => drop(guard.arrive(db, place, found.entry, shared)),
-                (Fill::Settle, _) => {}
                 (_, Err(error)) if !is_known || how == Fill::Count => return Err(error),
                 // It has been replaced while its other rows were read.
                 (_, Err(_)) => {}
@@ -108,7 +104,6 @@ pub(crate) fn fill(
                 match how {
                     Fill::Count | Fill::Expired(_) => {}
                     Fill::Arrive => return Ok((keys, guard.complete(evicted, shard, shared))),
-                    Fill::Settle => guard.is_settled(),
                 }
                 return Ok((keys, true));
             }

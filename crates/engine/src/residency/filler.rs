@@ -67,9 +67,6 @@ fn fill_all(shared: &Shared, stopped: &Receiver<()>) {
     let ms = began.elapsed().as_millis() as u64;
     let left = shared.residency.is_on();
     tracing::info!(keys, ms, left, "keys were brought into memory");
-    if left && let Err(error) = shared.settle_all() {
-        tracing::error!(%error, "what is at rest could not be read; `anabranch check` says more");
-    }
 }
 
 /// Looks, slowly, for keys at rest whose time is over: they come into memory, and are reclaimed there.

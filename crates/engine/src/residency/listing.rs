@@ -82,7 +82,7 @@ impl AtRest {
 
     /// From now on nothing is evicted as long as this lives.
     pub(crate) fn hold(&mut self, shared: &Shared) {
-        self.hold.get_or_insert_with(|| Hold::new(&shared.residency.holds));
+        self.hold.get_or_insert_with(|| shared.residency.hold());
     }
 
     /// Finds what a run missed.
@@ -105,7 +105,7 @@ impl AtRest {
                     }
                 }
             }
-            Miss::Key { .. } | Miss::Elements { .. } | Miss::Counts => {}
+            Miss::Key { .. } | Miss::Elements { .. } => {}
         }
         Ok(())
     }
@@ -120,10 +120,10 @@ impl AtRest {
 const MISSES_MOST: u32 = 3;
 
 /// Counts one while it lives.
-struct Hold(Arc<AtomicUsize>);
+pub(crate) struct Hold(Arc<AtomicUsize>);
 
 impl Hold {
-    fn new(holds: &Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(holds: &Arc<AtomicUsize>) -> Self {
         holds.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(holds))
     }

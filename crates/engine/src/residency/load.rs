@@ -23,11 +23,7 @@ impl Shared {
     /// Finds out for a command what is at rest.
     pub(crate) fn find_at_rest(&self, miss: &Miss, now_ms: i64, at_rest: &mut AtRest) -> Result<(), Stop> {
         let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
-        let found = match miss {
-            Miss::Counts => self.settle_all(),
-            _ => at_rest.find(self, rows, miss, now_ms),
-        };
-        found.map_err(|error| unreadable(&error))
+        at_rest.find(self, rows, miss, now_ms).map_err(|error| unreadable(&error))
     }
 
     /// Brings a key of a physical database into memory, if it is at rest.
@@ -69,8 +65,8 @@ impl Shared {
 }
 
 impl Shared {
-    /// Makes a key, whose shard is locked, ready for an effect of the log. Whether there is a row matters to most of them; what
-    /// writes over the whole value, or takes it away, waits for no disk: it is settled later whether there was one.
+    /// Makes a key, whose shard is locked, ready for an effect of the log. What writes over the whole value, or takes it away,
+    /// need not know it: waiting for the disk would make a start slow.
     pub(crate) fn prepare(&self, guard: &mut Shard, effect: &Effect<'_>, place: Place) -> Result<(), ReadError> {
         let (db, key) = (effect.db, effect.key);
         if !is_missing(guard, db, place, key) {
@@ -79,14 +75,15 @@ impl Shared {
         match &effect.op {
             Op::Set { deadline: Deadline::Clear | Deadline::At(_), .. }
             | Op::Replace { deadline: Deadline::Clear | Deadline::At(_), .. }
-            | Op::Snapshot { .. } => guard.write_unseen(db, place),
-            Op::Remove => {
-                guard.write_unseen(db, place);
-                guard.db_mut(db).changes.went_unseen(place.order, key);
+            | Op::Snapshot { .. }
+            | Op::Remove
+                if guard.has_plain_rows(db) =>
+            {
+                guard.write_unseen(db, place, effect, self);
+                Ok(())
             }
-            _ => return self.fetch_locked(guard, db, place, key),
+            _ => self.fetch_locked(guard, db, place, key),
         }
-        Ok(())
     }
 }
 
@@ -105,10 +102,22 @@ impl Shard {
         }
     }
 
-    /// A key is about to be written, or removed, of which nobody has looked whether it has a row.
-    fn write_unseen(&mut self, db: u8, place: Place) {
-        if let Some(cold) = &mut self.db_mut(db).cold {
-            cold.unknown.insert(place.order);
+    /// Whether rows of the database here say nothing that must be known when they are written over: no deadline, which is
+    /// counted, and no rows of its own, which would be left behind.
+    fn has_plain_rows(&self, db: u8) -> bool {
+        let cold = self.db(db).and_then(|tables| tables.cold.as_ref());
+        cold.is_some_and(|cold| cold.volatile == 0 && !cold.large)
+    }
+
+    /// A key is about to be written, or removed, of which nobody has looked at the row. The effect says whether there was one.
+    fn write_unseen(&mut self, db: u8, place: Place, effect: &Effect<'_>, shared: &Shared) {
+        let tables = self.db_mut(db);
+        if let Some(cold) = tables.cold.as_mut().filter(|_| !effect.fresh) {
+            cold.left(false);
+        }
+        if matches!(effect.op, Op::Remove) {
+            tables.changes.went_unseen(place.order, effect.key);
+            tables.publish(db, place.shard, &shared.counts);
         }
     }
 

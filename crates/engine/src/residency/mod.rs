@@ -21,13 +21,12 @@ mod filler;
 mod listing;
 mod load;
 mod read;
-mod settle;
 mod shard;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -45,7 +44,7 @@ pub(crate) use evict::Hand;
 pub(crate) use fill::{Fill, fill};
 pub(crate) use filler::Filler;
 pub use listing::AtRest;
-pub(crate) use listing::{Listed, Page};
+pub(crate) use listing::{Hold, Listed, Page};
 
 /// Brings everything into memory that is at rest only.
 pub(crate) fn complete(shared: &Shared) -> Result<(), OpenError> {
@@ -78,8 +77,8 @@ pub(crate) struct Residency {
     pub(crate) cold: Arc<AtomicUsize>,
     /// Those who need that nothing is evicted for a while.
     holds: Arc<AtomicUsize>,
-    /// Held by whoever settles what was written blindly.
-    settling: Mutex<()>,
+    /// The log is being replayed: keys are written over without a look at their rows.
+    recovering: AtomicBool,
     bound: Bound,
     /// Keys that were read because they were asked for.
     reads: AtomicU64,
@@ -122,8 +121,23 @@ impl Residency {
         self.cold.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether a key that comes may have a row of which nobody has looked.
+    #[inline]
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.recovering.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_recovering(&self, recovering: bool) {
+        self.recovering.store(recovering, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_memory(&self, bytes: u64) {
         self.bound.set(bytes);
+    }
+
+    /// Nothing is evicted as long as what this answers lives.
+    pub(crate) fn hold(&self) -> Hold {
+        Hold::new(&self.holds)
     }
 
     fn is_held(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What a shard does as its keys come from rest and go there.
 
 use super::Cold;
+use crate::checkpoint::books::Tally;
 use crate::engine::Shared;
 use crate::shard::{Db, Shard, ShardId, next_due};
 use crate::stop::Place;
@@ -19,10 +20,15 @@ impl Shard {
         Seen { evicted: self.evicted, in_force: self.in_force }
     }
 
-    /// A run is in force: what it took is at rest.
-    pub(crate) fn comes_into_force(&mut self) {
+    /// A run is in force: what it took is at rest. It has given rows of their own to values in the databases `large_in`.
+    pub(crate) fn comes_into_force(&mut self, large_in: impl Iterator<Item = u8>) {
         self.in_force += 1;
         self.dbs.iter_mut().flatten().for_each(|tables| tables.changes.forget_taken());
+        for db in large_in {
+            if let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|tables| tables.as_mut()) {
+                tables.large = true;
+            }
+        }
     }
 
     /// Whether a key of a physical database that is not in memory may be at rest.
@@ -31,18 +37,19 @@ impl Shard {
         self.db(db).is_some_and(|tables| tables.may_rest(order, key))
     }
 
-    /// A start has found so many keys at rest, of which none is in memory; `due` as in [`Db`].
-    pub(crate) fn found_at_rest(&mut self, db: u8, shard: ShardId, found: (u64, u64, i64), shared: &Shared) {
-        let (keys, volatile, due) = found;
+    /// A start has found so many keys at rest, of which none is in memory.
+    pub(crate) fn found_at_rest(&mut self, found: &Tally, shared: &Shared) {
+        let Tally { shard, db, keys, volatile, due, large } = *found;
         let tables = self.db_mut(db);
-        tables.cold = Some(Box::new(Cold::new(keys, volatile, &shared.residency.cold)));
+        tables.cold = Some(Box::new(Cold::new(keys, volatile, large, &shared.residency.cold)));
+        tables.large = large;
         tables.found_due(volatile, due);
-        tables.publish(db, shard, &shared.counts);
+        tables.publish(db, ShardId(shard), &shared.counts);
     }
 
     /// Brings a key into memory as it is at rest, unless it is there or has gone: it was read when the shard was as it is now,
     /// as far as that matters. Whether it came.
-    pub(crate) fn arrive(&mut self, db: u8, place: Place, mut entry: Entry, shared: &Shared) -> bool {
+    pub(crate) fn arrive(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) -> bool {
         let is_here = self.find(db, place.order, entry.key()).is_some();
         let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|tables| tables.as_deref_mut()) else {
             return false;
@@ -50,13 +57,6 @@ impl Shard {
         let Some(cold) = tables.cold.as_deref_mut() else { return false };
         let due = next_due(&entry);
         if is_here || tables.changes.is_removed(place.order, entry.key()) {
-            // It was written, or removed, blindly: now it is known that it had a row.
-            if cold.unknown.remove(&place.order) {
-                cold.left(due.is_some());
-                shared.checkpoints.bury(&mut entry);
-                tables.drop_due(due, &shared.counts);
-                tables.publish(db, place.shard, &shared.counts);
-            }
             return false;
         }
         cold.left(due.is_some());
@@ -75,9 +75,10 @@ impl Shard {
         let same = |entry: &Entry| entry.key() == key;
         let Some(entry) = tables.table.remove(place.order, same, |e| shared.order_of(e.key())) else { return 0 };
         debug_assert!(is_clean(tables, place.order, &entry), "what is evicted is at rest as it is");
-        let cold = tables.cold.get_or_insert_with(|| Box::new(Cold::new(0, 0, &shared.residency.cold)));
+        let cold = tables.cold.get_or_insert_with(|| Box::new(Cold::new(0, 0, false, &shared.residency.cold)));
         cold.forget_vacant(place.order, key);
         cold.came(next_due(&entry).is_some());
+        cold.large |= entry.incarnation() != 0;
         self.evicted += 1;
         let bytes = entry.memory_bytes() as u64;
         shared.reaper.free_entry(entry);

@@ -128,7 +128,6 @@ fn seen(bench: &Bench) -> View {
     let shared = &bench.engine.shared;
     // Else what has expired at rest counts longer than elsewhere.
     if let Some(rows) = shared.checkpoints.found_rows().filter(|_| shared.residency.is_on()) {
-        shared.settle_all().unwrap();
         for id in 0..=u8::MAX {
             fill(shared, rows, ShardId(id), Fill::Expired(now_ms), || true).unwrap();
         }
