@@ -268,6 +268,10 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("expired_time_cap_reached_count", 0);
     lines.add("expire_cycle_cpu_milliseconds", 0);
     lines.add("evicted_keys", 0);
+    let residency = node.engine.residency_figures();
+    lines.add("keys_at_rest", residency.cold_keys);
+    lines.add("rest_reads", residency.reads);
+    lines.add("rest_evictions", residency.evictions);
     lines.add("evicted_clients", 0);
     lines.add("evicted_scripts", 0);
     lines.add("total_eviction_exceeded_time", 0);

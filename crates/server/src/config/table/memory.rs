@@ -18,13 +18,13 @@ const POLICIES: Kind = Choice(&[
 const ADJUST: Kind = Choice(&[("no", "no"), ("yes", "yes"), ("relative", "yes"), ("absolute", "absolute")]);
 const USE_SYSTEMD: &str = "the server leaves its OOM score alone: set OOMScoreAdjust in its unit file";
 const NO_DEFRAG: &str = "small values are packed so that there is little to defragment";
-const CACHES_EVICT: &str = "only keyspaces of mode cache evict, each within its own bounds: above maxmemory, commands that \
-                            need memory are refused";
+const CACHES_EVICT: &str = "nothing is deleted to make room: above maxmemory keys leave memory for the disk, and come back \
+                            when they are asked for; only keyspaces of mode cache evict, each within its own bounds";
 const NO_SAMPLING: &str = "nothing is sampled for eviction";
 const WHEEL: &str = "keys expire exactly when they are read and by a timing wheel behind";
 
 pub(super) static MEMORY: &[Directive] = &[
-    Directive::new("maxmemory", BYTES_U64, "0", "Bytes that the data may take; 0: no bound."),
+    Directive::new("maxmemory", BYTES_U64, "0", "Bytes that the process may allocate; 0: no bound. Above it keys leave memory that are at rest."),
     Directive::new("maxmemory-policy", POLICIES, "noeviction", "What gives way when maxmemory is reached.")
         .refused(&["noeviction"], CACHES_EVICT),
     Directive::new("maxmemory-samples", range(1, MAX_I32), "5", "Keys looked at for each eviction.").inert(NO_SAMPLING),
