@@ -72,7 +72,7 @@ fn incarnation() -> impl Strategy<Value = Incarnation> {
 /// An element that owns what it is made of.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
 enum Owned {
-    Piece(u32),
+    Block(u32),
     Delta(u64, u32),
     Field(u64, Vec<u8>),
     Set(u64, Vec<u8>),
@@ -87,7 +87,7 @@ impl Owned {
     fn element(&self) -> Element<'_> {
         match self {
             Self::Delta(commit, n) => Element::LengthDelta { commit: Timestamp(*commit), n: *n },
-            Self::Piece(n) => Element::Piece(*n),
+            Self::Block(n) => Element::StringBlock(*n),
             Self::Field(hash, field) => Element::HashField { hash: *hash, field },
             Self::Set(hash, member) => Element::SetMember { hash: *hash, member },
             Self::Member(hash, member) => Element::ZsetMember { hash: *hash, member },
@@ -121,7 +121,7 @@ fn orders_in_its_key(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
 fn element() -> impl Strategy<Value = Owned> {
     prop_oneof![
         (number(), any::<u32>()).prop_map(|(commit, n)| Owned::Delta(commit, n)),
-        any::<u32>().prop_map(Owned::Piece),
+        any::<u32>().prop_map(Owned::Block),
         (hash(), name()).prop_map(|(hash, name)| Owned::Field(hash, name)),
         (hash(), name()).prop_map(|(hash, name)| Owned::Set(hash, name)),
         (hash(), name()).prop_map(|(hash, name)| Owned::Member(hash, name)),
@@ -134,7 +134,7 @@ fn element() -> impl Strategy<Value = Owned> {
 
 fn shape() -> impl Strategy<Value = (u64, Shape)> {
     prop_oneof![
-        (number(), prop::sample::select(vec![Shape::Hash, Shape::Set, Shape::Zset])),
+        (number(), prop::sample::select(vec![Shape::Text, Shape::Hash, Shape::Set, Shape::Zset])),
         (integer(), 0..1000u64, 0..1000u64, any::<bool>()).prop_map(|(head, len, holes, packed)| {
             let tail = head.saturating_add((len + holes) as i64);
             (tail.wrapping_sub(head) as u64, Shape::List(ListMeta { packed, head, tail }))
@@ -215,7 +215,7 @@ proptest! {
         of in incarnation(), (len, shape) in shape(), value in bytes(), deadline in prop::option::of(integer()),
     ) {
         for body in
-            [Body::Collection { incarnation: of, len, shape }, Body::String(&value), Body::Small(&value), Body::Pieces(of)]
+            [Body::Collection { incarnation: of, len, shape }, Body::String(&value), Body::Small(&value)]
         {
             let meta = Meta { deadline, body };
             let row = meta.encode();

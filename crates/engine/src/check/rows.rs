@@ -8,17 +8,20 @@ use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use effect::Kind;
 use effect::Origin;
-use mvcc::wide::{Kind, Tag, tag};
+use mvcc::wide::{Tag, tag};
 use mvcc::{Span, Timestamp, Version};
 use wal::Position;
 
 use super::{CheckError, Damage, Inspection};
 use crate::checkpoint::ROWS;
 use crate::checkpoint::books::Books;
-use crate::checkpoint::rows::{Piece, Row, Value};
+use crate::checkpoint::elements::Part;
+use crate::checkpoint::rows::{Large, Row, Value};
 use crate::checkpoint::store::Rows;
 use crate::ciphers::Ciphers;
+use crate::value::wide::{BLOCK_BYTES, Content, RowKey};
 
 /// Rows that are whole.
 #[derive(Debug)]
@@ -100,8 +103,17 @@ fn read(look: &Path, path: &Path, ciphers: &Ciphers) -> Result<Option<Seen>, Dam
 #[derive(Default)]
 struct Tally {
     keys: u64,
-    /// Of each large value: how many pieces have come.
-    pieces: HashMap<u64, u32>,
+    /// Of each large value what it is, and what of it has come.
+    large: HashMap<u64, (Large, Come)>,
+}
+
+/// What has come of a large value.
+#[derive(Default)]
+struct Come {
+    /// Elements, or bytes of a string.
+    elements: u64,
+    /// Members of a sorted set by score.
+    scores: u64,
 }
 
 impl Tally {
@@ -109,19 +121,20 @@ impl Tally {
         match tag(key) {
             Some(Tag::Meta) => {
                 self.keys += 1;
-                if let Value::Pieces(incarnation) = Row::parse(key, value)?.value {
-                    self.pieces.insert(incarnation, 0);
+                if let Value::Large(of) = Row::parse(key, value)?.value
+                    && self.large.insert(of.incarnation, (of, Come::default())).is_some()
+                {
+                    return Err("its elements belong to another key as well".into());
                 }
             }
-            Some(Tag::Element(Kind::Piece)) => {
-                let piece = Piece::parse(key, value)?;
-                let due = self.pieces.get_mut(&piece.incarnation).ok_or("it is a piece of no value")?;
-                if *due != piece.number {
-                    return Err(format!("it is piece {} of a value of which piece {due} is due", piece.number));
+            Some(Tag::Element(_)) => {
+                let part = Part::parse(key, value)?;
+                let (of, come) = self.large.get_mut(&part.incarnation).ok_or("it is an element of no value")?;
+                if of.kind != part.kind {
+                    return Err("it is an element of a value of another type".into());
                 }
-                *due += 1;
+                come.add(&part)?;
             }
-            Some(Tag::Element(_)) => return Err("this version does not write such rows".into()),
             // The books have been read.
             None => {}
         }
@@ -129,10 +142,31 @@ impl Tally {
     }
 
     fn is_whole(&self) -> Result<(), String> {
-        match self.pieces.iter().find(|(_, pieces)| **pieces == 0) {
-            Some((incarnation, _)) => Err(format!("a large value has no pieces: incarnation {incarnation:#x}")),
+        let is_whole = |(of, come): &(Large, Come)| {
+            come.elements == of.len && come.scores == if of.kind == Kind::ZSet { of.len } else { 0 }
+        };
+        match self.large.values().find(|one| !is_whole(one)) {
+            Some((Large { incarnation, len, .. }, Come { elements, .. })) => Err(format!(
+                "of {len} elements or bytes of a large value {elements} are there: incarnation {incarnation:#x}"
+            )),
             None => Ok(()),
         }
+    }
+}
+
+impl Come {
+    fn add(&mut self, part: &Part<'_>) -> Result<(), String> {
+        match (&part.key, part.content) {
+            (RowKey::Scored { .. }, _) => self.scores += 1,
+            (RowKey::Block(number), Content::Bytes(bytes)) => {
+                if number.saturating_mul(BLOCK_BYTES as u64) != self.elements || bytes.len() > BLOCK_BYTES {
+                    return Err("it does not go on where the block before it ends".into());
+                }
+                self.elements += bytes.len() as u64;
+            }
+            _ => self.elements += 1,
+        }
+        Ok(())
     }
 }
 

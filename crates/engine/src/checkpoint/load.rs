@@ -8,14 +8,16 @@ use mvcc::wide::{Incarnation, Rows as Range};
 use mvcc::{Span, Timestamp, Version};
 
 use super::books::{Books, Head};
-use super::rows::{Piece, Row, Value};
+use super::elements::Part;
+use super::rows::{Large, Row, Value};
 use super::store::{ROWS, Rows};
 use crate::apply::fill;
 use crate::engine::Shared;
 use crate::error::OpenError;
 use crate::limits::{LOADERS_MAX, SHARDS};
-use crate::shard::DbKey;
-use crate::value::Entry;
+use crate::shard::{DbKey, weight};
+use crate::value::wide::{Loader, RowKey};
+use crate::value::{Entry, Limits};
 
 /// Slots in all, and of one shard.
 const SLOTS: usize = 1 << 14;
@@ -77,7 +79,7 @@ fn load_shards(shared: &Shared, rows: &Rows, first: usize, end: usize) -> Result
     let slot = |shard: usize| (shard * SLOTS_OF_SHARD) as u16;
     let range = Range::slots(effect::KeyspaceId::DEFAULT.0, slot(first), slot(end));
     let limits = shared.shards[first].lock().limits;
-    let mut large: Vec<(u64, DbKey)> = Vec::new();
+    let mut large: Vec<(Large, DbKey, Option<i64>)> = Vec::new();
     let mut keys = 0;
     each(rows, range.span(), |key, value| {
         let row = Row::parse(key, value)?;
@@ -86,62 +88,56 @@ fn load_shards(shared: &Shared, rows: &Rows, first: usize, end: usize) -> Result
         }
         keys += 1;
         match row.value {
-            Value::Pieces(incarnation) => {
-                large.push((incarnation, (row.meta.db, row.meta.key.into())));
-                insert(shared, &row, Entry::string(row.meta.key, b"", row.deadline));
-            }
-            Value::String(bytes) => insert(shared, &row, Entry::string(row.meta.key, bytes, row.deadline)),
+            Value::Large(of) => large.push((of, (row.meta.db, row.meta.key.into()), row.deadline)),
+            Value::String(bytes) => insert(shared, row.meta.db, Entry::string(row.meta.key, bytes, row.deadline)),
             Value::Small(folded) => {
                 let mut entry = Entry::empty(folded.kind(), row.meta.key, row.deadline);
                 fill(&mut entry, &limits, &folded);
-                insert(shared, &row, entry);
+                insert(shared, row.meta.db, entry);
             }
         }
         Ok(())
     })?;
-    large.sort_unstable();
-    for (incarnation, name) in large {
-        load_pieces(shared, rows, incarnation, &name)?;
+    // In the order of their rows.
+    large.sort_unstable_by_key(|(of, ..)| of.incarnation);
+    for (of, (db, key), deadline) in large {
+        insert(shared, db, build(rows, (&key, deadline), &of, &limits)?);
     }
     Ok(keys)
 }
 
-fn insert(shared: &Shared, row: &Row<'_>, entry: Entry) {
-    let place = shared.place_of(row.meta.key);
-    shared.shards[usize::from(place.shard.0)].lock().load(row.meta.db, place, entry, shared);
+fn insert(shared: &Shared, db: u8, entry: Entry) {
+    let place = shared.place_of(entry.key());
+    shared.shards[usize::from(place.shard.0)].lock().load(db, place, entry, shared);
 }
 
-/// Puts a large value in the place of what stands at its name.
-fn load_pieces(shared: &Shared, rows: &Rows, incarnation: u64, name: &DbKey) -> Result<(), OpenError> {
-    let (db, key) = (name.0, &name.1);
-    let place = shared.place_of(key);
-    let mut guard = shared.shards[usize::from(place.shard.0)].lock();
-    let deadline = guard.find(db, place.order, key).and_then(Entry::deadline);
-    let limits = guard.limits;
-    let (mut value, mut due) = (None, 0);
-    each(rows, Range::all(Incarnation(incarnation)).span(), |row, bytes| {
-        let piece = Piece::parse(row, bytes)?;
-        let entry = value.get_or_insert_with(|| Entry::empty(piece.value.kind(), key, deadline));
-        if piece.number != due || entry.kind() != piece.value.kind() {
-            return Err(format!("it is piece {} of a value of which piece {due} is due", piece.number));
+/// Makes a large value of the rows of its elements; it is wholly at rest. `key`, `deadline` and `of` are what its meta row says.
+pub(crate) fn build(
+    rows: &Rows,
+    (key, deadline): (&[u8], Option<i64>),
+    of: &Large,
+    limits: &Limits,
+) -> Result<Entry, OpenError> {
+    let mut loader = Loader::new(of.kind, key, deadline, limits, of.len);
+    each(rows, Range::all(Incarnation(of.incarnation)).span(), |row, bytes| {
+        let part = Part::parse(row, bytes)?;
+        // Members by score say nothing new.
+        if part.kind == of.kind && matches!(part.key, RowKey::Scored { .. }) {
+            return Ok(());
         }
-        due += 1;
-        fill(entry, &limits, &piece.value);
-        Ok(())
+        loader.add(&part.key, part.content).map_err(|refused| refused.to_string())
     })?;
-    let Some(mut value) = value else {
-        return Err(damaged(&rows.path, format!("a large value has no pieces: incarnation {incarnation:#x}")));
-    };
-    value.set_incarnation(incarnation);
-    value.set_clock(shared.seconds());
-    let (names_rows, bytes) = (value.incarnation() == incarnation, value.memory_bytes());
-    guard.exchange(db, place, key, shared, value);
-    if !names_rows {
-        // By the limits of today it is a small one: it is due to be one row.
-        shared.checkpoints.bury_rows(incarnation, bytes);
-        guard.update(db, place, key, shared, |_, _| ());
+    let entry = loader.finish(of.incarnation);
+    let len = entry.as_ref().map_or(0, |entry| entry.bytes().map_or_else(|| weight(entry), <[u8]>::len));
+    match entry.filter(|_| len as u64 == of.len) {
+        Some(entry) => Ok(entry),
+        None => {
+            let Large { incarnation, len: due, .. } = of;
+            let reason =
+                format!("of {due} elements or bytes of a large value {len} are there: incarnation {incarnation:#x}");
+            Err(damaged(&rows.path, reason))
+        }
     }
-    Ok(())
 }
 
 /// Hands each row of the span to `see`; what it says of one is damage of that row.

@@ -205,7 +205,7 @@ impl Bench {
             context
                 .state
                 .for_each(|entry| {
-                    assert_eq!(entry.pinned(), None, "a pin was left behind");
+                    assert!(!entry.is_frozen(), "an image was left behind");
                     entry.validate();
                 })
                 .unwrap();

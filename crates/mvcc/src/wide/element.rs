@@ -57,8 +57,8 @@ pub enum Element<'a> {
         /// Its number in that commit.
         n: u32,
     },
-    /// A part of a value that is folded into bytes part by part; its number, from 0.
-    Piece(u32),
+    /// Some bytes of a string; the number of the block, from 0. The owner says how long blocks are.
+    StringBlock(u32),
     /// A field of a hash.
     HashField {
         /// The field's hash.
@@ -100,7 +100,7 @@ impl<'a> Element<'a> {
     pub fn kind(&self) -> Kind {
         match self {
             Self::LengthDelta { .. } => Kind::LengthDelta,
-            Self::Piece(_) => Kind::Piece,
+            Self::StringBlock(_) => Kind::StringBlock,
             Self::HashField { .. } => Kind::HashField,
             Self::SetMember { .. } => Kind::SetMember,
             Self::ZsetMember { .. } => Kind::ZsetMember,
@@ -139,7 +139,7 @@ impl<'a> Element<'a> {
                 key.extend_from_slice(&commit.0.to_be_bytes());
                 key.extend_from_slice(&n.to_be_bytes());
             }
-            Self::Piece(n) => key.extend_from_slice(&n.to_be_bytes()),
+            Self::StringBlock(n) => key.extend_from_slice(&n.to_be_bytes()),
             Self::HashField { hash, field: name }
             | Self::SetMember { hash, member: name }
             | Self::ZsetMember { hash, member: name } => {
@@ -175,7 +175,7 @@ impl<'a> Element<'a> {
         let mut named = |fields: &mut Fields<'a>| name::parse(fields.rest(), &mut value);
         let element = match kind {
             Kind::LengthDelta => Self::LengthDelta { commit: Timestamp(fields.u64()?), n: fields.u32()? },
-            Kind::Piece => Self::Piece(fields.u32()?),
+            Kind::StringBlock => Self::StringBlock(fields.u32()?),
             Kind::HashField => Self::HashField { hash: fields.u64()?, field: named(&mut fields)? },
             Kind::SetMember => Self::SetMember { hash: fields.u64()?, member: named(&mut fields)? },
             Kind::ZsetMember => Self::ZsetMember { hash: fields.u64()?, member: named(&mut fields)? },

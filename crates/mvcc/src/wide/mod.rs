@@ -6,7 +6,7 @@
 //!   element row  20 incarnation u64 kind u8 …                 →  a part of the collection of that incarnation
 //!
 //!     kind 01  length delta   commit u64  n u32               →  length i64, for lists also head i64
-//!     kind 02  piece          n u32                           →  some elements, folded by the owner
+//!     kind 03  string block   n u32                           →  bytes of it
 //!     kind 10  hash field     hash u64  field                 →  flags u8, deadline i64 if it has one, value
 //!     kind 20  set member     hash u64  member                →  (nothing)
 //!     kind 30  zset member    hash u64  member                →  score f64
