@@ -33,7 +33,7 @@ pub(crate) mod elements;
 mod figures;
 mod flip;
 mod large;
-mod load;
+pub(crate) mod load;
 pub(crate) mod rows;
 mod state;
 pub(crate) mod store;

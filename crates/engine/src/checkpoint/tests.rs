@@ -15,9 +15,10 @@ mod caches;
 mod expiry;
 mod faults;
 mod room;
+mod wide;
 
-/// Elements of a value that takes several parts.
-const MANY: u32 = 600;
+/// Elements of a value that takes several parts; as a list it is not packed.
+const MANY: u32 = 800;
 
 /// One change, by small numbers.
 #[derive(Debug, Clone)]

@@ -21,6 +21,10 @@ pub(super) enum Op {
     Step(usize, usize),
     Thaw,
     Cancel,
+    /// Leaves the rows to nobody.
+    Disown,
+    /// The same, with no image under way and nothing to be remembered.
+    Forget,
     /// Writes all of the value and goes on with one that is loaded.
     Reload,
     Rename,
@@ -243,6 +247,11 @@ impl Bench {
     fn freeze(&mut self) {
         let last = &mut self.last;
         let is = rows_of(&self.entry, &self.limits);
+        if self.image.is_none() && self.entry.incarnation().is_none() {
+            self.store.clear();
+            self.incarnation = None;
+            self.touched.extend(is.keys().cloned());
+        }
         let Some(image) = self.entry.freeze(|| {
             *last += 1;
             *last
@@ -309,6 +318,19 @@ impl Bench {
         assert_eq!(self.entry.incarnation(), self.incarnation);
     }
 
+    fn disown(&mut self) {
+        assert_eq!(self.entry.disown(), self.incarnation);
+        self.incarnation = None;
+    }
+
+    fn forget(&mut self) {
+        if self.image.is_none() {
+            assert_eq!(self.entry.forget_rows(), self.incarnation);
+            assert!(self.entry.is_without_rows());
+            self.incarnation = None;
+        }
+    }
+
     pub(super) fn write_all(&mut self) {
         self.cancel();
         self.freeze();
@@ -338,6 +360,8 @@ impl Bench {
             Op::Step(rows, bytes) => self.step(rows, bytes),
             Op::Thaw => self.thaw(),
             Op::Cancel => self.cancel(),
+            Op::Disown => self.disown(),
+            Op::Forget => self.forget(),
             Op::Reload => self.reload(),
             Op::Rename => self.entry.rename(b"another key"),
         }

@@ -24,6 +24,8 @@ fn op() -> impl Strategy<Value = Op> {
         8 => Just(Op::Step(2000, usize::MAX)),
         10 => Just(Op::Thaw),
         3 => Just(Op::Cancel),
+        2 => Just(Op::Disown),
+        1 => Just(Op::Forget),
         1 => Just(Op::Reload),
         1 => Just(Op::Rename),
     ]
