@@ -1,14 +1,14 @@
 //! The rows of one step, as they are collected under a shard's lock.
 
 use effect::Kind;
-use mvcc::wide::{INLINE_NAME_BYTES, Incarnation, WideError};
+use mvcc::wide::{Incarnation, WideError};
 
 use super::elements::{element_of, encode_content};
 use super::rows::meta_key;
 use crate::shard::ShardId;
 use crate::value::wide::WideRow;
 
-/// Bytes of a digest that ends the key of a row with a long name.
+/// Bytes of a digest that ends the key of a row with a long name or place.
 const DIGEST_BYTES: usize = 32;
 
 /// The rows of one step: written when no lock is held.
@@ -29,7 +29,7 @@ pub(super) struct Row {
     pub(super) value: usize,
     pub(super) end: usize,
     pub(super) present: bool,
-    /// For an element of a long name: how many bytes of the key it shares with others that it is in order with only by their
+    /// For an element of a long name or place: how many bytes of the key it shares with others that it is in order with only by their
     /// bytes. Else 0.
     shared: usize,
 }
@@ -73,15 +73,14 @@ impl Batch {
             element.encode_head(&mut self.bytes);
             encode_content(*content, &mut self.bytes)?;
         }
-        let long = element.name().is_some_and(|name| name.len() > INLINE_NAME_BYTES);
-        let shared = if long { value - start - DIGEST_BYTES } else { 0 };
+        let shared = if element.is_digested() { value - start - DIGEST_BYTES } else { 0 };
         let present = matches!(row, WideRow::Put(..));
         self.rows.push(Row { key: start, value, end: self.bytes.len(), present, shared });
         Ok(())
     }
 
     /// How many of the rows, from the first on, come before all that may still be added: elements come in the order of their
-    /// names, but rows of long names that begin alike stand in the order of digests. So such a group is written when it is whole.
+    /// names or places, but rows of long ones that begin alike stand in the order of digests. So such a group is written when it is whole.
     pub(super) fn settled(&mut self) -> usize {
         let Self { bytes, rows, grouped, .. } = self;
         let Some(last) = rows.last().filter(|row| row.shared > 0) else { return rows.len() };

@@ -96,6 +96,15 @@ pub enum Element<'a> {
 }
 
 impl<'a> Element<'a> {
+    /// Whether only a beginning of its name or place stands in its row's key, with a digest of the whole: such elements that begin
+    /// alike stand in the order of digests.
+    pub fn is_digested(&self) -> bool {
+        match self {
+            Self::ListItem(place) | Self::ListClaim(place) => place.is_deep(),
+            _ => self.name().is_some_and(|name| name.len() > name::INLINE_NAME_BYTES),
+        }
+    }
+
     /// What it is a part of.
     pub fn kind(&self) -> Kind {
         match self {
@@ -156,10 +165,13 @@ impl<'a> Element<'a> {
         Ok(())
     }
 
-    /// Appends what its row's value begins with: a name that does not fit into the key. The content follows.
+    /// Appends what its row's value begins with: a name or a path that does not fit into the key. The content follows.
     pub fn encode_head(&self, value: &mut Vec<u8>) {
         if let Some(name) = self.name() {
             name::encode_head(name, value);
+        }
+        if let Self::ListItem(place) | Self::ListClaim(place) = self {
+            place.encode_head(value);
         }
     }
 
@@ -183,8 +195,8 @@ impl<'a> Element<'a> {
                 let score = Score::from_sortable(fields.u64()?)?;
                 Self::ZsetScore { score, member: named(&mut fields)? }
             }
-            Kind::ListItem => Self::ListItem(Place::parse(fields.rest())?),
-            Kind::ListClaim => Self::ListClaim(Place::parse(fields.rest())?),
+            Kind::ListItem => Self::ListItem(Place::parse(fields.rest(), &mut value)?),
+            Kind::ListClaim => Self::ListClaim(Place::parse(fields.rest(), &mut value)?),
             Kind::StreamEntry => Self::StreamEntry(StreamId::read(&mut fields)?),
         };
         fields.done()?;
@@ -193,8 +205,8 @@ impl<'a> Element<'a> {
 }
 
 const _: () = assert!(
-    1 + INCARNATION_BYTES + 1 + 24 + 16 * super::place::MAX_STEPS <= MAX_KEY_BYTES,
-    "the longest place must fit into a key"
+    1 + INCARNATION_BYTES + 1 + super::place::MAX_FORM_BYTES <= MAX_KEY_BYTES,
+    "every place must fit into a key"
 );
 const _: () =
     assert!(1 + INCARNATION_BYTES + 1 + 8 + name::MAX_FORM_BYTES <= MAX_KEY_BYTES, "every name must fit into a key");

@@ -30,7 +30,7 @@
 //!
 //! *Invariant:* the order of rows of a kind is the order of elements: hashes and members, scores and members, places,
 //! entry ids. Long members that share hash or score and their first [`INLINE_NAME_BYTES`] are ordered by digest: who
-//! reads them by score brings each such group in the order of its bytes.
+//! reads them by score brings each such group in the order of its bytes. So does whoever reads items that were inserted deep.
 //!
 //! *Invariant:* two names, fields, members or keys, never share a row; parsing accepts what building makes and nothing
 //! else, with an error for all other bytes.
@@ -59,6 +59,6 @@ pub use kind::{Kind, Tag, tag};
 pub use meta::{Body, ListMeta, Meta, MetaKey, Shape, StreamMeta};
 pub use name::INLINE_NAME_BYTES;
 pub use number::{Score, sortable_i64, unsortable_i64};
-pub use place::{Place, Step};
+pub use place::{INLINE_STEPS, Place, Step};
 pub use rows::Rows;
 pub use stream::{StreamId, decode_entry, encode_entry};

@@ -241,6 +241,42 @@ fn long_names_that_begin_alike_and_have_one_score_are_written_in_the_order_of_ro
     }
 }
 
+/// Who inserts between the last two again and again makes places that do not fit into a row's key.
+#[test]
+fn items_that_were_inserted_deep_are_written_in_the_order_of_rows_and_loaded_in_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = bench(&dir);
+    bench.run(&[large(0, 3)], true);
+    let insert = |bench: &Bench, depth: usize| {
+        let mut recycled = Recycled::new();
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        let me = context.out.origin().0;
+        let key = name(3);
+        let list = context.state.list(&key).unwrap().unwrap();
+        let (mut left, mut right) = (list.position(9).unwrap().unwrap(), list.position(10).unwrap().unwrap());
+        for n in 0..depth {
+            let child = ListPos::between(&left, Some(&right), me);
+            let sibling = ListPos::between(&child, Some(&right), me);
+            for pos in [&child, &sibling] {
+                context.out.emit(&key, false, Op::Insert { pos: pos.clone(), value: &element(n as u32) });
+            }
+            (left, right) = (child, sibling);
+        }
+        assert!(left.path.len() >= depth);
+        context.commit().unwrap();
+    };
+    insert(&bench, mvcc::wide::INLINE_STEPS + 40);
+    assert_eq!(take(&bench).elements, u64::from(MANY) + 2 * (mvcc::wide::INLINE_STEPS as u64 + 40));
+    bench.run(&[Step::Drop { db: 0, key: 3, from: 60, count: 40 }], true);
+    assert_eq!(take(&bench).elements, 40);
+    bench = reopened(&dir, bench);
+    bench.run(&[Step::Drop { db: 0, key: 3, from: 50, count: 30 }], true);
+    assert_eq!(take(&bench).elements, 30);
+    let digest = bench.digest();
+    assert_eq!(reopened(&dir, bench).digest(), digest);
+    assert_eq!(crate::inspect(dir.path(), None).unwrap().faults, []);
+}
+
 /// Members of other names around the long ones.
 #[test]
 fn a_group_of_long_names_ends_where_another_name_comes() {

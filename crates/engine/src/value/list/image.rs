@@ -19,6 +19,13 @@ impl BigList {
         self.chunks.insert(self.chunks.len(), (pos, value));
     }
 
+    /// Adds an element that belongs before the last one. `None`, and nothing done, if there is one at this position.
+    pub(in crate::value) fn load_before(&mut self, pos: &ListPos, value: &[u8]) -> Option<()> {
+        let index = self.search(pos).err()?;
+        self.chunks.insert(index, (pos, value));
+        Some(())
+    }
+
     /// All elements are at rest: as if an image of them had been written.
     pub(in crate::value) fn settle(&mut self) {
         self.chunks.next_epoch();

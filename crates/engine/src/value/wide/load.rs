@@ -5,6 +5,7 @@ use super::row::{Content, RowKey};
 use crate::value::entry::{Big, Entry, Value};
 use crate::value::{BigHash, BigList, BigSet, BigZSet, HashSeed, Kind, Limits};
 use effect::ListPos;
+use mvcc::wide::INLINE_STEPS;
 use std::cell::Cell;
 
 /// A row that cannot be one of the value.
@@ -30,6 +31,13 @@ enum Last {
     Named(u64, Vec<u8>),
     Placed(ListPos),
     Block,
+}
+
+/// Whether two positions begin alike and were inserted so deep that their rows stand in any order.
+fn are_deep(one: &ListPos, other: &ListPos) -> bool {
+    let beginning = |pos: &ListPos| (pos.epoch, pos.origin, pos.n, pos.path.get(..INLINE_STEPS).map(<[_]>::to_vec));
+    let deep = |pos: &ListPos| pos.path.len() > INLINE_STEPS;
+    deep(one) && deep(other) && beginning(one) == beginning(other)
 }
 
 /// A value that is being made of rows, which come in their order. Rows of a sorted set by score say nothing new, and are not
@@ -62,12 +70,15 @@ impl Loader {
             (RowKey::Hashed { hash, name }, content) => self.add_named(*hash, name, content),
             (RowKey::Placed(pos), Content::Bytes(value)) => {
                 let Value::List(list) = &mut self.value else { return Err(RowRefused::Kind) };
-                if matches!(&self.last, Last::Placed(last) if last >= pos) {
-                    return Err(RowRefused::Order);
+                match &self.last {
+                    Last::Placed(last) if last == pos || last > pos && !are_deep(last, pos) => Err(RowRefused::Order),
+                    Last::Placed(last) if last > pos => list.load_before(pos, value).ok_or(RowRefused::Order),
+                    _ => {
+                        list.load(pos, value);
+                        self.last = Last::Placed(pos.clone());
+                        Ok(())
+                    }
                 }
-                list.load(pos, value);
-                self.last = Last::Placed(pos.clone());
-                Ok(())
             }
             (RowKey::Block(number), Content::Bytes(block)) => {
                 let Value::String(bytes) = &mut self.value else { return Err(RowRefused::Kind) };
