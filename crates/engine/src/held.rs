@@ -52,7 +52,7 @@ impl Held {
     /// Freezes a large value, at `name`. One without rows gets a name for them.
     pub(crate) fn hold(&self, entry: &mut Entry, name: DbKey) -> Hold {
         let kind = entry.kind();
-        let new = || u64::from(name.0) << NUMBER_BITS | self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
+        let new = || (u64::from(name.0) << NUMBER_BITS) | (self.incarnations.fetch_add(1, Ordering::Relaxed) + 1);
         let image = entry.freeze(new).expect("a large value is frozen once by each checkpoint");
         let hold = Hold { incarnation: image.incarnation, len: image.len as u64, shape: shape(kind, image) };
         debug_assert_eq!(db_of(hold.incarnation), name.0, "a value that leaves its database leaves its rows");
