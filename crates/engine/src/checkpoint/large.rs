@@ -1,5 +1,6 @@
 //! Large values on their way to rest: the elements that have changed, as they were at the flip.
 
+use effect::Kind;
 use mvcc::RunWriter;
 use mvcc::wide::Incarnation;
 use parking_lot::MutexGuard;
@@ -10,9 +11,9 @@ use crate::engine::Shared;
 use crate::error::CheckpointError;
 use crate::held::Whereabouts;
 use crate::limits::{CHECKPOINT_PART_BYTES, CHECKPOINT_PART_ELEMENTS};
-use crate::shard::{DbKey, Shard};
+use crate::shard::{DbKey, Shard, weight};
 use crate::value::Entry;
-use crate::value::wide::{Budget, Spent};
+use crate::value::wide::{BLOCK_BYTES, Budget, Spent, WideRow};
 
 /// What is handed over under one hold of a lock.
 const PART: Budget = Budget { rows: CHECKPOINT_PART_ELEMENTS, bytes: CHECKPOINT_PART_BYTES };
@@ -45,14 +46,16 @@ impl Writing<'_> {
 
     /// Adds the next rows of a frozen value, wherever it is, to the batch, and says whether they were the last.
     fn next_part(&mut self, Hold { incarnation, .. }: Hold) -> mvcc::Result<bool> {
-        let (shared, batch) = (self.shared, &mut self.batch);
+        let Self { shared, batch, removed_bytes, .. } = self;
         let mut take = |entry: &mut Entry| {
-            let (kind, mut added) = (entry.kind(), Ok(()));
+            let (kind, mut added, mut removed) = (entry.kind(), Ok(()), 0);
             let last = entry.next_rows(PART, &mut |row| {
+                removed += u64::from(matches!(row, WideRow::Remove(_)));
                 if added.is_ok() {
                     added = batch.add_element(Incarnation(incarnation), kind, &row);
                 }
             });
+            *removed_bytes += removed * bytes_of_row(entry);
             added.map(|()| last)
         };
         loop {
@@ -110,6 +113,14 @@ impl Writing<'_> {
                 }
             }
         }
+    }
+}
+
+/// Bytes that a row of the value has, about.
+fn bytes_of_row(entry: &Entry) -> u64 {
+    match entry.kind() {
+        Kind::String => BLOCK_BYTES as u64,
+        _ => (entry.memory_bytes() / weight(entry).max(1)) as u64,
     }
 }
 

@@ -34,12 +34,15 @@ pub(super) struct Writing<'s> {
     /// The names that were taken out to be written, by shard and database.
     taken: Vec<(ShardId, u8, Names)>,
     pub(super) report: CheckpointReport,
+    /// Bytes at rest, about, of elements of large values that went.
+    pub(super) removed_bytes: u64,
 }
 
 impl<'s> Writing<'s> {
     pub(super) fn begin(shared: &'s Shared, rows: &'s Rows, flip: Flip, go_on: &'s mut dyn FnMut() -> bool) -> Self {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
-        Self { shared, rows, go_on, flip, batch: Batch::default(), large: Vec::new(), taken: Vec::new(), report }
+        let (batch, large, taken) = (Batch::default(), Vec::new(), Vec::new());
+        Self { shared, rows, go_on, flip, batch, large, taken, report, removed_bytes: 0 }
     }
 
     /// Writes all of it to the run.
@@ -161,7 +164,8 @@ impl<'s> Writing<'s> {
         self.flip.emptied.iter().for_each(|(db, commit)| dead.empty(*db, *commit));
         dead.bury(buried.iter().copied());
         dead.forget(forgotten);
-        let removed: u64 = self.taken.iter().map(|(.., names)| names.removed_bytes).sum();
+        let keys: u64 = self.taken.iter().map(|(.., names)| names.removed_bytes).sum();
+        let removed = keys + self.removed_bytes;
         // Only now is it dead: what a compaction of before was to drop would not be known of any more.
         self.shared.checkpoints.add_garbage(removed + self.flip.died.bytes_at_rest(self.shared, self.rows));
         self.end(true);
