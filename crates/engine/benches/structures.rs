@@ -2,6 +2,7 @@
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use effect::ListPos;
+use engine::value::wide::{Budget, Content, Loader, RowKey};
 use engine::value::{Entry, HashSeed, Kind, Limits, Table};
 use engine::wheel::Wheel;
 use std::collections::HashMap;
@@ -226,6 +227,47 @@ fn list(c: &mut Criterion) {
     group.finish();
 }
 
+/// A million elements, from rows and to rows.
+fn rows(c: &mut Criterion) {
+    let limits = limits();
+    let mut group = c.benchmark_group("rows of a million");
+    let mut names: Vec<_> = (0..COUNT).map(|n| (limits.seed.hash(&name(n)), name(n))).collect();
+    names.sort();
+    let load = |kind: Kind| {
+        let mut loader = Loader::new(kind, b"key", None, &limits, COUNT);
+        for (at, (hash, name)) in names.iter().enumerate() {
+            let (key, content) = match kind {
+                Kind::Hash => (RowKey::Hashed { hash: *hash, name }, Content::Field(&[b'v'; 8], None)),
+                Kind::Set => (RowKey::Hashed { hash: *hash, name }, Content::Nothing),
+                Kind::ZSet => (RowKey::Hashed { hash: *hash, name }, Content::Score((hash >> 20) as f64)),
+                _ => (RowKey::Placed(ListPos::new(0, 1, at as i64)), Content::Bytes(&[b'v'; 8])),
+            };
+            loader.add(&key, content).expect("rows in order");
+        }
+        loader.finish(1).expect("a large value")
+    };
+    let image = |entry: &mut Entry| {
+        let mut rows = 0;
+        assert!(entry.freeze(|| 1).is_some());
+        while !entry.next_rows(Budget { rows: 1000, bytes: 1 << 20 }, &mut |_| rows += 1) {}
+        assert!(entry.thaw().is_some());
+        rows
+    };
+    for kind in [Kind::Hash, Kind::Set, Kind::ZSet, Kind::List] {
+        group.bench_function(format!("load a {kind:?}"), |b| {
+            b.iter_batched(|| (), |()| load(kind), BatchSize::PerIteration)
+        });
+        let mut entry = load(kind);
+        group.bench_function(format!("image of a {kind:?} at rest"), |b| b.iter(|| black_box(image(&mut entry))));
+        let written = |entry: &mut Entry| {
+            assert!(entry.freeze(|| 1).is_some());
+            drop(entry.cancel());
+        };
+        group.bench_function(format!("begin and give up an image of a {kind:?}"), |b| b.iter(|| written(&mut entry)));
+    }
+    group.finish();
+}
+
 fn wheel(c: &mut Criterion) {
     let mut group = c.benchmark_group("wheel");
     let mut draw = Draw(6);
@@ -255,6 +297,6 @@ criterion_group! {
     name = structures;
     config = Criterion::default().sample_size(20).measurement_time(std::time::Duration::from_secs(2))
         .warm_up_time(std::time::Duration::from_millis(500));
-    targets = reference, keyspace, hash, set, zset, list, wheel
+    targets = reference, keyspace, hash, set, zset, list, rows, wheel
 }
 criterion_main!(structures);

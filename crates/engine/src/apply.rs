@@ -60,8 +60,7 @@ pub(crate) fn apply_at(
 fn may_overwrite(old: &Entry, value: &[u8]) -> bool {
     old.kind() == Kind::String
         && !old.is_at_rest()
-        && old.pinned().is_none()
-        && (old.incarnation() == 0 || old.bytes().is_some_and(|old| old.len() == value.len()))
+        && old.is_without_rows()
         && (!is_large(old) || old.bytes().is_some_and(|old| old.len() == value.len()))
 }
 

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use mvcc::wide::Shape;
+
 use super::checkpoint::{encode_row, is_large};
 use crate::engine::Shared;
 use crate::shard::DbKey;
@@ -98,7 +100,7 @@ pub(crate) enum Image {
         /// The row's value.
         row: Box<[u8]>,
     },
-    /// A large one, which keeps what changes of it.
+    /// A large one, which keeps what changes of its elements.
     Held {
         /// The key.
         key: Box<[u8]>,
@@ -112,10 +114,11 @@ pub(crate) enum Image {
 /// A large value that a checkpoint is about to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hold {
-    /// Its pin.
-    pub(crate) id: u64,
-    /// What the rows are named by that it gets.
+    /// What its rows are named by.
     pub(crate) incarnation: u64,
+    /// How many elements it had at the flip; bytes, if it is a string.
+    pub(crate) len: u64,
+    pub(crate) shape: Shape,
 }
 
 /// Where the key stands that changes.
@@ -161,7 +164,7 @@ impl Changes {
         }
         if self.keep(at, entry, cached) || stamp.has_rows() {
             self.removed.insert((at.order, entry.key().into()));
-            if entry.incarnation() == 0 {
+            if entry.incarnation().is_none() {
                 self.removed.bytes += entry.memory_bytes() as u64;
             }
         }

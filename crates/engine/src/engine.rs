@@ -208,13 +208,13 @@ impl Shared {
         Place::from(KeyHash::of(&self.seed, key))
     }
 
-    /// Takes a value that nobody can see any more: a large one is freed aside, a pinned one first goes to its checkpoint.
+    /// Takes a value that nobody can see any more: a large one is freed aside, a frozen one first goes to its checkpoint.
     #[inline]
     pub(crate) fn free(&self, mut entry: Entry) {
         if let Entry::Big(..) = entry {
             self.checkpoints.bury(&mut entry);
         }
-        match entry.pinned() {
+        match entry.image().map(|image| image.incarnation) {
             Some(id) => self.held.gone(id, entry).into_iter().for_each(|entry| self.reaper.free_entry(entry)),
             None => self.reaper.free_entry(entry),
         }

@@ -280,8 +280,8 @@ impl Shard {
 
     /// Puts an entry in whose key is absent.
     pub(crate) fn put(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
-        if let Some(pin) = entry.pinned() {
-            shared.held.moved(pin, (db, entry.key().into()));
+        if let Some(image) = entry.image() {
+            shared.held.moved(image.incarnation, (db, entry.key().into()));
         }
         // One that moves keeps its access clock; a new one is used now.
         if entry.clock() == 0 {

@@ -5,8 +5,9 @@ mod common;
 
 use common::{put, t};
 use mvcc::wide::{
-    Body, DELTA_SCAN_LIMIT, Element, FieldValue, INLINE_NAME_BYTES, Incarnation, Kind, Length, LengthDelta, ListMeta,
-    Meta, MetaKey, Place, Rows, Score, Shape, Step, StreamId, StreamMeta, WideError, encode_entry, fold, length,
+    Body, DELTA_SCAN_LIMIT, Element, FieldValue, INLINE_NAME_BYTES, INLINE_STEPS, Incarnation, Kind, Length,
+    LengthDelta, ListMeta, Meta, MetaKey, Place, Rows, Score, Shape, Step, StreamId, StreamMeta, WideError,
+    encode_entry, fold, length,
 };
 use mvcc::{KeyClass, MemStore, Retention, Source, Span, Store, Transaction};
 
@@ -129,9 +130,35 @@ fn sizes_are_refused_before_they_are_rows() {
     assert!(matches!(Element::SetMember { hash: 0, member: &long }.key(of), Err(WideError::TooLarge { .. })));
     assert!(matches!(key(&long).key(), Err(WideError::TooLarge { .. })));
     assert!(key(&long[1..]).key().unwrap().len() < 1100);
-    let path = vec![Step { digit: 0, origin: 0 }; 1025];
+    let path = vec![Step { digit: 0, origin: 0 }; (1 << 20) + 1];
     let place = Place::Full { epoch: 0, origin: 0, n: 0, path };
     assert!(matches!(Element::ListItem(place).key(of), Err(WideError::TooLarge { .. })));
+}
+
+/// What stands in a row beside the key must be what the key says.
+#[test]
+fn a_deep_place_is_checked_against_its_key() {
+    let (of, step) = (Incarnation(1), |n: usize| Step { digit: n as i64, origin: 7 });
+    let place = |steps: usize| Place::Full { epoch: 1, origin: 2, n: 3, path: (0..steps).map(step).collect() };
+    let row = |steps| {
+        let (element, mut value) = (Element::ListItem(place(steps)), Vec::new());
+        element.encode_head(&mut value);
+        (element.key(of).unwrap(), value)
+    };
+    let ((key, value), (other, longer), (inline, nothing)) =
+        (row(INLINE_STEPS + 2), row(INLINE_STEPS + 3), row(INLINE_STEPS));
+    assert!(nothing.is_empty() && key.len() == other.len() && inline.len() < key.len());
+    assert!(Element::parse(&key, &value).is_ok() && Element::parse(&key, &longer).is_err());
+    for at in [0, 3, 4, 4 + 16 * INLINE_STEPS, value.len() - 1] {
+        let mut changed = value.clone();
+        changed[at] ^= 1;
+        assert!(Element::parse(&key, &changed).is_err(), "byte {at}");
+    }
+    assert!(Element::parse(&key, &value[..value.len() - 1]).is_err() && Element::parse(&key, &[]).is_err());
+    // A deep path that stands whole in the key, or a short one in the form of a deep one, would be a second row for it.
+    assert!(Element::parse(&[&inline[..], &[0; 16]].concat(), &[]).is_err());
+    let short = [&(INLINE_STEPS as u32).to_be_bytes()[..], &value[4..4 + 16 * INLINE_STEPS]].concat();
+    assert!(Element::parse(&key, &short).is_err());
 }
 
 /// Keys of rows have a limit far below that of Redis' keys: what did not fit was refused.
@@ -185,6 +212,7 @@ fn the_longest_names_go_through_a_store() {
 #[test]
 fn golden() {
     let of = Incarnation(0x0102_0304_0506_0708);
+    let deep = Place::Full { epoch: 1, origin: 2, n: 3, path: vec![Step { digit: 4, origin: 5 }; INLINE_STEPS + 1] };
     let full = Place::Full { epoch: -1, origin: 7, n: 2, path: vec![Step { digit: 1, origin: 8 }] };
     let stream = StreamMeta {
         last: StreamId { ms: 5, seq: 1 },
@@ -214,7 +242,7 @@ fn golden() {
         ("meta string", meta(None, Body::String(b"value"))),
         ("meta string with deadline", meta(Some(-2), Body::String(b"value"))),
         ("meta small", meta(None, Body::Small(b"folded"))),
-        ("meta pieces", meta(Some(7), Body::Pieces(of))),
+        ("meta text", collection(70_000, Shape::Text)),
         ("meta hash", collection(3, Shape::Hash)),
         ("meta set", collection(0, Shape::Set)),
         ("meta zset", collection(u64::MAX, Shape::Zset)),
@@ -223,7 +251,7 @@ fn golden() {
         ("length delta", element(Element::LengthDelta { commit: t(0x1122), n: 3 })),
         ("length delta value", LengthDelta { len: -1, head: None }.encode()),
         ("list delta value", LengthDelta { len: -1, head: Some(1) }.encode()),
-        ("piece", element(Element::Piece(258))),
+        ("string block", element(Element::StringBlock(258))),
         ("hash field", element(Element::HashField { hash, field: b"field" })),
         ("hash field value", field_value(None)),
         ("hash field value with deadline", field_value(Some(1))),
@@ -236,6 +264,8 @@ fn golden() {
         ("zset score -inf", score(f64::NEG_INFINITY)),
         ("list item", element(Element::ListItem(Place::Packed(-2)))),
         ("list item full", element(Element::ListItem(full))),
+        ("list item deep", element(Element::ListItem(deep.clone()))),
+        ("list item deep value", head(&|out| Element::ListItem(deep.clone()).encode_head(out))),
         ("list claim", element(Element::ListClaim(Place::Packed(0)))),
         ("stream entry", element(Element::StreamEntry(StreamId { ms: 1, seq: 2 }))),
         ("stream entry value", encode_entry(&[(b"f", b"v"), (b"", b"w")]).unwrap()),

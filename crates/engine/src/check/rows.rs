@@ -8,19 +8,22 @@ use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use effect::Kind;
 use effect::Origin;
-use mvcc::wide::{Kind, Tag, tag};
+use mvcc::wide::{Tag, tag};
 use mvcc::{Span, Timestamp, Version};
 use wal::Position;
 
 use super::{CheckError, Damage, Inspection};
 use crate::checkpoint::ROWS;
 use crate::checkpoint::books::{Books, Tallies};
-use crate::checkpoint::rows::{Piece, Row, Value};
+use crate::checkpoint::elements::Part;
+use crate::checkpoint::rows::{Large, Row, Value};
 use crate::checkpoint::store::Rows;
 use crate::ciphers::Ciphers;
 use crate::limits::SHARDS;
 use crate::shard::ShardId;
+use crate::value::wide::{BLOCK_BYTES, Content, RowKey};
 
 /// Slots in all.
 const SLOTS: usize = 1 << 14;
@@ -106,10 +109,19 @@ fn read(look: &Path, path: &Path, ciphers: &Ciphers) -> Result<Option<Seen>, Dam
 #[derive(Default)]
 struct Tally {
     keys: u64,
-    /// Of each large value: how many pieces have come.
-    pieces: HashMap<u64, u32>,
     /// Keys by shard and database.
     counted: BTreeMap<(u8, u8), u64>,
+    /// Of each large value what it is, and what of it has come.
+    large: HashMap<u64, (Large, Come)>,
+}
+
+/// What has come of a large value.
+#[derive(Default)]
+struct Come {
+    /// Elements, or bytes of a string.
+    elements: u64,
+    /// Members of a sorted set by score.
+    scores: u64,
 }
 
 impl Tally {
@@ -120,19 +132,20 @@ impl Tally {
                 let row = Row::parse(key, value)?;
                 let shard = ShardId((row.meta.slot / (SLOTS / SHARDS) as u16) as u8);
                 *self.counted.entry((shard.0, row.meta.db)).or_default() += 1;
-                if let Value::Pieces(incarnation) = row.value {
-                    self.pieces.insert(incarnation, 0);
+                if let Value::Large(of) = row.value
+                    && self.large.insert(of.incarnation, (of, Come::default())).is_some()
+                {
+                    return Err("its elements belong to another key as well".into());
                 }
             }
-            Some(Tag::Element(Kind::Piece)) => {
-                let piece = Piece::parse(key, value)?;
-                let due = self.pieces.get_mut(&piece.incarnation).ok_or("it is a piece of no value")?;
-                if *due != piece.number {
-                    return Err(format!("it is piece {} of a value of which piece {due} is due", piece.number));
+            Some(Tag::Element(_)) => {
+                let part = Part::parse(key, value)?;
+                let (of, come) = self.large.get_mut(&part.incarnation).ok_or("it is an element of no value")?;
+                if of.kind != part.kind {
+                    return Err("it is an element of a value of another type".into());
                 }
-                *due += 1;
+                come.add(&part)?;
             }
-            Some(Tag::Element(_)) => return Err("this version does not write such rows".into()),
             // The books have been read.
             None => {}
         }
@@ -145,7 +158,8 @@ impl Tally {
         let expected: BTreeMap<_, _> = tallies.parts.iter().map(|part| ((part.shard, part.db), part.keys)).collect();
         let all = expected.keys().chain(self.counted.keys());
         let keys = |of: &BTreeMap<_, u64>, at| of.get(at).copied().unwrap_or(0);
-        let wrong = all.map(|at| (at, keys(&expected, at), keys(&self.counted, at))).find(|(_, due, found)| due != found);
+        let wrong =
+            all.map(|at| (at, keys(&expected, at), keys(&self.counted, at))).find(|(_, due, found)| due != found);
         match wrong {
             None => Ok(()),
             Some(((shard, db), due, found)) => {
@@ -155,10 +169,31 @@ impl Tally {
     }
 
     fn is_whole(&self) -> Result<(), String> {
-        match self.pieces.iter().find(|(_, pieces)| **pieces == 0) {
-            Some((incarnation, _)) => Err(format!("a large value has no pieces: incarnation {incarnation:#x}")),
+        let is_whole = |(of, come): &(Large, Come)| {
+            come.elements == of.len && come.scores == if of.kind == Kind::ZSet { of.len } else { 0 }
+        };
+        match self.large.values().find(|one| !is_whole(one)) {
+            Some((Large { incarnation, len, .. }, Come { elements, .. })) => Err(format!(
+                "of {len} elements or bytes of a large value {elements} are there: incarnation {incarnation:#x}"
+            )),
             None => Ok(()),
         }
+    }
+}
+
+impl Come {
+    fn add(&mut self, part: &Part<'_>) -> Result<(), String> {
+        match (&part.key, part.content) {
+            (RowKey::Scored { .. }, _) => self.scores += 1,
+            (RowKey::Block(number), Content::Bytes(bytes)) => {
+                if number.saturating_mul(BLOCK_BYTES as u64) != self.elements || bytes.len() > BLOCK_BYTES {
+                    return Err("it does not go on where the block before it ends".into());
+                }
+                self.elements += bytes.len() as u64;
+            }
+            _ => self.elements += 1,
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,15 @@
 //! The rows of one step, as they are collected under a shard's lock.
 
+use effect::Kind;
+use mvcc::wide::{Incarnation, WideError};
+
+use super::elements::{element_of, encode_content};
 use super::rows::meta_key;
 use crate::shard::ShardId;
+use crate::value::wide::WideRow;
+
+/// Bytes of a digest that ends the key of a row with a long name or place.
+const DIGEST_BYTES: usize = 32;
 
 /// The rows of one step: written when no lock is held.
 #[derive(Default)]
@@ -10,6 +18,8 @@ pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
     /// Memory for the name of a row.
     name: Vec<u8>,
+    /// So many rows, the first ones, are known to be of one group; see [`Batch::settled`].
+    grouped: usize,
 }
 
 /// A row in a batch: where its key begins, where its value does, where it ends; and whether there is a value.
@@ -19,6 +29,9 @@ pub(super) struct Row {
     pub(super) value: usize,
     pub(super) end: usize,
     pub(super) present: bool,
+    /// For an element of a long name or place: how many bytes of the key it shares with others that it is in order with only by their
+    /// bytes. Else 0.
+    shared: usize,
 }
 
 impl Batch {
@@ -26,6 +39,7 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.rows.clear();
+        self.grouped = 0;
     }
 
     /// Adds the row of a key, whose value `write` appends if there is one.
@@ -45,16 +59,61 @@ impl Batch {
             meta.encode_head(&mut self.bytes);
             write(&mut self.bytes);
         }
-        self.rows.push(Row { key: start, value, end: self.bytes.len(), present });
+        self.rows.push(Row { key: start, value, end: self.bytes.len(), present, shared: 0 });
         Ok(())
     }
 
-    /// Brings rows that share a hash into the order of their keys.
-    pub(super) fn sort(&mut self) {
+    /// Adds the row of an element of a value of this kind, or its removal.
+    pub(super) fn add_element(&mut self, of: Incarnation, kind: Kind, row: &WideRow<'_>) -> Result<(), WideError> {
+        let (start, element) = (self.bytes.len(), element_of(kind, row.key())?);
+        element.encode_key(of, &mut self.name)?;
+        self.bytes.extend_from_slice(&self.name);
+        let value = self.bytes.len();
+        if let WideRow::Put(_, content) = row {
+            element.encode_head(&mut self.bytes);
+            encode_content(*content, &mut self.bytes)?;
+        }
+        let shared = if element.is_digested() { value - start - DIGEST_BYTES } else { 0 };
+        let present = matches!(row, WideRow::Put(..));
+        self.rows.push(Row { key: start, value, end: self.bytes.len(), present, shared });
+        Ok(())
+    }
+
+    /// How many of the rows, from the first on, come before all that may still be added: elements come in the order of their
+    /// names or places, but rows of long ones that begin alike stand in the order of digests. So such a group is written when it is whole.
+    pub(super) fn settled(&mut self) -> usize {
+        let Self { bytes, rows, grouped, .. } = self;
+        let Some(last) = rows.last().filter(|row| row.shared > 0) else { return rows.len() };
+        let shared = |row: &Row| &bytes[row.key..row.key + row.shared];
+        let same = |row: &Row| row.shared > 0 && shared(row) == shared(last);
+        let settled = match rows[*grouped..].iter().rposition(|row| !same(row)) {
+            Some(at) => *grouped + at + 1,
+            None if same(&rows[0]) => 0,
+            None => *grouped,
+        };
+        *grouped = rows.len() - settled;
+        settled
+    }
+
+    /// Brings the first `count` rows into the order of their keys: those that share a hash.
+    pub(super) fn sort(&mut self, count: usize) {
         let Self { bytes, rows, .. } = self;
-        let key = |row: &Row| &bytes[row.key..row.value];
+        let (rows, key) = (&mut rows[..count], |row: &Row| &bytes[row.key..row.value]);
         if !rows.is_sorted_by(|a, b| key(a) < key(b)) {
             rows.sort_unstable_by(|a, b| key(a).cmp(key(b)));
         }
+    }
+
+    /// Drops the first `count` rows and answers their bytes. Rows are sorted within their own bytes.
+    pub(super) fn drop_first(&mut self, count: usize) -> usize {
+        let bytes = self.rows.get(count).map_or(self.bytes.len(), |row| row.key);
+        if bytes > 0 {
+            self.bytes.drain(..bytes);
+            self.rows.drain(..count);
+            for row in &mut self.rows {
+                (row.key, row.value, row.end) = (row.key - bytes, row.value - bytes, row.end - bytes);
+            }
+        }
+        bytes
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!   the flip      all shards are locked for an instant: one position of the log, and what has changed up to there is frozen
 //!   the run       frozen keys become rows, in order, some tens under one hold of a lock; what changes before its turn
-//!                 keeps an image. Then the pieces of large values, then the bookkeeping
+//!                 keeps an image. Then the elements of large values that have changed, then the bookkeeping
 //!   the end       the log is made durable up to the flip; the run comes into force as a whole; the log is cut there
 //! ```
 //! So a checkpoint is the state at one position of the log, and recovery is: load the rows, apply the log behind them.
@@ -13,7 +13,7 @@
 //!
 //! ```text
 //!   meta row    a key, with its value if that is small                                          `rows.rs`
-//!   pieces      of a large value, named by the incarnation that its meta row says
+//!   elements    of a large value, each a row, named by the incarnation that its meta row says  `elements.rs`
 //!   books       where the log goes on, definitions of keyspaces, what is dead                   `books.rs`
 //! ```
 //! An emptied database, and a large value that is gone, take one row of the books: what they had at rest is dead from then on
@@ -23,14 +23,17 @@
 //!
 //! *Invariant:* the log is durable up to that position before the run comes into force, and is cut only after that.
 //!
-//! *Invariant:* no lock is held for longer than a step or a piece takes, however large a value is.
+//! *Invariant:* no lock is held for longer than a step or a part takes, however large a value is; but where a run has failed, or a
+//! large value has moved to another database, all blocks of its elements are marked at once.
 
 mod batch;
 pub(crate) mod books;
 mod dead;
+pub(crate) mod elements;
 mod figures;
 mod flip;
-mod load;
+mod large;
+pub(crate) mod load;
 pub(crate) mod rows;
 mod state;
 pub(crate) mod store;
@@ -65,6 +68,8 @@ pub struct CheckpointReport {
     pub keys: u64,
     /// Keys that were taken away.
     pub removed: u64,
+    /// Rows of elements of large values that were written or taken away.
+    pub elements: u64,
     /// Bytes of rows that were written.
     pub bytes: u64,
 }
@@ -165,8 +170,8 @@ fn start(shared: Arc<Shared>) -> std::io::Result<()> {
         shared.checkpoints.outcomes.end(taken.is_ok());
         let ms = began.elapsed().as_millis() as u64;
         match taken {
-            Ok(CheckpointReport { keys, removed, bytes, .. }) => {
-                tracing::info!(keys, removed, bytes, ms, "a checkpoint was taken");
+            Ok(CheckpointReport { keys, removed, elements, bytes, .. }) => {
+                tracing::info!(keys, removed, elements, bytes, ms, "a checkpoint was taken");
             }
             Err(CheckpointError::Stopped) => {}
             Err(error) => tracing::warn!(%error, "no checkpoint could be taken; the log goes on growing"),

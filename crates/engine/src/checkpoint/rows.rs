@@ -1,8 +1,9 @@
 //! One key as a row, and a row as a key again.
 
 use effect::{Folded, Kind, Part, wire};
-use mvcc::wide::{Body, Element, Incarnation, Meta, MetaKey, WideError};
+use mvcc::wide::{Body, Incarnation, Meta, MetaKey, Shape, WideError};
 
+use crate::changes::Hold;
 use crate::digest::fold;
 use crate::engine::Shared;
 use crate::limits::{CHECKPOINT_WHOLE_BYTES, CHECKPOINT_WHOLE_ELEMENTS};
@@ -37,8 +38,10 @@ pub(crate) fn encode_row(entry: &Entry, out: &mut Vec<u8>) {
 }
 
 /// Appends what the row of a large value says.
-pub(super) fn encode_large(deadline: Option<i64>, incarnation: u64, out: &mut Vec<u8>) {
-    Meta { deadline, body: Body::Pieces(Incarnation(incarnation)) }.encode_head(out);
+pub(super) fn encode_large(deadline: Option<i64>, hold: Hold, out: &mut Vec<u8>) {
+    let Hold { incarnation, len, shape } = hold;
+    let body = Body::Collection { incarnation: Incarnation(incarnation), len, shape };
+    Meta { deadline, body }.encode_head(out);
 }
 
 /// A key as its row has it.
@@ -52,7 +55,27 @@ pub(crate) struct Row<'a> {
 pub(crate) enum Value<'a> {
     String(&'a [u8]),
     Small(Folded<'a>),
-    Pieces(u64),
+    Large(Large),
+}
+
+/// A large value, which has a row for each element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Large {
+    pub(crate) incarnation: u64,
+    pub(crate) kind: Kind,
+    /// How many elements; bytes, if it is a string.
+    pub(crate) len: u64,
+}
+
+fn kind_of(shape: Shape) -> Option<Kind> {
+    match shape {
+        Shape::Text => Some(Kind::String),
+        Shape::Hash => Some(Kind::Hash),
+        Shape::Set => Some(Kind::Set),
+        Shape::Zset => Some(Kind::ZSet),
+        Shape::List(_) => Some(Kind::List),
+        Shape::Stream(_) => None,
+    }
 }
 
 impl<'a> Row<'a> {
@@ -63,9 +86,9 @@ impl<'a> Row<'a> {
         let value = match body {
             Body::String(bytes) => Value::String(bytes),
             Body::Small(bytes) => Value::Small(folded(bytes)?),
-            Body::Pieces(incarnation) => Value::Pieces(incarnation.0),
-            Body::Collection { .. } => {
-                return Err("it is a collection in rows, which this version does not write".into());
+            Body::Collection { incarnation, len, shape } => {
+                let kind = kind_of(shape).ok_or("it is a stream, which this version does not write")?;
+                Value::Large(Large { incarnation: incarnation.0, kind, len })
             }
         };
         if meta.keyspace != KEYSPACE {
@@ -74,42 +97,26 @@ impl<'a> Row<'a> {
         Ok(Self { meta, deadline, value })
     }
 
-    /// The type of the value, if the row says it.
-    pub(crate) fn kind(&self) -> Option<Kind> {
+    /// The type of the value.
+    pub(crate) fn kind(&self) -> Kind {
         match &self.value {
-            Value::String(_) => Some(Kind::String),
-            Value::Small(folded) => Some(folded.kind()),
-            Value::Pieces(_) => None,
+            Value::String(_) => Kind::String,
+            Value::Small(folded) => folded.kind(),
+            Value::Large(of) => of.kind,
         }
     }
 
     /// Whether the time of the key, or of one of its fields, may be over.
     pub(crate) fn may_have_expired(&self, now_ms: i64) -> bool {
         let of_key = self.deadline.is_some_and(|deadline| deadline <= now_ms);
-        of_key || matches!(&self.value, Value::Small(folded) if folded.kind() == Kind::Hash && has_expired(folded, now_ms))
+        of_key
+            || matches!(&self.value, Value::Small(folded) if folded.kind() == Kind::Hash && has_expired(folded, now_ms))
     }
 
     /// Whether it is the row of its key, in a database with this seed.
     pub(crate) fn is_in_place(&self, shared: &Shared) -> bool {
         let place = shared.place_of(self.meta.key);
         meta_key(place.shard, place.order, self.meta.db, self.meta.key) == self.meta
-    }
-}
-
-/// A piece of a large value as its row has it.
-pub(crate) struct Piece<'a> {
-    pub(crate) incarnation: u64,
-    pub(crate) number: u32,
-    pub(crate) value: Folded<'a>,
-}
-
-impl<'a> Piece<'a> {
-    /// Reads a row.
-    pub(crate) fn parse(key: &'a [u8], row: &'a [u8]) -> Result<Self, String> {
-        match Element::parse(key, row).map_err(told)? {
-            (of, Element::Piece(number), bytes) => Ok(Self { incarnation: of.0, number, value: folded(bytes)? }),
-            _ => Err("it is a part of a collection in rows, which this version does not write".into()),
-        }
     }
 }
 
@@ -130,6 +137,6 @@ fn folded(bytes: &[u8]) -> Result<Folded<'_>, String> {
     Ok(value)
 }
 
-fn told(error: WideError) -> String {
+pub(super) fn told(error: WideError) -> String {
     error.to_string()
 }

@@ -158,9 +158,8 @@ impl Checkpoints {
     /// A value with rows is about to go: they are dead with the next checkpoint.
     #[inline]
     pub(crate) fn bury(&self, entry: &mut Entry) {
-        if entry.incarnation() != 0 {
-            let bytes = entry.memory_bytes();
-            self.bury_rows(entry.set_incarnation(0), bytes);
+        if let Some(incarnation) = entry.disown() {
+            self.bury_rows(incarnation, entry.memory_bytes());
         }
     }
 
@@ -185,11 +184,11 @@ impl Checkpoints {
             return shared.reaper.free_dbs(tables);
         }
         // What has all been taken, or came behind the flip, is needed only if there may be a large value that is being taken.
-        let pinned = shared.held.is_any_in(db);
+        let held = shared.held.emptied(db);
         let (mut kept, mut free) = (self.kept.lock(), Vec::new());
         for (id, tables) in (0..=u8::MAX).map(ShardId).zip(tables) {
             match tables {
-                Some(tables) if pinned || tables.changes.is_frozen() => kept.push((id, db, tables)),
+                Some(tables) if held || tables.changes.is_frozen() => kept.push((id, db, tables)),
                 tables => free.push(tables),
             }
         }

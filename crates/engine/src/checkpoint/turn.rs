@@ -61,7 +61,7 @@ impl Turn<'_> {
             }
             if tables.holds_as_cache(order, entry) {
                 entry.set_stamp(Stamp::default());
-            } else if is_large(entry) || entry.incarnation() != 0 {
+            } else if is_large(entry) || !entry.is_without_rows() {
                 others.push(entry.key().into());
             } else {
                 entry.set_stamp(Stamp::AT_REST);
@@ -87,7 +87,7 @@ impl Turn<'_> {
 
     fn add_large(&mut self, key: &[u8], deadline: Option<i64>, hold: Hold) -> mvcc::Result<()> {
         self.large.push(hold);
-        self.add(key, |out| encode_large(deadline, hold.incarnation, out))
+        self.add(key, |out| encode_large(deadline, hold, out))
     }
 
     fn add(&mut self, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> mvcc::Result<()> {

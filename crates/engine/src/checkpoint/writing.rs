@@ -1,10 +1,9 @@
-//! A checkpoint as it is written: keys in the order of their rows, then pieces of large values, then the books.
+//! A checkpoint as it is written: keys in the order of their rows, then elements of large values, then the books.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mvcc::wide::{Element, Incarnation};
 use mvcc::{RunWriter, Timestamp};
 use parking_lot::MutexGuard;
 
@@ -18,33 +17,35 @@ use super::turn::{Item, Turn};
 use crate::changes::{Hold, Names};
 use crate::engine::Shared;
 use crate::error::CheckpointError;
-use crate::held::Whereabouts;
 use crate::limits::{CHECKPOINT_STEP_BYTES, CHECKPOINT_STEP_KEYS, SHARDS};
-use crate::shard::{Db, DbKey, Shard, ShardId};
+use crate::shard::{Db, Shard, ShardId};
 use crate::stop::Place;
-use crate::value::{Entry, Stamp, Steps};
+use crate::value::{Stamp, Steps};
 
 /// A checkpoint on its way.
 pub(super) struct Writing<'s> {
-    shared: &'s Shared,
+    pub(super) shared: &'s Shared,
     pub(super) rows: &'s Rows,
     /// Asked between two steps, with nothing locked, whether to go on.
     go_on: &'s mut dyn FnMut() -> bool,
     flip: Flip,
-    batch: Batch,
-    /// Large values whose pieces are to come.
-    large: Vec<Hold>,
-    /// Where there are large values among what was taken: shards and databases.
+    pub(super) batch: Batch,
+    /// Large values whose elements are to come.
+    pub(super) large: Vec<Hold>,
+    /// Where they are: shards and databases.
     large_in: BTreeSet<(u8, u8)>,
     /// The names that were taken out to be written, by shard and database.
     taken: Vec<(ShardId, u8, Arc<Names>)>,
-    report: CheckpointReport,
+    pub(super) report: CheckpointReport,
+    /// Bytes at rest, about, of elements of large values that went.
+    pub(super) removed_bytes: u64,
 }
 
 impl<'s> Writing<'s> {
     pub(super) fn begin(shared: &'s Shared, rows: &'s Rows, flip: Flip, go_on: &'s mut dyn FnMut() -> bool) -> Self {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
-        Self { shared, rows, go_on, flip, batch: Batch::default(), large: Vec::new(), large_in: BTreeSet::new(), taken: Vec::new(), report }
+        let (batch, large, large_in, taken) = (Batch::default(), Vec::new(), BTreeSet::new(), Vec::new());
+        Self { shared, rows, go_on, flip, batch, large, large_in, taken, report, removed_bytes: 0 }
     }
 
     /// Writes all of it to the run.
@@ -52,10 +53,7 @@ impl<'s> Writing<'s> {
         for shard in 0..SHARDS {
             self.take_shard(ShardId(shard as u8), run)?;
         }
-        self.large.sort_unstable_by_key(|hold| hold.incarnation);
-        for hold in self.large.clone() {
-            self.take_pieces(hold, run)?;
-        }
+        self.take_large(run)?;
         self.write_books(run)?;
         Ok(self.report)
     }
@@ -123,8 +121,9 @@ impl<'s> Writing<'s> {
         }
         // Whoever waits goes first: this thread has time.
         MutexGuard::unlock_fair(guard);
-        self.batch.sort();
-        self.put(run)?;
+        let all = self.batch.rows.len();
+        self.batch.sort(all);
+        self.put(all, run)?;
         self.pause()?;
         Ok(rest)
     }
@@ -145,75 +144,20 @@ impl<'s> Writing<'s> {
         taken.map_err(|error| rows.failed(error))
     }
 
-    fn pause(&mut self) -> Result<(), CheckpointError> {
+    pub(super) fn pause(&mut self) -> Result<(), CheckpointError> {
         if (self.go_on)() { Ok(()) } else { Err(CheckpointError::Stopped) }
     }
 
-    /// Writes the rows of the step.
-    fn put(&mut self, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
+    /// Writes the first `count` rows of the batch, which has the others on.
+    pub(super) fn put(&mut self, count: usize, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
         let Batch { bytes, rows, .. } = &self.batch;
-        for row in rows {
+        for row in &rows[..count] {
             let (key, value) = (&bytes[row.key..row.value], &bytes[row.value..row.end]);
             let put = if row.present { run.put(key, None, &[value]) } else { run.remove(key) };
             put.map_err(|error| self.rows.failed(error))?;
         }
-        self.report.bytes += bytes.len() as u64;
+        self.report.bytes += self.batch.drop_first(count) as u64;
         Ok(())
-    }
-
-    /// Writes a large value, piece by piece; the locks are free in between.
-    fn take_pieces(&mut self, hold: Hold, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
-        let mut body = Vec::new();
-        for number in 0.. {
-            body.clear();
-            let last = self.next_piece(hold.id, &mut body);
-            let key = Element::Piece(number).key(Incarnation(hold.incarnation));
-            let put = key.map_err(Into::into).and_then(|key| run.put(&key, None, &[&body]));
-            put.map_err(|error| self.rows.failed(error))?;
-            self.report.bytes += body.len() as u64;
-            self.pause()?;
-            if last {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends the next piece of a pinned value, wherever it is, and says whether it was the last.
-    fn next_piece(&self, id: u64, body: &mut Vec<u8>) -> bool {
-        loop {
-            match self.shared.held.find(id).expect("what is held stays until it is taken") {
-                Whereabouts::Gone(mut entry) => {
-                    let last = entry.next_part(body);
-                    match last {
-                        true => {
-                            drop(entry.unpin());
-                            self.shared.reaper.free_entry(entry);
-                        }
-                        false => self.shared.held.put_back(id, entry),
-                    }
-                    return last;
-                }
-                Whereabouts::At(name) => {
-                    let place = self.shared.place_of(&name.1);
-                    let mut guard = self.lock(place.shard);
-                    let taken = with_pinned(self.shared, &mut guard, id, &name, |entry| {
-                        let last = entry.next_part(body);
-                        let pin = if last { entry.unpin() } else { None };
-                        if last {
-                            self.shared.held.forget(id);
-                        }
-                        (last, pin)
-                    });
-                    MutexGuard::unlock_fair(guard);
-                    // It has moved if it is not there.
-                    if let Some((last, pin)) = taken {
-                        drop(pin);
-                        return last;
-                    }
-                }
-            }
-        }
     }
 
     fn write_books(&mut self, run: &mut RunWriter<'_>) -> Result<(), CheckpointError> {
@@ -230,7 +174,8 @@ impl<'s> Writing<'s> {
         let Flip { head, spaces, emptied, tallies, .. } = &self.flip;
         let mut marks: BTreeMap<u8, Option<Timestamp>> = swept.iter().map(|db| (*db, None)).collect();
         marks.extend(emptied.iter().map(|(db, commit)| (*db, Some(*commit))));
-        let changed = Changed { head, spaces: spaces.as_deref(), emptied: &marks, dead: &dead, tallies: tallies.as_ref() };
+        let changed =
+            Changed { head, spaces: spaces.as_deref(), emptied: &marks, dead: &dead, tallies: tallies.as_ref() };
         changed.write(run).map_err(|error| self.rows.failed(error))
     }
 
@@ -241,14 +186,15 @@ impl<'s> Writing<'s> {
         self.flip.emptied.iter().for_each(|(db, commit)| dead.empty(*db, *commit));
         dead.bury(buried.iter().copied());
         dead.forget(forgotten);
-        let removed: u64 = self.taken.iter().map(|(.., names)| names.removed.bytes).sum();
+        let keys: u64 = self.taken.iter().map(|(.., names)| names.removed.bytes).sum();
+        let removed = keys + self.removed_bytes;
         // Only now is it dead: what a compaction of before was to drop would not be known of any more.
         self.shared.checkpoints.add_garbage(removed + self.flip.died.bytes_at_rest(self.shared, self.rows));
         for (id, shard) in (0..=u8::MAX).zip(&self.shared.shards) {
             let large_in = self.large_in.range((id, 0)..=(id, u8::MAX)).map(|(_, db)| *db);
             shard.lock().comes_into_force(large_in);
         }
-        self.end();
+        self.end(true);
     }
 
     /// The run is not in force: all that it was to bring is due again.
@@ -269,40 +215,16 @@ impl<'s> Writing<'s> {
         }
         let died = std::mem::take(&mut self.flip.died);
         shared.checkpoints.died.lock().join(died);
-        self.end();
+        self.end(false);
     }
 
     /// Lets go of what was held for the checkpoint alone.
-    fn end(&mut self) {
+    fn end(&mut self, in_force: bool) {
         let shared = self.shared;
-        for id in shared.held.all() {
-            self.unpin(id);
-        }
+        self.let_go(in_force);
         shared.checkpoints.active.store(false, Ordering::Release);
         let kept = std::mem::take(&mut *shared.checkpoints.kept.lock());
         shared.reaper.free_dbs(kept.into_iter().map(|(_, _, tables)| Some(tables)).collect());
-    }
-
-    /// Frees a value from its pin, wherever it is.
-    fn unpin(&self, id: u64) {
-        while let Some(found) = self.shared.held.find(id) {
-            match found {
-                Whereabouts::Gone(mut entry) => {
-                    drop(entry.unpin());
-                    self.shared.reaper.free_entry(entry);
-                }
-                Whereabouts::At(name) => {
-                    let place = self.shared.place_of(&name.1);
-                    let mut guard = self.lock(place.shard);
-                    let pin = with_pinned(self.shared, &mut guard, id, &name, Entry::unpin);
-                    if pin.is_some() {
-                        self.shared.held.forget(id);
-                    }
-                    drop(guard);
-                    drop(pin);
-                }
-            }
-        }
     }
 }
 
@@ -353,26 +275,6 @@ fn with_frozen<R>(
     let mut kept = shared.checkpoints.kept.lock();
     let mut there = kept.iter_mut().filter(|(shard, of, _)| (*shard, *of) == (place.shard, db));
     there.find(|(_, _, tables)| tables.changes.is_frozen()).map(|(_, _, tables)| see(tables))
-}
-
-/// Hands the value with this pin to `see`, if it is at `name`, whose shard is locked, also in an emptied database.
-fn with_pinned<R>(
-    shared: &Shared,
-    guard: &mut Shard,
-    id: u64,
-    name: &DbKey,
-    see: impl FnOnce(&mut Entry) -> R,
-) -> Option<R> {
-    let (db, key) = name;
-    let place = shared.place_of(key);
-    let pinned = |entry: &Entry| entry.key() == &key[..] && entry.pinned() == Some(id);
-    let here = guard.dbs.get_mut(usize::from(*db)).and_then(|tables| tables.as_deref_mut());
-    if let Some(entry) = here.and_then(|tables| tables.table.find_mut(place.order, pinned)) {
-        return Some(see(entry));
-    }
-    let mut kept = shared.checkpoints.kept.lock();
-    let mut there = kept.iter_mut().filter(|(shard, of, _)| (*shard, *of) == (place.shard, *db));
-    there.find_map(|(_, _, tables)| tables.table.find_mut(place.order, pinned)).map(see)
 }
 
 /// Fetches what is about to be looked up into the processor's caches, all at once.

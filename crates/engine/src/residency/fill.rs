@@ -6,14 +6,14 @@ use mvcc::wide::Rows as Range;
 use mvcc::{Span, Timestamp};
 
 use super::ReadError;
-use super::read::{Found, read_row};
+use super::read::read_row;
 use crate::checkpoint::rows::Row;
 use crate::checkpoint::store::Rows;
 use crate::engine::Shared;
 use crate::limits::{FILL_BYTES, FILL_ROWS, SHARDS};
 use crate::shard::ShardId;
 use crate::stop::Place;
-use crate::value::Limits;
+use crate::value::{Entry, Limits};
 
 /// Slots of one shard.
 const SLOTS: usize = (1 << 14) / SHARDS;
@@ -40,7 +40,7 @@ struct Read {
     db: u8,
     place: Place,
     key: Box<[u8]>,
-    found: Result<Found, ReadError>,
+    found: Result<Entry, ReadError>,
 }
 
 /// Some rows, and the first behind them.
@@ -81,17 +81,12 @@ pub(crate) fn fill(
         for Read { db, place, key, found } in batch.rows {
             let is_known = guard.find(db, place.order, &key).is_some() || !guard.may_rest(db, place.order, &key);
             match (how, found) {
-                (Fill::Count, Ok(found)) => {
-                    guard.load(db, place, found.entry, shared);
-                    guard.is_one_row(db, place, &key, found.too_small_for, shared);
+                (Fill::Count, Ok(entry)) => {
+                    guard.load(db, place, entry, shared);
                     keys += 1;
                 }
-                (Fill::Arrive | Fill::Expired(_), Ok(found)) => {
-                    let too_small_for = found.too_small_for;
-                    if guard.arrive(db, place, found.entry, shared) {
-                        guard.is_one_row(db, place, &key, too_small_for, shared);
-                        keys += 1;
-                    }
+                (Fill::Arrive | Fill::Expired(_), Ok(entry)) => {
+                    keys += u64::from(guard.arrive(db, place, entry, shared));
                 }
                 (_, Err(error)) if !is_known || how == Fill::Count => return Err(error),
                 // It has been replaced while its other rows were read.
@@ -129,7 +124,7 @@ fn read(shared: &Shared, rows: &Rows, rest: &Rest, how: Fill, limits: &Limits) -
         match place(shared, name, &version.value) {
             Ok((db, place, key)) => {
                 let found = read_row(rows, name, &version.value, limits);
-                bytes += found.as_ref().map_or(0, |found| found.entry.memory_bytes());
+                bytes += found.as_ref().map_or(0, Entry::memory_bytes);
                 batch.rows.push(Read { db, place, key, found });
                 ControlFlow::Continue(())
             }

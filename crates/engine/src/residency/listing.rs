@@ -9,9 +9,9 @@ use mvcc::Timestamp;
 use mvcc::wide::Rows as Range;
 
 use super::ReadError;
-use super::read::read_row;
+use super::read::{has_live_field, read_row};
 use super::shard::Seen;
-use crate::checkpoint::rows::Row;
+use crate::checkpoint::rows::{Row, Value};
 use crate::checkpoint::store::Rows;
 use crate::digest::{Digest, digest_value};
 use crate::engine::Shared;
@@ -224,11 +224,15 @@ impl Ask {
         let key = row.meta.key.into();
         // Fields may have expired, and a digest is of what has not.
         if !self.values
-            && let Some(kind) = row.kind().filter(|kind| *kind != Kind::Hash)
+            && let Some(kind) = Some(row.kind()).filter(|kind| *kind != Kind::Hash)
         {
             return Ok(Some(Listed { order, key, kind, digest: None }));
         }
-        let entry = read_row(rows, name, value, limits)?.entry;
+        if let (Value::Large(of), false) = (&row.value, self.values) {
+            let lives = has_live_field(rows, of, self.now_ms)?;
+            return Ok(lives.then_some(Listed { order, key, kind: Kind::Hash, digest: None }));
+        }
+        let entry = read_row(rows, name, value, limits)?;
         if next_due(&entry).is_some_and(|due| due <= self.now_ms) && is_dead_hash(&entry, self.now_ms) {
             return Ok(None);
         }

@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use effect::{Deadline, Effect, Op};
 
+use super::read::read_key;
 use super::{AtRest, ReadError};
-use super::read::{Found, read_key};
 use crate::engine::Shared;
 use crate::limits::LOAD_TRIES;
 use crate::shard::Shard;
 use crate::stop::{Miss, Place, Stop};
+use crate::value::Entry;
 
 impl Shared {
     /// Brings keys into memory that a command needs.
@@ -92,13 +93,10 @@ fn is_missing(guard: &Shard, db: u8, place: Place, key: &[u8]) -> bool {
 }
 
 impl Shard {
-    fn take_in(&mut self, db: u8, place: Place, key: &[u8], found: Option<Found>, shared: &Shared) {
+    fn take_in(&mut self, db: u8, place: Place, key: &[u8], found: Option<Entry>, shared: &Shared) {
         match found {
             None => self.note_vacant(db, place, key, shared),
-            Some(Found { entry, too_small_for }) => {
-                self.arrive(db, place, entry, shared);
-                self.is_one_row(db, place, key, too_small_for, shared);
-            }
+            Some(entry) => drop(self.arrive(db, place, entry, shared)),
         }
     }
 
@@ -119,14 +117,6 @@ impl Shard {
             tables.changes.went_unseen(place.order, effect.key);
             tables.publish(db, place.shard, &shared.counts);
         }
-    }
-
-    /// A value that came, and had rows of its own, is small by the limits of today: it is due to be one row.
-    pub(super) fn is_one_row(&mut self, db: u8, place: Place, key: &[u8], rows: Option<u64>, shared: &Shared) {
-        let Some(rows) = rows else { return };
-        let bytes = self.find(db, place.order, key).map_or(0, |entry| entry.memory_bytes());
-        shared.checkpoints.bury_rows(rows, bytes);
-        self.update(db, place, key, shared, |_, _| ());
     }
 }
 

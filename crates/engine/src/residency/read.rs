@@ -7,17 +7,13 @@ use mvcc::{Store, Timestamp, Version};
 
 use super::ReadError;
 use crate::apply::fill;
-use crate::checkpoint::rows::{Piece, Row, Value, meta_key};
+use crate::checkpoint::elements::Part;
+use crate::checkpoint::rows::{Large, Row, Value, meta_key};
 use crate::checkpoint::store::Rows;
+use crate::shard::weight;
 use crate::stop::Place;
+use crate::value::wide::{Content, Loader, RowKey};
 use crate::value::{Entry, Limits};
-
-/// A key that was read.
-pub(crate) struct Found {
-    pub(crate) entry: Entry,
-    /// The rows of its own that the value had, if by the limits of today it has none: it is due to be one row.
-    pub(crate) too_small_for: Option<u64>,
-}
 
 /// Reads one key; `None` if it has no row.
 pub(crate) fn read_key(
@@ -26,7 +22,7 @@ pub(crate) fn read_key(
     db: u8,
     key: &[u8],
     limits: &Limits,
-) -> Result<Option<Found>, ReadError> {
+) -> Result<Option<Entry>, ReadError> {
     let name = meta_key(place.shard, place.order, db, key).key().map_err(mvcc::Error::from)?;
     match rows.store.get(&name, Timestamp::LATEST)? {
         Some(Version { value, .. }) => read_row(rows, &name, &value, limits).map(Some),
@@ -35,12 +31,12 @@ pub(crate) fn read_key(
 }
 
 /// Builds what a row says, with what other rows say of it.
-pub(crate) fn read_row(rows: &Rows, name: &[u8], row: &[u8], limits: &Limits) -> Result<Found, ReadError> {
+pub(crate) fn read_row(rows: &Rows, name: &[u8], row: &[u8], limits: &Limits) -> Result<Entry, ReadError> {
     let damaged = |reason| ReadError::Damaged { row: name.escape_ascii().to_string(), reason };
     let row = Row::parse(name, row).map_err(damaged)?;
     let (key, deadline) = (row.meta.key, row.deadline);
     let entry = match row.value {
-        Value::Pieces(incarnation) => return read_pieces(rows, key, deadline, incarnation, limits),
+        Value::Large(of) => return read_large(rows, (key, deadline), &of, limits),
         Value::String(bytes) => Entry::string(key, bytes, deadline),
         Value::Small(folded) => {
             let mut entry = Entry::empty(folded.kind(), key, deadline);
@@ -48,40 +44,60 @@ pub(crate) fn read_row(rows: &Rows, name: &[u8], row: &[u8], limits: &Limits) ->
             entry
         }
     };
-    Ok(Found { entry, too_small_for: None })
+    Ok(entry)
 }
 
-fn read_pieces(
+/// Makes a large value of the rows of its elements; it is wholly at rest. `key` and `deadline` are what its meta row says.
+fn read_large(
     rows: &Rows,
-    key: &[u8],
-    deadline: Option<i64>,
-    incarnation: u64,
+    (key, deadline): (&[u8], Option<i64>),
+    of: &Large,
     limits: &Limits,
-) -> Result<Found, ReadError> {
-    let (mut value, mut due) = (None, 0);
-    let flow = rows.store.for_each(Range::all(Incarnation(incarnation)).span(), Timestamp::LATEST, |name, version| {
-        let take = |value: &mut Option<Entry>, due: &mut u32| {
-            let piece = Piece::parse(name, &version.value)?;
-            let entry = value.get_or_insert_with(|| Entry::empty(piece.value.kind(), key, deadline));
-            if piece.number != *due || entry.kind() != piece.value.kind() {
-                return Err(format!("it is piece {} of a value of which piece {due} is due", piece.number));
-            }
-            *due += 1;
-            fill(entry, limits, &piece.value);
-            Ok(())
-        };
-        match take(&mut value, &mut due) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(reason) => ControlFlow::Break((name.escape_ascii().to_string(), reason)),
+) -> Result<Entry, ReadError> {
+    let mut loader = Loader::new(of.kind, key, deadline, limits, of.len);
+    each_element(rows, of, |part| {
+        // Members by score say nothing new.
+        if part.kind != of.kind || !matches!(part.key, RowKey::Scored { .. }) {
+            loader.add(&part.key, part.content).map_err(|refused| refused.to_string())?;
+        }
+        Ok(true)
+    })?;
+    let entry = loader.finish(of.incarnation);
+    let len = entry.as_ref().map_or(0, |entry| entry.bytes().map_or_else(|| weight(entry), <[u8]>::len));
+    entry.filter(|_| len as u64 == of.len).ok_or_else(|| {
+        let Large { incarnation, len: due, .. } = of;
+        let reason =
+            format!("of {due} elements or bytes of a large value {len} are there: incarnation {incarnation:#x}");
+        ReadError::Damaged { row: key.escape_ascii().to_string(), reason }
+    })
+}
+
+/// Whether a large hash has a field whose time is not over.
+pub(super) fn has_live_field(rows: &Rows, of: &Large, now_ms: i64) -> Result<bool, ReadError> {
+    let mut lives = false;
+    each_element(rows, of, |part| {
+        lives |= !matches!(part.content, Content::Field(_, Some(deadline)) if deadline <= now_ms);
+        Ok(!lives)
+    })?;
+    Ok(lives)
+}
+
+/// Hands the elements of a large value to `see`, until it says that they are enough; or what is wrong with one.
+fn each_element(
+    rows: &Rows,
+    of: &Large,
+    mut see: impl FnMut(Part<'_>) -> Result<bool, String>,
+) -> Result<(), ReadError> {
+    let span = Range::all(Incarnation(of.incarnation));
+    let flow = rows.store.for_each(span.span(), Timestamp::LATEST, |name, version| {
+        match Part::parse(name, &version.value).and_then(&mut see) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(Ok(())),
+            Err(reason) => ControlFlow::Break(Err((name.escape_ascii().to_string(), reason))),
         }
     })?;
-    if let ControlFlow::Break((row, reason)) = flow {
-        return Err(ReadError::Damaged { row, reason });
+    match flow {
+        ControlFlow::Break(Err((row, reason))) => Err(ReadError::Damaged { row, reason }),
+        _ => Ok(()),
     }
-    let Some(mut entry) = value else {
-        return Err(ReadError::Damaged { row: key.escape_ascii().to_string(), reason: "its value has no rows".into() });
-    };
-    entry.set_incarnation(incarnation);
-    let too_small_for = (entry.incarnation() != incarnation).then_some(incarnation);
-    Ok(Found { entry, too_small_for })
 }

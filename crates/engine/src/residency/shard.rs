@@ -78,7 +78,7 @@ impl Shard {
         let cold = tables.cold.get_or_insert_with(|| Box::new(Cold::new(0, 0, false, &shared.residency.cold)));
         cold.forget_vacant(place.order, key);
         cold.came(next_due(&entry).is_some());
-        cold.large |= entry.incarnation() != 0;
+        cold.large |= !entry.is_without_rows();
         self.evicted += 1;
         let bytes = entry.memory_bytes() as u64;
         shared.reaper.free_entry(entry);
@@ -125,6 +125,6 @@ impl Shard {
 pub(crate) fn is_clean(tables: &Db, order: u64, entry: &Entry) -> bool {
     entry.stamp() == Stamp::AT_REST
         && tables.changes.is_in_force(order)
-        && entry.pinned().is_none()
+        && !entry.is_frozen()
         && !tables.holds_as_cache(order, entry)
 }

@@ -2,8 +2,8 @@
 
 use super::hash::{BigHash, HashMut, HashRef};
 use super::list::{BigList, ListMut, ListRef};
-use super::pinned::Pin;
 use super::set::{BigSet, SetMut, SetRef};
+use super::wide::Wide;
 use super::zset::{BigZSet, ZSetMut, ZSetRef};
 use super::{Fetch, Limits, Steps, packed, size_class, text};
 use crate::prefetch::prefetch;
@@ -48,6 +48,7 @@ impl Encoding {
 }
 
 /// A value too large to be packed.
+#[expect(clippy::large_enum_variant, reason = "its elements take much more, and a list's ends are at hand")]
 pub(super) enum Value {
     String(Vec<u8>),
     List(BigList),
@@ -61,10 +62,8 @@ pub struct Big {
     pub(super) key: Box<[u8]>,
     pub(super) deadline: Option<i64>,
     pub(super) value: Value,
-    /// What a checkpoint that is half through the value needs.
-    pub(super) pin: Option<Box<Pin>>,
-    /// Names the rows that a checkpoint has made of the value, if it has; see `checkpoint`.
-    pub(super) incarnation: u64,
+    /// What the value knows of its rows, if it has any.
+    pub(super) wide: Option<Box<Wide>>,
 }
 
 /// One key with its value; the cell is the access clock that eviction reads and writes, with the marks of checkpoints.
@@ -99,7 +98,7 @@ impl Entry {
         if bytes.len() <= text::PACKED_MAX {
             return Self::Packed(Cell::new(0), packed::build(Kind::String, 0, key, deadline, &[bytes]));
         }
-        let big = Big { key: key.into(), deadline, value: Value::String(bytes.to_vec()), pin: None, incarnation: 0 };
+        let big = Big { key: key.into(), deadline, value: Value::String(bytes.to_vec()), wide: None };
         Self::Big(Cell::new(0), Box::new(big))
     }
 
@@ -177,23 +176,6 @@ impl Entry {
         }
     }
 
-    /// The name of the rows that the value alone has at rest; 0: none.
-    #[inline]
-    pub(crate) fn incarnation(&self) -> u64 {
-        match self {
-            Self::Big(_, big) => big.incarnation,
-            Self::Packed(..) | Self::Rest(..) => 0,
-        }
-    }
-
-    /// Gives the value's rows another name, and answers the one before. Only a large value has any.
-    pub(crate) fn set_incarnation(&mut self, incarnation: u64) -> u64 {
-        match self {
-            Self::Big(_, big) => std::mem::replace(&mut big.incarnation, incarnation),
-            Self::Packed(..) | Self::Rest(..) => 0,
-        }
-    }
-
     /// Gives the entry another key. The caller takes it out of its table before.
     pub fn rename(&mut self, key: &[u8]) {
         match self {
@@ -242,7 +224,7 @@ impl Entry {
     /// Replaces a packed value by a big one under the same key, deadline and clock.
     pub(super) fn grow(&mut self, value: Value) {
         let clock = self.word().clone();
-        let big = Big { key: self.key().into(), deadline: self.deadline(), value, pin: None, incarnation: 0 };
+        let big = Big { key: self.key().into(), deadline: self.deadline(), value, wide: None };
         *self = Self::Big(clock, Box::new(big));
     }
 

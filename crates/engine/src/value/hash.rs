@@ -4,7 +4,8 @@ mod big;
 mod packed_form;
 
 use super::entry::{Entry, Value};
-use super::{Limits, Pin, packed};
+use super::wide::{Named, Wide};
+use super::{Limits, packed};
 
 pub use big::BigHash;
 pub(super) use big::FieldCell;
@@ -137,7 +138,7 @@ pub struct HashMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigHash, Option<&'a mut Pin>),
+    Big(&'a mut BigHash, Option<&'a mut Named<FieldCell>>),
 }
 
 impl<'a> HashMut<'a> {
@@ -155,7 +156,7 @@ impl<'a> HashMut<'a> {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
-                Value::Hash(hash) => Form::Big(hash, big.pin.as_deref_mut()),
+                Value::Hash(hash) => Form::Big(hash, big.wide.as_deref_mut().and_then(Wide::hash)),
                 _ => unreachable!("made of a hash only"),
             },
         }
@@ -177,10 +178,7 @@ impl<'a> HashMut<'a> {
         }
         match self.form() {
             Form::Packed(bytes) => packed_form::insert(bytes, field, value, deadline),
-            Form::Big(hash, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_field(hash, field));
-                hash.insert(field, value, deadline)
-            }
+            Form::Big(hash, trail) => hash.insert(field, value, deadline, trail),
         }
     }
 
@@ -188,10 +186,7 @@ impl<'a> HashMut<'a> {
     pub fn remove(&mut self, field: &[u8]) -> bool {
         match self.form() {
             Form::Packed(bytes) => packed_form::remove(bytes, field),
-            Form::Big(hash, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_field(hash, field));
-                hash.remove(field)
-            }
+            Form::Big(hash, trail) => hash.remove(field, trail),
         }
     }
 
@@ -208,7 +203,7 @@ impl<'a> HashMut<'a> {
     fn make_big(&mut self) {
         let mut big = BigHash::new(self.limits.seed);
         for field in self.view().iter() {
-            big.insert(field.field, field.value, field.deadline);
+            big.insert(field.field, field.value, field.deadline, None);
         }
         self.entry.grow(Value::Hash(big));
     }

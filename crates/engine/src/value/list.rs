@@ -5,12 +5,15 @@
 
 mod chunk;
 mod chunks;
+mod image;
+mod marks;
 
 use super::entry::{Entry, Value};
 use super::packed;
 use super::runs::Runs;
 use super::tree::{Leaf, Leaves};
-use super::{Limits, Pin, Remains};
+use super::wide::{Placed, Wide};
+use super::{Limits, Remains};
 pub(super) use chunk::Chunk;
 use chunks::Chunks;
 use effect::{ListPos, wire::Reader};
@@ -90,11 +93,6 @@ impl BigList {
         }
         let rank = self.chunks.partition_point(|other| other < pos);
         if self.compare(rank, pos) == Some(Ordering::Equal) { Ok(rank) } else { Err(rank) }
-    }
-
-    /// The chunk that holds the element at `index`, and the index of its first one.
-    pub(super) fn chunk_at(&self, index: usize) -> Option<(&Chunk, usize)> {
-        self.chunks.at(index)
     }
 
     /// How the position of the element at `index` compares to `pos`.
@@ -397,7 +395,7 @@ pub struct ListMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigList, Option<&'a mut Pin>),
+    Big(&'a mut BigList, Option<&'a mut Placed>),
 }
 
 impl<'a> ListMut<'a> {
@@ -415,7 +413,7 @@ impl<'a> ListMut<'a> {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
-                Value::List(list) => Form::Big(list, big.pin.as_deref_mut()),
+                Value::List(list) => Form::Big(list, big.wide.as_deref_mut().and_then(Wide::list)),
                 _ => unreachable!("made of a list only"),
             },
         }
@@ -452,8 +450,7 @@ impl<'a> ListMut<'a> {
         self.make_room(1, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index, Some((pos, value))),
-            Form::Big(list, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_element(pos, None));
+            Form::Big(list, _) => {
                 list.chunks.insert(index, (pos, value));
             }
         }
@@ -465,9 +462,8 @@ impl<'a> ListMut<'a> {
         let Some(index) = self.view().index_of(pos) else { return false };
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, None),
-            Form::Big(list, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
-                list.chunks.remove(index);
+            Form::Big(list, trail) => {
+                list.remove(index, pos, trail);
             }
         }
         true
@@ -476,7 +472,7 @@ impl<'a> ListMut<'a> {
     /// Removes `len` elements at once: those at `first` and the positions behind it in its run. `None`, and nothing done,
     /// unless the list is a big one and has exactly these there, one behind the other.
     pub fn cut(&mut self, first: &ListPos, len: u64) -> Option<Remains> {
-        let Form::Big(list, None) = self.form() else { return None };
+        let Form::Big(list, trail) = self.form() else { return None };
         let start = ListRef::Big(list).index_of(first)?;
         let end = start.checked_add(usize::try_from(len).ok()?).filter(|end| *end <= list.chunks.len())?;
         let mut at = start;
@@ -488,6 +484,9 @@ impl<'a> ListMut<'a> {
             }
             at = till;
         }
+        if let Some(trail) = trail {
+            list.note_cut(start..end, first, trail)?;
+        }
         Some(Remains::of_chunks(list.chunks.remove_range(start..end)))
     }
 
@@ -497,19 +496,8 @@ impl<'a> ListMut<'a> {
         self.make_room(0, value.len());
         match self.form() {
             Form::Packed(bytes) => edit(bytes, index, index + 1, Some((pos, value))),
-            Form::Big(list, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_element(pos, list.get(index)));
-                let set = |chunk: &mut Chunk, at| {
-                    let takes = chunk.takes(value);
-                    if takes {
-                        chunk.set(at, value);
-                    }
-                    takes
-                };
-                if list.chunks.alter(index, set) == Some(false) {
-                    list.chunks.remove(index);
-                    list.chunks.insert(index, (pos, value));
-                }
+            Form::Big(list, trail) => {
+                list.set(index, pos, value, trail);
             }
         }
         true

@@ -3,10 +3,15 @@
 //! Packed payload: sorted little-endian integers of one width, or, flagged [`TEXT`], `count u16 ‖ members` with a
 //! varint length each. Big: a table of one allocation per member.
 
+mod big;
+
+pub use big::BigSet;
+
 use super::entry::{Entry, Value};
-use super::packed::{self, FORM_A};
+use super::packed::FORM_A;
 use super::text::canonical_integer;
-use super::{Batches, HashSeed, Limits, Pin, Steps, Table, below, size_class};
+use super::wide::{Named, Wide};
+use super::{Limits, below, packed};
 use std::ops::{Deref, Range};
 
 /// Flag: members are byte strings, not integers.
@@ -133,51 +138,6 @@ impl<'a> PackedSet<'a> {
     }
 }
 
-/// A set beyond the packed limits.
-pub struct BigSet {
-    table: Table<Box<[u8]>>,
-    seed: HashSeed,
-    heap: usize,
-}
-
-impl BigSet {
-    fn insert(&mut self, member: &[u8]) -> bool {
-        let (seed, hash) = (self.seed, self.seed.hash(member));
-        let (_, new) =
-            self.table.find_or_insert(hash, |other| **other == *member, || member.into(), |other| seed.hash(other));
-        self.heap += if new { size_class(member.len()) } else { 0 };
-        new
-    }
-
-    fn remove(&mut self, member: &[u8]) -> Option<Box<[u8]>> {
-        let (seed, hash) = (self.seed, self.seed.hash(member));
-        let gone = self.table.remove(hash, |other| **other == *member, |other| seed.hash(other))?;
-        self.heap -= size_class(gone.len());
-        Some(gone)
-    }
-
-    pub(super) fn steps(&self) -> &dyn Steps {
-        &self.table
-    }
-
-    pub(super) fn hash_of(&self, member: &[u8]) -> u64 {
-        self.seed.hash(member)
-    }
-
-    pub(super) fn contains(&self, member: &[u8]) -> bool {
-        self.table.find(self.seed.hash(member), |other| **other == *member).is_some()
-    }
-
-    /// The members in batches, to be freed in slices.
-    pub(super) fn into_batches(self) -> Batches<Box<[u8]>> {
-        self.table.into_batches()
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.heap + self.table.memory_bytes()
-    }
-}
-
 /// A set to read.
 #[derive(Clone, Copy)]
 pub enum SetRef<'a> {
@@ -197,7 +157,7 @@ impl<'a> SetRef<'a> {
     pub fn len(&self) -> usize {
         match self {
             Self::Packed(set) => set.len(),
-            Self::Big(set) => set.table.len(),
+            Self::Big(set) => set.len(),
         }
     }
 
@@ -218,7 +178,7 @@ impl<'a> SetRef<'a> {
     pub fn iter(&self) -> Box<dyn Iterator<Item = Member<'a>> + 'a> {
         match *self {
             Self::Packed(set) => Box::new(set.iter()),
-            Self::Big(set) => Box::new(set.table.iter().map(|member| Member::Bytes(member))),
+            Self::Big(set) => Box::new(set.iter().map(Member::Bytes)),
         }
     }
 
@@ -230,7 +190,7 @@ impl<'a> SetRef<'a> {
                 set.iter().for_each(|member| visit(&member));
                 None
             }
-            Self::Big(set) => set.table.scan(from, |member| set.seed.hash(member), |member| visit(member)),
+            Self::Big(set) => set.scan(from, visit),
         }
     }
 
@@ -239,7 +199,7 @@ impl<'a> SetRef<'a> {
         match *self {
             Self::Packed(set) if set.is_text() => set.iter().nth(below(rand, set.len())?),
             Self::Packed(set) => Some(Member::integer(set.integer(below(rand, set.len())?))),
-            Self::Big(set) => set.table.pick(rand).map(|member| Member::Bytes(member)),
+            Self::Big(set) => set.pick(rand).map(Member::Bytes),
         }
     }
 
@@ -247,10 +207,7 @@ impl<'a> SetRef<'a> {
         match self {
             Self::Packed(set) if set.is_text() => assert_eq!(set.iter().count(), set.len()),
             Self::Packed(set) => assert!((1..set.len()).all(|at| set.integer(at - 1) < set.integer(at))),
-            Self::Big(set) => {
-                set.table.validate(|member| set.seed.hash(member));
-                assert_eq!(set.heap, set.table.iter().map(|member| size_class(member.len())).sum::<usize>());
-            }
+            Self::Big(set) => set.validate(),
         }
     }
 }
@@ -263,7 +220,7 @@ pub struct SetMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigSet, Option<&'a mut Pin>),
+    Big(&'a mut BigSet, Option<&'a mut Named<()>>),
 }
 
 impl<'a> SetMut<'a> {
@@ -281,7 +238,7 @@ impl<'a> SetMut<'a> {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
-                Value::Set(set) => Form::Big(set, big.pin.as_deref_mut()),
+                Value::Set(set) => Form::Big(set, big.wide.as_deref_mut().and_then(Wide::set)),
                 _ => unreachable!("made of a set only"),
             },
         }
@@ -316,10 +273,7 @@ impl<'a> SetMut<'a> {
         }
         match self.form() {
             Form::Packed(_) => unreachable!("a packed set was dealt with"),
-            Form::Big(set, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_member(set, member));
-                set.insert(member)
-            }
+            Form::Big(set, _) => set.insert(member),
         }
     }
 
@@ -336,10 +290,7 @@ impl<'a> SetMut<'a> {
                 }
                 true
             }
-            Form::Big(set, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_member(set, member));
-                set.remove(member).is_some()
-            }
+            Form::Big(set, trail) => set.remove(member, trail),
         }
     }
 
@@ -351,7 +302,7 @@ impl<'a> SetMut<'a> {
     }
 
     fn make_big(&mut self) {
-        let mut big = BigSet { table: Table::new(), seed: self.limits.seed, heap: 0 };
+        let mut big = BigSet::new(self.limits.seed);
         for member in self.view().iter() {
             big.insert(&member);
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  top bits of the hash ─▶ directory (u32 each) ─▶ segment header, 64 bytes ─▶ items, contiguous
-//!                                                  prefix · depth · 28 fingerprints
+//!                                                  prefix · depth · 24 fingerprints · 24 marks
 //! ```
 //!
 //! A full segment splits alone and an emptied one merges with its neighbour; nothing is ever rehashed table-wide and
@@ -11,10 +11,14 @@
 //! After Fagin et al., *Extendible Hashing* (1979).
 
 mod directory;
+mod marked;
+mod marks;
 mod segment;
 
+use super::wide::{Epoch, Mark};
 use crate::prefetch::prefetch;
 use directory::Directory;
+
 use segment::{MAX_ITEMS, Segment};
 
 /// Segments per allocation of the segment pool, so that growing it never copies much.
@@ -80,6 +84,8 @@ pub struct Table<T> {
     /// Sum of the capacities of all segments' item vectors.
     capacity: usize,
     max_depth: u8,
+    /// As of when the items' marks are asked for and set.
+    epoch: Epoch,
 }
 
 impl<T: Fetch> Default for Table<T> {
@@ -99,11 +105,12 @@ impl<T: Fetch> Table<T> {
     pub fn with_max_depth(max_depth: u8) -> Self {
         Self {
             directory: Directory::new(),
-            pool: vec![vec![Segment::new(0, 0)]],
+            pool: vec![vec![Segment::new(0, 0, Epoch::default())]],
             segments: 1,
             len: 0,
             capacity: 0,
             max_depth: max_depth.clamp(1, 64),
+            epoch: Epoch::default(),
         }
     }
 
@@ -155,14 +162,20 @@ impl<T: Fetch> Table<T> {
 
     /// Adds an item that the caller knows to be absent.
     pub fn insert_unique(&mut self, hash: u64, item: T, rehash: impl Fn(&T) -> u64) -> &mut T {
+        self.add(hash, item, Mark::New, rehash)
+    }
+
+    #[inline]
+    fn add(&mut self, hash: u64, item: T, mark: Mark, rehash: impl Fn(&T) -> u64) -> &mut T {
         let mut at = self.directory.find(hash);
         while self.segment(at).len() >= MAX_ITEMS && self.segment(at).depth() < self.max_depth {
             self.split(at, &rehash);
             at = self.directory.find(hash);
         }
         let segment = &mut self.pool[at / POOL_CHUNK][at % POOL_CHUNK];
+        segment.advance(self.epoch);
         let before = segment.capacity();
-        let place = segment.push(hash, item);
+        let place = segment.push(hash, item, mark);
         self.capacity += segment.capacity() - before;
         self.len += 1;
         segment.item_mut(place)
@@ -185,9 +198,22 @@ impl<T: Fetch> Table<T> {
 
     /// Takes the item out that has this hash and satisfies `eq`.
     pub fn remove(&mut self, hash: u64, eq: impl FnMut(&T) -> bool, rehash: impl Fn(&T) -> u64) -> Option<T> {
-        let at = self.directory.find(hash);
+        self.take(hash, eq, rehash).map(|(item, _)| item)
+    }
+
+    /// As [`remove`](Self::remove), with the mark that the item had.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        hash: u64,
+        eq: impl FnMut(&T) -> bool,
+        rehash: impl Fn(&T) -> u64,
+    ) -> Option<(T, Mark)> {
+        let (at, epoch) = (self.directory.find(hash), self.epoch);
         let segment = self.segment_mut(at);
         let place = segment.position(hash, eq)?;
+        segment.advance(epoch);
+        let mark = segment.mark(place);
         let before = segment.capacity();
         let item = segment.swap_remove(place, &rehash);
         let (after, left) = (segment.capacity(), segment.len());
@@ -197,7 +223,7 @@ impl<T: Fetch> Table<T> {
         if left == MERGE_AT / 2 || left == 0 {
             self.merge(hash);
         }
-        Some(item)
+        Some((item, mark))
     }
 
     fn split(&mut self, at: usize, rehash: &impl Fn(&T) -> u64) {
@@ -231,8 +257,11 @@ impl<T: Fetch> Table<T> {
             }
             let capacity = segment.capacity() + neighbour.capacity();
             let (lower, upper) = if neighbour.prefix() > prefix { (one, other) } else { (other, one) };
-            let gone = std::mem::replace(self.segment_mut(upper), Segment::new(0, 0));
+            let epoch = self.epoch;
+            let mut gone = std::mem::replace(self.segment_mut(upper), Segment::new(0, 0, epoch));
+            gone.advance(epoch);
             let segment = self.segment_mut(lower);
+            segment.advance(epoch);
             segment.absorb(gone);
             let (prefix, depth, after) = (segment.prefix(), segment.depth(), segment.capacity());
             self.capacity = self.capacity + after - capacity;

@@ -4,6 +4,7 @@
 
 use super::entry::{Encoding, Entry, Value};
 use super::packed::{self, FORM_A};
+use super::wide::Wide;
 use effect::Kind;
 
 /// The longest string that is kept packed: each change of its length copies it.
@@ -70,7 +71,8 @@ impl Entry {
         }
     }
 
-    /// Makes the value this string, whatever it was; key, deadline and clock stay. In place when the length is equal.
+    /// Makes the value this string, whatever it was; key, deadline and clock stay. In place when the length is equal. Rows
+    /// that it had are nobody's then: whoever has written some does not come here.
     pub fn set_bytes(&mut self, value: &[u8]) {
         match self {
             Self::Packed(_, bytes) if packed::kind(bytes) == Kind::String && value.len() <= PACKED_MAX => {
@@ -83,7 +85,7 @@ impl Entry {
                     packed::splice(bytes, at..end, &[value]);
                 }
             }
-            Self::Big(_, big) if value.len() > PACKED_MAX && big.pin.is_none() => match &mut big.value {
+            Self::Big(_, big) if value.len() > PACKED_MAX && big.wide.is_none() => match &mut big.value {
                 Value::String(bytes) if bytes.len() == value.len() => bytes.copy_from_slice(value),
                 other => *other = Value::String(value.to_vec()),
             },
@@ -126,7 +128,9 @@ impl Entry {
             Self::Rest(..) => unreachable!("a value at rest has no bytes"),
             Self::Big(_, big) => {
                 if let Value::String(bytes) = &mut big.value {
-                    big.pin.iter_mut().for_each(|pin| pin.note_bytes(bytes, offset, offset + with.len()));
+                    if let Some(blocks) = big.wide.as_deref_mut().and_then(Wide::string) {
+                        blocks.note(bytes, offset.min(len)..offset + with.len());
+                    }
                     reserve(bytes, total - len);
                     bytes.resize(total, 0);
                     bytes[offset..offset + with.len()].copy_from_slice(with);
@@ -147,7 +151,9 @@ impl Entry {
             Self::Rest(..) => unreachable!("a value at rest has no bytes"),
             Self::Big(_, big) => {
                 if let Value::String(bytes) = &mut big.value {
-                    big.pin.iter_mut().for_each(|pin| pin.note_bytes(bytes, len, bytes.len()));
+                    if let Some(blocks) = big.wide.as_deref_mut().and_then(Wide::string) {
+                        blocks.note(bytes, len..bytes.len());
+                    }
                     bytes.truncate(len);
                     bytes.shrink_to(len + len / 4);
                 }

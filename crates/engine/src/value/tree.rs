@@ -3,6 +3,7 @@
 //! Inner nodes hold, per child, how many elements are below it and its first key. An ordered collection finds a rank
 //! by a predicate over keys and then works at that rank; the tree itself compares nothing.
 
+use super::wide::{Epoch, Mark};
 use std::ops::Range;
 
 /// Children of an inner node before it splits.
@@ -20,10 +21,18 @@ pub(super) trait Leaf: Sized {
     fn first(&self) -> Self::Key;
     /// How many leading elements satisfy the predicate.
     fn partition_point(&self, below: &mut dyn FnMut(&Self::Key) -> bool) -> usize;
-    fn single(item: Self::Item<'_>) -> Self;
-    /// Inserts before the element at `at`; when that needs a split, returns the right part.
-    fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self>;
-    fn remove(&mut self, at: usize);
+    /// A leaf of one new element.
+    fn single(item: Self::Item<'_>, epoch: Epoch) -> Self;
+    /// Inserts before the element at `at` one that is marked as new; when that needs a split, returns the right part.
+    fn insert(&mut self, at: usize, item: Self::Item<'_>, epoch: Epoch) -> Option<Self>;
+    /// Removes an element and returns the mark that it had.
+    fn remove(&mut self, at: usize, epoch: Epoch) -> Mark;
+    /// Brings the marks to an epoch.
+    fn advance(&mut self, to: Epoch);
+    /// Brings the marks to the epoch behind an image that is given up.
+    fn give_up(&mut self, to: Epoch);
+    /// No element has a row any more: all are new.
+    fn renew(&mut self, to: Epoch);
     /// Removes some elements, never all.
     fn remove_range(&mut self, range: Range<usize>);
     /// Whether the leaf is so empty that it should look for a neighbour to merge with.
@@ -51,6 +60,8 @@ pub(super) struct Tree<L: Leaf> {
     len: usize,
     leaves: usize,
     heap: usize,
+    /// As of when the elements' marks are asked for and set.
+    epoch: Epoch,
 }
 
 /// What an operation below changed in the totals.
@@ -58,6 +69,13 @@ pub(super) struct Tree<L: Leaf> {
 struct Change {
     heap: isize,
     leaves: isize,
+    epoch: Epoch,
+}
+
+impl Change {
+    fn at(epoch: Epoch) -> Self {
+        Self { epoch, ..Self::default() }
+    }
 }
 
 impl<L: Leaf> Node<L> {
@@ -79,7 +97,7 @@ impl<L: Leaf> Node<L> {
         match self {
             Self::Leaf(leaf) => {
                 let before = leaf.heap();
-                let right = leaf.insert(at, item);
+                let right = leaf.insert(at, item, change.epoch);
                 change.heap += leaf.heap() as isize - before as isize;
                 let right = right?;
                 change.heap += right.heap() as isize;
@@ -98,12 +116,21 @@ impl<L: Leaf> Node<L> {
         }
     }
 
-    fn remove(&mut self, at: usize, change: &mut Change) {
+    /// Lets `visit` change the leaves below in ways that keep their elements.
+    fn each_leaf(&mut self, visit: &mut impl FnMut(&mut L)) {
+        match self {
+            Self::Leaf(leaf) => visit(leaf),
+            Self::Inner(inner) => inner.children.iter_mut().for_each(|child| child.each_leaf(visit)),
+        }
+    }
+
+    fn remove(&mut self, at: usize, change: &mut Change) -> Mark {
         match self {
             Self::Leaf(leaf) => {
                 let before = leaf.heap();
-                leaf.remove(at);
+                let mark = leaf.remove(at, change.epoch);
                 change.heap += leaf.heap() as isize - before as isize;
+                mark
             }
             Self::Inner(inner) => inner.remove(at, change),
         }
@@ -124,10 +151,11 @@ impl<L: Leaf> Node<L> {
     /// The leaves below, and their allocations.
     fn weigh(&self) -> Change {
         match self {
-            Self::Leaf(leaf) => Change { heap: leaf.heap() as isize, leaves: 1 },
+            Self::Leaf(leaf) => Change { heap: leaf.heap() as isize, leaves: 1, ..Change::default() },
             Self::Inner(inner) => inner.children.iter().map(Self::weigh).fold(Change::default(), |sum, one| Change {
                 heap: sum.heap + one.heap,
                 leaves: sum.leaves + one.leaves,
+                ..sum
             }),
         }
     }
@@ -280,21 +308,23 @@ impl<L: Leaf> Inner<L> {
         leaf
     }
 
-    fn remove(&mut self, at: usize, change: &mut Change) {
+    fn remove(&mut self, at: usize, change: &mut Change) -> Mark {
         let (child, place) = self.child(at, false);
-        self.children[child].remove(place, change);
+        let mark = self.children[child].remove(place, change);
         self.counts[child] -= 1;
         if self.counts[child] == 0 {
             if let Node::Leaf(leaf) = &self.children[child] {
                 change.heap -= leaf.heap() as isize;
                 change.leaves -= 1;
             }
-            return self.drop_child(child);
+            self.drop_child(child);
+            return mark;
         }
         if place == 0 {
             self.keys[child] = self.children[child].first();
         }
         self.fill_up(child, change);
+        mark
     }
 
     fn remove_range(&mut self, range: Range<usize>, change: &mut Change, gone: &mut Vec<Node<L>>) {
@@ -361,7 +391,7 @@ impl<L: Leaf> Default for Tree<L> {
 
 impl<L: Leaf> Tree<L> {
     pub(super) fn new() -> Self {
-        Self { root: None, len: 0, leaves: 0, heap: 0 }
+        Self { root: None, len: 0, leaves: 0, heap: 0, epoch: Epoch::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -378,13 +408,13 @@ impl<L: Leaf> Tree<L> {
         debug_assert!(at <= self.len, "an insertion lies within the sequence");
         self.len += 1;
         let Some(root) = &mut self.root else {
-            let leaf = L::single(item);
+            let leaf = L::single(item, self.epoch);
             self.heap += leaf.heap();
             self.leaves = 1;
             self.root = Some(Node::Leaf(leaf));
             return;
         };
-        let mut change = Change::default();
+        let mut change = Change::at(self.epoch);
         let right = root.insert(at, item, &mut change);
         self.note(&change);
         if let Some(right) = right
@@ -429,19 +459,20 @@ impl<L: Leaf> Tree<L> {
         Some(leaf)
     }
 
-    /// Removes the element of rank `at`, which is below the length.
-    pub(super) fn remove(&mut self, at: usize) {
+    /// Removes the element of rank `at`, which is below the length, and returns the mark that it had.
+    pub(super) fn remove(&mut self, at: usize) -> Mark {
         debug_assert!(at < self.len, "a removal lies within the sequence");
-        let Some(root) = &mut self.root else { return };
-        let mut change = Change::default();
-        root.remove(at, &mut change);
+        let Some(root) = &mut self.root else { return Mark::New };
+        let mut change = Change::at(self.epoch);
+        let mark = root.remove(at, &mut change);
         self.note(&change);
         self.len -= 1;
         if self.len == 0 {
-            *self = Self::new();
-            return;
+            *self = Self { epoch: self.epoch, ..Self::new() };
+            return mark;
         }
         self.lower();
+        mark
     }
 
     /// Removes the elements of these ranks and returns what is to be freed of them, in time proportional to the leaves.
@@ -451,7 +482,8 @@ impl<L: Leaf> Tree<L> {
             return Leaves(Vec::new());
         }
         if range.len() == self.len {
-            return std::mem::take(self).into_leaves();
+            let rest = Self { epoch: self.epoch, ..Self::new() };
+            return std::mem::replace(self, rest).into_leaves();
         }
         let (mut change, mut gone) = (Change::default(), Vec::new());
         self.len -= range.len();
@@ -515,6 +547,51 @@ impl<L: Leaf> Tree<L> {
         let (result, before, after) = self.root.as_mut()?.alter(rank, change);
         self.heap = self.heap + after - before;
         Some(result)
+    }
+
+    /// As of when the elements' marks are meant.
+    #[inline]
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// An image begins, or is written.
+    pub(super) fn next_epoch(&mut self) {
+        self.epoch = self.epoch.next();
+    }
+
+    /// Brings the marks of all elements to the present epoch.
+    pub(super) fn advance_all(&mut self) {
+        let epoch = self.epoch;
+        self.each_leaf(|leaf| leaf.advance(epoch));
+    }
+
+    /// The image is given up: what belonged to it has changed. In time proportional to the leaves.
+    pub(super) fn give_up(&mut self) {
+        let (now, next) = (self.epoch, self.epoch.next());
+        self.each_leaf(|leaf| {
+            leaf.advance(now);
+            leaf.give_up(next);
+        });
+        self.epoch = next;
+    }
+
+    /// No element has a row any more: all are new.
+    pub(super) fn renew(&mut self) {
+        let epoch = self.epoch;
+        self.each_leaf(|leaf| leaf.renew(epoch));
+    }
+
+    /// Lets `visit` change the marks of all leaves.
+    fn each_leaf(&mut self, mut visit: impl FnMut(&mut L)) {
+        let mut heap = 0;
+        if let Some(root) = &mut self.root {
+            root.each_leaf(&mut |leaf| {
+                visit(leaf);
+                heap += leaf.heap();
+            });
+        }
+        self.heap = heap;
     }
 
     /// The tree taken apart, to be freed in slices.

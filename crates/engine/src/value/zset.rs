@@ -1,11 +1,15 @@
 //! Sorted sets: members ordered by (score, bytes). Every range is one of ranks.
 
 mod big;
+mod image;
+mod leaf;
 mod packed_form;
 
 use super::entry::{Entry, Value};
-use super::{Limits, Pin, below, packed};
-pub(super) use big::{Slot, ZLeaf};
+use super::wide::{Wide, ZSetTrail};
+use super::{Limits, below, packed};
+pub(super) use big::Slot;
+pub(super) use leaf::ZLeaf;
 use std::ops::Range;
 
 pub use big::BigZSet;
@@ -260,7 +264,7 @@ pub struct ZSetMut<'a> {
 
 enum Form<'a> {
     Packed(&'a mut Box<[u8]>),
-    Big(&'a mut BigZSet, Option<&'a mut Pin>),
+    Big(&'a mut BigZSet, Option<&'a mut ZSetTrail>),
 }
 
 impl<'a> ZSetMut<'a> {
@@ -278,7 +282,7 @@ impl<'a> ZSetMut<'a> {
             Entry::Packed(_, bytes) => Form::Packed(bytes),
             Entry::Rest(..) => unreachable!("a value at rest is not changed in place"),
             Entry::Big(_, big) => match &mut big.value {
-                Value::ZSet(zset) => Form::Big(zset, big.pin.as_deref_mut()),
+                Value::ZSet(zset) => Form::Big(zset, big.wide.as_deref_mut().and_then(Wide::zset)),
                 _ => unreachable!("made of a sorted set only"),
             },
         }
@@ -299,10 +303,7 @@ impl<'a> ZSetMut<'a> {
         }
         match self.form() {
             Form::Packed(bytes) => packed_form::insert(bytes, member, score),
-            Form::Big(zset, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_scored(zset, member));
-                zset.insert(member, score)
-            }
+            Form::Big(zset, trail) => zset.insert(member, score, trail),
         }
     }
 
@@ -310,10 +311,7 @@ impl<'a> ZSetMut<'a> {
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         match self.form() {
             Form::Packed(bytes) => packed_form::remove(bytes, member),
-            Form::Big(zset, pin) => {
-                pin.into_iter().for_each(|pin| pin.note_scored(zset, member));
-                zset.remove(member)
-            }
+            Form::Big(zset, trail) => zset.remove(member, trail),
         }
     }
 
@@ -328,7 +326,7 @@ impl<'a> ZSetMut<'a> {
     fn make_big(&mut self) {
         let mut big = BigZSet::new(self.limits.seed);
         for (member, score) in self.view().iter() {
-            big.insert(member, score);
+            big.insert(member, score, None);
         }
         self.entry.grow(Value::ZSet(big));
     }

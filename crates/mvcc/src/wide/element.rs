@@ -57,8 +57,8 @@ pub enum Element<'a> {
         /// Its number in that commit.
         n: u32,
     },
-    /// A part of a value that is folded into bytes part by part; its number, from 0.
-    Piece(u32),
+    /// Some bytes of a string; the number of the block, from 0. The owner says how long blocks are.
+    StringBlock(u32),
     /// A field of a hash.
     HashField {
         /// The field's hash.
@@ -96,11 +96,20 @@ pub enum Element<'a> {
 }
 
 impl<'a> Element<'a> {
+    /// Whether only a beginning of its name or place stands in its row's key, with a digest of the whole: such elements that begin
+    /// alike stand in the order of digests.
+    pub fn is_digested(&self) -> bool {
+        match self {
+            Self::ListItem(place) | Self::ListClaim(place) => place.is_deep(),
+            _ => self.name().is_some_and(|name| name.len() > name::INLINE_NAME_BYTES),
+        }
+    }
+
     /// What it is a part of.
     pub fn kind(&self) -> Kind {
         match self {
             Self::LengthDelta { .. } => Kind::LengthDelta,
-            Self::Piece(_) => Kind::Piece,
+            Self::StringBlock(_) => Kind::StringBlock,
             Self::HashField { .. } => Kind::HashField,
             Self::SetMember { .. } => Kind::SetMember,
             Self::ZsetMember { .. } => Kind::ZsetMember,
@@ -139,7 +148,7 @@ impl<'a> Element<'a> {
                 key.extend_from_slice(&commit.0.to_be_bytes());
                 key.extend_from_slice(&n.to_be_bytes());
             }
-            Self::Piece(n) => key.extend_from_slice(&n.to_be_bytes()),
+            Self::StringBlock(n) => key.extend_from_slice(&n.to_be_bytes()),
             Self::HashField { hash, field: name }
             | Self::SetMember { hash, member: name }
             | Self::ZsetMember { hash, member: name } => {
@@ -156,10 +165,13 @@ impl<'a> Element<'a> {
         Ok(())
     }
 
-    /// Appends what its row's value begins with: a name that does not fit into the key. The content follows.
+    /// Appends what its row's value begins with: a name or a path that does not fit into the key. The content follows.
     pub fn encode_head(&self, value: &mut Vec<u8>) {
         if let Some(name) = self.name() {
             name::encode_head(name, value);
+        }
+        if let Self::ListItem(place) | Self::ListClaim(place) = self {
+            place.encode_head(value);
         }
     }
 
@@ -175,7 +187,7 @@ impl<'a> Element<'a> {
         let mut named = |fields: &mut Fields<'a>| name::parse(fields.rest(), &mut value);
         let element = match kind {
             Kind::LengthDelta => Self::LengthDelta { commit: Timestamp(fields.u64()?), n: fields.u32()? },
-            Kind::Piece => Self::Piece(fields.u32()?),
+            Kind::StringBlock => Self::StringBlock(fields.u32()?),
             Kind::HashField => Self::HashField { hash: fields.u64()?, field: named(&mut fields)? },
             Kind::SetMember => Self::SetMember { hash: fields.u64()?, member: named(&mut fields)? },
             Kind::ZsetMember => Self::ZsetMember { hash: fields.u64()?, member: named(&mut fields)? },
@@ -183,8 +195,8 @@ impl<'a> Element<'a> {
                 let score = Score::from_sortable(fields.u64()?)?;
                 Self::ZsetScore { score, member: named(&mut fields)? }
             }
-            Kind::ListItem => Self::ListItem(Place::parse(fields.rest())?),
-            Kind::ListClaim => Self::ListClaim(Place::parse(fields.rest())?),
+            Kind::ListItem => Self::ListItem(Place::parse(fields.rest(), &mut value)?),
+            Kind::ListClaim => Self::ListClaim(Place::parse(fields.rest(), &mut value)?),
             Kind::StreamEntry => Self::StreamEntry(StreamId::read(&mut fields)?),
         };
         fields.done()?;
@@ -193,8 +205,8 @@ impl<'a> Element<'a> {
 }
 
 const _: () = assert!(
-    1 + INCARNATION_BYTES + 1 + 24 + 16 * super::place::MAX_STEPS <= MAX_KEY_BYTES,
-    "the longest place must fit into a key"
+    1 + INCARNATION_BYTES + 1 + super::place::MAX_FORM_BYTES <= MAX_KEY_BYTES,
+    "every place must fit into a key"
 );
 const _: () =
     assert!(1 + INCARNATION_BYTES + 1 + 8 + name::MAX_FORM_BYTES <= MAX_KEY_BYTES, "every name must fit into a key");

@@ -13,8 +13,8 @@ pub(crate) const INCARNATION_BYTES: usize = 8;
 pub enum Kind {
     /// A change of the collection's length that is not folded into its meta row yet.
     LengthDelta = 0x01,
-    /// Some elements of a value of any type, or some bytes of a string, that the owner has folded into bytes.
-    Piece = 0x02,
+    /// A block of a string.
+    StringBlock = 0x03,
     /// A field of a hash.
     HashField = 0x10,
     /// A member of a set.
@@ -35,7 +35,7 @@ impl Kind {
     /// All kinds, by their number.
     pub const ALL: [Self; 9] = [
         Self::LengthDelta,
-        Self::Piece,
+        Self::StringBlock,
         Self::HashField,
         Self::SetMember,
         Self::ZsetMember,
@@ -57,7 +57,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::LengthDelta => "length-delta",
-            Self::Piece => "piece",
+            Self::StringBlock => "string-block",
             Self::HashField => "hash-field",
             Self::SetMember => "set-member",
             Self::ZsetMember => "zset-member",

@@ -4,7 +4,7 @@
 //!   01 ‖ type u8 ‖ flags u8: bit 0 a deadline follows ‖ deadline i64, Unix ms (bit 0 only) ‖ by type:
 //!     00 string     value                                                    (integers big-endian, first byte: format version)
 //!     02 small      a value folded into bytes, which the owner can read
-//!     03 pieces     incarnation u64                 such a value that is too large for one row, in rows of its own
+//!     04 text       incarnation u64 ‖ length u64             a string in blocks; its length is in bytes
 //!     10 hash       incarnation u64 ‖ length u64
 //!     20 set        incarnation u64 ‖ length u64
 //!     30 zset       incarnation u64 ‖ length u64
@@ -25,7 +25,7 @@ use super::stream::StreamId;
 const VERSION: u8 = 1;
 const STRING: u8 = 0x00;
 const SMALL: u8 = 0x02;
-const PIECES: u8 = 0x03;
+const TEXT: u8 = 0x04;
 const HASH: u8 = 0x10;
 const SET: u8 = 0x20;
 const ZSET: u8 = 0x30;
@@ -111,13 +111,11 @@ pub enum Body<'a> {
     String(&'a [u8]),
     /// A value of any type that its owner has folded into bytes.
     Small(&'a [u8]),
-    /// A value of any type that its owner has folded into bytes in several rows.
-    Pieces(Incarnation),
-    /// A collection, which has rows of its own.
+    /// A collection, or a string in blocks, which has rows of its own.
     Collection {
         /// Which life of it; its rows are named by this.
         incarnation: Incarnation,
-        /// How many elements it has, without the length deltas that are not folded.
+        /// How many elements it has, without the length deltas that are not folded; of a string, how many bytes.
         len: u64,
         /// What else is known of it.
         shape: Shape,
@@ -127,6 +125,8 @@ pub enum Body<'a> {
 /// What a collection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
+    /// Bytes.
+    Text,
     /// Fields and values.
     Hash,
     /// Members.
@@ -168,8 +168,8 @@ impl Body<'_> {
         match self {
             Self::String(_) => STRING,
             Self::Small(_) => SMALL,
-            Self::Pieces(_) => PIECES,
             Self::Collection { shape, .. } => match shape {
+                Shape::Text => TEXT,
                 Shape::Hash => HASH,
                 Shape::Set => SET,
                 Shape::Zset => ZSET,
@@ -183,7 +183,7 @@ impl Body<'_> {
 impl Shape {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Hash | Self::Set | Self::Zset => {}
+            Self::Text | Self::Hash | Self::Set | Self::Zset => {}
             Self::List(list) => {
                 out.push(u8::from(list.packed));
                 out.extend_from_slice(&list.head.to_be_bytes());
@@ -200,6 +200,7 @@ impl Shape {
 
     fn read(fields: &mut Fields<'_>, kind: u8, len: u64) -> Result<Self, WideError> {
         Ok(match kind {
+            TEXT => Self::Text,
             HASH => Self::Hash,
             SET => Self::Set,
             ZSET => Self::Zset,
@@ -230,10 +231,6 @@ impl<'a> Meta<'a> {
         encode_deadline(self.deadline, out);
         match self.body {
             Body::String(value) | Body::Small(value) => value,
-            Body::Pieces(incarnation) => {
-                out.extend_from_slice(&incarnation.0.to_be_bytes());
-                &[]
-            }
             Body::Collection { incarnation, len, shape } => {
                 out.extend_from_slice(&incarnation.0.to_be_bytes());
                 out.extend_from_slice(&len.to_be_bytes());
@@ -254,7 +251,6 @@ impl<'a> Meta<'a> {
         let body = match kind {
             STRING => Body::String(fields.rest()),
             SMALL => Body::Small(fields.rest()),
-            PIECES => Body::Pieces(Incarnation(fields.u64()?)),
             _ => {
                 let (incarnation, len) = (Incarnation(fields.u64()?), fields.u64()?);
                 Body::Collection { incarnation, len, shape: Shape::read(&mut fields, kind, len)? }

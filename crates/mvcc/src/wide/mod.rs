@@ -6,7 +6,7 @@
 //!   element row  20 incarnation u64 kind u8 …                 →  a part of the collection of that incarnation
 //!
 //!     kind 01  length delta   commit u64  n u32               →  length i64, for lists also head i64
-//!     kind 02  piece          n u32                           →  some elements, folded by the owner
+//!     kind 03  string block   n u32                           →  bytes of it
 //!     kind 10  hash field     hash u64  field                 →  flags u8, deadline i64 if it has one, value
 //!     kind 20  set member     hash u64  member                →  (nothing)
 //!     kind 30  zset member    hash u64  member                →  score f64
@@ -30,7 +30,7 @@
 //!
 //! *Invariant:* the order of rows of a kind is the order of elements: hashes and members, scores and members, places,
 //! entry ids. Long members that share hash or score and their first [`INLINE_NAME_BYTES`] are ordered by digest: who
-//! reads them by score brings each such group in the order of its bytes.
+//! reads them by score brings each such group in the order of its bytes. So does whoever reads items that were inserted deep.
 //!
 //! *Invariant:* two names, fields, members or keys, never share a row; parsing accepts what building makes and nothing
 //! else, with an error for all other bytes.
@@ -59,6 +59,6 @@ pub use kind::{Kind, Tag, tag};
 pub use meta::{Body, ListMeta, Meta, MetaKey, Shape, StreamMeta};
 pub use name::INLINE_NAME_BYTES;
 pub use number::{Score, sortable_i64, unsortable_i64};
-pub use place::{Place, Step};
+pub use place::{INLINE_STEPS, Place, Step};
 pub use rows::Rows;
 pub use stream::{StreamId, decode_entry, encode_entry};

@@ -13,7 +13,8 @@ pub fn unsortable_i64(sortable: u64) -> i64 {
     (sortable ^ 1 << 63) as i64
 }
 
-/// A score of a sorted set: any number, infinities included. Both zeros are the same score.
+/// A score of a sorted set: any number, infinities included. Both zeros are the same score and stand at the same place; a
+/// member's row keeps which of them it is, since clients are told.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Score(f64);
 
@@ -23,8 +24,7 @@ impl Score {
         if number.is_nan() {
             return Err(WideError::NotANumber);
         }
-        // Adding positive zero turns the negative one into it and changes nothing else.
-        Ok(Self(number + 0.0))
+        Ok(Self(number))
     }
 
     /// The number.
@@ -35,13 +35,18 @@ impl Score {
     /// Its order among scores, as an unsigned number: a positive number sets the sign bit, a negative one inverts all
     /// bits.
     pub fn sortable(self) -> u64 {
-        let bits = self.0.to_bits();
-        if self.0.is_sign_negative() { !bits } else { bits | 1 << 63 }
+        // Adding positive zero turns the negative one into it and changes nothing else.
+        let number = self.0 + 0.0;
+        let bits = number.to_bits();
+        if number.is_sign_negative() { !bits } else { bits | 1 << 63 }
     }
 
-    /// The score that [`sortable`](Self::sortable) made `sortable` of.
+    /// The score that [`sortable`](Self::sortable) made `sortable` of; of zeros the positive one.
     pub fn from_sortable(sortable: u64) -> Result<Self, WideError> {
         let bits = if sortable >> 63 == 0 { !sortable } else { sortable ^ 1 << 63 };
+        if bits == 1 << 63 {
+            return Err(WideError::Malformed { what: "a score", reason: "a negative zero has no place of its own" });
+        }
         Self::from_bits(bits)
     }
 
@@ -60,8 +65,8 @@ impl Score {
 
     fn from_bits(bits: u64) -> Result<Self, WideError> {
         let number = f64::from_bits(bits);
-        if number.is_nan() || bits == 1 << 63 {
-            return Err(WideError::Malformed { what: "a score", reason: "it is no number, or a negative zero" });
+        if number.is_nan() {
+            return Err(WideError::Malformed { what: "a score", reason: "it is not a number" });
         }
         Ok(Self(number))
     }
@@ -83,7 +88,8 @@ mod tests {
         fn scores_order_as_their_sortable_form(a in number(), b in number()) {
             let (x, y) = (Score::new(a).unwrap(), Score::new(b).unwrap());
             prop_assert_eq!(x.sortable().cmp(&y.sortable()), a.partial_cmp(&b).unwrap());
-            prop_assert_eq!(Score::from_sortable(x.sortable()).unwrap().get().to_bits(), x.get().to_bits());
+            prop_assert_eq!(Score::from_sortable(x.sortable()).unwrap().get(), a);
+            prop_assert_eq!(Score::decode(&x.encode()).unwrap().get().to_bits(), a.to_bits());
         }
 
         #[test]
@@ -103,7 +109,7 @@ mod tests {
     #[test]
     fn what_is_no_score_is_refused() {
         assert_eq!(Score::new(f64::NAN), Err(WideError::NotANumber));
-        for bits in [1 << 63, f64::NAN.to_bits(), u64::MAX] {
+        for bits in [f64::NAN.to_bits(), u64::MAX] {
             assert!(Score::from_bits(bits).is_err());
         }
         assert!(Score::from_sortable(0).is_err() && Score::from_sortable(u64::MAX).is_err());

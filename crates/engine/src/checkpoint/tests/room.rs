@@ -152,6 +152,42 @@ fn the_disk_is_given_back_when_nearly_all_small_keys_have_been_removed() {
 }
 
 #[test]
+fn the_disk_is_given_back_when_nearly_all_of_a_large_value_has_been_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = bench(&dir);
+    let count = (2 * ROWS_GARBAGE_BYTES / (4 << 10)) as u32;
+    let member = |n: u32| [&n.to_be_bytes()[..], &[7; 4 << 10]].concat();
+    let each = |op: &dyn Fn(&mut Context<'_>, std::ops::Range<u32>), numbers: std::ops::Range<u32>| {
+        let mut recycled = Recycled::new();
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        op(&mut context, numbers);
+        context.commit().unwrap();
+    };
+    each(
+        &|context, numbers| {
+            let mut items = context.out.items(Kind::Set, Merge::LastWriter);
+            numbers.for_each(|n| items.push(effect::Item { id: &member(n), value: ItemValue::Member }));
+            let (merge, deadline) = (Merge::LastWriter, Deadline::Clear);
+            context.out.emit(b"set", true, Op::Put { kind: Kind::Set, merge, deadline, items: items.seq() });
+        },
+        0..count,
+    );
+    checkpoint(&bench);
+    assert!(disk(&bench) > ROWS_GARBAGE_BYTES, "{}", disk(&bench));
+    each(
+        &|context, numbers| {
+            let mut ids = context.out.ids();
+            numbers.for_each(|n| ids.push(&member(n)));
+            context.out.emit(b"set", false, Op::Drop { kind: Kind::Set, ids: ids.seq() });
+        },
+        200..count,
+    );
+    checkpoint(&bench);
+    assert!(disk(&bench) < 2 << 20, "{}", disk(&bench));
+    assert_eq!(digest_of_rows(&bench, bench.now_ms()), bench.digest());
+}
+
+#[test]
 fn pairs_of_coming_and_going_leave_few_names() {
     let dir = tempfile::tempdir().unwrap();
     let bench = bench(&dir);

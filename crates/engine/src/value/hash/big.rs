@@ -2,10 +2,12 @@
 
 use super::{FieldRef, NEVER};
 use crate::value::packed;
+use crate::value::wide::{Budget, Content, Named, RowSink, Source};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
 use std::collections::BTreeMap;
 
 /// A field of a big hash in one allocation: `varint(length * 2 + has deadline) ‖ field ‖ [deadline] ‖ value`.
+#[derive(Clone)]
 pub(in crate::value) struct FieldCell(Box<[u8]>);
 
 impl FieldCell {
@@ -98,14 +100,20 @@ impl BigHash {
         }
     }
 
-    pub(in crate::value) fn hash_of(&self, field: &[u8]) -> u64 {
-        self.seed.hash(field)
-    }
-
-    pub(super) fn insert(&mut self, field: &[u8], value: &[u8], deadline: Option<i64>) -> bool {
+    pub(super) fn insert(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        deadline: Option<i64>,
+        trail: Option<&mut Named<FieldCell>>,
+    ) -> bool {
         let (seed, hash) = (self.seed, self.seed.hash(field));
         let rehash = |cell: &FieldCell| seed.hash(cell.field());
-        if let Some(cell) = self.table.find_mut(hash, |cell| cell.field() == field) {
+        if let Some(found) = self.table.find_marked(hash, |cell| cell.field() == field) {
+            if let Some(trail) = trail {
+                trail.note_change(found.mark(), || (hash, field.into()), || found.item().clone());
+            }
+            let cell = found.change();
             if deadline.is_none() && cell.set_in_place(value) {
                 return false;
             }
@@ -124,14 +132,59 @@ impl BigHash {
         true
     }
 
-    pub(super) fn remove(&mut self, field: &[u8]) -> bool {
+    pub(super) fn remove(&mut self, field: &[u8], trail: Option<&mut Named<FieldCell>>) -> bool {
         let (seed, hash) = (self.seed, self.seed.hash(field));
-        let gone = self.table.remove(hash, |cell| cell.field() == field, |cell| seed.hash(cell.field()));
-        if let Some(cell) = &gone {
-            self.heap -= cell.heap();
-            self.unindex(cell.get().deadline, hash);
+        let gone = self.table.take(hash, |cell| cell.field() == field, |cell| seed.hash(cell.field()));
+        let Some((cell, mark)) = gone else { return false };
+        self.heap -= cell.heap();
+        self.unindex(cell.get().deadline, hash);
+        if let Some(trail) = trail {
+            trail.note_removal(mark, || (hash, field.into()), || cell);
         }
-        gone.is_some()
+        true
+    }
+
+    /// An empty hash with room for about `count` fields, which come in the order of their hashes.
+    pub(in crate::value) fn with_room(seed: HashSeed, count: u64) -> Self {
+        Self { table: Table::with_room(count), ..Self::new(seed) }
+    }
+
+    /// Adds a field that is at rest and new.
+    pub(in crate::value) fn load(&mut self, hash: u64, field: &[u8], value: &[u8], deadline: Option<i64>) {
+        let (seed, cell) = (self.seed, FieldCell::new(field, value, deadline));
+        self.heap += cell.heap();
+        self.table.insert_at_rest(hash, cell, |cell| seed.hash(cell.field()));
+        self.index(deadline, hash);
+    }
+
+    /// An image begins, or is written.
+    pub(in crate::value) fn next_epoch(&mut self) {
+        self.table.next_epoch();
+    }
+
+    /// No element has a row any more.
+    pub(in crate::value) fn renew(&mut self) {
+        self.table.renew();
+    }
+
+    /// The image is given up.
+    pub(in crate::value) fn give_up(&mut self) {
+        self.table.give_up();
+    }
+
+    /// Hands over rows of the image.
+    pub(in crate::value) fn next_rows(
+        &mut self,
+        trail: &mut Named<FieldCell>,
+        budget: &mut Budget,
+        sink: &mut RowSink<'_>,
+    ) {
+        fn content(cell: &FieldCell) -> Content<'_> {
+            let field = cell.get();
+            Content::Field(field.value, field.deadline)
+        }
+        let mut source = Source { table: &mut self.table, pool: &(), seed: self.seed };
+        source.next_rows(trail, (|(), cell| (cell.field(), content(cell)), content), budget, sink);
     }
 
     pub(in crate::value) fn get(&self, field: &[u8]) -> Option<FieldRef<'_>> {
@@ -167,7 +220,7 @@ impl BigHash {
         self.table.scan(from, |cell| self.seed.hash(cell.field()), |cell| visit(cell.get()))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::value) fn len(&self) -> usize {
         self.table.len()
     }
 

@@ -1,7 +1,9 @@
 //! A chunk: neighbouring elements of a big list in one buffer, with the runs of their positions.
 
+use super::marks::ChunkMarks;
 use crate::value::runs::Runs;
 use crate::value::tree::Leaf;
+use crate::value::wide::{Epoch, Mark};
 use crate::value::{packed, size_class};
 use effect::{
     ListPos,
@@ -23,6 +25,9 @@ pub(in crate::value) struct Chunk {
     start: usize,
     /// What each element takes in the buffer, if all take the same: then none has to be walked over. Else 0.
     width: u32,
+    /// As of when the marks are meant.
+    epoch: Epoch,
+    marks: ChunkMarks,
     runs: Runs,
 }
 
@@ -41,11 +46,6 @@ impl Chunk {
         &self.buffer[self.start..]
     }
 
-    /// The bytes of these elements: the length of each before its bytes.
-    pub(in crate::value) fn encoded(&self, indexes: Range<usize>) -> &[u8] {
-        &self.buffer[self.offset(indexes.start)..self.offset(indexes.end)]
-    }
-
     /// Where the element at `index` begins in the buffer; the end for the length.
     pub(super) fn offset(&self, index: usize) -> usize {
         if index == self.runs.len() {
@@ -59,6 +59,29 @@ impl Chunk {
             at += packed::varint(&self.buffer, &mut at);
         }
         at
+    }
+
+    /// The mark of an element, as of the chunk's own epoch.
+    pub(super) fn mark(&self, index: usize) -> Mark {
+        self.marks.get(index)
+    }
+
+    /// The mark that all elements have; `None` if they differ.
+    pub(super) fn common_mark(&self) -> Option<Mark> {
+        self.marks.common()
+    }
+
+    /// Marks an element as changed and returns the mark that it had.
+    pub(super) fn change(&mut self, index: usize, epoch: Epoch) -> Mark {
+        self.advance(epoch);
+        let mark = self.marks.get(index);
+        self.marks.set(index, mark.changed(), self.runs.len());
+        mark
+    }
+
+    /// Marks an element, which was just inserted.
+    pub(super) fn set_mark(&mut self, index: usize, mark: Mark) {
+        self.marks.set(index, mark, self.runs.len());
     }
 
     pub(super) fn get(&self, index: usize) -> &[u8] {
@@ -144,7 +167,8 @@ impl Chunk {
         let buffer = self.buffer[at..].to_vec();
         self.buffer.truncate(at);
         self.buffer.shrink_to_fit();
-        Self { buffer, start: 0, width: self.width, runs: self.runs.split_off(index) }
+        let marks = self.marks.split_off(index);
+        Self { buffer, start: 0, width: self.width, epoch: self.epoch, marks, runs: self.runs.split_off(index) }
     }
 }
 
@@ -164,37 +188,59 @@ impl Leaf for Chunk {
         self.runs.partition_point(below)
     }
 
-    fn single((pos, value): Self::Item<'_>) -> Self {
-        let mut chunk = Self { buffer: Vec::new(), start: 0, width: 0, runs: Runs::default() };
+    fn single((pos, value): Self::Item<'_>, epoch: Epoch) -> Self {
+        let marks = ChunkMarks::all(Mark::New);
+        let mut chunk = Self { buffer: Vec::new(), start: 0, width: 0, epoch, marks, runs: Runs::default() };
         chunk.put(0..0, value);
         chunk.runs.insert(0, pos.clone());
         chunk
     }
 
-    fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self> {
+    fn insert(&mut self, at: usize, item: Self::Item<'_>, epoch: Epoch) -> Option<Self> {
+        self.advance(epoch);
         let len = self.len();
         let room = len < ELEMENTS && self.runs.parts() < RUNS;
         if room && self.body().len() + need(item.1) <= BYTES {
             let place = self.offset(at);
             self.put(place..place, item.1);
+            self.marks.insert(at, Mark::New, len);
             self.runs.insert(at, item.0.clone());
             return None;
         }
         if at == len {
-            return Some(Self::single(item));
+            return Some(Self::single(item, epoch));
         }
         if at == 0 {
-            return Some(std::mem::replace(self, Self::single(item)));
+            return Some(std::mem::replace(self, Self::single(item, epoch)));
         }
         let mut right = self.split_off(at);
         let (side, place) = if self.len() <= right.len() { (&mut *self, at) } else { (&mut right, 0) };
         let offset = side.offset(place);
         side.put(offset..offset, item.1);
+        side.marks.insert(place, Mark::New, side.runs.len());
         side.runs.insert(place, item.0.clone());
         Some(right)
     }
 
-    fn remove(&mut self, at: usize) {
+    fn advance(&mut self, to: Epoch) {
+        if self.epoch != to {
+            self.marks.advance(self.epoch, to);
+            self.epoch = to;
+        }
+    }
+
+    fn give_up(&mut self, to: Epoch) {
+        self.marks.give_up();
+        self.epoch = to;
+    }
+
+    fn renew(&mut self, to: Epoch) {
+        self.marks = ChunkMarks::all(Mark::New);
+        self.epoch = to;
+    }
+
+    fn remove(&mut self, at: usize, epoch: Epoch) -> Mark {
+        self.advance(epoch);
         let place = self.place(at);
         if at == 0 {
             self.start = place.end;
@@ -207,12 +253,14 @@ impl Leaf for Chunk {
             self.buffer.drain(place);
         }
         self.runs.remove(at);
+        self.marks.remove(at)
     }
 
     fn remove_range(&mut self, range: Range<usize>) {
         let (from, to) = (self.offset(range.start), self.offset(range.end));
         let mut behind = self.runs.split_off(range.start).split_off(range.len());
         self.runs.append(&mut behind);
+        self.marks.remove_range(range.clone());
         if range.start == 0 {
             self.start = to;
         } else {
@@ -238,11 +286,15 @@ impl Leaf for Chunk {
             self.width = 0;
         }
         self.buffer.extend_from_slice(&right.buffer[right.start..]);
+        let epoch = self.epoch.later(right.epoch);
+        self.advance(epoch);
+        right.advance(epoch);
+        self.marks.append(self.runs.len(), &mut right.marks, right.runs.len());
         self.runs.append(&mut right.runs);
         true
     }
 
     fn heap(&self) -> usize {
-        size_class(self.buffer.capacity()) + self.runs.heap()
+        size_class(self.buffer.capacity()) + self.runs.heap() + self.marks.heap()
     }
 }

@@ -5,6 +5,7 @@
 
 use super::chunk::Chunk;
 use crate::value::tree::{Leaf, Leaves, Tree};
+use crate::value::wide::{Epoch, Mark};
 use effect::ListPos;
 use std::ops::Range;
 
@@ -61,11 +62,12 @@ impl Chunks {
     }
 
     fn insert_at_head(&mut self, at: usize, item: (&ListPos, &[u8])) {
+        let epoch = self.tree.epoch();
         let Some(head) = &mut self.head else {
-            self.head = Some(Chunk::single(item));
+            self.head = Some(Chunk::single(item, epoch));
             return;
         };
-        let Some(right) = head.insert(at, item) else { return };
+        let Some(right) = head.insert(at, item, epoch) else { return };
         if at == 0 {
             head.expect_more(true);
         }
@@ -77,12 +79,13 @@ impl Chunks {
     }
 
     fn insert_at_tail(&mut self, at: usize, item: (&ListPos, &[u8])) {
+        let epoch = self.tree.epoch();
         let Some(tail) = &mut self.tail else {
-            self.tail = Some(Chunk::single(item));
+            self.tail = Some(Chunk::single(item, epoch));
             return;
         };
         let len = tail.len();
-        if let Some(mut right) = tail.insert(at, item) {
+        if let Some(mut right) = tail.insert(at, item, epoch) {
             if at == len {
                 right.expect_more(false);
             }
@@ -90,8 +93,9 @@ impl Chunks {
         }
     }
 
-    /// Removes the element of rank `at`, which is below the length.
-    pub(super) fn remove(&mut self, at: usize) {
+    /// Removes the element of rank `at`, which is below the length, and returns the mark that it had.
+    pub(super) fn remove(&mut self, at: usize) -> Mark {
+        let epoch = self.tree.epoch();
         if at == 0 && self.head.is_none() {
             self.head = self.tree.take_leaf(true);
         }
@@ -104,8 +108,11 @@ impl Chunks {
             Part::Tail(within) => (&mut self.tail, within),
         };
         match end {
-            Some(chunk) if chunk.len() > 1 => chunk.remove(within),
-            end => *end = None,
+            Some(chunk) if chunk.len() > 1 => chunk.remove(within, epoch),
+            end => end.take().map_or(Mark::New, |mut chunk| {
+                chunk.advance(epoch);
+                chunk.mark(within)
+            }),
         }
     }
 
@@ -164,6 +171,41 @@ impl Chunks {
                 self.tail.as_mut().filter(|chunk| within < chunk.len()).map(|chunk| change(chunk, within))
             }
         }
+    }
+
+    /// As of when marks are meant.
+    #[inline]
+    pub(super) fn epoch(&self) -> Epoch {
+        self.tree.epoch()
+    }
+
+    /// An image begins, or is written.
+    pub(super) fn next_epoch(&mut self) {
+        self.tree.next_epoch();
+    }
+
+    /// Brings the marks of all elements to the present epoch.
+    pub(super) fn advance_all(&mut self) {
+        let epoch = self.tree.epoch();
+        self.tree.advance_all();
+        [&mut self.head, &mut self.tail].into_iter().flatten().for_each(|chunk| chunk.advance(epoch));
+    }
+
+    /// The image is given up.
+    pub(super) fn give_up(&mut self) {
+        let now = self.tree.epoch();
+        self.tree.give_up();
+        for chunk in [&mut self.head, &mut self.tail].into_iter().flatten() {
+            chunk.advance(now);
+            chunk.give_up(now.next());
+        }
+    }
+
+    /// No element has a row any more.
+    pub(super) fn renew(&mut self) {
+        let epoch = self.tree.epoch();
+        self.tree.renew();
+        [&mut self.head, &mut self.tail].into_iter().flatten().for_each(|chunk| chunk.renew(epoch));
     }
 
     /// All chunks, to be freed in slices.

@@ -62,6 +62,17 @@ impl Directory {
         Self { nodes: vec![Node { slots: vec![0], refs: 1, base: 0, bits: 0 }], free: Vec::new() }
     }
 
+    /// How many bits tell so many evenly spread segments apart, as far as one node goes.
+    pub(super) fn even_bits(segments: u64) -> u8 {
+        (segments.max(1).ilog2() as u8).min(MAX_BITS)
+    }
+
+    /// Divides the hash space evenly among `2^bits` segments, by number.
+    pub(super) fn even(bits: u8) -> Self {
+        let slots: Vec<u32> = (0..1 << bits).collect();
+        Self { nodes: vec![Node { refs: slots.len() as u32, slots, base: 0, bits }], free: Vec::new() }
+    }
+
     /// The segment that the hash belongs to.
     #[inline]
     pub(super) fn find(&self, hash: u64) -> usize {

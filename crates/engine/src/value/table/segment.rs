@@ -1,14 +1,16 @@
-//! One segment of a table: up to [`MAX_ITEMS`] items that share a hash prefix, with a byte of fingerprint each.
+//! One segment of a table: up to [`MAX_ITEMS`] items that share a hash prefix, with a byte of fingerprint and a mark each.
 //!
 //! The header is one cache line: a lookup reads it, compares all fingerprints with a few word operations, and
 //! touches an item only when its fingerprint matches.
 
 use smallvec::SmallVec;
 
+use super::marks::SlotMarks;
 use crate::value::size_class;
+use crate::value::wide::{Epoch, Mark};
 
-/// Items a segment holds before it splits: what leaves the header, with prefix and vector, within 64 bytes.
-pub(super) const MAX_ITEMS: usize = 28;
+/// Items a segment holds before it splits: what leaves the header, with prefix, vector and marks, within 64 bytes.
+pub(super) const MAX_ITEMS: usize = 24;
 
 /// A run of the hash space `[prefix, prefix + 2^(64 - depth))` and the items whose hashes lie in it.
 #[repr(align(64))]
@@ -16,6 +18,9 @@ pub(super) struct Segment<T> {
     items: Vec<T>,
     prefix: u64,
     fingerprints: [u8; MAX_ITEMS],
+    marks: SlotMarks,
+    /// As of when the marks are meant.
+    epoch: Epoch,
     depth: u8,
 }
 
@@ -53,8 +58,44 @@ fn class_capacity<T>(wanted: usize) -> usize {
 }
 
 impl<T> Segment<T> {
-    pub(super) fn new(prefix: u64, depth: u8) -> Self {
-        Self { items: Vec::new(), prefix, fingerprints: [0; MAX_ITEMS], depth }
+    pub(super) fn new(prefix: u64, depth: u8, epoch: Epoch) -> Self {
+        Self { items: Vec::new(), prefix, fingerprints: [0; MAX_ITEMS], marks: SlotMarks::default(), epoch, depth }
+    }
+
+    /// Brings the marks to an epoch.
+    #[inline]
+    pub(super) fn advance(&mut self, to: Epoch) {
+        if self.epoch != to {
+            self.marks.advance(self.epoch, to);
+            self.epoch = to;
+        }
+    }
+
+    /// Brings the marks to the epoch behind an image that is given up.
+    pub(super) fn give_up(&mut self, to: Epoch) {
+        self.marks.give_up();
+        self.epoch = to;
+    }
+
+    /// No item has a row any more.
+    pub(super) fn renew(&mut self, to: Epoch) {
+        self.marks = SlotMarks::all_new(self.items.len());
+        self.epoch = to;
+    }
+
+    #[inline]
+    pub(super) fn mark(&self, at: usize) -> Mark {
+        self.marks.get(at)
+    }
+
+    #[inline]
+    pub(super) fn set_mark(&mut self, at: usize, mark: Mark) {
+        self.marks.set(at, mark);
+    }
+
+    /// Whether an item belongs to the image that is being written.
+    pub(super) fn has_frozen(&self) -> bool {
+        self.marks.has_frozen()
     }
 
     #[inline]
@@ -101,14 +142,13 @@ impl<T> Segment<T> {
     #[inline(always)]
     pub(super) fn position(&self, hash: u64, mut eq: impl FnMut(&T) -> bool) -> Option<usize> {
         let needle = fingerprint(hash, self.depth);
-        let (words, rest) = self.fingerprints.as_chunks::<8>();
-        let tail = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        for (at, word) in words.iter().map(|w| u64::from_le_bytes(*w)).chain([tail]).enumerate() {
+        let (words, _) = self.fingerprints.as_chunks::<8>();
+        for (at, word) in words.iter().map(|w| u64::from_le_bytes(*w)).enumerate() {
             let mut hits = matching_bytes(word, needle);
             while hits != 0 {
                 let index = at * 8 + (hits.trailing_zeros() / 8) as usize;
-                // The tail word has more bytes than fingerprints, and places beyond the length are stale.
-                if index < MAX_ITEMS && self.items.get(index).is_some_and(&mut eq) {
+                // Places beyond the length are stale.
+                if self.items.get(index).is_some_and(&mut eq) {
                     return Some(index);
                 }
                 hits &= hits - 1;
@@ -121,19 +161,19 @@ impl<T> Segment<T> {
     /// The first place whose fingerprint is the hash's.
     #[inline]
     pub(super) fn likely(&self, hash: u64) -> Option<usize> {
-        let (words, rest) = self.fingerprints.as_chunks::<8>();
-        let tail = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([tail]);
+        let (words, _) = self.fingerprints.as_chunks::<8>();
         let needle = fingerprint(hash, self.depth);
-        let matches = words.map(|word| matching_bytes(word, needle));
+        let matches = words.iter().map(|word| matching_bytes(u64::from_le_bytes(*word), needle));
         let (word, hits) = matches.enumerate().find(|(_, hits)| *hits != 0)?;
         Some(word * 8 + (hits.trailing_zeros() / 8) as usize)
     }
 
-    pub(super) fn push(&mut self, hash: u64, item: T) -> usize {
+    pub(super) fn push(&mut self, hash: u64, item: T, mark: Mark) -> usize {
+        self.marks.push(self.items.len(), mark);
         self.push_printed(fingerprint(hash, self.depth), item)
     }
 
+    /// Adds an item without its mark.
     fn push_printed(&mut self, print: u8, item: T) -> usize {
         let at = self.items.len();
         if let Some(place) = self.fingerprints.get_mut(at) {
@@ -152,6 +192,7 @@ impl<T> Segment<T> {
     pub(super) fn swap_remove(&mut self, at: usize, rehash: &impl Fn(&T) -> u64) -> T {
         let last = self.items.len() - 1;
         let item = self.items.swap_remove(at);
+        self.marks.swap_remove(at, last);
         if at < last && at < MAX_ITEMS {
             self.fingerprints[at] = if last < MAX_ITEMS {
                 self.fingerprints[last]
@@ -176,7 +217,7 @@ impl<T> Segment<T> {
         let bit = 1_u64 << (63 - self.depth);
         self.depth += 1;
         let depth = self.depth;
-        let mut upper = Self::new(self.prefix | bit, depth);
+        let mut upper = Self::new(self.prefix | bit, depth, self.epoch);
         let all = std::mem::take(&mut self.items);
         // Which side each belongs to, and its fingerprint there: found out once, then both vectors are made at their size.
         let mut sides: SmallVec<[(bool, u8); MAX_ITEMS]> = SmallVec::new();
@@ -190,6 +231,7 @@ impl<T> Segment<T> {
         let ups = sides.iter().filter(|(up, _)| *up).count();
         upper.reserve_for(ups);
         self.reserve_for(all.len() - ups);
+        (self.marks, upper.marks) = self.marks.split(sides.iter().map(|(up, _)| *up));
         for (item, (up, print)) in all.into_iter().zip(sides) {
             let side = if up { &mut upper } else { &mut *self };
             side.push_printed(print, item);
@@ -203,11 +245,12 @@ impl<T> Segment<T> {
         }
     }
 
-    /// Takes in the upper neighbour of the same depth: the range doubles.
+    /// Takes in the upper neighbour of the same depth, in the same epoch: the range doubles.
     pub(super) fn absorb(&mut self, upper: Self) {
         debug_assert_eq!(self.depth, upper.depth, "only neighbours of one depth merge");
         let total = self.len() + upper.len();
         debug_assert!(total <= MAX_ITEMS, "a merge must not overflow the fingerprints");
+        debug_assert_eq!(self.epoch, upper.epoch, "marks of two epochs do not mix");
         if self.items.capacity() < total {
             self.items.reserve_exact(class_capacity::<T>(total) - self.len());
         }
@@ -221,6 +264,7 @@ impl<T> Segment<T> {
             *print = widened(*print, self.prefix);
         }
         let prefix = upper.prefix;
+        self.marks.append(self.items.len(), &upper.marks);
         for (item, print) in upper.items.into_iter().zip(upper.fingerprints) {
             self.push_printed(widened(print, prefix), item);
         }
@@ -232,6 +276,7 @@ impl<T> Segment<T> {
         assert!(self.depth <= 64);
         let mask = if self.depth == 0 { 0 } else { u64::MAX << (64 - self.depth) };
         assert_eq!(self.prefix & !mask, 0, "the prefix has bits below its depth");
+        assert!((self.len()..MAX_ITEMS).all(|at| self.mark(at) == Mark::Rest), "a place without an item is marked");
         for (at, item) in self.items.iter().enumerate() {
             let hash = rehash(item);
             assert_eq!(hash & mask, self.prefix, "an item lies outside its segment's range");

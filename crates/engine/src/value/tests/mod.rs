@@ -3,9 +3,9 @@
 mod hash;
 mod list;
 mod memory;
-mod pinned;
 mod set;
 mod text;
+mod wide;
 mod zset;
 
 use super::{Entry, HashSeed, Limits};

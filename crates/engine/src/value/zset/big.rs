@@ -3,159 +3,30 @@
 //! Table and tree both name a member by its 32-bit number in the pool, so it is stored once, with its score; leaves
 //! repeat the score, for searches that stay within the leaf.
 
+use super::leaf::ZLeaf;
 use crate::prefetch::prefetch;
-use crate::value::tree::{Leaf, Leaves, Tree};
+use crate::value::tree::{Leaves, Tree};
+use crate::value::wide::{ZSetTrail, score_order};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
 use smallvec::SmallVec;
-use std::ops::Range;
 
-/// Members of a leaf: with length and scores it fills an allocation class of 896 bytes.
-const LEAF: usize = 74;
 /// Members per allocation of the pool.
-const CHUNK: usize = 512;
-
-/// Scores and numbers of neighbouring members.
-pub(in crate::value) struct ZLeaf(Box<Block>);
-
-struct Block {
-    scores: [f64; LEAF],
-    ids: [u32; LEAF],
-    len: u32,
-}
-
-const _: () = assert!(size_of::<Block>() == 896, "a leaf fills its allocation");
-
-impl ZLeaf {
-    fn empty() -> Self {
-        Self(Box::new(Block { scores: [0.0; LEAF], ids: [0; LEAF], len: 0 }))
-    }
-
-    #[inline]
-    pub(super) fn get(&self, at: usize) -> (f64, u32) {
-        (self.0.scores[at], self.0.ids[at])
-    }
-
-    pub(super) fn set_id(&mut self, at: usize, id: u32) {
-        self.0.ids[at] = id;
-    }
-
-    fn put(&mut self, at: usize, (score, id): (f64, u32)) {
-        let len = self.0.len as usize;
-        self.0.scores.copy_within(at..len, at + 1);
-        self.0.ids.copy_within(at..len, at + 1);
-        self.0.scores[at] = score;
-        self.0.ids[at] = id;
-        self.0.len += 1;
-    }
-
-    /// Moves the elements from `at` on into a leaf of their own.
-    fn split_off(&mut self, at: usize) -> Self {
-        let mut right = Self::empty();
-        let len = self.0.len as usize;
-        right.0.scores[..len - at].copy_from_slice(&self.0.scores[at..len]);
-        right.0.ids[..len - at].copy_from_slice(&self.0.ids[at..len]);
-        right.0.len = (len - at) as u32;
-        self.0.len = at as u32;
-        right
-    }
-}
-
-impl Leaf for ZLeaf {
-    type Key = (f64, u32);
-    type Item<'i> = (f64, u32);
-
-    fn len(&self) -> usize {
-        self.0.len as usize
-    }
-
-    fn first(&self) -> Self::Key {
-        self.get(0)
-    }
-
-    fn partition_point(&self, below: &mut dyn FnMut(&Self::Key) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = (low + high) / 2;
-            if below(&self.get(middle)) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-
-    fn single(item: Self::Item<'_>) -> Self {
-        let mut leaf = Self::empty();
-        leaf.put(0, item);
-        leaf
-    }
-
-    fn insert(&mut self, at: usize, item: Self::Item<'_>) -> Option<Self> {
-        let len = self.len();
-        if len < LEAF {
-            self.put(at, item);
-            return None;
-        }
-        // Members that come in order leave full leaves behind.
-        let cut = if at == len || at == 0 { at } else { len / 2 };
-        let mut right = self.split_off(cut);
-        if at > cut || at == len {
-            right.put(at - cut, item);
-        } else {
-            self.put(at, item);
-        }
-        Some(right)
-    }
-
-    fn remove(&mut self, at: usize) {
-        let len = self.len();
-        self.0.scores.copy_within(at + 1..len, at);
-        self.0.ids.copy_within(at + 1..len, at);
-        self.0.len -= 1;
-    }
-
-    fn remove_range(&mut self, range: Range<usize>) {
-        let len = self.len();
-        self.0.scores.copy_within(range.end..len, range.start);
-        self.0.ids.copy_within(range.end..len, range.start);
-        self.0.len -= range.len() as u32;
-    }
-
-    fn is_sparse(&self) -> bool {
-        self.len() < LEAF / 3
-    }
-
-    fn absorb(&mut self, right: &mut Self) -> bool {
-        let (len, more) = (self.len(), right.len());
-        if len + more > LEAF * 3 / 4 {
-            return false;
-        }
-        self.0.scores[len..len + more].copy_from_slice(&right.0.scores[..more]);
-        self.0.ids[len..len + more].copy_from_slice(&right.0.ids[..more]);
-        self.0.len += more as u32;
-        true
-    }
-
-    fn heap(&self) -> usize {
-        size_of::<Block>()
-    }
-}
+pub(super) const CHUNK: usize = 512;
 
 pub(in crate::value) struct Slot {
-    member: Box<[u8]>,
-    score: f64,
+    pub(super) member: Box<[u8]>,
+    pub(super) score: f64,
 }
 
 /// A sorted set beyond the packed limits.
 ///
 /// *Invariant:* the pool's slots `0..len` are the members, each named once by the table and once by the tree.
 pub struct BigZSet {
-    table: Table<u32>,
-    tree: Tree<ZLeaf>,
-    pool: Vec<Vec<Slot>>,
-    seed: HashSeed,
-    heap: usize,
+    pub(super) table: Table<u32>,
+    pub(super) tree: Tree<ZLeaf>,
+    pub(super) pool: Vec<Vec<Slot>>,
+    pub(super) seed: HashSeed,
+    pub(super) heap: usize,
 }
 
 impl Steps for BigZSet {
@@ -182,7 +53,7 @@ impl BigZSet {
         Self { table: Table::new(), tree: Tree::new(), pool: Vec::new(), seed, heap: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::value) fn len(&self) -> usize {
         self.tree.len()
     }
 
@@ -191,7 +62,7 @@ impl BigZSet {
     }
 
     #[inline]
-    fn slot(&self, id: u32) -> &Slot {
+    pub(super) fn slot(&self, id: u32) -> &Slot {
         &self.pool[id as usize / CHUNK][id as usize % CHUNK]
     }
 
@@ -202,10 +73,6 @@ impl BigZSet {
 
     fn find(&self, member: &[u8]) -> Option<u32> {
         self.table.find(self.seed.hash(member), |id| *self.slot(*id).member == *member).copied()
-    }
-
-    pub(in crate::value) fn hash_of(&self, member: &[u8]) -> u64 {
-        self.seed.hash(member)
     }
 
     pub(in crate::value) fn score(&self, member: &[u8]) -> Option<f64> {
@@ -247,11 +114,19 @@ impl BigZSet {
     }
 
     /// Sets the score of a member and returns the one that it had.
-    pub(super) fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
-        if let Some(id) = self.find(member) {
-            let old = self.slot(id).score;
+    pub(super) fn insert(&mut self, member: &[u8], score: f64, trail: Option<&mut ZSetTrail>) -> Option<f64> {
+        let (pool, hash) = (&self.pool, self.seed.hash(member));
+        let named = |id: &u32| *pool[*id as usize / CHUNK][*id as usize % CHUNK].member == *member;
+        if let Some(found) = self.table.find_marked(hash, named) {
+            let (id, mark) = (*found.item(), found.mark());
+            let old = pool[id as usize / CHUNK][id as usize % CHUNK].score;
             if old.to_bits() != score.to_bits() {
-                self.tree.remove(self.place(old, member));
+                found.change();
+                let row = self.tree.remove(self.place(old, member));
+                if let Some(trail) = trail {
+                    trail.members.note_change(mark, || (hash, member.into()), || old);
+                    trail.scores.note_removal(row, || (score_order(old), member.into()), || old);
+                }
                 self.tree.insert(self.place(score, member), (score, id));
                 self.pool[id as usize / CHUNK][id as usize % CHUNK].score = score;
             }
@@ -259,27 +134,32 @@ impl BigZSet {
         }
         let rank = self.place(score, member);
         let id = u32::try_from(self.len()).expect("no memory holds 2^32 members of one set");
-        if self.len().is_multiple_of(CHUNK) {
-            self.pool.push(Vec::with_capacity(if self.pool.is_empty() { 0 } else { CHUNK }));
-        }
-        let slot = Slot { member: member.into(), score };
         self.heap += size_class(member.len());
-        self.pool.last_mut().expect("a chunk was just made sure of").push(slot);
+        self.push_slot(Slot { member: member.into(), score });
         let (pool, seed) = (&self.pool, self.seed);
-        self.table.insert_unique(seed.hash(member), id, |id| {
-            seed.hash(&pool[*id as usize / CHUNK][*id as usize % CHUNK].member)
-        });
+        self.table.insert_unique(hash, id, |id| seed.hash(&pool[*id as usize / CHUNK][*id as usize % CHUNK].member));
         self.tree.insert(rank, (score, id));
         None
     }
 
+    pub(super) fn push_slot(&mut self, slot: Slot) {
+        if self.pool.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.pool.push(Vec::with_capacity(if self.pool.is_empty() { 0 } else { CHUNK }));
+        }
+        self.pool.last_mut().expect("a chunk was just made sure of").push(slot);
+    }
+
     /// Removes a member and returns its score.
-    pub(super) fn remove(&mut self, member: &[u8]) -> Option<f64> {
-        let (pool, seed) = (&self.pool, self.seed);
+    pub(super) fn remove(&mut self, member: &[u8], trail: Option<&mut ZSetTrail>) -> Option<f64> {
+        let (pool, seed, hash) = (&self.pool, self.seed, self.seed.hash(member));
         let named = |id: &u32| &*pool[*id as usize / CHUNK][*id as usize % CHUNK].member;
-        let id = self.table.remove(seed.hash(member), |id| named(id) == member, |id| seed.hash(named(id)))?;
+        let (id, mark) = self.table.take(hash, |id| named(id) == member, |id| seed.hash(named(id)))?;
         let score = self.slot(id).score;
-        self.tree.remove(self.place(score, member));
+        let row = self.tree.remove(self.place(score, member));
+        if let Some(trail) = trail {
+            trail.members.note_removal(mark, || (hash, member.into()), || score);
+            trail.scores.note_removal(row, || (score_order(score), member.into()), || score);
+        }
         self.heap -= size_class(member.len());
         self.fill_hole(id);
         Some(score)
