@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use mvcc::wide::{Element, Incarnation};
-use mvcc::{RunWriter, Timestamp};
+use mvcc::{Pace, RunWriter, Timestamp};
 use parking_lot::MutexGuard;
 
 use super::CheckpointReport;
@@ -29,6 +29,7 @@ pub(super) struct Writing<'s> {
     pub(super) rows: &'s Rows,
     /// Asked between two steps, with nothing locked, whether to go on.
     go_on: &'s mut dyn FnMut() -> bool,
+    pace: Pace,
     flip: Flip,
     batch: Batch,
     /// Large values whose pieces are to come.
@@ -41,7 +42,8 @@ pub(super) struct Writing<'s> {
 impl<'s> Writing<'s> {
     pub(super) fn begin(shared: &'s Shared, rows: &'s Rows, flip: Flip, go_on: &'s mut dyn FnMut() -> bool) -> Self {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
-        Self { shared, rows, go_on, flip, batch: Batch::default(), large: Vec::new(), taken: Vec::new(), report }
+        let (pace, batch) = (Pace::begin(), Batch::default());
+        Self { shared, rows, go_on, pace, flip, batch, large: Vec::new(), taken: Vec::new(), report }
     }
 
     /// Writes all of it to the run.
@@ -127,7 +129,9 @@ impl<'s> Writing<'s> {
         taken.unwrap_or(Ok(())).and_then(|()| turn.take_removed(items)).map_err(|error| rows.failed(error))
     }
 
+    /// Between two steps: whoever waits goes first.
     fn pause(&mut self) -> Result<(), CheckpointError> {
+        self.pace.step();
         if (self.go_on)() { Ok(()) } else { Err(CheckpointError::Stopped) }
     }
 

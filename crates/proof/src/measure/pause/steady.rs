@@ -104,9 +104,8 @@ impl Steady {
         let due = self.due(number);
         let lines = self.lines.len() as u64;
         let at = number % lines;
-        // Its own keys: those with its number as the rest.
-        let index = at + lines * rng.below((self.keys / lines).max(1) as usize) as u64;
-        let index = index.min(self.keys - 1 - (self.keys - 1 - at) % lines);
+        // Its own keys: those with its number as the rest. There are at least as many keys as connections.
+        let index = at + lines * rng.below((self.keys / lines) as usize) as u64;
         let mut bytes = Vec::new();
         let waiting = if rng.one_in(2) {
             let version = self.version + 1 + number as u32;
