@@ -28,9 +28,9 @@ pub const MAX_PREFIX_DELETES: usize = 64;
 pub(crate) const PACE_BURST: std::time::Duration = std::time::Duration::from_micros(100);
 
 /// So many times as long as it works it may be away because it let others go: a quarter of a processor is its share.
-pub(crate) const PACE_AWAY: u32 = 3;
+pub(crate) const PACE_AWAY: i64 = 3;
 
-/// Time away that it can save up while nobody else needs the processor.
+/// Time away that it can save up while nobody else needs the processor, and that it can owe.
 pub(crate) const PACE_CREDIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Rows that a compaction of the tree takes between two looks at its pace: some tens of microseconds.

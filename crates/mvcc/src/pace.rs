@@ -20,14 +20,17 @@ pub struct Pace {
     credit: Credit,
 }
 
-/// How long the thread may be away before it stays.
+/// How long the thread may be away before it stays, in nanoseconds; below 0 it has been away for too long.
 #[derive(Debug, Default)]
-struct Credit(Duration);
+struct Credit(i64);
+
+/// The most of it, either way.
+const MOST: i64 = PACE_CREDIT.as_nanos() as i64;
 
 impl Pace {
     /// Begins. It belongs to the thread that goes on to use it.
     pub fn begin() -> Self {
-        Self { since: Instant::now(), used: used(), credit: Credit(PACE_CREDIT) }
+        Self { since: Instant::now(), used: used(), credit: Credit(MOST) }
     }
 
     /// To be called between small steps, with nothing locked: others go now if they have waited for long enough.
@@ -54,16 +57,24 @@ impl Pace {
 
 impl Credit {
     fn is_any(&self) -> bool {
-        !self.0.is_zero()
+        self.0 > 0
     }
 
     fn earn(&mut self, worked: Duration) {
-        self.0 = (self.0 + worked * PACE_AWAY).min(PACE_CREDIT);
+        self.add(nanos(worked).saturating_mul(PACE_AWAY));
     }
 
     fn spend(&mut self, away: Duration) {
-        self.0 = self.0.saturating_sub(away);
+        self.add(-nanos(away));
     }
+
+    fn add(&mut self, nanos: i64) {
+        self.0 = self.0.saturating_add(nanos).clamp(-MOST, MOST);
+    }
+}
+
+fn nanos(time: Duration) -> i64 {
+    time.as_nanos().try_into().unwrap_or(i64::MAX)
 }
 
 /// Processor time of this thread.
@@ -76,31 +87,39 @@ fn used() -> Duration {
 mod tests {
     use super::*;
 
-    const STEP: Duration = Duration::from_micros(100);
+    /// Works for so many bursts, and is away for `away` whenever it lets others go; how often that was.
+    fn work(credit: &mut Credit, bursts: u32, away: Duration) -> u32 {
+        let mut times = 0;
+        for _ in 0..bursts {
+            credit.earn(PACE_BURST);
+            if credit.is_any() {
+                credit.spend(away);
+                times += 1;
+            }
+        }
+        times
+    }
 
     #[test]
     fn whoever_finds_nobody_waiting_goes_on_letting_others_go() {
         let mut credit = Credit::default();
-        for _ in 0..1000 {
-            credit.earn(STEP);
-            assert!(credit.is_any());
-            credit.spend(STEP * PACE_AWAY / 2);
-        }
+        assert_eq!(work(&mut credit, 1000, PACE_BURST), 1000);
     }
 
     #[test]
     fn whoever_is_away_for_long_has_its_share_all_the_same() {
-        // Each time it lets others go it is away for 10 ms.
-        let (mut credit, mut away, mut worked) = (Credit(PACE_CREDIT), Duration::ZERO, Duration::ZERO);
-        for _ in 0..100_000 {
-            credit.earn(STEP);
-            worked += STEP;
-            if credit.is_any() {
-                credit.spend(Duration::from_millis(10));
-                away += Duration::from_millis(10);
-            }
-        }
-        assert!(worked * 110 * PACE_AWAY > away, "it worked for {worked:?} and was away for {away:?}");
+        let (mut credit, bursts, away) = (Credit(MOST), 100_000, Duration::from_millis(10));
+        let times = work(&mut credit, bursts, away);
+        let (worked, away) = (PACE_BURST * bursts, away * times);
+        assert!(away <= worked * PACE_AWAY as u32 + PACE_CREDIT * 2, "worked for {worked:?}, away for {away:?}");
+        assert!(away >= worked * (PACE_AWAY as u32 - 1), "worked for {worked:?}, away only for {away:?}");
+    }
+
+    #[test]
+    fn what_was_lost_in_a_long_absence_is_not_made_up_for_ever() {
+        let mut credit = Credit::default();
+        credit.spend(Duration::from_secs(3600));
+        assert!(work(&mut credit, 1000, Duration::ZERO) > 500);
     }
 
     #[test]
