@@ -90,6 +90,16 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Longer runs beside redis-server, in the release profile: writes that go on, starts, more data than memory, latencies
+    /// beside checkpoints, disk that is given back, large values. Flags as `proof NAME --help` has them.
+    Measure {
+        /// Which of them.
+        #[arg(value_parser = ["sustained", "start", "beyond-ram", "pause", "reclaim", "large"])]
+        which: String,
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Hit ratios of the eviction policies on synthetic traces, or on a recorded one: `FILE BYTES`, lines of `key bytes`.
     CacheSim {
         /// The trace, and the size of the cache in bytes.
@@ -132,7 +142,8 @@ fn run() -> Result<bool> {
         What::Torn { states, seed, rest } => torn(&shell, states, seed, &rest),
         What::Fuzz { seconds } => shell.proof(&["fuzz", "--seconds", &seconds.to_string()]),
         What::Bench { which, rest } if which == "blob" => shell.bench_blob(&rest),
-        What::Bench { rest, .. } => shell.bench(&rest),
+        What::Bench { rest, .. } => shell.measure("bench", &rest),
+        What::Measure { which, rest } => shell.measure(&which, &rest),
         What::CacheSim { recorded } => {
             let mut words = vec!["run", "--release", "--quiet", "-p", "blob", "--example", "cache_sim", "--"];
             words.extend(recorded.iter().map(String::as_str));

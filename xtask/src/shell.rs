@@ -81,10 +81,10 @@ impl Shell {
         Ok(command.args(arguments).status().context("run the harness")?.success())
     }
 
-    /// Builds everything in the release profile and measures.
-    pub fn bench(&self, rest: &[String]) -> Result<bool> {
+    /// Builds everything in the release profile and runs a harness that measures.
+    pub fn measure(&self, which: &str, rest: &[String]) -> Result<bool> {
         ensure!(self.cargo(&["build", "--release", "-p", "anabranch", "-p", "proof"])?, "the build failed");
-        let mut words = vec!["bench"];
+        let mut words = vec![which];
         words.extend(rest.iter().map(String::as_str));
         self.harness(&self.target().join("release"), &words)
     }

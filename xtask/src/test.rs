@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check, one after the other, with a list of what ran, failed or was skipped at the end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -107,6 +107,7 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
         harness(&["torn", "--states", "600", "--seed", "20261122", "--names", "free"]),
     );
     report.check("10,000 idle and 1,000 active connections, hostile ones", &nothing, harness(&["crowd"]));
+    measurements(&mut report, &debug, &redis);
     report.check("fuzzing, five seconds each", &nothing, harness(&["fuzz", "--seconds", "5"]));
     clients(&mut report, debug);
     report.check("docs/commands.md is current", &nothing, |s| docs::run(s, true));
@@ -117,6 +118,22 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
 fn unit(shell: &Shell, no_skips: bool) -> Result<bool> {
     let set: &[_] = if no_skips { &[("FORBID_SKIPS", "1")] } else { &[] };
     shell.cargo_with(&["test", "--workspace", "--no-fail-fast"], set)
+}
+
+/// Every measurement with small sizes: that its answers are right, and that it can be run at all. No figure is looked at.
+fn measurements(report: &mut Report<'_>, debug: &Path, redis: &tools::Found<()>) {
+    let small: [&'static [&'static str]; 6] = [
+        &["sustained", "--keys", "10000", "--seconds", "1"],
+        &["start", "--keys", "20000", "--seconds", "1"],
+        &["beyond-ram", "--bytes", "8mb", "--maxmemory", "100mb", "--seconds", "2"],
+        &["pause", "--keys", "20000", "--rate", "2000", "--seconds", "1", "--times", "1"],
+        &["reclaim", "--keys", "10000", "--items", "50000"],
+        &["large", "--elements", "20000", "--maxmemory", "100mb", "--commands", "500"],
+    ];
+    for words in small {
+        let name = format!("measurement in small: {}", words[0]);
+        report.check(&name, redis, move |s| s.harness(debug, words));
+    }
 }
 
 fn clients(report: &mut Report<'_>, debug: PathBuf) {

@@ -24,6 +24,18 @@ pub const MAX_READ_SET: usize = 1 << 20;
 /// makes the next deletion finish the oldest first.
 pub const MAX_PREFIX_DELETES: usize = 64;
 
+/// How long a thread in the background works before it lets others go first: what a waking thread has to wait for it.
+pub(crate) const PACE_BURST: std::time::Duration = std::time::Duration::from_micros(100);
+
+/// So many times as long as it works it may be away because it let others go: a quarter of a processor is its share.
+pub(crate) const PACE_AWAY: i64 = 3;
+
+/// Time away that it can save up while nobody else needs the processor, and that it can owe.
+pub(crate) const PACE_CREDIT: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Rows that a compaction of the tree takes between two looks at its pace: some tens of microseconds.
+pub(crate) const PACE_ROWS: u32 = 16;
+
 /// Rows that a sweep or a compaction handles under the writers' lock at a time: a fraction of a millisecond.
 pub(crate) const SWEEP_ROWS: usize = 256;
 

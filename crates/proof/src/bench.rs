@@ -12,7 +12,7 @@ use crate::server::{Fsync, Program, Server};
 mod machine;
 mod memory;
 
-pub use machine::resident;
+pub use machine::{cpu_us, describe, resident};
 
 /// What redis-benchmark is asked for, with how many requests at `-P 1`.
 const COMMANDS: &[(&str, u64)] = &[

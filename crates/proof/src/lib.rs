@@ -8,6 +8,7 @@
 //!   torn ──── crash states of the disk        crowd ─── thousands of clients, some of them hostile
 //!   proxy ─── plants bugs on the wire         bench ─── side by side with redis-server
 //!   fuzz ───── mutated bytes into decoders and sockets
+//!   measure ─ longer runs beside redis-server: sustained writes, starts, more data than memory, pauses, disk given back
 //!   selftest  shows that each harness catches a planted bug
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod crowd;
 pub mod diff;
 pub mod fuzz;
 pub mod golden;
+pub mod measure;
 pub mod proxy;
 pub mod resp;
 pub mod rng;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use proof::server::{Fsync, Program, Server};
-use proof::{bench, crash, crowd, diff, fuzz, golden, selftest, torn};
+use proof::{bench, crash, crowd, diff, fuzz, golden, measure, selftest, torn};
 
 #[derive(Parser)]
 #[command(about = "Proofs from outside, against a running server")]
@@ -121,6 +121,9 @@ enum What {
     },
     /// Side by side with the oracle.
     Bench(bench::Options),
+    /// Longer runs beside the oracle.
+    #[command(flatten)]
+    Measure(measure::What),
 }
 
 fn main() -> ExitCode {
@@ -161,6 +164,7 @@ fn run() -> Result<bool> {
         What::Selftest => selftest::run(&oracle, &sut),
         What::With { program } => with_server(&sut, &program),
         What::Bench(options) => bench::run(&sut, &oracle, &options),
+        What::Measure(what) => measure::run(&sut, &oracle, &what),
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Bug {
     WrongInteger(u64),
     /// One `SET` with a value of five bytes in so many stores another value; its reply is as it should be.
     WrongValue(u64),
+    /// One bulk string of a reply in so many has another first byte.
+    WrongBulk(u64),
 }
 
 /// Listens on a port of its own and forwards every connection to `upstream`. Lives as long as the process.
@@ -50,10 +52,33 @@ fn forward(mut from: TcpStream, mut to: TcpStream, change: impl Fn(&mut [u8])) {
 }
 
 fn replies(bytes: &mut [u8], bug: Bug, counter: &AtomicU64) {
-    let Bug::WrongInteger(every) = bug else { return };
-    for at in 1..bytes.len().saturating_sub(3) {
-        let is_integer =
-            bytes[at] == b':' && bytes[at - 1] == b'\n' && bytes[at + 1].is_ascii_digit() && bytes[at + 2] == b'\r';
+    match bug {
+        Bug::WrongInteger(every) => integers(bytes, every, counter),
+        Bug::WrongBulk(every) => bulks(bytes, every, counter),
+        Bug::WrongValue(_) => {}
+    }
+}
+
+fn bulks(bytes: &mut [u8], every: u64, counter: &AtomicU64) {
+    let mut at = 0;
+    while at + 5 < bytes.len() {
+        let starts = bytes[at] == b'$' && (at == 0 || bytes[at - 1] == b'\n');
+        let digits = bytes[at + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
+        let content = at + 1 + digits + 2;
+        if starts && (1..7).contains(&digits) && content < bytes.len() && bytes[content - 2..content] == *b"\r\n" {
+            if counter.fetch_add(1, Ordering::Relaxed) % every == every - 1 && bytes[content] != b'\r' {
+                bytes[content] ^= 1;
+            }
+            at = content;
+        }
+        at += 1;
+    }
+}
+
+fn integers(bytes: &mut [u8], every: u64, counter: &AtomicU64) {
+    for at in 0..bytes.len().saturating_sub(3) {
+        let starts = at == 0 || bytes[at - 1] == b'\n';
+        let is_integer = starts && bytes[at] == b':' && bytes[at + 1].is_ascii_digit() && bytes[at + 2] == b'\r';
         if is_integer && counter.fetch_add(1, Ordering::Relaxed) % every == every - 1 {
             bytes[at + 1] = if bytes[at + 1] == b'9' { b'8' } else { bytes[at + 1] + 1 };
         }
@@ -86,6 +111,9 @@ mod tests {
         let mut bytes = b"+OK\r\n:1\r\n:2\r\n:3\r\n+OK\r\n".to_vec();
         replies(&mut bytes, Bug::WrongInteger(2), &AtomicU64::new(0));
         assert_eq!(bytes, b"+OK\r\n:1\r\n:3\r\n:3\r\n+OK\r\n");
+        let mut bytes = b"$2\r\nab\r\n$-1\r\n*2\r\n$3\r\n$1c\r\n$0\r\n\r\n$3\r\nabc\r\n".to_vec();
+        replies(&mut bytes, Bug::WrongBulk(2), &AtomicU64::new(0));
+        assert_eq!(bytes, b"$2\r\nab\r\n$-1\r\n*2\r\n$3\r\n%1c\r\n$0\r\n\r\n$3\r\n`bc\r\n");
         let mut bytes = b"*3\r\n$3\r\nSET\r\n$2\r\ns0\r\n$5\r\nhello\r\n".to_vec();
         requests(&mut bytes, Bug::WrongValue(1), &AtomicU64::new(0));
         assert_eq!(bytes, b"*3\r\n$3\r\nSET\r\n$2\r\ns0\r\n$5\r\niello\r\n");

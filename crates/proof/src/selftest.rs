@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use crate::crash::{self, Sabotage};
 use crate::diff;
 use crate::golden::Transcript;
+use crate::measure;
 use crate::proxy::{self, Bug};
 use crate::server::{Fsync, Program, Server};
 use crate::torn;
@@ -16,6 +17,7 @@ pub fn run(oracle: &Program, sut: &Program) -> Result<bool> {
     crashes(oracle)?;
     torn_disks(sut)?;
     transcripts(oracle)?;
+    measure::selftest(oracle)?;
     println!("selftest: every planted bug was caught");
     Ok(true)
 }

@@ -72,7 +72,18 @@ impl Program {
 
     /// The program, bound to one core.
     pub fn on_cpu(&self, cpu: usize) -> Program {
-        self.under(&["taskset", "-c", &cpu.to_string()])
+        self.on_cpus(&cpu.to_string())
+    }
+
+    /// The program, bound to cores as taskset names them: `0`, `0-1`, `0,2`.
+    pub fn on_cpus(&self, cpus: &str) -> Program {
+        self.under(&["taskset", "-c", cpus])
+    }
+
+    /// What the program prints when it is asked for its version; an error if it cannot be run.
+    pub fn version(&self) -> Result<String> {
+        let output = Command::new(&self.words[0]).arg("--version").output();
+        Ok(String::from_utf8_lossy(&output.with_context(|| format!("run {}", self.display()))?.stdout).into_owned())
     }
 
     /// The program, started by another that leaves it its process id.
@@ -144,6 +155,13 @@ impl Server {
     /// Starts `program` on a free port with its data in `dir` and waits until it answers PING.
     /// `fsync` is the log's policy; `None` asks Redis for no log at all (ours always has one).
     pub fn start(program: &Program, dir: &Path, fsync: Option<Fsync>) -> Result<Server> {
+        let mut server = Server::launch(program, dir, fsync)?;
+        server.wait_ready(START_PATIENCE)?;
+        Ok(server)
+    }
+
+    /// The same without the wait.
+    pub fn launch(program: &Program, dir: &Path, fsync: Option<Fsync>) -> Result<Server> {
         let port = free_port()?;
         let log = File::options().create(true).append(true).open(dir.join("server.out"))?;
         let child = program
@@ -153,13 +171,12 @@ impl Server {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
-        let mut server = Server { child, port, dir: dir.to_owned() };
-        server.wait_ready()?;
-        Ok(server)
+        Ok(Server { child, port, dir: dir.to_owned() })
     }
 
-    fn wait_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + START_PATIENCE;
+    /// Waits until it answers PING, and no longer than `patience`.
+    pub fn wait_ready(&mut self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended while starting ({status}); it said:\n{}", self.tail());
@@ -168,7 +185,7 @@ impl Server {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("the server was not ready after {START_PATIENCE:?}; it said:\n{}", self.tail());
+                bail!("the server was not ready after {patience:?}; it said:\n{}", self.tail());
             }
             std::thread::sleep(Duration::from_millis(2));
         }

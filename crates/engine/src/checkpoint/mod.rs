@@ -108,6 +108,7 @@ pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Res
     match taken {
         Ok(report) => {
             writing.settle();
+            rows.disk_bytes();
             // Only now: what was there before is needed until the run is in force.
             shared.log.remove_below(report.position)?;
             shared.ciphers.forget_log_keys(&shared.log);

@@ -112,7 +112,7 @@ impl Checkpoints {
     }
 
     pub(crate) fn figures(&self) -> CheckpointFigures {
-        let disk_bytes = self.rows.get().map_or(0, |rows| rows.disk_bytes());
+        let disk_bytes = self.rows.get().map_or(0, |rows| rows.measured_bytes());
         CheckpointFigures { disk_bytes, ..self.outcomes.figures() }
     }
 
@@ -223,6 +223,7 @@ impl Checkpoints {
             let dead = DeadAtRest::of(rows);
             let done = rows.store.reencrypt()?;
             self.compacted(dead, done.may_forget());
+            rows.disk_bytes();
             *sealed = Some(done);
         }
         // Somebody may still read rows of before: then the next checkpoint tries again, and need not seal again.
@@ -240,6 +241,7 @@ impl Checkpoints {
         let dead = DeadAtRest::of(rows);
         let compacted = rows.store.compact_all()?;
         self.compacted(dead, compacted.may_forget());
+        rows.disk_bytes();
         Ok(())
     }
 

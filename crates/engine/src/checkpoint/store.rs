@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use envelope::Cipher;
 use mvcc::{LsmStore, Options, Retention, Store, Timestamp};
@@ -21,6 +22,8 @@ pub(crate) struct Rows {
     pub(crate) dead: Arc<Dead>,
     pub(crate) path: PathBuf,
     cipher: Option<Arc<Cipher>>,
+    /// Bytes on disk, as they were last measured.
+    measured: AtomicU64,
 }
 
 /// What the store is called until it is whole.
@@ -67,7 +70,9 @@ impl Rows {
             // Without another thread: only its priority is lost.
             Err(_) => LsmStore::open(path, &options)?,
         };
-        Ok(Self { store, dead, path: path.into(), cipher })
+        let rows = Self { store, dead, path: path.into(), cipher, measured: AtomicU64::new(0) };
+        rows.disk_bytes();
+        Ok(rows)
     }
 
     /// When the last checkpoint was taken.
@@ -75,9 +80,16 @@ impl Rows {
         self.store.last_commit()
     }
 
-    /// Bytes of rows on disk.
+    /// Bytes of rows on disk. It may wait for a run that comes into force, syncs included: not for those who answer clients.
     pub(crate) fn disk_bytes(&self) -> u64 {
-        self.store.stats().map_or(0, |stats| stats.row_bytes)
+        let bytes = self.store.stats().map_or(0, |stats| stats.row_bytes);
+        self.measured.store(bytes, Ordering::Relaxed);
+        bytes
+    }
+
+    /// The same as it was after the last checkpoint or compaction of all; it waits for nothing.
+    pub(crate) fn measured_bytes(&self) -> u64 {
+        self.measured.load(Ordering::Relaxed)
     }
 
     /// Whether all rows are to be sealed anew: some may be in clear, or there are more data keys than need be.

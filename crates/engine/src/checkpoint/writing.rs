@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mvcc::{RunWriter, Timestamp};
+use mvcc::{Pace, RunWriter, Timestamp};
 use parking_lot::MutexGuard;
 
 use super::CheckpointReport;
@@ -28,6 +28,7 @@ pub(super) struct Writing<'s> {
     pub(super) rows: &'s Rows,
     /// Asked between two steps, with nothing locked, whether to go on.
     go_on: &'s mut dyn FnMut() -> bool,
+    pace: Pace,
     flip: Flip,
     pub(super) batch: Batch,
     /// Large values whose elements are to come.
@@ -44,8 +45,9 @@ pub(super) struct Writing<'s> {
 impl<'s> Writing<'s> {
     pub(super) fn begin(shared: &'s Shared, rows: &'s Rows, flip: Flip, go_on: &'s mut dyn FnMut() -> bool) -> Self {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
-        let (batch, large, large_in, taken) = (Batch::default(), Vec::new(), BTreeSet::new(), Vec::new());
-        Self { shared, rows, go_on, flip, batch, large, large_in, taken, report, removed_bytes: 0 }
+        let (pace, batch) = (Pace::begin(), Batch::default());
+        let (large, large_in, taken) = (Vec::new(), BTreeSet::new(), Vec::new());
+        Self { shared, rows, go_on, pace, flip, batch, large, large_in, taken, report, removed_bytes: 0 }
     }
 
     /// Writes all of it to the run.
@@ -144,7 +146,9 @@ impl<'s> Writing<'s> {
         taken.map_err(|error| rows.failed(error))
     }
 
+    /// Between two steps: whoever waits goes first.
     pub(super) fn pause(&mut self) -> Result<(), CheckpointError> {
+        self.pace.step();
         if (self.go_on)() { Ok(()) } else { Err(CheckpointError::Stopped) }
     }
 

@@ -14,6 +14,8 @@ use super::dead::{DeadRows, is_dead_row};
 use super::seal::{Seal, Sealing};
 use crate::header::Header;
 use crate::layout;
+use crate::limits::PACE_ROWS;
+use crate::pace::Pace;
 use crate::timestamp::Timestamp;
 
 type Assigner = Arc<dyn Fn(&str) -> Option<Arc<dyn Factory>> + Send + Sync>;
@@ -41,7 +43,8 @@ impl Factory for Filters {
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
         let floor = Timestamp(self.floor.load(Ordering::Acquire));
-        Box::new(Filter { floor, dead: self.dead.clone(), sealing: self.seal.sealing_anew() })
+        let sealing = self.seal.sealing_anew();
+        Box::new(Filter { floor, dead: self.dead.clone(), sealing, pace: Pace::begin(), seen: 0 })
     }
 }
 
@@ -50,10 +53,17 @@ struct Filter {
     dead: Option<Arc<dyn DeadRows>>,
     /// What rows are sealed with that are in clear, or sealed with a data key that is to go.
     sealing: Option<Sealing>,
+    /// Compactions are long, and have no other place where others could be let go.
+    pace: Pace,
+    seen: u32,
 }
 
 impl CompactionFilter for Filter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
+        self.seen = self.seen.wrapping_add(1);
+        if self.seen.is_multiple_of(PACE_ROWS) {
+            self.pace.step();
+        }
         let is_row = matches!(item.key().first(), Some(&(layout::CURRENT | layout::HISTORY)));
         if !is_row || (self.floor == Timestamp::ZERO && self.dead.is_none() && self.sealing.is_none()) {
             return Ok(Verdict::Keep);
