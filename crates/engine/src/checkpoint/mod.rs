@@ -30,6 +30,7 @@ pub(crate) mod books;
 mod dead;
 mod figures;
 mod flip;
+mod image;
 mod load;
 pub(crate) mod rows;
 mod state;
@@ -50,10 +51,11 @@ use crate::engine::Shared;
 use crate::error::CheckpointError;
 pub use figures::CheckpointFigures;
 use flip::Flip;
+pub(crate) use image::{Image, image};
 pub(crate) use load::{Loaded, load};
 pub(crate) use rows::{encode_row, is_large};
 pub(crate) use state::Checkpoints;
-pub(crate) use store::ROWS;
+pub(crate) use store::{ROWS, Rows, lower_priority, sync_all};
 use writing::Writing;
 
 /// What a finished checkpoint took.
@@ -104,7 +106,8 @@ pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Res
         Ok(report) => {
             writing.settle();
             // Only now: what was there before is needed until the run is in force.
-            shared.log.remove_below(report.position)?;
+            shared.checkpoints.note_position(report.position);
+            shared.kept.cut(&shared.log, report.position)?;
             shared.ciphers.forget_log_keys(&shared.log);
             Ok(report)
         }
@@ -143,7 +146,8 @@ pub(crate) fn request(shared: &Arc<Shared>) -> bool {
 
 /// Starts one when the log has grown enough.
 pub(crate) fn request_if_due(shared: &Arc<Shared>) {
-    let log = shared.log.written().get().saturating_sub(shared.log.first().get());
+    // Not from the log's beginning: more of it may be kept, for a backup.
+    let log = shared.log.written().get().saturating_sub(shared.checkpoints.position().get());
     if shared.checkpoints.is_due(log) {
         request(shared);
     }

@@ -92,7 +92,7 @@ impl Rows {
 }
 
 /// Makes a directory durable with all that is in it.
-fn sync_all(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_all(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {
@@ -104,7 +104,7 @@ fn sync_all(dir: &Path) -> io::Result<()> {
 }
 
 /// Lets whoever answers commands go before this thread.
-pub(super) fn lower_priority() {
+pub(crate) fn lower_priority() {
     // Where this is not allowed, it is only slower for others.
     let _ = rustix::process::setpriority_process(None, CHECKPOINT_NICE);
 }
