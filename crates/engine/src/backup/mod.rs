@@ -20,5 +20,5 @@ mod taking;
 pub(crate) use kept::Kept;
 pub use kept::{LogPin, Mark};
 pub use making::{Made, Making, MakingError};
-pub use record::{CutError, cut_after, first_hlc};
+pub use record::{CutError, cut_after};
 pub use taking::{Base, BaseRows, Moment, yield_to_commands};

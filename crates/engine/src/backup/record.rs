@@ -21,14 +21,6 @@ fn batches(kind: Kind, payload: &[u8]) -> Result<Batches<'_>, CutError> {
     if kind == RECORD_BATCHES { Ok(Batches::decode(payload)) } else { Err(CutError::Kind(kind.get())) }
 }
 
-/// When the first batch of a record was; `None` if it has none.
-///
-/// # Errors
-/// It cannot be read.
-pub fn first_hlc(kind: Kind, payload: &[u8]) -> Result<Option<Hlc>, CutError> {
-    Ok(batches(kind, payload)?.next().transpose()?.map(|batch| batch.hlc))
-}
-
 /// How many bytes of a record are its batches up to `until`: all of them, some, or none.
 ///
 /// # Errors

@@ -1,13 +1,14 @@
 //! What a node gives to a backup while it runs.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use effect::{HashSeed, Hlc};
 use mvcc::Snapshot;
 use wal::{LogError, Position};
 
 use super::{LogPin, Mark};
-use crate::checkpoint::{self, Image, lower_priority};
+use crate::checkpoint::{self, Image, ROWS, lower_priority};
 use crate::engine::Engine;
 use crate::error::CheckpointError;
 
@@ -27,15 +28,18 @@ pub struct Base {
 }
 
 /// The rows of a [`Base`], to be written once.
-pub struct BaseRows(Box<dyn Snapshot>);
+pub struct BaseRows {
+    image: Box<dyn Snapshot>,
+    path: PathBuf,
+}
 
 impl BaseRows {
     /// Writes the rows, in clear, as an image of `mvcc`; answers its bytes.
     ///
     /// # Errors
     /// What the store or `out` says.
-    pub fn write_to(mut self, out: &mut dyn Write) -> Result<u64, mvcc::Error> {
-        self.0.write_to(out)
+    pub fn write_to(mut self, out: &mut dyn Write) -> Result<u64, CheckpointError> {
+        self.image.write_to(out).map_err(|source| CheckpointError::Rows { path: self.path, source })
     }
 }
 
@@ -63,7 +67,7 @@ impl Engine {
         let shared = &self.shared;
         checkpoint::take_with(shared, &mut || !shared.checkpoints.is_stopped() && go_on())?;
         let Image { head, rows, bytes, pin } = checkpoint::image(shared)?;
-        Ok(Base { position: head.from, last: head.last, bytes, pin, rows: BaseRows(rows) })
+        Ok(Base { position: head.from, last: head.last, bytes, pin, rows: BaseRows { image: rows, path: shared.dir.join(ROWS) } })
     }
 
     /// Makes everything durable that was logged before the call, and says how far that is.
