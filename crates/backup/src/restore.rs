@@ -138,11 +138,11 @@ impl Restore<'_> {
             if chain.rows_last() > end_of(ms) {
                 after.get_or_insert(chain);
             } else if Hlc(chain.last().last) < Hlc::at_ms(ms) {
-                let is_older = older.contains(listed);
-                before = Some(chain);
-                if is_older {
+                if older.contains(listed) {
+                    before = before.or(Some(chain));
                     break;
                 }
+                before = Some(chain);
             } else {
                 return Ok(chain);
             }

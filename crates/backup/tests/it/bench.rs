@@ -20,6 +20,7 @@ pub struct Bench {
     pub memory: Arc<Memory>,
     pub repository: Repository,
     pub keys: KeyPair,
+    pub sizes: Sizes,
 }
 
 /// What there was when this was the latest timestamp.
@@ -45,7 +46,7 @@ impl Bench {
         let memory = Arc::new(Memory::new());
         let storage: Arc<dyn Storage> = Arc::clone(&memory) as _;
         let repository = Repository::open_or_begin(storage).unwrap();
-        Self { dir, clock, engine, memory, repository, keys: KeyPair::generate().unwrap() }
+        Self { dir, clock, engine, memory, repository, keys: KeyPair::generate().unwrap(), sizes: SIZES }
     }
 
     pub fn engine(&self) -> &Engine {
@@ -63,7 +64,7 @@ impl Bench {
 
     pub fn take_with(&self, full: bool, progress: &Progress) -> Result<Report, Error> {
         let recipient = &self.keys.public;
-        let job = Job { repository: &self.repository, recipient, full, sizes: SIZES, progress };
+        let job = Job { repository: &self.repository, recipient, full, sizes: self.sizes, progress };
         take(self.engine(), &job)
     }
 

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use archive::storage::{Fault, Operation};
-use backup::{Error, Progress};
+use backup::{Error, Progress, Sizes};
 
 use crate::bench::{Bench, digest};
 
+/// Few objects, so that there are few calls.
+const SIZES: Sizes = Sizes { rows: 1 << 20, log: 1 << 20, rebase: 1 << 30 };
+
 /// Every call of a backup fails once; with what was and what comes all is well.
 fn each_call_fails(full: bool, fault: Fault) {
-    let bench = Bench::new();
+    let bench = Bench { sizes: SIZES, ..Bench::new() };
     bench.steps(0..60);
     let mut good = bench.take(false).unwrap();
     let mut good_digest = digest(bench.engine());
@@ -64,8 +67,8 @@ fn lost_answers_to_a_whole_backup() {
 /// The process is gone at some call: nothing is removed, and nothing is noted any more.
 #[test]
 fn a_crash_at_any_call_leaves_what_the_next_backup_clears_away() {
-    for call in 0..12 {
-        let mut bench = Bench::new();
+    for call in 0..8 {
+        let mut bench = Bench { sizes: SIZES, ..Bench::new() };
         bench.steps(0..60);
         let good = bench.take(false).unwrap();
         let good_digest = digest(bench.engine());
