@@ -114,7 +114,10 @@ fn make_keys(file: &Path) -> anyhow::Result<()> {
     let pair = KeyPair::generate()?;
     pair.private.save(file)?;
     pair.public.save(&public)?;
-    println!("{}: the private key. Only with it backups can be restored: keep it, and not on the server.", file.display());
+    println!(
+        "{}: the private key. Only with it backups can be restored: keep it, and not on the server.",
+        file.display()
+    );
     println!("{}: the public key, for --recipient; fingerprint {}", public.display(), pair.public.fingerprint());
     Ok(())
 }
@@ -173,19 +176,15 @@ fn fields(value: Value) -> BTreeMap<String, String> {
     items.chunks(2).filter_map(|pair| Some((text(pair.first()?), text(pair.get(1)?)))).collect()
 }
 
-fn of_directory(
-    dir: &Path,
-    key_file: Option<&Path>,
-    wanted: &Wanted,
-    recipient: &PublicKey,
-) -> anyhow::Result<()> {
+fn of_directory(dir: &Path, key_file: Option<&Path>, wanted: &Wanted, recipient: &PublicKey) -> anyhow::Result<()> {
     ensure!(engine::Identity::path(dir).exists(), "{} holds no data of anabranch", dir.display());
     let never = CheckpointPolicy { log_bytes: None };
     let options = Options { checkpoint: never, keyring: keyring(key_file)?, ..crate::check::options()? };
     let repository = Repository::open_or_begin(open_place(&wanted.url)?)?;
     let engine = Engine::open(dir, options).map_err(|error| crate::import::cannot_open(dir, error))?;
     let progress = Progress::default();
-    let job = Job { repository: &repository, recipient, full: wanted.full, sizes: Sizes::default(), progress: &progress };
+    let job =
+        Job { repository: &repository, recipient, full: wanted.full, sizes: Sizes::default(), progress: &progress };
     let result = watched("backup", &progress, || take(&engine, &job));
     engine.close().map_err(|refusal| anyhow::anyhow!("the data could not be closed: {refusal}"))?;
     let Report { backup, why, plain_bytes, sealed_bytes, until } = result?;

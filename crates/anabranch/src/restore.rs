@@ -55,12 +55,14 @@ fn parse(args: &[OsString]) -> anyhow::Result<Wanted> {
             Some("--at") => {
                 let time = text(value()?)?;
                 let ms = parse_time(&time);
-                at_ms = Some(ms.with_context(|| format!("--at {time}: give unix ms, or a time as 2026-11-22T10:00:00Z"))?);
+                at_ms =
+                    Some(ms.with_context(|| format!("--at {time}: give unix ms, or a time as 2026-11-22T10:00:00Z"))?);
             }
             Some("--backup") => {
                 let id = text(value()?)?;
                 let parsed = BackupId::parse(&id);
-                backup = Some(parsed.with_context(|| format!("--backup {id}: this is no name of a backup; see --list"))?);
+                backup =
+                    Some(parsed.with_context(|| format!("--backup {id}: this is no name of a backup; see --list"))?);
             }
             Some("--list") => lists = true,
             Some(flag) if flag.starts_with("--") => bail!("{flag} is not known"),
@@ -141,7 +143,9 @@ mod tests {
 
     #[test]
     fn words_are_understood() {
-        let Ok(Wanted::Restore(asked)) = parsed("/b --to d --key k --at 2025-11-22T10:00:00Z --node n") else { panic!() };
+        let Ok(Wanted::Restore(asked)) = parsed("/b --to d --key k --at 2025-11-22T10:00:00Z --node n") else {
+            panic!()
+        };
         assert_eq!((asked.at_ms, asked.node.as_deref()), (Some(1_763_805_600_000), Some("n")));
         assert_eq!(parsed("/b --list"), Ok(Wanted::List { url: "/b".into(), node: None }));
     }

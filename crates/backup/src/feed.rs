@@ -43,8 +43,7 @@ pub(crate) struct Feed<'p> {
 /// Both ends. A reader stops with an error as soon as somebody cancels.
 pub(crate) fn feed(part_bytes: u64, progress: &Progress) -> (Source, Feed<'_>) {
     let (to, from) = sync_channel(FEED_DEPTH);
-    let feed =
-        Feed { from, chunk: Vec::new(), at: 0, ended: false, broke_off: false, part_bytes, given: 0, progress };
+    let feed = Feed { from, chunk: Vec::new(), at: 0, ended: false, broke_off: false, part_bytes, given: 0, progress };
     (Source { to, buffer: Vec::new() }, feed)
 }
 

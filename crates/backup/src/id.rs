@@ -83,7 +83,9 @@ mod tests {
         assert!(id.as_str().starts_with("20251122T100000.123Z-"), "{id}");
         assert_eq!(BackupId::parse(id.as_str()).unwrap().began_ms(), 1_763_805_600_123);
         assert_ne!(BackupId::new(0).unwrap(), BackupId::new(0).unwrap());
-        for bad in ["", "x-y", "20251122T100000.123Z-AB12cd34", "20251322T100000.123Z-ab12cd34", "20251122T100000.123Z-"] {
+        for bad in
+            ["", "x-y", "20251122T100000.123Z-AB12cd34", "20251322T100000.123Z-ab12cd34", "20251122T100000.123Z-"]
+        {
             assert_eq!(BackupId::parse(bad), None, "{bad}");
         }
     }

@@ -57,29 +57,37 @@ impl WhyWhole {
 }
 
 /// How a backup begins.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Plan {
-    GoOn { stored: Stored, log: Reader, pin: LogPin },
-    Whole(WhyWhole),
+    GoOn(Box<GoOn>),
+    /// With all rows; the chain before it, if that can go on up to there, so that no moment is missing between them.
+    Whole(WhyWhole, Option<Box<GoOn>>),
+}
+
+/// The end of a chain, and the log behind it.
+pub(crate) struct GoOn {
+    pub(crate) stored: Stored,
+    pub(crate) log: Reader,
+    pub(crate) pin: LogPin,
 }
 
 pub(crate) fn plan(engine: &Engine, job: &Job<'_>, stored: Option<Stored>) -> Result<Plan, Error> {
-    let Some(stored) = stored else { return Ok(Plan::Whole(WhyWhole::First)) };
-    let most = stored.rows_bytes.max(job.sizes.rebase);
-    let why = if job.full {
-        WhyWhole::Asked
-    } else if stored.recipient != job.recipient.fingerprint().to_string() {
+    let Some(stored) = stored else { return Ok(Plan::Whole(WhyWhole::First, None)) };
+    let is_grown = stored.log_bytes > stored.rows_bytes.max(job.sizes.rebase) || stored.count >= CHAIN_MOST;
+    let why = if stored.recipient != job.recipient.fingerprint().to_string() {
         WhyWhole::OtherRecipient
     } else if stored.log_id != log_name(engine.log().id()) {
         WhyWhole::OtherLog
-    } else if stored.log_bytes > most || stored.count >= CHAIN_MOST {
-        WhyWhole::Grown
     } else if !job.repository.has_manifest(&folder_of(engine, &stored))? {
         WhyWhole::Gone
     } else {
-        return go_on(engine, stored);
+        return Ok(match go_on(engine, stored)? {
+            Err(why) => Plan::Whole(why, None),
+            Ok(end) if job.full => Plan::Whole(WhyWhole::Asked, Some(end)),
+            Ok(end) if is_grown => Plan::Whole(WhyWhole::Grown, Some(end)),
+            Ok(end) => Plan::GoOn(end),
+        });
     };
-    Ok(Plan::Whole(why))
+    Ok(Plan::Whole(why, None))
 }
 
 pub(crate) fn folder_of(engine: &Engine, stored: &Stored) -> Folder {
@@ -87,18 +95,18 @@ pub(crate) fn folder_of(engine: &Engine, stored: &Stored) -> Folder {
     Folder { node: node_name(engine.origin().node()), chain, backup }
 }
 
-fn go_on(engine: &Engine, stored: Stored) -> Result<Plan, Error> {
+fn go_on(engine: &Engine, stored: Stored) -> Result<Result<Box<GoOn>, WhyWhole>, Error> {
     let from = stored.reads_from();
     // Pinned before it is looked at: what is there now stays.
     let pin = match engine.pin_log(from) {
         Ok(pin) => pin,
-        Err(LogError::Removed { .. }) => return Ok(Plan::Whole(WhyWhole::LogCut)),
+        Err(LogError::Removed { .. }) => return Ok(Err(WhyWhole::LogCut)),
         Err(error) => return Err(error.into()),
     };
     let mut log = match engine.log().reader(from) {
         Ok(log) => log,
         // The log is a copy of an older moment, and ends before.
-        Err(LogError::Beyond { .. }) => return Ok(Plan::Whole(WhyWhole::OtherLog)),
+        Err(LogError::Beyond { .. }) => return Ok(Err(WhyWhole::OtherLog)),
         Err(error) => return Err(error.into()),
     };
     let is_same = match &stored.tail {
@@ -106,9 +114,9 @@ fn go_on(engine: &Engine, stored: Stored) -> Result<Plan, Error> {
         Some(tail) => goes_on(&mut log, tail),
     };
     match is_same {
-        Ok(true) => Ok(Plan::GoOn { stored, log, pin }),
+        Ok(true) => Ok(Ok(Box::new(GoOn { stored, log, pin }))),
         // A copy that went on has its records at other places.
-        Ok(false) | Err(LogError::Corrupt { .. }) => Ok(Plan::Whole(WhyWhole::OtherLog)),
+        Ok(false) | Err(LogError::Corrupt { .. }) => Ok(Err(WhyWhole::OtherLog)),
         Err(error) => Err(error.into()),
     }
 }

@@ -2,7 +2,7 @@
 
 use archive::seal::PublicKey;
 use effect::Hlc;
-use engine::backup::{Base, LogPin, yield_to_commands};
+use engine::backup::{Base, BaseRows, LogPin, yield_to_commands};
 use engine::{CheckpointError, Engine};
 
 use crate::digest::Sha256;
@@ -13,7 +13,7 @@ use crate::limits::{BASE_PART_BYTES, LOG_PART_BYTES, REBASE_LOG_BYTES};
 use crate::log_part::{LogFeed, Tail};
 use crate::manifest::{Head, Manifest, Part, Previous, Rows, node_name};
 use crate::note::{Note, Pending, Stored};
-use crate::plan::{Plan, Why, plan};
+use crate::plan::{GoOn, Plan, Why, WhyWhole, plan};
 use crate::progress::{Phase, Progress};
 use crate::repository::{Folder, MANIFEST, Repository};
 
@@ -70,35 +70,61 @@ pub struct Report {
 /// Then there is no backup, and those that were there are as they were. What was stored of it is removed; if that is not
 /// possible now, by the next one.
 pub fn take(engine: &Engine, job: &Job<'_>) -> Result<Report, Error> {
+    let result = take_all(engine, job);
+    match result {
+        Err(_) if job.progress.is_cancelled() => Err(Error::Cancelled),
+        result => result,
+    }
+}
+
+fn take_all(engine: &Engine, job: &Job<'_>) -> Result<Report, Error> {
     let Job { repository, progress, .. } = *job;
     progress.begin(Phase::Planning)?;
     let mut note = Note::of(engine, repository.id());
     settle(engine, repository, &mut note)?;
+    let (why, before) = match plan(engine, job, note.stored.clone())? {
+        Plan::GoOn(end) => return take_one(engine, job, &mut note, Begin::GoOn(end)),
+        Plan::Whole(why, before) => (why, before),
+    };
+    progress.begin(Phase::Checkpoint)?;
+    let base = engine.base(&mut || !progress.is_cancelled())?;
+    if let Some(end) = before {
+        // The log up to the rows, and beyond: a moment before them is restored from what came before.
+        take_one(engine, job, &mut note, Begin::GoOn(end))?;
+    }
+    take_one(engine, job, &mut note, Begin::Whole(why, base))
+}
+
+/// How a backup begins.
+enum Begin {
+    GoOn(Box<GoOn>),
+    Whole(WhyWhole, Base),
+}
+
+fn take_one(engine: &Engine, job: &Job<'_>, note: &mut Note, begin: Begin) -> Result<Report, Error> {
+    let repository = job.repository;
     // Also if the clock has gone back: sorted by name they are in the order in which they were taken.
     let earliest = note.stored.as_ref().map_or(i64::MIN, |stored| stored.backup.began_ms() + 1);
     let (id, node) = (BackupId::new(engine.now_ms().max(earliest)), node_name(engine.origin().node()));
     let id = id.map_err(|cause| archive::Error::Seal { name: node.clone(), cause })?;
-    let plan = plan(engine, job, note.stored.clone())?;
-    let chain = match &plan {
-        Plan::GoOn { stored, .. } => stored.chain.clone(),
-        Plan::Whole(_) => id.clone(),
+    let chain = match &begin {
+        Begin::GoOn(end) => end.stored.chain.clone(),
+        Begin::Whole(..) => id.clone(),
     };
     let folder = Folder { node, chain, backup: id };
     // Before anything is stored, so that somebody knows of it whatever happens.
     note.pending = Some(Pending { chain: folder.chain.clone(), backup: folder.backup.clone(), stored: None });
     note.save(engine, repository.id())?;
-    let stored = Taking { engine, job, folder: &folder }.take(plan, &mut note);
-    if stored.is_err() && note.pending.as_ref().is_some_and(|pending| pending.stored.is_none()) {
+    let result = Taking { engine, job, folder: &folder }.take(begin, note);
+    if result.is_err() && note.pending.as_ref().is_some_and(|pending| pending.stored.is_none()) {
         // The manifest was never tried. If this fails, the next backup does it.
         let removed = repository.remove(&folder);
-        if let Err(error) = removed.and_then(|()| Note { pending: None, ..note }.save(engine, repository.id())) {
+        if let Err(error) = removed.and_then(|()| Note { pending: None, ..note.clone() }.save(engine, repository.id()))
+        {
             tracing::warn!(%error, backup = %folder.backup, "what was stored of a backup could not be removed");
         }
     }
-    match stored {
-        Err(_) if progress.is_cancelled() => Err(Error::Cancelled),
-        stored => stored,
-    }
+    result
 }
 
 /// Finds out what became of a backup whose end is not known.
@@ -129,31 +155,30 @@ struct Start {
 }
 
 impl Taking<'_> {
-    fn take(&self, plan: Plan, note: &mut Note) -> Result<Report, Error> {
-        let (start, rows) = match plan {
-            Plan::GoOn { stored, log, pin } => {
-                let from = stored.end;
-                (Start { log, from, why: Why::GoesOn, before: Some(stored), _pin: pin }, None)
+    fn take(&self, begin: Begin, note: &mut Note) -> Result<Report, Error> {
+        let (start, rows) = match begin {
+            Begin::GoOn(end) => {
+                let GoOn { stored, log, pin } = *end;
+                (Start { log, from: stored.end, why: Why::GoesOn, before: Some(stored), _pin: pin }, None)
             }
-            Plan::Whole(why) => {
-                let (pin, from, rows) = self.rows()?;
-                let log = self.engine.log().reader(wal::Position(from))?;
-                (Start { log, from, why: Why::Whole(why), before: None, _pin: pin }, Some(rows))
+            Begin::Whole(why, base) => {
+                let Base { position, last, bytes, pin, rows } = base;
+                let parts = self.rows(rows, bytes)?;
+                let (log, why) = (self.engine.log().reader(position)?, Why::Whole(why));
+                let start = Start { log, from: position.get(), why, before: None, _pin: pin };
+                (start, Some(Rows { last: last.0, parts }))
             }
         };
         self.log(start, rows, note)
     }
 
-    /// Takes a checkpoint and stores its rows.
-    fn rows(&self) -> Result<(LogPin, u64, Rows), Error> {
+    /// Stores the rows, of about so many bytes.
+    fn rows(&self, rows: BaseRows, bytes: u64) -> Result<Vec<Part>, Error> {
         let progress = self.job.progress;
-        progress.begin(Phase::Checkpoint)?;
-        let base = self.engine.base(&mut || !progress.is_cancelled())?;
         progress.begin(Phase::Rows)?;
-        let Base { position, last, bytes, pin, rows } = base;
         progress.expect(bytes);
         let (source, mut feed) = feed(self.job.sizes.rows, progress);
-        let parts = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let write = move || {
                 yield_to_commands();
                 let mut source: Source = source;
@@ -173,8 +198,7 @@ impl Taking<'_> {
                 written?;
             }
             parts
-        })?;
-        Ok((pin, position.get(), Rows { last: last.0, parts }))
+        })
     }
 
     /// Stores the log behind `start`, and the manifest.

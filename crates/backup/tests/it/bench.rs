@@ -73,8 +73,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let to = dir.path().join("new");
         let (progress, key) = (Progress::default(), &self.keys.private);
-        let restore =
-            Restore { repository: &self.repository, key, node: None, backup, at_ms, progress: &progress };
+        let restore = Restore { repository: &self.repository, key, node: None, backup, at_ms, progress: &progress };
         let restored = restore.to(&to, &options(&self.clock, 9));
         if restored.is_err() {
             assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "something was left behind");

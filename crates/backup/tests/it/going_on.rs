@@ -30,7 +30,11 @@ fn one_that_goes_on_has_only_what_is_new() {
     let last = bench.take(true).unwrap();
     assert!(last.backup > whole.backup, "in order, also if the clock goes back");
     let listed = bench.list();
-    assert_eq!(listed.iter().map(|l| l.has_rows).collect::<Vec<_>>(), [true, false, false, true, true]);
+    assert_eq!(
+        listed.iter().map(|l| l.has_rows).collect::<Vec<_>>(),
+        [true, false, false, false, true, false, true],
+        "each chain was continued up to the next"
+    );
     assert!(listed.iter().all(|l| l.is_whole));
     assert_eq!(listed[2].chain(), &first.backup);
     for report in [&first, &nothing, &little, &whole] {

@@ -56,12 +56,12 @@ proptest! {
             prop_assert_eq!(digest, at(&seen, report.until).digest, "at the end of {:?}", report);
             prop_assert_eq!(restored.until_ms, report.until.ms());
         }
-        // Between any two backups of which the later goes on from the earlier.
-        for (two, pick) in reports.windows(2).filter(|two| two[1].why == Why::GoesOn).zip(&picks) {
-            let (from, to) = (two[0].until.ms() as f64, two[1].until.ms() as f64);
+        // Any moment from the first to the last, also one between a backup and the next that has all rows.
+        let (from, to) = (reports[0].until.ms() as f64, reports[reports.len() - 1].until.ms() as f64);
+        for pick in &picks {
             let ms = (from + (to - from) * pick) as i64;
             let (restored, digest) = bench.restore(None, Some(ms)).unwrap();
-            prop_assert_eq!(digest, at_ms(&seen, ms).digest, "at {} of {:?}", ms, two);
+            prop_assert_eq!(digest, at_ms(&seen, ms).digest, "at {} of {:?}", ms, reports);
             prop_assert_eq!(restored.until_ms, ms);
         }
         let (_, digest) = bench.restore(None, None).unwrap();
@@ -89,4 +89,21 @@ fn a_moment_that_no_backup_has_is_refused_with_those_beside_it() {
     assert!(matches!(bench.restore(Some(&first.backup), Some(second.until.ms())), Err(Error::NotCovered { .. })));
     let unknown = backup::BackupId::parse("20251122T100000.123Z-ab12cd34").unwrap();
     assert!(matches!(bench.restore(Some(&unknown), None), Err(Error::Unknown(_))));
+}
+
+/// A base that is taken anew leaves no hole: the chain before it is continued up to there.
+#[test]
+fn any_moment_between_a_backup_and_the_next_whole_one_can_be_restored() {
+    let bench = Bench::new();
+    bench.steps(0..20);
+    let first = bench.take(false).unwrap();
+    let seen: Vec<Seen> = (0..20).map(|n| bench.step(n)).collect();
+    let whole = bench.take(true).unwrap();
+    assert!(matches!(whole.why, Why::Whole(_)));
+    for ms in first.until.ms() + 1..=whole.until.ms() {
+        let restored = bench.restore(None, Some(ms));
+        let expected = seen.iter().rfind(|seen| seen.last.ms() <= ms);
+        let (_, digest) = restored.unwrap();
+        assert!(expected.is_none_or(|seen| seen.digest == digest), "{ms}");
+    }
 }

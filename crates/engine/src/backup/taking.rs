@@ -67,7 +67,13 @@ impl Engine {
         let shared = &self.shared;
         checkpoint::take_with(shared, &mut || !shared.checkpoints.is_stopped() && go_on())?;
         let Image { head, rows, bytes, pin } = checkpoint::image(shared)?;
-        Ok(Base { position: head.from, last: head.last, bytes, pin, rows: BaseRows { image: rows, path: shared.dir.join(ROWS) } })
+        Ok(Base {
+            position: head.from,
+            last: head.last,
+            bytes,
+            pin,
+            rows: BaseRows { image: rows, path: shared.dir.join(ROWS) },
+        })
     }
 
     /// Makes everything durable that was logged before the call, and says how far that is.
