@@ -53,7 +53,7 @@ fn a_server_is_backed_up_while_it_runs_and_another_starts_on_what_was_restored()
     for n in 0..2000 {
         client.say(&format!("SET key:{n} what-nobody-may-find:{n}"));
     }
-    client.say("KEYSPACE SET pages MATCH page:* MODE cache MAXMEMORY 16mb");
+    assert_eq!(client.say("KEYSPACE SET pages MATCH page:* MODE cache MAXMEMORY 16mb MAXDISK 64mb"), b"+OK");
     client.say("SET page:1 cached");
     let first_digest = digest(&mut client);
     let server = format!("127.0.0.1:{port}");
@@ -98,7 +98,8 @@ fn a_server_is_backed_up_while_it_runs_and_another_starts_on_what_was_restored()
         let (running, port) = start(Path::new(&to), &[&allow[..], flags].concat());
         let mut client = Client::new(port);
         assert_eq!(&digest(&mut client), expected, "{name}");
-        assert!(client.say("KEYSPACE LIST").starts_with(b"pages "), "definitions of caches are in it");
+        let spaces = String::from_utf8(client.say("KEYSPACE LIST")).unwrap();
+        assert!(spaces.starts_with("pages "), "definitions of caches are in it, {name}: {spaces}");
         assert_eq!(client.say("EXISTS page:1"), b":0", "what they hold is not");
         drop((client, running));
         let again = anabranch(&[&["restore", &place, "--to", &to, "--key", &key], more].concat(), 1);
