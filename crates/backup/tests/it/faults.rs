@@ -32,8 +32,11 @@ fn each_call_fails(full: bool, fault: Fault) {
             Ok(report) => (good, good_digest) = (report, digest(bench.engine())),
         }
         assert_eq!(bench.restore(Some(&good.backup), None).unwrap().1, good_digest, "call {call}: one from before");
+        let whole = || bench.list().iter().filter(|listed| listed.is_whole).count();
+        let before = whole();
         good = bench.take(false).unwrap();
         good_digest = digest(bench.engine());
+        assert_eq!(whole(), before + 1, "call {call}: one whose end was not known, and that is there, stays");
         assert_eq!(bench.restore(None, None).unwrap().1, good_digest, "call {call}: the next");
         let left: Vec<_> = bench.list().into_iter().filter(|listed| !listed.is_whole).collect();
         assert_eq!(left, [], "call {call}: nothing is left of what failed");
