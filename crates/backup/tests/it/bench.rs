@@ -122,16 +122,16 @@ pub fn digest(engine: &Engine) -> Digest {
 fn step(engine: &Engine, n: u64) {
     let mut recycled = Recycled::new();
     let mut context = engine.context(Lock::All, (n / 7 % 2) as u8, engine.now_ms(), &mut recycled);
-    let kind = if n % 3 == 0 { Kind::Hash } else { Kind::String };
+    let kind = if n.is_multiple_of(3) { Kind::Hash } else { Kind::String };
     let key = format!("{kind:?}:{}", n % 17).into_bytes();
     let exists = context.state.exists(&key).unwrap();
     match n % 11 {
-        0 if n % 5 == 0 => context.out.emit(b"", false, Op::FlushDb),
+        0 if n.is_multiple_of(5) => context.out.emit(b"", false, Op::FlushDb),
         0 | 1 if exists => context.out.remove(&key),
         2 => context.out.swap_dbs(0, 1),
         _ if kind == Kind::String => {
             // Some are so large that they are several rows.
-            let bytes = vec![n as u8; if n % 7 == 0 { 100_000 } else { 300 }];
+            let bytes = vec![n as u8; if n.is_multiple_of(7) { 100_000 } else { 300 }];
             context.out.emit(&key, !exists, Op::Patch(Patch::Append(&bytes)));
         }
         _ => {

@@ -5,7 +5,7 @@ use archive::storage::{Name, Storage};
 use archive::{open_sealed, store_sealed};
 use std::io::Read;
 
-use crate::bench::{Bench, SIZES, digest};
+use crate::bench::{Bench, digest};
 
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -62,7 +62,6 @@ fn damage_of_any_object_is_an_error_that_names_it() {
         bench.memory.put(name, &good).unwrap();
     }
     assert_eq!(bench.restore(None, None).unwrap().1, digest(bench.engine()));
-    assert!(SIZES.rows < 100_000, "so that there are several objects");
 }
 
 #[test]
