@@ -152,7 +152,7 @@ fn unchanged(name: &str) -> String {
     format!("{name} cannot be imported, and nothing was changed")
 }
 
-fn cannot_open(dir: &Path, error: OpenError) -> anyhow::Error {
+pub(crate) fn cannot_open(dir: &Path, error: OpenError) -> anyhow::Error {
     let hint = match &error {
         OpenError::Log(wal::LogError::Locked { .. }) | OpenError::Keys { source: KeyError::Locked { .. }, .. } => {
             "; stop the server that runs there, or import into another directory with --dir"

@@ -1,10 +1,13 @@
-//! The anabranch binary: `serve`, `check`, `import`, `version`.
+//! The anabranch binary: `serve`, `check`, `import`, `backup`, `restore`, `version`.
 
 mod allocator;
+mod backups;
 mod check;
+mod client;
 mod import;
 mod process;
 mod progress;
+mod restore;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,6 +26,10 @@ pub(crate) const USAGE: &str = "usage: anabranch serve [redis.conf] [--directive
        anabranch commands-doc
        anabranch check DIR [--salvage NEWDIR] [--encryption-key-file PATH]
        anabranch import FILE|- [--dir DIR] [--db N=M ...] [--replace|--keep] [--dry-run] [--encryption-key-file PATH]
+       anabranch backup URL --recipient FILE (--server HOST:PORT|SOCKET [--password-file FILE] | --dir DIR [--encryption-key-file PATH]) [--full]
+       anabranch backup-key FILE
+       anabranch restore URL --to DIR --key FILE [--at TIME] [--backup ID] [--node ID] [--encryption-key-file PATH]
+       anabranch restore URL --list
        anabranch version
 Master keys can be in the environment as well: ANABRANCH_ENCRYPTION_KEYS.
 `anabranch serve --help` lists all directives.";
@@ -33,6 +40,9 @@ fn main() -> ExitCode {
     match args.first().and_then(|word| word.to_str()) {
         Some("check") => return check::run(&args[1..]),
         Some("import") => return import::run(&args[1..]),
+        Some("backup") => return backups::run(&args[1..]),
+        Some("backup-key") => return backups::run_key(&args[1..]),
+        Some("restore") => return restore::run(&args[1..]),
         _ => {}
     }
     match run(args) {

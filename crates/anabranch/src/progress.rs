@@ -42,6 +42,22 @@ impl Shown {
         }
     }
 
+    /// Shows how much is done of what is not known before.
+    pub fn of(&mut self, phase: &str, done: u64, total: u64) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(phase.to_owned());
+            }
+            None if self.said.elapsed() >= PERIOD => {
+                self.said = Instant::now();
+                eprintln!("{}: {phase}, {} of about {}", self.what, megabytes(done), megabytes(total));
+            }
+            None => {}
+        }
+    }
+
     /// Shows nothing any more; answers the time that it took.
     pub fn end(self) -> Duration {
         if let Some(bar) = self.bar {

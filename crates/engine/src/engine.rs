@@ -9,6 +9,7 @@ use envelope::Keyring;
 use parking_lot::Mutex;
 use wal::Log;
 
+use crate::backup::Kept;
 use crate::checkpoint::{self, CheckpointFigures, CheckpointPolicy, CheckpointReport, Checkpoints};
 use crate::ciphers::Ciphers;
 use crate::context::{Context, Recycled};
@@ -53,6 +54,8 @@ pub struct Options {
     pub batch_bytes: usize,
     /// When checkpoints are taken.
     pub checkpoint: CheckpointPolicy,
+    /// Bytes of log that are kept for the next backup, at most, if there has been one.
+    pub backup_log_bytes: u64,
     /// Which values the disk tiers of caches give up first.
     pub disk_policy: blob::PolicyKind,
     /// What everything in the data directory is encrypted under, if it is.
@@ -81,6 +84,7 @@ impl Options {
             fills: true,
             memory: 0,
             checkpoint: CheckpointPolicy::default(),
+            backup_log_bytes: crate::limits::BACKUP_LOG_BYTES,
         }
     }
 }
@@ -143,6 +147,8 @@ pub(crate) struct Shared {
     /// Large values that a checkpoint is taking.
     pub(crate) held: Held,
     pub(crate) checkpoints: Checkpoints,
+    /// Log that is kept below the last checkpoint, for backups.
+    pub(crate) kept: Kept,
     pub(crate) keyspaces: Keyspaces,
     pub(crate) residency: Residency,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
@@ -267,7 +273,8 @@ impl Shared {
 
     /// Bytes of log behind the last checkpoint.
     pub(crate) fn log_bytes(&self) -> u64 {
-        self.log.written().get().saturating_sub(self.log.first().get())
+        // Not from the log's beginning: more of it may be kept, for a backup.
+        self.log.written().get().saturating_sub(self.checkpoints.position().get())
     }
 
     pub(crate) fn probe(&self) -> Probe {
@@ -307,6 +314,7 @@ impl Engine {
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: Identity::path(dir), source };
         let (identity, log, ciphers) = open_log(dir, &options)?;
+        let kept = Kept::load(dir, options.backup_log_bytes)?;
         let reaper = Reaper::start().map_err(io)?;
         let limits = Limits { seed: identity.seed, ..options.limits };
         let shard = || Mutex::new(Shard { limits, ..Shard::default() });
@@ -336,6 +344,7 @@ impl Engine {
             miss_seed: options.miss_at_random.map(AtomicU64::new),
             held: Held::default(),
             checkpoints: Checkpoints::new(options.checkpoint),
+            kept,
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
         });

@@ -184,4 +184,12 @@ pub enum CheckpointError {
         /// What the store said.
         source: mvcc::Error,
     },
+    /// The rows that are there are not what a checkpoint writes.
+    #[error("{path} is damaged: {reason}. `anabranch check` says what can be saved")]
+    Damaged {
+        /// The directory of the store.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }

@@ -68,12 +68,7 @@ impl Identity {
 
     /// Makes this durable in `dir`.
     pub fn save(&self, dir: &Path) -> std::io::Result<()> {
-        let aside = dir.join(format!("{FILE}.new"));
-        let mut file = File::create(&aside)?;
-        file.write_all(self.print().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&aside, dir.join(FILE))?;
-        File::open(dir)?.sync_all()
+        replace(dir, FILE, &self.print())
     }
 
     fn print(&self) -> String {
@@ -124,7 +119,18 @@ impl Identity {
     }
 }
 
-fn crc(bytes: &[u8]) -> u32 {
+/// Replaces the small file `name` in `dir` as a whole, durably.
+pub(crate) fn replace(dir: &Path, name: &str, text: &str) -> std::io::Result<()> {
+    let aside = dir.join(format!("{name}.new"));
+    let mut file = File::create(&aside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&aside, dir.join(name))?;
+    File::open(dir)?.sync_all()
+}
+
+/// CRC-32C: what such a file ends with.
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 

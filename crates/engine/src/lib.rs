@@ -18,6 +18,7 @@
 //! *Invariant:* whatever a context settled is either committed whole or undone before its locks drop.
 
 mod apply;
+pub mod backup;
 mod changes;
 mod check;
 mod checkpoint;

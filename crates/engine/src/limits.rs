@@ -204,3 +204,13 @@ pub const SWEEP_PAUSE: std::time::Duration = std::time::Duration::from_millis(10
 
 /// After a look the thread rests so many times as long as it took.
 pub const SWEEP_REST_FACTOR: u32 = 20;
+
+/// Bytes of log that are kept for the next backup, unless told otherwise.
+pub const BACKUP_LOG_BYTES: u64 = 1 << 30;
+
+/// Repositories of which a data directory knows what they hold of its log. With more, the one that was written to first is
+/// forgotten, and its next backup is a whole one.
+pub const BACKUP_MARKS_MAX: usize = 8;
+
+/// Bytes of what the writer of backups notes of one repository.
+pub const BACKUP_NOTE_BYTES_MAX: usize = 4 << 10;

@@ -30,6 +30,7 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let mut replay = match checkpoint::load(shared)? {
         Some(Loaded { head, keys }) if head.from >= first => {
             tracing::info!(keys, ms = millis(began), "the last checkpoint was loaded");
+            shared.checkpoints.note_position(head.from);
             Replay::new(shared, head.origins.into_iter().collect(), head.last, head.from)
         }
         None if first == Position::START => Replay::new(shared, HashMap::new(), Hlc(0), first),

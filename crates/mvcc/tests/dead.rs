@@ -36,6 +36,10 @@ impl DeadRows for Marks {
     fn is_dead(&self, key: &[u8], commit: Timestamp) -> bool {
         self.0.read().holds(key, commit)
     }
+
+    fn as_it_is(&self) -> Arc<dyn DeadRows> {
+        Arc::new(Self(RwLock::new(self.0.read().clone())))
+    }
 }
 
 fn store(retention: Retention) -> (Lsm, Arc<Marks>) {
@@ -283,15 +287,21 @@ fn a_mark_is_kept_while_older_readers_are_there() {
     store.apply(&transaction, Source::Direct).unwrap();
     let mut old = store.snapshot().unwrap();
     marks.0.write().collections.insert(Incarnation(1));
+    let mut later = store.snapshot().unwrap();
     let (first, second) = (store.compact_all().unwrap(), store.compact_all().unwrap());
     assert!(!first.may_forget() && !second.may_forget());
     let mut bytes = Vec::new();
     old.write_to(&mut bytes).unwrap();
     drop(old);
+    let mut of_later = Vec::new();
+    later.write_to(&mut of_later).unwrap();
+    drop(later);
     assert!(first.may_forget() && second.may_forget());
     marks.0.write().collections.clear();
     let model = MemStore::new(Retention::Newest);
     model.restore(&mut &bytes[..]).unwrap();
+    assert_eq!(scan(&model, Span::ALL, t(1)), [dead, live.clone()], "an image has what lived at its moment");
+    model.restore(&mut &of_later[..]).unwrap();
     assert_eq!(scan(&model, Span::ALL, t(1)), std::slice::from_ref(&live));
     assert_eq!(scan(store, Span::ALL, t(1)), std::slice::from_ref(&live));
     let mut seen = 0;

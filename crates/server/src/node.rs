@@ -9,6 +9,7 @@ use command::Env;
 use engine::Engine;
 use parking_lot::{Mutex, RwLock};
 
+use crate::backups::Backups;
 use crate::broker::Broker;
 use crate::client::ClientInfo;
 use crate::config::Config;
@@ -40,6 +41,8 @@ pub struct Node {
     pub broker: Arc<Broker>,
     /// Clients that wait for data.
     pub waiting: Waiting,
+    /// The backup that is being taken, and how the last one ended.
+    pub backups: Backups,
     /// Figures.
     pub stats: Stats,
     /// 40 hex digits that name this run of the process.
@@ -100,6 +103,7 @@ impl Node {
             broker,
             control,
             waiting: Waiting::default(),
+            backups: Backups::default(),
             stats: Stats::default(),
             run_id,
             started: Instant::now(),

@@ -121,6 +121,7 @@ impl Running {
     pub fn stop(self) -> Result<(), ServeError> {
         self.node.control.stop();
         self.server.join();
+        self.node.backups.stop();
         let Self { node, .. } = self;
         let engine = Arc::clone(&node.engine);
         drop(node);
@@ -157,6 +158,7 @@ fn engine_options(settings: &Settings) -> Result<Options, ServeError> {
     options.limits = limits_of(&settings.compact);
     options.checkpoint = checkpoints_of(&settings.persistence);
     options.memory = settings.maxmemory;
+    options.backup_log_bytes = settings.persistence.backup_log_bytes;
     options.batch_bytes = usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX);
     Ok(options)
 }

@@ -245,6 +245,12 @@ impl<S: Send + 'static> Log<S> {
         Ok(shared.segments.first())
     }
 
+    /// A random number that all segments of this log have, and no other log.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.log_id
+    }
+
     /// Reads records from `from` on, which must be where one begins or ends, up to what is written at each call.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Commands that concern connections, publish/subscribe, configuration and the server, not keys: declared here, run by
 //! whoever keeps the sessions.
 
+mod backup;
 mod client;
 mod keyspace;
 mod server;
@@ -462,6 +463,18 @@ pub const SPECS: &[Spec] = &[
         summary: "A container for memory commands.",
         syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(server::MEMORY),
+    },
+    Spec {
+        name: "backup",
+        arity: -2,
+        flags: Flags::NONE,
+        keys: Keys::None,
+        group: Group::Server,
+        since: "anabranch",
+        complexity: "Depends on the subcommand",
+        summary: "A container for commands about backups.",
+        syntax: "subcommand [argument [argument ...]]",
+        run: Run::Container(backup::BACKUP),
     },
     Spec {
         name: "keyspace",

@@ -1,6 +1,7 @@
 //! Which rows nobody needs any more, though nobody has written a deletion for each.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mvcc::wide::{Incarnation, MetaKey};
@@ -70,5 +71,10 @@ impl DeadRows for Dead {
         }
         let Some(Incarnation(incarnation)) = Incarnation::of_row(key) else { return false };
         self.is_emptied(db_of(incarnation), commit) || self.incarnations.read().contains(&incarnation)
+    }
+
+    fn as_it_is(&self) -> Arc<dyn DeadRows> {
+        let emptied = self.emptied.iter().map(|at| AtomicU64::new(at.load(Ordering::Acquire))).collect();
+        Arc::new(Self { emptied, incarnations: RwLock::new(self.incarnations.read().clone()) })
     }
 }

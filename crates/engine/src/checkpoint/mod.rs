@@ -32,6 +32,7 @@ mod dead;
 pub(crate) mod elements;
 mod figures;
 mod flip;
+mod image;
 mod large;
 pub(crate) mod load;
 pub(crate) mod rows;
@@ -53,10 +54,11 @@ use crate::engine::Shared;
 use crate::error::CheckpointError;
 pub use figures::CheckpointFigures;
 use flip::Flip;
+pub(crate) use image::{Image, image};
 pub(crate) use load::{Loaded, load, load_keys};
 pub(crate) use rows::{encode_row, is_large};
 pub(crate) use state::Checkpoints;
-pub(crate) use store::{ROWS, lower_priority};
+pub(crate) use store::{ROWS, Rows, lower_priority, sync_all};
 use writing::Writing;
 
 /// What a finished checkpoint took.
@@ -110,7 +112,8 @@ pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Res
             writing.settle();
             rows.disk_bytes();
             // Only now: what was there before is needed until the run is in force.
-            shared.log.remove_below(report.position)?;
+            shared.checkpoints.note_position(report.position);
+            shared.kept.cut(&shared.log, report.position)?;
             shared.ciphers.forget_log_keys(&shared.log);
             Ok(report)
         }

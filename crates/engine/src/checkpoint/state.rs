@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use mvcc::{Reencryption, Timestamp};
 use parking_lot::Mutex;
+use wal::Position;
 
 use super::CheckpointPolicy;
 use super::books::Books;
@@ -72,6 +73,8 @@ pub(crate) struct Checkpoints {
     pub(super) died: Mutex<Died>,
     pub(super) kept: Mutex<Kept>,
     policy: Mutex<CheckpointPolicy>,
+    /// Where replay begins behind the last one.
+    position: AtomicU64,
     pub(super) outcomes: Outcomes,
     /// Bytes at rest that nobody needs, about, beside what the store's own compactions find.
     garbage: AtomicU64,
@@ -90,6 +93,7 @@ impl Checkpoints {
             died: Mutex::default(),
             kept: Mutex::default(),
             policy: Mutex::new(policy),
+            position: AtomicU64::new(Position::START.get()),
             outcomes: Outcomes::default(),
             garbage: AtomicU64::new(0),
             sealed: Mutex::default(),
@@ -102,7 +106,7 @@ impl Checkpoints {
         drop(self.turn.lock());
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
 
@@ -118,6 +122,15 @@ impl Checkpoints {
 
     pub(crate) fn set_policy(&self, policy: CheckpointPolicy) {
         *self.policy.lock() = policy;
+    }
+
+    /// The last one is of this position.
+    pub(crate) fn note_position(&self, position: Position) {
+        self.position.store(position.get(), Ordering::Release);
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        Position(self.position.load(Ordering::Acquire))
     }
 
     /// Whether so many bytes of log are enough, and the last attempt no reason to wait; `most`, where memory is bounded.

@@ -104,7 +104,7 @@ impl Rows {
 }
 
 /// Makes a directory durable with all that is in it.
-fn sync_all(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_all(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {

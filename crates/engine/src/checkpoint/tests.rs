@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::take_with;
 use crate::{AtRest, Context, Digest, Engine, Keyring, Lock, Options, Recycled, Stop};
 
+mod backups;
 mod caches;
 mod expiry;
 mod faults;

@@ -19,7 +19,7 @@ use crate::timestamp::Timestamp;
 
 /// Who says which rows are dead.
 ///
-/// For every operation a dead row is absent, collected or not. So what it answers must never go back: once a key is
+/// For every operation but an image that began before, a dead row is absent, collected or not. So what it answers must never go back: once a key is
 /// dead at a commit, it is so for ever, and at all earlier commits as well. An owner may forget this once
 /// [`MajorCompaction::may_forget`] says so; it must not write rows that are dead when they are written.
 ///
@@ -28,6 +28,9 @@ use crate::timestamp::Timestamp;
 pub trait DeadRows: fmt::Debug + Send + Sync {
     /// Whether the version of `key` that was committed at `commit` is dead.
     fn is_dead(&self, key: &[u8], commit: Timestamp) -> bool;
+
+    /// What it says now, for good: for an image, which must not miss what dies while it is written.
+    fn as_it_is(&self) -> Arc<dyn DeadRows>;
 }
 
 /// Whether the row of the tree with this key, and with a version of this commit, is dead.

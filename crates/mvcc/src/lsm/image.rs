@@ -26,6 +26,7 @@ pub(super) struct Image {
     rows: Keyspace,
     snapshot: fjall::Snapshot,
     head: Head,
+    /// What was dead at its moment.
     dead: Option<Arc<dyn DeadRows>>,
     seal: Arc<Seal>,
     /// Says that a reader is there.
@@ -49,7 +50,7 @@ impl Image {
         // Asked after the rows were fixed: what was collected from them is below it.
         let watermark = store.floor();
         let head = Head { retention: store.retention, last_commit, watermark, applied_index, deletes };
-        let (dead, seal) = (store.options.dead.clone(), Arc::clone(&store.seal));
+        let (dead, seal) = (store.options.dead.as_ref().map(|dead| dead.as_it_is()), Arc::clone(&store.seal));
         Ok(Self { rows, snapshot, head, dead, seal, _reader: reader })
     }
 }

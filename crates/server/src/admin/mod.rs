@@ -1,5 +1,6 @@
 //! Commands that concern the server: configuration, figures, clients, internals.
 
+mod backup;
 mod client;
 mod client_filter;
 mod client_line;
@@ -37,6 +38,7 @@ pub const FAMILIES: &[Handlers] = &[
     memory::HANDLERS,
     debug::HANDLERS,
     keyspace::HANDLERS,
+    backup::HANDLERS,
 ];
 
 /// The Redis version whose behaviour is offered: clients choose features by it.

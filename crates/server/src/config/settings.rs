@@ -182,6 +182,8 @@ pub struct Security {
     pub renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
     /// DEBUG.
     pub debug_command: Allowed,
+    /// BACKUP.
+    pub backup_command: Allowed,
     /// CONFIG SET of protected directives.
     pub protected_configs: Allowed,
 }
@@ -220,6 +222,8 @@ pub struct Persistence {
     pub segment_bytes: u64,
     /// Bytes of log after which a checkpoint is taken; `None`: never by itself.
     pub checkpoint_log_bytes: Option<u64>,
+    /// Bytes of log that are kept for the next backup.
+    pub backup_log_bytes: u64,
 }
 
 /// Compact forms of collections.
@@ -389,6 +393,7 @@ impl View<'_> {
             requirepass: self.text("requirepass"),
             renamed_commands: renamed.clone(),
             debug_command: self.allowed("enable-debug-command"),
+            backup_command: self.allowed("enable-backup-command"),
             protected_configs: self.allowed("enable-protected-configs"),
         }
     }
@@ -441,6 +446,7 @@ impl View<'_> {
             max_batch_bytes: self.number("max-batch-bytes"),
             segment_bytes: self.number("log-segment-bytes"),
             checkpoint_log_bytes: self.checkpoint_log_bytes(),
+            backup_log_bytes: self.number("backup-log-size"),
         }
     }
 

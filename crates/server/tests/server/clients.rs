@@ -86,12 +86,12 @@ fn filters_choose_clients() {
         text.lines().map(|line| line.split(['=', ' ']).nth(1).unwrap().parse().unwrap()).collect()
     };
     assert_eq!(ids("TYPE normal"), [id_a, id_b, id_c]);
-    assert_eq!(ids("TYPE pubsub"), []);
+    assert!(ids("TYPE pubsub").is_empty());
     assert_eq!(ids(&format!("ID {id_c} {id_b} 9999")), [id_b, id_c]);
     assert_eq!(ids("NAME bee"), [id_b]);
     assert_eq!(ids("NOT-NAME bee SKIPME yes"), [id_c]);
     assert_eq!(ids("FLAGS x"), [id_c]);
-    assert_eq!(ids("MAXAGE 1000"), []);
+    assert!(ids("MAXAGE 1000").is_empty());
     let local = b.wire.stream.local_addr().unwrap();
     assert_eq!(ids(&format!("ADDR {local} USER default")), [id_b]);
     assert!(a.error("CLIENT LIST TYPE aliens").starts_with("ERR Unknown client type"));

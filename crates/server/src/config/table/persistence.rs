@@ -59,6 +59,13 @@ pub(super) static PERSISTENCE: &[Directive] = &[
         "Takes a checkpoint when the log has grown by this size: what a start has to read again at most, about.",
     )
     .from(Origin::Anabranch),
+    Directive::new(
+        "backup-log-size",
+        byte_range(0, 1 << 50),
+        "1gb",
+        "Log that is kept for the next backup, at most, once there has been one; if more is written, the next is a whole one.",
+    )
+    .from(Origin::Anabranch),
     Directive::new("appendonly", Bool, "yes", "Whether there is a log.").inert(LOG_ALWAYS_ON),
     Directive::new("appendfilename", TEXT, "appendonly.aof", "Name of the log.").at_start().inert(NAMES_FIXED),
     Directive::new("appenddirname", TEXT, "appendonlydir", "Directory of the log.").at_start().inert(NAMES_FIXED),

@@ -20,6 +20,14 @@ pub(super) static SECURITY: &[Directive] = &[
     .file_only(),
     Directive::new("enable-debug-command", WHO, "no", "Who may use DEBUG: nobody, anybody, clients of this machine.")
         .at_start(),
+    Directive::new(
+        "enable-backup-command",
+        WHO,
+        "local",
+        "Who may use BACKUP: nobody, anybody, clients of this machine.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
     Directive::new("enable-protected-configs", WHO, "no", "Who may CONFIG SET what is protected.").at_start(),
     Directive::new("enable-module-command", WHO, "no", "Who may use MODULE.").at_start().inert(NO_MODULES),
     Directive::new("loadmodule", Kind::Words { max: 0, too_many: NO_LOADING }, "\"\"", "Loads a module.")
