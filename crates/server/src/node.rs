@@ -22,9 +22,9 @@ use crate::waiting::Waiting;
 /// Time between looks at memory and rates, in ms: a tick of the I/O threads, less what a tick may come early.
 const LOOK_MS: u64 = 90;
 
-/// Time between two looks whether there is room in memory again, and how many there are before a command is refused: 2 s.
+/// Time between two looks whether there is room in memory again, and how many there are before a command is refused: 5 s.
 const ROOM_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
-const ROOM_LOOKS: u64 = 400;
+const ROOM_LOOKS: u64 = 1000;
 
 /// Time between warnings of requests from browsers, in ms: who sends them can send many.
 const HTTP_WARNING_MS: u64 = 60_000;
