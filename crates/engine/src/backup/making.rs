@@ -8,6 +8,7 @@ use effect::{HashSeed, Hlc, Origin};
 use mvcc::Store;
 use wal::{Kind, Log, Position};
 
+use crate::check::{CheckError, inspect};
 use crate::checkpoint::{ROWS, Rows, sync_all};
 use crate::ciphers::Ciphers;
 use crate::engine::{Engine, LOG, Options};
@@ -95,10 +96,15 @@ impl Making {
         drop(_ciphers);
         let io = |source| MakingError::Open(OpenError::Io { path: dir.clone(), source });
         Identity { ceiling: last, ..identity }.save(&dir).map_err(io)?;
-        let engine = Engine::open(&dir, options)?;
+        let keyring = options.keyring.clone();
+        let engine = Engine::open(&dir, Options { fills: false, ..options })?;
         let keys = (0..DATABASES_MAX).map(|db| engine.key_counts(db as u8).keys).sum();
         let origin = engine.origin();
         engine.close().map_err(MakingError::Close)?;
+        // A start reads hardly any row.
+        if let Some(fault) = inspect(&dir, keyring.as_ref())?.faults.first() {
+            return Err(MakingError::Damaged(fault.to_string()));
+        }
         sync_all(&dir).and_then(|()| File::open(&dir)?.sync_all()).map_err(io)?;
         Ok(Made { keys, origin })
     }
@@ -107,6 +113,12 @@ impl Making {
 /// Why a data directory could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum MakingError {
+    /// Something in it is not as it should be.
+    #[error("{0}")]
+    Damaged(String),
+    /// It could not be looked at.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// It cannot be written, or not be opened again.
     #[error(transparent)]
     Open(#[from] OpenError),
