@@ -105,7 +105,7 @@ impl AtRest {
                     }
                 }
             }
-            Miss::Key { .. } | Miss::Elements { .. } => {}
+            Miss::Key { .. } | Miss::Keys { .. } | Miss::Elements { .. } => {}
         }
         Ok(())
     }

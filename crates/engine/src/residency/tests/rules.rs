@@ -1,0 +1,192 @@
+//! Rules that random histories seldom come by.
+
+use std::sync::atomic::Ordering;
+
+use effect::{Deadline, Op};
+use mvcc::{Source, Store, Timestamp};
+
+use super::*;
+use crate::checkpoint::tests::Step;
+use crate::{AtRest, Context, Lock, Miss, Recycled, Stop, WatchFlag};
+
+/// An engine with nothing in memory that nobody has asked for, and a clock of its own.
+struct House {
+    dir: tempfile::TempDir,
+    clock: Arc<AtomicI64>,
+}
+
+impl House {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), clock: Arc::new(AtomicI64::new(1_000_000)) }
+    }
+
+    fn open(&self) -> Bench {
+        let bench = Bench::open_cold(self.dir.path(), &self.clock, None);
+        bench.engine.set_reclaiming(false);
+        bench
+    }
+}
+
+/// Takes a checkpoint and evicts all keys.
+fn lay_to_rest(bench: &Bench) {
+    bench.checkpoint(&mut || true).unwrap();
+    do_chill(bench, Chill::All, &mut Hand::default());
+    assert!(bench.engine.residency_figures().cold_keys > 0);
+}
+
+/// Runs `change` until it misses nothing, and commits what it emits.
+fn change(bench: &Bench, mut change: impl FnMut(&mut Context<'_>) -> Result<(), Stop>) {
+    let (mut recycled, mut at_rest) = (Recycled::new(), AtRest::default());
+    loop {
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        context.know(&at_rest);
+        match change(&mut context).and_then(|()| context.settle_written()) {
+            Ok(()) => return drop(context.commit().unwrap()),
+            Err(Stop::Miss(miss)) => {
+                context.abort();
+                bench.engine.load(&miss, (0, bench.now_ms()), std::iter::empty(), &mut at_rest).unwrap();
+            }
+            Err(stop) => panic!("{stop:?}"),
+        }
+    }
+}
+
+fn set(bench: &Bench, key: &[u8], value: &[u8], deadline: Deadline) {
+    change(bench, |context| {
+        let fresh = !context.state.exists(key)?;
+        context.out.emit(key, fresh, Op::Set { value, deadline });
+        Ok(())
+    });
+}
+
+fn get(bench: &Bench, key: &[u8]) -> Option<Vec<u8>> {
+    bench.look(|state| Ok(state.string(key)?.map(<[u8]>::to_vec)))
+}
+
+#[test]
+fn who_watches_a_key_at_rest_hears_that_its_database_is_emptied_or_exchanged() {
+    for whole in [Step::Flush { db: 0 }, Step::FlushAll, Step::Swap] {
+        let house = House::new();
+        let bench = house.open();
+        set(&bench, b"watched", b"1", Deadline::Clear);
+        let (flag, mut recycled) = (WatchFlag::default(), Recycled::new());
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        context.watch(b"watched", &flag).unwrap();
+        context.abort();
+        lay_to_rest(&bench);
+        bench.run(&[whole.clone()], false);
+        assert!(!flag.is_dirty(), "it was taken back: {whole:?}");
+        bench.run(&[whole.clone()], true);
+        assert!(flag.is_dirty(), "{whole:?}");
+    }
+}
+
+#[test]
+fn nothing_is_evicted_from_a_shard_that_is_locked_once_somebody_holds_on() {
+    let house = House::new();
+    let bench = house.open();
+    (0..100u8).for_each(|n| set(&bench, &[n], b"1", Deadline::Clear));
+    bench.checkpoint(&mut || true).unwrap();
+    let (shared, mut hand) = (&bench.engine.shared, Hand::default());
+    let hold = shared.residency.hold();
+    // The marks of the look-ups go with the first time around.
+    (0..2000).for_each(|_| assert_eq!(shared.evict_some(&mut hand).freed, 0));
+    assert_eq!(bench.engine.residency_figures().cold_keys, 0);
+    drop(hold);
+    shared.evict_idle(u64::MAX, &mut hand);
+    assert_eq!(bench.engine.residency_figures().cold_keys, 100);
+}
+
+#[test]
+fn a_random_key_is_found_among_many_at_rest_that_have_expired_or_none_if_all_have() {
+    let house = House::new();
+    let bench = house.open();
+    let name = |n: u16| format!("key:{n}").into_bytes();
+    (0..2000).for_each(|n| set(&bench, &name(n), b"1", Deadline::At(1_000_100)));
+    set(&bench, b"stays", b"1", Deadline::At(1_000_200));
+    lay_to_rest(&bench);
+    for (now, found) in [(1_000_150, Some(b"stays".to_vec())), (1_000_250, None)] {
+        house.clock.store(now, Ordering::Relaxed);
+        let (runs, random) = (std::cell::Cell::new(0), std::cell::Cell::new(1_u64));
+        let picked = bench.look(|state| {
+            runs.set(runs.get() + 1);
+            assert!(runs.get() < 100, "it looks on and on");
+            let next = || {
+                random.set(random.get().wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F));
+                random.get() ^ random.get() >> 29
+            };
+            Ok(state.pick(next)?.map(<[u8]>::to_vec))
+        });
+        assert_eq!(picked, found);
+    }
+}
+
+#[test]
+fn keys_that_are_needed_together_are_missed_together() {
+    let house = House::new();
+    let bench = house.open();
+    let names: Vec<_> = (0..50).map(|n| format!("key:{n}").into_bytes()).collect();
+    names[..40].iter().for_each(|name| set(&bench, name, b"1", Deadline::Clear));
+    lay_to_rest(&bench);
+    let (mut recycled, mut misses) = (Recycled::new(), 0);
+    loop {
+        let context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        let gathered = context.state.gather(names.iter());
+        let found = names.iter().filter(|name| context.state.exists(name) == Ok(true)).count();
+        context.abort();
+        let Err(Stop::Miss(miss)) = gathered else {
+            assert_eq!((gathered, found, misses), (Ok(()), 40, 1));
+            return;
+        };
+        assert!(matches!(&miss, Miss::Keys { keys, .. } if keys.len() == 50), "{miss:?}");
+        bench.engine.load(&miss, (0, bench.now_ms()), std::iter::empty(), &mut AtRest::default()).unwrap();
+        misses += 1;
+    }
+}
+
+#[test]
+fn keys_whose_rows_are_named_by_a_digest_come_and_go() {
+    let house = House::new();
+    let mut bench = house.open();
+    let name = |n: u8| [&vec![b'k'; 3000][..], &[n]].concat();
+    (0..20).for_each(|n| set(&bench, &name(n), &[n], Deadline::Clear));
+    lay_to_rest(&bench);
+    change(&bench, |context| (0..5).try_for_each(|n| {
+        context.state.exists(&name(n))?.then(|| context.out.remove(&name(n)));
+        Ok(())
+    }));
+    for _ in 0..3 {
+        assert_eq!((0..20).filter_map(|n| get(&bench, &name(n))).collect::<Vec<_>>(), Vec::from_iter((5..20).map(|n| vec![n])));
+        lay_to_rest(&bench);
+        let all: BTreeSet<_> = (5..20).map(name).collect();
+        assert_eq!((scan(&bench, 0), seen(&bench).keys[0].clone()), (all.clone(), all));
+        drop(bench);
+        bench = house.open();
+        assert_eq!(bench.look(|state| state.len()), 15);
+    }
+}
+
+#[test]
+fn rows_that_nobody_has_counted_may_be_of_large_values() {
+    let house = House::new();
+    let bench = house.open();
+    bench.run(&[Step::Write { db: 0, key: 0, from: 0, count: 600 }], true);
+    bench.checkpoint(&mut || true).unwrap();
+    let rows = bench.engine.shared.checkpoints.found_rows().unwrap();
+    // As a version wrote it that did not count keys.
+    let commit = Timestamp(rows.store.last_commit().0 + 1);
+    let mut run = rows.store.begin_run(commit, Source::Direct).unwrap();
+    run.remove(&[0x30, 5]).unwrap();
+    run.finish().unwrap();
+    drop(bench);
+    let bench = house.open();
+    assert_eq!(bench.engine.residency_figures().cold_keys, 0, "they have been counted, one by one");
+    bench.checkpoint(&mut || true).unwrap();
+    bench.run(&[Step::Set { db: 0, key: 0, bytes: 9 }], true);
+    drop(bench);
+    let bench = house.open();
+    bench.checkpoint(&mut || true).unwrap();
+    assert_eq!(bench.look(|state| state.len()), 1);
+    bench.engine.close().unwrap();
+    assert_eq!(crate::inspect(house.dir.path(), None).unwrap().faults, []);
+}
