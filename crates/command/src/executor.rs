@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
-    Aftermath, AtRest, Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop, Ticket,
+    Aftermath, AtRest, Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop,
+    Ticket,
 };
 use resp::{Args, Mark, Protocol, Reply};
 use smallvec::SmallVec;

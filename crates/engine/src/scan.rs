@@ -181,7 +181,10 @@ impl State<'_> {
             if !shards().all(is_listed) {
                 return Err(Stop::Miss(Miss::Database { db, values: false }));
             }
-            return Ok(shards().flat_map(|(_, tables)| tables.table.iter()).find(|e| self.live(e).is_some()).map(Entry::key));
+            return Ok(shards()
+                .flat_map(|(_, tables)| tables.table.iter())
+                .find(|e| self.live(e).is_some())
+                .map(Entry::key));
         }
         for _ in 0..64 {
             let mut nth = (random() % stored as u64) as usize;
@@ -207,13 +210,19 @@ impl State<'_> {
         let mut keys: Vec<&[u8]> = Vec::new();
         for (id, page) in self.at_rest?.pages(db) {
             let shard = self.guards.get(id)?;
-            let (Some(tables), Some(page)) = (shard.db(db), self.page(db, id, shard, page.from, false)) else { continue };
+            let (Some(tables), Some(page)) = (shard.db(db), self.page(db, id, shard, page.from, false)) else {
+                continue;
+            };
             keys.extend(at_rest(page, tables).map(|listed| &listed.key[..]));
             let mut from = Some(page.from);
             while let Some(at) = from.filter(|at| page.to.is_none_or(|to| *at < to)) {
-                from = tables.table.scan(at, |e| self.shared.order_of(e.key()), |entry| {
-                    keys.extend(self.live(entry).map(Entry::key));
-                });
+                from = tables.table.scan(
+                    at,
+                    |e| self.shared.order_of(e.key()),
+                    |entry| {
+                        keys.extend(self.live(entry).map(Entry::key));
+                    },
+                );
             }
         }
         let at = (!keys.is_empty()).then(|| random() % keys.len() as u64)?;

@@ -145,7 +145,8 @@ impl Tally {
         let expected: BTreeMap<_, _> = tallies.parts.iter().map(|part| ((part.shard, part.db), part.keys)).collect();
         let all = expected.keys().chain(self.counted.keys());
         let keys = |of: &BTreeMap<_, u64>, at| of.get(at).copied().unwrap_or(0);
-        let wrong = all.map(|at| (at, keys(&expected, at), keys(&self.counted, at))).find(|(_, due, found)| due != found);
+        let wrong =
+            all.map(|at| (at, keys(&expected, at), keys(&self.counted, at))).find(|(_, due, found)| due != found);
         match wrong {
             None => Ok(()),
             Some(((shard, db), due, found)) => {

@@ -86,7 +86,8 @@ impl<'a> Row<'a> {
     /// Whether the time of the key, or of one of its fields, may be over.
     pub(crate) fn may_have_expired(&self, now_ms: i64) -> bool {
         let of_key = self.deadline.is_some_and(|deadline| deadline <= now_ms);
-        of_key || matches!(&self.value, Value::Small(folded) if folded.kind() == Kind::Hash && has_expired(folded, now_ms))
+        of_key
+            || matches!(&self.value, Value::Small(folded) if folded.kind() == Kind::Hash && has_expired(folded, now_ms))
     }
 
     /// Whether it is the row of its key, in a database with this seed.

@@ -44,7 +44,17 @@ pub(super) struct Writing<'s> {
 impl<'s> Writing<'s> {
     pub(super) fn begin(shared: &'s Shared, rows: &'s Rows, flip: Flip, go_on: &'s mut dyn FnMut() -> bool) -> Self {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
-        Self { shared, rows, go_on, flip, batch: Batch::default(), large: Vec::new(), large_in: BTreeSet::new(), taken: Vec::new(), report }
+        Self {
+            shared,
+            rows,
+            go_on,
+            flip,
+            batch: Batch::default(),
+            large: Vec::new(),
+            large_in: BTreeSet::new(),
+            taken: Vec::new(),
+            report,
+        }
     }
 
     /// Writes all of it to the run.
@@ -230,7 +240,8 @@ impl<'s> Writing<'s> {
         let Flip { head, spaces, emptied, tallies, .. } = &self.flip;
         let mut marks: BTreeMap<u8, Option<Timestamp>> = swept.iter().map(|db| (*db, None)).collect();
         marks.extend(emptied.iter().map(|(db, commit)| (*db, Some(*commit))));
-        let changed = Changed { head, spaces: spaces.as_deref(), emptied: &marks, dead: &dead, tallies: tallies.as_ref() };
+        let changed =
+            Changed { head, spaces: spaces.as_deref(), emptied: &marks, dead: &dead, tallies: tallies.as_ref() };
         changed.write(run).map_err(|error| self.rows.failed(error))
     }
 

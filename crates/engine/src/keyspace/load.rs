@@ -9,8 +9,8 @@ use super::tier::Tier;
 use crate::apply::fill;
 use crate::engine::{Engine, Shared};
 use crate::limits::LOAD_TRIES;
-use crate::shard::is_empty_collection;
 use crate::residency::AtRest;
+use crate::shard::is_empty_collection;
 use crate::stop::{Miss, Stop};
 use crate::value::{Entry, Limits};
 

@@ -182,11 +182,7 @@ fn lock(shared: &Shared, shards: Range<usize>) -> Guards<'_> {
     Guards::new(shards.map(|id| (ShardId(id as u8), shared.shards[id].lock())))
 }
 
-fn apply_share(
-    shared: &Shared,
-    shards: Range<usize>,
-    share: &mut Vec<(Effect<'_>, Place)>,
-) -> Result<(), ReadError> {
+fn apply_share(shared: &Shared, shards: Range<usize>, share: &mut Vec<(Effect<'_>, Place)>) -> Result<(), ReadError> {
     let mut guards = lock(shared, shards);
     for some in share.chunks(REPLAY_LOOKAHEAD) {
         foresee(&guards, some);

@@ -104,7 +104,11 @@ impl Engine {
         let Residency { reads, evictions, .. } = &self.shared.residency;
         let cold = |shard: &Mutex<Shard>| shard.lock().cold_keys();
         let cold_keys = if self.shared.residency.is_on() { self.shared.shards.iter().map(cold).sum() } else { 0 };
-        ResidencyFigures { cold_keys, reads: reads.load(Ordering::Relaxed), evictions: evictions.load(Ordering::Relaxed) }
+        ResidencyFigures {
+            cold_keys,
+            reads: reads.load(Ordering::Relaxed),
+            evictions: evictions.load(Ordering::Relaxed),
+        }
     }
 
     /// Takes a checkpoint before a stop, if the next start would have much of the log to replay.

@@ -59,22 +59,23 @@ fn read_pieces(
     limits: &Limits,
 ) -> Result<Found, ReadError> {
     let (mut value, mut due) = (None, 0);
-    let flow = rows.store.for_each(Range::all(Incarnation(incarnation)).span(), Timestamp::LATEST, |name, version| {
-        let take = |value: &mut Option<Entry>, due: &mut u32| {
-            let piece = Piece::parse(name, &version.value)?;
-            let entry = value.get_or_insert_with(|| Entry::empty(piece.value.kind(), key, deadline));
-            if piece.number != *due || entry.kind() != piece.value.kind() {
-                return Err(format!("it is piece {} of a value of which piece {due} is due", piece.number));
+    let flow =
+        rows.store.for_each(Range::all(Incarnation(incarnation)).span(), Timestamp::LATEST, |name, version| {
+            let take = |value: &mut Option<Entry>, due: &mut u32| {
+                let piece = Piece::parse(name, &version.value)?;
+                let entry = value.get_or_insert_with(|| Entry::empty(piece.value.kind(), key, deadline));
+                if piece.number != *due || entry.kind() != piece.value.kind() {
+                    return Err(format!("it is piece {} of a value of which piece {due} is due", piece.number));
+                }
+                *due += 1;
+                fill(entry, limits, &piece.value);
+                Ok(())
+            };
+            match take(&mut value, &mut due) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(reason) => ControlFlow::Break((name.escape_ascii().to_string(), reason)),
             }
-            *due += 1;
-            fill(entry, limits, &piece.value);
-            Ok(())
-        };
-        match take(&mut value, &mut due) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(reason) => ControlFlow::Break((name.escape_ascii().to_string(), reason)),
-        }
-    })?;
+        })?;
     if let ControlFlow::Break((row, reason)) = flow {
         return Err(ReadError::Damaged { row, reason });
     }

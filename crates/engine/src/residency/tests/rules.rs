@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use effect::{Deadline, Op};
 use mvcc::{Source, Store, Timestamp};
 
+use super::super::fill::fill_with;
 use super::*;
 use crate::checkpoint::tests::Step;
 use crate::{AtRest, Context, Lock, Miss, Recycled, Stop, WatchFlag};
@@ -138,7 +139,7 @@ fn keys_that_are_needed_together_are_missed_together() {
             assert_eq!((gathered, found, misses), (Ok(()), 40, 1));
             return;
         };
-        assert!(matches!(&miss, Miss::Keys { keys, .. } if keys.len() == 50), "{miss:?}");
+        assert!(matches!(&miss, Miss::Keys { keys, .. } if keys.len() >= 40), "{miss:?}");
         bench.engine.load(&miss, (0, bench.now_ms()), std::iter::empty(), &mut AtRest::default()).unwrap();
         misses += 1;
     }
@@ -151,12 +152,17 @@ fn keys_whose_rows_are_named_by_a_digest_come_and_go() {
     let name = |n: u8| [&vec![b'k'; 3000][..], &[n]].concat();
     (0..20).for_each(|n| set(&bench, &name(n), &[n], Deadline::Clear));
     lay_to_rest(&bench);
-    change(&bench, |context| (0..5).try_for_each(|n| {
-        context.state.exists(&name(n))?.then(|| context.out.remove(&name(n)));
-        Ok(())
-    }));
+    change(&bench, |context| {
+        (0..5).try_for_each(|n| {
+            context.state.exists(&name(n))?.then(|| context.out.remove(&name(n)));
+            Ok(())
+        })
+    });
     for _ in 0..3 {
-        assert_eq!((0..20).filter_map(|n| get(&bench, &name(n))).collect::<Vec<_>>(), Vec::from_iter((5..20).map(|n| vec![n])));
+        assert_eq!(
+            (0..20).filter_map(|n| get(&bench, &name(n))).collect::<Vec<_>>(),
+            Vec::from_iter((5..20).map(|n| vec![n]))
+        );
         lay_to_rest(&bench);
         let all: BTreeSet<_> = (5..20).map(name).collect();
         assert_eq!((scan(&bench, 0), seen(&bench).keys[0].clone()), (all.clone(), all));
@@ -189,4 +195,216 @@ fn rows_that_nobody_has_counted_may_be_of_large_values() {
     assert_eq!(bench.look(|state| state.len()), 1);
     bench.engine.close().unwrap();
     assert_eq!(crate::inspect(house.dir.path(), None).unwrap().faults, []);
+}
+
+/// A key that comes into memory, changes, goes to rest and leaves again.
+fn is_replaced(bench: &Bench, key: &[u8]) {
+    set(bench, key, b"new", Deadline::Clear);
+    lay_to_rest(bench);
+}
+
+#[test]
+fn a_row_that_was_read_before_its_key_came_changed_and_went_again_is_not_brought_in() {
+    let house = House::new();
+    let bench = house.open();
+    set(&bench, b"key", b"old", Deadline::Clear);
+    lay_to_rest(&bench);
+    let shared = &bench.engine.shared;
+    let mut times = 0;
+    let mut between = || {
+        times += 1;
+        if times == 1 {
+            is_replaced(&bench, b"key");
+        }
+    };
+    shared.fetch_with(0, b"key", &mut between).unwrap();
+    assert_eq!((times, get(&bench, b"key")), (2, Some(b"new".to_vec())));
+}
+
+#[test]
+fn rows_that_were_read_before_their_keys_came_changed_and_went_again_are_not_brought_in() {
+    let house = House::new();
+    let bench = house.open();
+    set(&bench, b"key", b"old", Deadline::Clear);
+    lay_to_rest(&bench);
+    let shared = &bench.engine.shared;
+    let (rows, shard) = (shared.checkpoints.found_rows().unwrap(), bench.engine.shard_of(b"key"));
+    for how in [Fill::Expired(2_000_000), Fill::Arrive] {
+        let mut times = 0;
+        let mut between = || {
+            times += 1;
+            if times == 1 {
+                is_replaced(&bench, b"key");
+            }
+        };
+        set(&bench, b"key", b"old", Deadline::At(1_500_000));
+        lay_to_rest(&bench);
+        fill_with(shared, rows, shard, how, || true, &mut between).unwrap();
+        assert_eq!((times, get(&bench, b"key")), (2, Some(b"new".to_vec())), "{how:?}");
+    }
+}
+
+#[test]
+fn a_shard_of_which_a_key_went_while_it_was_filled_is_not_complete() {
+    let house = House::new();
+    let bench = house.open();
+    // Several batches of the same shard.
+    let name = |n: u8| format!("{{shard}}{n}").into_bytes();
+    (0..100).for_each(|n| set(&bench, &name(n), b"1", Deadline::Clear));
+    lay_to_rest(&bench);
+    let shared = &bench.engine.shared;
+    let (rows, shard) = (shared.checkpoints.found_rows().unwrap(), bench.engine.shard_of(&name(0)));
+    let mut times = 0;
+    let mut between = || {
+        times += 1;
+        if times == 3 {
+            do_chill(&bench, Chill::All, &mut Hand::default());
+        }
+    };
+    let (_, is_complete) = fill_with(shared, rows, shard, Fill::Arrive, || true, &mut between).unwrap();
+    assert!(times > 3 && !is_complete);
+    assert!((0..100).all(|n| get(&bench, &name(n)).is_some()));
+}
+
+#[test]
+fn with_a_missed_key_come_those_that_a_transaction_names_in_the_same_database() {
+    let house = House::new();
+    let bench = house.open();
+    for key in 0..3 {
+        bench.run(&[Step::Set { db: 1, key, bytes: 9 }], true);
+    }
+    lay_to_rest(&bench);
+    let names: Vec<_> = (0..3).map(|key| format!("key:{key}").into_bytes()).collect();
+    let miss = Miss::Key { db: 1, key: names[0].clone() };
+    bench.engine.load(&miss, (0, bench.now_ms()), names.iter().map(|name| &name[..]), &mut AtRest::default()).unwrap();
+    assert_eq!(bench.engine.residency_figures().cold_keys, 0);
+}
+
+/// What the log says is done to a key at rest, of which a replay does not look at the row.
+#[test]
+fn what_a_replay_writes_over_unseen_is_counted_and_does_not_come_back() {
+    let after = |first: Deadline, log: &[&dyn Fn(&Bench)]| {
+        let house = House::new();
+        let mut bench = house.open();
+        set(&bench, b"key", b"old", first);
+        lay_to_rest(&bench);
+        log.iter().for_each(|change| change(&bench));
+        drop(bench);
+        bench = house.open();
+        let counts = |bench: &Bench| bench.look(|state| Ok((state.len()?, state.volatile_len()?)));
+        let seen = (get(&bench, b"key"), counts(&bench));
+        bench.checkpoint(&mut || true).unwrap();
+        assert_eq!((get(&bench, b"key"), counts(&bench)), seen);
+        // Whatever it was, it goes, and stays away.
+        let bench = [true, false].into_iter().fold(bench, |bench, rests| {
+            remove(&bench);
+            if rests {
+                bench.checkpoint(&mut || true).unwrap();
+            }
+            assert_eq!((get(&bench, b"key"), counts(&bench)), (None, (0, 0)));
+            drop(bench);
+            let bench = house.open();
+            assert_eq!((get(&bench, b"key"), counts(&bench)), (None, (0, 0)));
+            set(&bench, b"key", b"again", Deadline::Clear);
+            bench
+        });
+        assert_eq!((get(&bench, b"key"), counts(&bench)), (Some(b"again".to_vec()), (1, 0)));
+        seen
+    };
+    let write = |bench: &Bench| set(bench, b"key", b"new", Deadline::Clear);
+    let expire = |bench: &Bench| set(bench, b"key", b"new", Deadline::At(5_000_000));
+    for deadline in [Deadline::Clear, Deadline::At(4_000_000)] {
+        assert_eq!(after(deadline, &[&write]), (Some(b"new".to_vec()), (1, 0)));
+        assert_eq!(after(deadline, &[&expire]), (Some(b"new".to_vec()), (1, 1)));
+        assert_eq!(after(deadline, &[&remove]), (None, (0, 0)));
+        assert_eq!(after(deadline, &[&write, &remove]), (None, (0, 0)));
+        assert_eq!(after(deadline, &[&remove, &write]), (Some(b"new".to_vec()), (1, 0)));
+    }
+}
+
+/// A key that a replay has written over unseen goes before a checkpoint has taken it.
+#[test]
+fn the_row_of_a_key_that_a_replay_wrote_over_unseen_goes_with_it() {
+    let house = House::new();
+    let bench = house.open();
+    set(&bench, b"key", b"old", Deadline::Clear);
+    lay_to_rest(&bench);
+    set(&bench, b"key", b"new", Deadline::Clear);
+    drop(bench);
+    let bench = house.open();
+    remove(&bench);
+    assert_eq!((get(&bench, b"key"), bench.look(|state| state.len())), (None, 0));
+    drop(bench);
+    assert_eq!(get(&house.open(), b"key"), None);
+}
+
+fn remove(bench: &Bench) {
+    change(bench, |context| {
+        context.state.exists(b"key")?.then(|| context.out.remove(b"key"));
+        Ok(())
+    });
+}
+
+/// Names of what is at rest that were read before some of it came, changed, went or was evicted.
+#[test]
+fn names_at_rest_count_only_as_long_as_the_shard_is_as_it_was() {
+    let house = House::new();
+    let bench = house.open();
+    let name = |n: u8| format!("{{shard}}{n}").into_bytes();
+    (0..4).for_each(|n| set(&bench, &name(n), b"1", Deadline::Clear));
+    lay_to_rest(&bench);
+    let keys = |at_rest: &AtRest| {
+        let mut recycled = Recycled::new();
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        context.know(at_rest);
+        let mut keys = Vec::new();
+        context.state.each_key(|key| keys.push(key.to_vec())).map(|()| {
+            keys.sort();
+            keys
+        })
+    };
+    let mut at_rest = AtRest::default();
+    let Err(Stop::Miss(miss)) = keys(&at_rest) else { panic!("they are at rest") };
+    bench.engine.load(&miss, (0, bench.now_ms()), std::iter::empty(), &mut at_rest).unwrap();
+    assert_eq!(keys(&at_rest), Ok((0..4).map(name).collect()));
+    assert_eq!(bench.engine.shared.evict_idle(u64::MAX, &mut Hand::default()), 0, "nothing goes while they are needed");
+    // One comes, one goes, one is new: it is known of each.
+    get(&bench, &name(0));
+    change(&bench, |context| {
+        context.state.exists(&name(1))?.then(|| context.out.remove(&name(1)));
+        Ok(())
+    });
+    set(&bench, &name(9), b"1", Deadline::Clear);
+    assert_eq!(keys(&at_rest), Ok([0, 2, 3, 9].map(name).into()));
+    bench.checkpoint(&mut || true).unwrap();
+    assert!(matches!(keys(&at_rest), Err(Stop::Miss(Miss::Database { .. }))), "the row of one has gone");
+}
+
+#[test]
+fn a_key_known_to_have_no_row_has_one_once_it_was_made_and_evicted() {
+    let house = House::new();
+    let bench = house.open();
+    set(&bench, b"{shard}1", b"1", Deadline::Clear);
+    lay_to_rest(&bench);
+    assert_eq!(get(&bench, b"{shard}2"), None);
+    set(&bench, b"{shard}2", b"2", Deadline::Clear);
+    lay_to_rest(&bench);
+    assert_eq!(get(&bench, b"{shard}2"), Some(b"2".to_vec()));
+}
+
+#[test]
+fn what_a_command_needs_that_misses_again_and_again_stays_until_it_has_run() {
+    let house = House::new();
+    let bench = house.open();
+    set(&bench, b"key", b"1", Deadline::Clear);
+    lay_to_rest(&bench);
+    let (mut at_rest, miss) = (AtRest::default(), Miss::Key { db: 0, key: b"key".to_vec() });
+    // The mark of having been used goes first.
+    let evict = || bench.engine.shared.evict_idle(u64::MAX, &mut Hand::default()) > 0;
+    for n in 1..10 {
+        bench.engine.load(&miss, (0, bench.now_ms()), std::iter::empty(), &mut at_rest).unwrap();
+        assert_eq!(evict(), n < 4, "after {n} misses");
+    }
+    drop(at_rest);
+    assert!(evict());
 }

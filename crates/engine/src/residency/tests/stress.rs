@@ -32,7 +32,9 @@ fn open(dir: &std::path::Path) -> Engine {
     let engine = Engine::open(dir, options).unwrap();
     let looks = AtomicU64::new(0);
     // Now memory is full, now there is room.
-    engine.set_memory_gauge(Arc::new(move || if looks.fetch_add(1, Ordering::Relaxed) / 64 % 2 == 0 { 1 << 20 } else { 0 }));
+    engine.set_memory_gauge(Arc::new(
+        move || if looks.fetch_add(1, Ordering::Relaxed) / 64 % 2 == 0 { 1 << 20 } else { 0 },
+    ));
     engine
 }
 
@@ -117,10 +119,15 @@ fn clients_find_what_they_have_written_whatever_comes_and_goes_meanwhile() {
         let done = AtomicBool::new(false);
         let is_done = || done.load(Ordering::Acquire);
         std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..CLIENTS).zip(&mut models).map(|(number, model)| scope.spawn({
-                let engine = &engine;
-                move || client(engine, number, model)
-            })).collect();
+            let clients: Vec<_> = (0..CLIENTS)
+                .zip(&mut models)
+                .map(|(number, model)| {
+                    scope.spawn({
+                        let engine = &engine;
+                        move || client(engine, number, model)
+                    })
+                })
+                .collect();
             scope.spawn(|| {
                 let mut hand = Hand::default();
                 while !is_done() {

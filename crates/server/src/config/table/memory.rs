@@ -24,7 +24,12 @@ const NO_SAMPLING: &str = "nothing is sampled for eviction";
 const WHEEL: &str = "keys expire exactly when they are read and by a timing wheel behind";
 
 pub(super) static MEMORY: &[Directive] = &[
-    Directive::new("maxmemory", BYTES_U64, "0", "Bytes that the process may allocate; 0: no bound. Above it keys leave memory that are at rest."),
+    Directive::new(
+        "maxmemory",
+        BYTES_U64,
+        "0",
+        "Bytes that the process may allocate; 0: no bound. Above it keys leave memory that are at rest.",
+    ),
     Directive::new("maxmemory-policy", POLICIES, "noeviction", "What gives way when maxmemory is reached.")
         .refused(&["noeviction"], CACHES_EVICT),
     Directive::new("maxmemory-samples", range(1, MAX_I32), "5", "Keys looked at for each eviction.").inert(NO_SAMPLING),
