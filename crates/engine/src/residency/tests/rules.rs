@@ -3,25 +3,25 @@
 use std::sync::atomic::Ordering;
 
 use effect::{Deadline, Op};
-use mvcc::{Source, Store, Timestamp};
 
 use super::super::fill::fill_with;
 use super::*;
 use crate::checkpoint::tests::Step;
+use crate::limits::VACANT_MOST;
 use crate::{AtRest, Context, Lock, Miss, Recycled, Stop, WatchFlag};
 
 /// An engine with nothing in memory that nobody has asked for, and a clock of its own.
-struct House {
-    dir: tempfile::TempDir,
+pub(super) struct House {
+    pub(super) dir: tempfile::TempDir,
     clock: Arc<AtomicI64>,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), clock: Arc::new(AtomicI64::new(1_000_000)) }
     }
 
-    fn open(&self) -> Bench {
+    pub(super) fn open(&self) -> Bench {
         let bench = Bench::open_cold(self.dir.path(), &self.clock, None);
         bench.engine.set_reclaiming(false);
         bench
@@ -29,14 +29,14 @@ impl House {
 }
 
 /// Takes a checkpoint and evicts all keys.
-fn lay_to_rest(bench: &Bench) {
+pub(super) fn lay_to_rest(bench: &Bench) {
     bench.checkpoint(&mut || true).unwrap();
     do_chill(bench, Chill::All, &mut Hand::default());
     assert!(bench.engine.residency_figures().cold_keys > 0);
 }
 
 /// Runs `change` until it misses nothing, and commits what it emits.
-fn change(bench: &Bench, mut change: impl FnMut(&mut Context<'_>) -> Result<(), Stop>) {
+pub(super) fn change(bench: &Bench, mut change: impl FnMut(&mut Context<'_>) -> Result<(), Stop>) {
     let (mut recycled, mut at_rest) = (Recycled::new(), AtRest::default());
     loop {
         let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
@@ -52,7 +52,7 @@ fn change(bench: &Bench, mut change: impl FnMut(&mut Context<'_>) -> Result<(), 
     }
 }
 
-fn set(bench: &Bench, key: &[u8], value: &[u8], deadline: Deadline) {
+pub(super) fn set(bench: &Bench, key: &[u8], value: &[u8], deadline: Deadline) {
     change(bench, |context| {
         let fresh = !context.state.exists(key)?;
         context.out.emit(key, fresh, Op::Set { value, deadline });
@@ -60,7 +60,7 @@ fn set(bench: &Bench, key: &[u8], value: &[u8], deadline: Deadline) {
     });
 }
 
-fn get(bench: &Bench, key: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn get(bench: &Bench, key: &[u8]) -> Option<Vec<u8>> {
     bench.look(|state| Ok(state.string(key)?.map(<[u8]>::to_vec)))
 }
 
@@ -172,31 +172,6 @@ fn keys_whose_rows_are_named_by_a_digest_come_and_go() {
     }
 }
 
-#[test]
-fn rows_that_nobody_has_counted_may_be_of_large_values() {
-    let house = House::new();
-    let bench = house.open();
-    bench.run(&[Step::Write { db: 0, key: 0, from: 0, count: 600 }], true);
-    bench.checkpoint(&mut || true).unwrap();
-    let rows = bench.engine.shared.checkpoints.found_rows().unwrap();
-    // As a version wrote it that did not count keys.
-    let commit = Timestamp(rows.store.last_commit().0 + 1);
-    let mut run = rows.store.begin_run(commit, Source::Direct).unwrap();
-    run.remove(&[0x30, 5]).unwrap();
-    run.finish().unwrap();
-    drop(bench);
-    let bench = house.open();
-    assert_eq!(bench.engine.residency_figures().cold_keys, 0, "they have been counted, one by one");
-    bench.checkpoint(&mut || true).unwrap();
-    bench.run(&[Step::Set { db: 0, key: 0, bytes: 9 }], true);
-    drop(bench);
-    let bench = house.open();
-    bench.checkpoint(&mut || true).unwrap();
-    assert_eq!(bench.look(|state| state.len()), 1);
-    bench.engine.close().unwrap();
-    assert_eq!(crate::inspect(house.dir.path(), None).unwrap().faults, []);
-}
-
 /// A key that comes into memory, changes, goes to rest and leaves again.
 fn is_replaced(bench: &Bench, key: &[u8]) {
     set(bench, key, b"new", Deadline::Clear);
@@ -280,71 +255,6 @@ fn with_a_missed_key_come_those_that_a_transaction_names_in_the_same_database() 
     assert_eq!(bench.engine.residency_figures().cold_keys, 0);
 }
 
-/// What the log says is done to a key at rest, of which a replay does not look at the row.
-#[test]
-fn what_a_replay_writes_over_unseen_is_counted_and_does_not_come_back() {
-    let after = |first: Deadline, log: &[&dyn Fn(&Bench)]| {
-        let house = House::new();
-        let mut bench = house.open();
-        set(&bench, b"key", b"old", first);
-        lay_to_rest(&bench);
-        log.iter().for_each(|change| change(&bench));
-        drop(bench);
-        bench = house.open();
-        let counts = |bench: &Bench| bench.look(|state| Ok((state.len()?, state.volatile_len()?)));
-        let seen = (get(&bench, b"key"), counts(&bench));
-        bench.checkpoint(&mut || true).unwrap();
-        assert_eq!((get(&bench, b"key"), counts(&bench)), seen);
-        // Whatever it was, it goes, and stays away.
-        let bench = [true, false].into_iter().fold(bench, |bench, rests| {
-            remove(&bench);
-            if rests {
-                bench.checkpoint(&mut || true).unwrap();
-            }
-            assert_eq!((get(&bench, b"key"), counts(&bench)), (None, (0, 0)));
-            drop(bench);
-            let bench = house.open();
-            assert_eq!((get(&bench, b"key"), counts(&bench)), (None, (0, 0)));
-            set(&bench, b"key", b"again", Deadline::Clear);
-            bench
-        });
-        assert_eq!((get(&bench, b"key"), counts(&bench)), (Some(b"again".to_vec()), (1, 0)));
-        seen
-    };
-    let write = |bench: &Bench| set(bench, b"key", b"new", Deadline::Clear);
-    let expire = |bench: &Bench| set(bench, b"key", b"new", Deadline::At(5_000_000));
-    for deadline in [Deadline::Clear, Deadline::At(4_000_000)] {
-        assert_eq!(after(deadline, &[&write]), (Some(b"new".to_vec()), (1, 0)));
-        assert_eq!(after(deadline, &[&expire]), (Some(b"new".to_vec()), (1, 1)));
-        assert_eq!(after(deadline, &[&remove]), (None, (0, 0)));
-        assert_eq!(after(deadline, &[&write, &remove]), (None, (0, 0)));
-        assert_eq!(after(deadline, &[&remove, &write]), (Some(b"new".to_vec()), (1, 0)));
-    }
-}
-
-/// A key that a replay has written over unseen goes before a checkpoint has taken it.
-#[test]
-fn the_row_of_a_key_that_a_replay_wrote_over_unseen_goes_with_it() {
-    let house = House::new();
-    let bench = house.open();
-    set(&bench, b"key", b"old", Deadline::Clear);
-    lay_to_rest(&bench);
-    set(&bench, b"key", b"new", Deadline::Clear);
-    drop(bench);
-    let bench = house.open();
-    remove(&bench);
-    assert_eq!((get(&bench, b"key"), bench.look(|state| state.len())), (None, 0));
-    drop(bench);
-    assert_eq!(get(&house.open(), b"key"), None);
-}
-
-fn remove(bench: &Bench) {
-    change(bench, |context| {
-        context.state.exists(b"key")?.then(|| context.out.remove(b"key"));
-        Ok(())
-    });
-}
-
 /// Names of what is at rest that were read before some of it came, changed, went or was evicted.
 #[test]
 fn names_at_rest_count_only_as_long_as_the_shard_is_as_it_was() {
@@ -407,4 +317,83 @@ fn what_a_command_needs_that_misses_again_and_again_stays_until_it_has_run() {
     }
     drop(at_rest);
     assert!(evict());
+}
+
+#[test]
+fn deadlines_at_rest_are_known_of() {
+    let house = House::new();
+    let bench = house.open();
+    set(&bench, b"key", b"1", Deadline::At(1_100_000));
+    lay_to_rest(&bench);
+    let has_deadlines = |bench: &Bench| {
+        let shard = usize::from(bench.engine.shard_of(b"key").0);
+        bench.engine.shared.shards[shard].lock().has_deadlines_at_rest()
+    };
+    assert!(has_deadlines(&bench));
+    bench.engine.close().unwrap();
+    house.clock.store(1_040_000, Ordering::Relaxed);
+    let bench = house.open();
+    assert!(has_deadlines(&bench));
+    assert_eq!(bench.engine.key_counts(0).mean_ttl_ms, 60_000);
+    assert!(get(&bench, b"key").is_some() && !has_deadlines(&bench));
+    assert_eq!(bench.engine.key_counts(0).mean_ttl_ms, 60_000);
+}
+
+#[test]
+fn keys_of_which_a_cursor_cannot_tell_one_from_the_other_are_on_one_page() {
+    let house = House::new();
+    let bench = house.open();
+    let mut groups = std::collections::HashMap::new();
+    // Of some hundred thousand two have the same 32 bits.
+    let pair = (0..1_000_000).find_map(|n| {
+        let name = format!("{{shard}}{n}").into_bytes();
+        let group = bench.engine.shared.order_of(&name) >> 26;
+        groups.insert(group, name.clone()).map(|other| [name, other])
+    });
+    let pair = pair.expect("there are two");
+    pair.iter().for_each(|name| set(&bench, name, b"1", Deadline::Clear));
+    lay_to_rest(&bench);
+    let scanned = bench.look(|state| {
+        let mut found = BTreeSet::new();
+        let next = state.scan(Cursor(0), 1, |sighted| found.extend([sighted.key.to_vec()]))?;
+        Ok((found, next))
+    });
+    assert_eq!(scanned.0, BTreeSet::from(pair.clone()));
+    assert_eq!(scan(&bench, 0), BTreeSet::from(pair.clone()));
+    // One of them comes, changes and goes: the other stays what it is.
+    set(&bench, &pair[0], b"2", Deadline::Clear);
+    lay_to_rest(&bench);
+    change(&bench, |context| {
+        context.state.exists(&pair[0])?.then(|| context.out.remove(&pair[0]));
+        Ok(())
+    });
+    lay_to_rest(&bench);
+    assert_eq!((get(&bench, &pair[0]), get(&bench, &pair[1])), (None, Some(b"1".to_vec())));
+}
+
+#[test]
+fn of_many_absent_keys_all_are_known_to_be_absent_as_long_as_somebody_needs_it() {
+    let house = House::new();
+    let bench = house.open();
+    set(&bench, b"{shard}", b"1", Deadline::Clear);
+    lay_to_rest(&bench);
+    let absent: Vec<_> = (0..10 * VACANT_MOST).map(|n| format!("{{shard}}{n}").into_bytes()).collect();
+    let (mut recycled, mut at_rest) = (Recycled::new(), AtRest::default());
+    let gather = |recycled: &mut Recycled| {
+        let context = bench.engine.context(Lock::All, 0, bench.now_ms(), recycled);
+        let gathered = context.state.gather(absent.iter());
+        context.abort();
+        gathered
+    };
+    let load = |miss: &Miss, at_rest: &mut AtRest| {
+        bench.engine.load(miss, (0, bench.now_ms()), std::iter::empty(), at_rest).unwrap();
+    };
+    for _ in 0..4 {
+        let Err(Stop::Miss(miss)) = gather(&mut recycled) else { panic!("more is known than is remembered") };
+        load(&miss, &mut at_rest);
+    }
+    assert_eq!(gather(&mut recycled), Ok(()));
+    drop(at_rest);
+    load(&Miss::Key { db: 0, key: b"{shard}another".to_vec() }, &mut AtRest::default());
+    assert!(gather(&mut recycled).is_err(), "it takes memory no longer than it must");
 }
