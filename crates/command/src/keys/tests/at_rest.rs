@@ -28,7 +28,7 @@ fn sort_looks_up_more_keys_at_rest_than_it_may_be_run_again() {
     bench.run_words(&words("MSET", &|n| vec![format!("name:{n}"), format!("name {n}")]));
     bench.reopen();
     assert_eq!(bench.engine().residency_figures().cold_keys, 2 * MANY as u64 + 1);
-    bench.expect("SORT list BY weight:* GET name:* LIMIT 0 2", "name 10999\nname 10998");
+    bench.expect("SORT list BY weight:* GET name:* LIMIT 0 2", "[name 10999 name 10998]");
     assert_eq!(bench.run("SORT list BY weight:* GET name:* STORE to"), resp::Value::Int(MANY as i64));
     assert_eq!(bench.engine().residency_figures().cold_keys, 0);
 }
