@@ -66,7 +66,7 @@ pub(super) fn get(bench: &Bench, key: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn who_watches_a_key_at_rest_hears_that_its_database_is_emptied_or_exchanged() {
-    for whole in [Step::Flush { db: 0 }, Step::FlushAll, Step::Swap] {
+    for whole in [Step::Flush { db: 0 }, Step::FlushAll, Step::Swap].map(|step| [step]) {
         let house = House::new();
         let bench = house.open();
         set(&bench, b"watched", b"1", Deadline::Clear);
@@ -75,9 +75,9 @@ fn who_watches_a_key_at_rest_hears_that_its_database_is_emptied_or_exchanged() {
         context.watch(b"watched", &flag).unwrap();
         context.abort();
         lay_to_rest(&bench);
-        bench.run(&[whole.clone()], false);
+        bench.run(&whole, false);
         assert!(!flag.is_dirty(), "it was taken back: {whole:?}");
-        bench.run(&[whole.clone()], true);
+        bench.run(&whole, true);
         assert!(flag.is_dirty(), "{whole:?}");
     }
 }
