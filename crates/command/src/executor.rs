@@ -29,6 +29,9 @@ use caches::{Loaded, claim_moving, doom_absent, is_noted};
 /// How often a command is run again before it is refused. Each miss and each further shard costs one run.
 const RUNS_MAX: usize = 10_000;
 
+/// What is said then.
+const KEPT_MOVING: &str = "ERR the command could not be run: the data that it needs kept moving";
+
 /// Keys of one command that are looked ahead for together; of many more the first would leave the cache again.
 const FORESEEN_AT_ONCE: usize = 16;
 
@@ -226,14 +229,27 @@ impl Executor {
         (std::mem::take(&mut self.tools.hits), std::mem::take(&mut self.tools.misses))
     }
 
-    /// A context on the locked shards of `keys`, for whoever keeps the session: WATCH and its kin.
-    pub fn with_keys<R>(&mut self, keys: &[&[u8]], db: u8, now_ms: i64, run: impl FnOnce(&mut Context<'_>) -> R) -> R {
-        let mut shards = Shards::default();
+    /// A context on the locked shards of `keys`, for whoever keeps the session: WATCH and its kin. Where `run` misses one of them,
+    /// it is brought into memory, and `run` begins anew.
+    pub fn with_keys<R>(
+        &mut self,
+        keys: &[&[u8]],
+        db: u8,
+        now_ms: i64,
+        mut run: impl FnMut(&mut Context<'_>) -> Result<R, Stop>,
+    ) -> Result<R, Stop> {
+        let (mut shards, mut at_rest) = (Shards::default(), AtRest::default());
         keys.iter().for_each(|key| shards.add(self.engine.shard_of(key)));
-        let mut context = self.engine.context(shards.lock(), db, now_ms, &mut self.recycled);
-        let result = run(&mut context);
-        context.abort();
-        result
+        for _ in 0..RUNS_MAX {
+            let mut context = self.engine.context(shards.lock(), db, now_ms, &mut self.recycled);
+            let result = run(&mut context);
+            context.abort();
+            match result {
+                Err(Stop::Miss(miss)) => self.engine.load(&miss, (db, now_ms), keys.iter().copied(), &mut at_rest)?,
+                result => return result,
+            }
+        }
+        Err(Stop::error(KEPT_MOVING))
     }
 
     /// Runs a data command and writes its reply to `out`. `wait` says what it does if it finds nothing.
@@ -295,7 +311,7 @@ impl Executor {
                 return Ran::Done(refuse(&stop, &mut reply));
             }
         }
-        reply.error("ERR the command could not be run: the data that it needs kept moving");
+        reply.error(KEPT_MOVING);
         Ran::Done(Done { failed: true, ..Done::default() })
     }
 

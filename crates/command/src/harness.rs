@@ -43,6 +43,11 @@ impl Harness {
         Executor::new(Arc::new(engine), Arc::new(Env::default()), 42)
     }
 
+    /// What runs the commands.
+    pub(crate) fn executor(&mut self) -> &mut Executor {
+        &mut self.executor
+    }
+
     /// The engine.
     pub(crate) fn engine(&self) -> &Engine {
         self.executor.engine()

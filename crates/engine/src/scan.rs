@@ -172,6 +172,20 @@ impl State<'_> {
         if let Some(key) = self.pick_listed(db, &mut random) {
             return Ok(Some(key));
         }
+        // What is at rest there may all have expired: then all names are listed.
+        if self.at_rest.is_some_and(|at_rest| at_rest.pages(db).count() > PARTS_PICKED_FROM) {
+            let is_listed = |(id, tables): (ShardId, &Db)| {
+                let page = self.guards.get(id).and_then(|shard| self.page(db, id, shard, 0, false));
+                tables.cold.is_none() || page.is_some_and(|page| page.to.is_none())
+            };
+            if !shards().all(is_listed) {
+                return Err(Stop::Miss(Miss::Database { db, values: false }));
+            }
+            return Ok(shards()
+                .flat_map(|(_, tables)| tables.table.iter())
+                .find(|e| self.live(e).is_some())
+                .map(Entry::key));
+        }
         for _ in 0..64 {
             let mut nth = (random() % stored as u64) as usize;
             for (shard, tables) in shards() {
@@ -223,6 +237,9 @@ impl State<'_> {
 
 /// Keys that are looked up at rest so that one of them can be picked.
 const PICKED_FROM: usize = 8;
+
+/// Parts in which nothing was found at rest to be picked, after which all is listed.
+const PARTS_PICKED_FROM: usize = 32;
 
 /// The keys of a page that are at rest still.
 fn at_rest<'p>(page: &'p Page, tables: &'p Db) -> impl Iterator<Item = &'p Listed> {

@@ -247,7 +247,7 @@ impl Shard {
         }
     }
 
-    /// Those who watch, in one of two logical databases, a key that exists in one of them.
+    /// Those who watch, in one of two logical databases, a key that exists in one of them, or may do so at rest.
     pub(crate) fn watchers_of_existing<'s>(
         &'s self,
         dbs: [u8; 2],
@@ -255,7 +255,8 @@ impl Shard {
     ) -> impl Iterator<Item = WatchFlag> + 's {
         let exist = move |((db, key), _): &(&DbKey, &Vec<WatchFlag>)| {
             let order = shared.order_of(key);
-            dbs.contains(db) && dbs.into_iter().any(|db| self.find(shared.physical(db), order, key).is_some())
+            let is_there = |db| self.find(db, order, key).is_some() || self.may_rest(db, order, key);
+            dbs.contains(db) && dbs.into_iter().any(|db| is_there(shared.physical(db)))
         };
         self.watches.iter().filter(exist).flat_map(|(_, flags)| flags.iter().cloned())
     }
@@ -303,6 +304,7 @@ impl Shard {
     pub(crate) fn load(&mut self, db: u8, place: Place, entry: Entry, shared: &Shared) {
         entry.set_stamp(Stamp::AT_REST);
         entry.set_clock(shared.seconds());
+        self.db_mut(db).large |= !entry.is_without_rows();
         self.bring(db, place, entry, shared);
     }
 

@@ -216,6 +216,22 @@ impl<'e> State<'e> {
         Ok(())
     }
 
+    /// Sees to it that all of these keys are in memory, or known to be absent, before they are looked up one by one: what is missed
+    /// one by one costs a run of the command each.
+    pub fn gather<K: AsRef<[u8]>>(&self, keys: impl Iterator<Item = K>) -> Result<(), Stop> {
+        if !self.shared.residency.is_on() {
+            return Ok(());
+        }
+        let (db, mut missed) = (self.physical(), Vec::new());
+        for key in keys {
+            match self.settle_key(db, key.as_ref()) {
+                Err(Stop::Miss(_)) => missed.push(key.as_ref().to_vec()),
+                other => other?,
+            }
+        }
+        if missed.is_empty() { Ok(()) } else { Err(Stop::Miss(Miss::Keys { db, keys: missed })) }
+    }
+
     /// Whether the key exists.
     pub fn exists(&self, key: &[u8]) -> Result<bool, Stop> {
         Ok(self.look(key, false)?.is_some())

@@ -16,6 +16,13 @@ pub enum Miss {
         /// The key.
         key: Vec<u8>,
     },
+    /// Keys of a physical database that may stand at rest, all of which are needed.
+    Keys {
+        /// Physical database.
+        db: u8,
+        /// The keys.
+        keys: Vec<Vec<u8>>,
+    },
     /// A part of a collection.
     Elements {
         /// Physical database.
@@ -48,7 +55,7 @@ impl Miss {
     pub(crate) fn key(&self) -> Option<(u8, &[u8])> {
         match self {
             Self::Key { db, key } | Self::Elements { db, key } => Some((*db, key)),
-            Self::Names { .. } | Self::Database { .. } => None,
+            Self::Keys { .. } | Self::Names { .. } | Self::Database { .. } => None,
         }
     }
 }

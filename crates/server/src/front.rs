@@ -309,13 +309,15 @@ impl Front {
         let keys: Vec<&[u8]> = args.iter().skip(1).collect();
         let (db, now_ms) = (session.db, turn.now.unix_ms as i64);
         let Watch { flag, keys: registered, existed } = &mut session.watch;
-        // A look-up that misses is made again; registering twice is harmless.
         let watched: Result<(), Stop> = self.executor.with_keys(&keys, db, now_ms, |context| {
             context.state.set_touch(false);
             for key in &keys {
                 if context.state.exists(key)? && !existed.iter().any(|(d, k)| *d == db && **k == **key) {
                     existed.push((db, (*key).into()));
                 }
+            }
+            // Only once all are known: what misses one begins anew.
+            for key in &keys {
                 registered.push(context.watch(key, flag)?);
             }
             Ok(())

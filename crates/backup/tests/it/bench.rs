@@ -42,7 +42,7 @@ impl Bench {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(1_000_000));
-        let engine = Some(Engine::open(dir.path(), options(&clock, 7)).unwrap());
+        let engine = Some(open(dir.path(), &clock, 7));
         let memory = Arc::new(Memory::new());
         let storage: Arc<dyn Storage> = Arc::clone(&memory) as _;
         let repository = Repository::open_or_begin(storage).unwrap();
@@ -55,7 +55,7 @@ impl Bench {
 
     pub fn restart(&mut self) {
         self.engine.take().unwrap().close().unwrap();
-        self.engine = Some(Engine::open(self.dir.path(), options(&self.clock, 7)).unwrap());
+        self.engine = Some(open(self.dir.path(), &self.clock, 7));
     }
 
     pub fn take(&self, full: bool) -> Result<Report, Error> {
@@ -79,7 +79,7 @@ impl Bench {
             assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "something was left behind");
         }
         let restored = restored?;
-        let engine = Engine::open(&to, options(&self.clock, 9)).unwrap();
+        let engine = open(&to, &self.clock, 9);
         assert_ne!(engine.origin().node(), self.engine().origin().node());
         Ok((restored, digest(&engine)))
     }
@@ -105,6 +105,13 @@ impl Bench {
         step(self.engine(), n);
         see(self.engine())
     }
+}
+
+/// An engine that has all keys in memory.
+fn open(dir: &Path, clock: &Arc<AtomicI64>, node: u8) -> Engine {
+    let engine = Engine::open(dir, options(clock, node)).unwrap();
+    engine.fill().unwrap();
+    engine
 }
 
 pub fn see(engine: &Engine) -> Seen {

@@ -80,6 +80,7 @@ fn results<'s>(state: &'s State<'_>, key: &'s [u8], ask: &Ask<'_>) -> Result<Vec
     let elements = Elements::load(state, key, ask)?;
     let many = elements.len() > ask::FEW;
     let ordered = elements.ordered(state, ask)?;
+    ask.gets.iter().try_for_each(|pattern| pattern.gather(state, &ordered))?;
     let mut results = Vec::new();
     for element in ordered {
         if ask.gets.is_empty() {

@@ -37,9 +37,15 @@ impl Engine {
     ) -> Result<(), Stop> {
         let shared = &*self.shared;
         at_rest.count_miss(shared);
+        if let Miss::Keys { db, keys } = miss {
+            return shared.fetch_all(keys.iter().map(|key| (*db, &key[..])));
+        }
         let Some((missed, key)) = miss.key() else { return shared.find_at_rest(miss, now_ms, at_rest) };
         let db = shared.physical(db);
-        let all = std::iter::once((missed, key)).chain(keys.map(|key| (db, key)));
+        // Of a transaction that has gone to another database the others may be meant there as well.
+        let there = (missed != db).then_some(missed);
+        let also = keys.flat_map(|key| [Some(db), there].into_iter().flatten().map(move |db| (db, key)));
+        let all = std::iter::once((missed, key)).chain(also);
         match shared.keyspaces.is_active() {
             true => all.for_each(|(db, key)| shared.load(db, key)),
             false => return shared.fetch_all(all),

@@ -22,8 +22,8 @@ pub(crate) struct Hand {
 }
 
 /// What one step did.
-struct Step {
-    freed: u64,
+pub(super) struct Step {
+    pub(super) freed: u64,
     /// The shard has been gone through.
     is_done: bool,
 }
@@ -46,9 +46,13 @@ impl Shared {
         !self.keyspaces.is_active() && !self.residency.is_held() && self.checkpoints.found_rows().is_some()
     }
 
-    fn evict_some(&self, hand: &mut Hand) -> Step {
+    pub(super) fn evict_some(&self, hand: &mut Hand) -> Step {
         let id = ShardId(hand.shard);
         let mut guard = self.shards[usize::from(id.0)].lock();
+        // Asked under the lock: whoever holds on, and then locks the shard, finds that none leaves it any more.
+        if !self.may_evict() {
+            return Step { freed: 0, is_done: true };
+        }
         let mut victims: Vec<(u8, u64, Box<[u8]>)> = Vec::new();
         let next = guard.idle_from(self, hand, &mut victims);
         let freed = victims.iter().map(|(db, order, key)| {

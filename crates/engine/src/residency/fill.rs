@@ -57,7 +57,19 @@ pub(crate) fn fill(
     rows: &Rows,
     shard: ShardId,
     how: Fill,
+    go_on: impl FnMut() -> bool,
+) -> Result<(u64, bool), ReadError> {
+    fill_with(shared, rows, shard, how, go_on, &mut || {})
+}
+
+/// The same; `between` runs when rows were read and no shard is locked.
+pub(super) fn fill_with(
+    shared: &Shared,
+    rows: &Rows,
+    shard: ShardId,
+    how: Fill,
     mut go_on: impl FnMut() -> bool,
+    between: &mut dyn FnMut(),
 ) -> Result<(u64, bool), ReadError> {
     let slot = |shard: usize| (shard * SLOTS) as u16;
     let first = usize::from(shard.0);
@@ -74,6 +86,7 @@ pub(crate) fn fill(
             (guard.seen(), guard.limits)
         };
         let batch = read(shared, rows, &rest, how, &limits)?;
+        between();
         let mut guard = shared.shards[first].lock();
         if guard.seen() != seen {
             continue;

@@ -79,7 +79,9 @@ fn sweep(shared: &Shared, stopped: &Receiver<()>) {
         if shared.residency.is_on() && shared.shards[usize::from(id)].lock().has_deadlines_at_rest() {
             let began = Instant::now();
             let now_ms = (shared.clock)();
-            if let Err(error) = fill(shared, rows, ShardId(id), Fill::Expired(now_ms), || true) {
+            if let Err(error) =
+                fill(shared, rows, ShardId(id), Fill::Expired(now_ms), || goes_on(stopped, Duration::ZERO))
+            {
                 tracing::error!(%error, "what is at rest could not be read; `anabranch check` says more");
             }
             pause = pause.max(began.elapsed() * SWEEP_REST_FACTOR);

@@ -105,7 +105,7 @@ impl AtRest {
                     }
                 }
             }
-            Miss::Key { .. } | Miss::Elements { .. } => {}
+            Miss::Key { .. } | Miss::Keys { .. } | Miss::Elements { .. } => {}
         }
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Ask {
                     return ControlFlow::Break(Ok(group << GROUP_SHIFT));
                 }
                 (seen, last) = (seen + 1, Some(group));
-                match self.listed(rows, name, &version.value, &row, order, limits) {
+                match self.listed(rows, (name, &version.value), &row, order, limits) {
                     Ok(listed) => names.extend(listed),
                     Err(error) => return ControlFlow::Break(Err(error)),
                 }
@@ -212,8 +212,7 @@ impl Ask {
     fn listed(
         &self,
         rows: &Rows,
-        name: &[u8],
-        value: &[u8],
+        (name, value): (&[u8], &[u8]),
         row: &Row<'_>,
         order: u64,
         limits: &Limits,

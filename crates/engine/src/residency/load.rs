@@ -29,6 +29,11 @@ impl Shared {
 
     /// Brings a key of a physical database into memory, if it is at rest.
     pub(crate) fn fetch(&self, db: u8, key: &[u8]) -> Result<(), ReadError> {
+        self.fetch_with(db, key, &mut || {})
+    }
+
+    /// The same; `between` runs when the row was read and no shard is locked.
+    pub(super) fn fetch_with(&self, db: u8, key: &[u8], between: &mut dyn FnMut()) -> Result<(), ReadError> {
         let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
         let place = self.place_of(key);
         for _ in 0..LOAD_TRIES {
@@ -40,6 +45,7 @@ impl Shared {
             drop(guard);
             self.residency.reads.fetch_add(1, Relaxed);
             let found = read_key(rows, place, db, key, &limits);
+            between();
             let mut guard = self.shards[usize::from(place.shard.0)].lock();
             if !is_missing(&guard, db, place, key) {
                 return Ok(());

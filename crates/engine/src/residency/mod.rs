@@ -50,8 +50,10 @@ pub(crate) use read::read_key;
 
 /// Brings everything into memory that is at rest only.
 pub(crate) fn complete(shared: &Shared) -> Result<(), OpenError> {
+    // Each shard is asked under its lock: some of its keys may just be leaving it.
+    let is_complete = |shard: &Mutex<Shard>| shard.lock().is_complete();
     match shared.checkpoints.found_rows() {
-        Some(rows) if shared.residency.is_on() => load_keys(shared, rows, Fill::Arrive).map(drop),
+        Some(rows) if !shared.shards.iter().all(is_complete) => load_keys(shared, rows, Fill::Arrive).map(drop),
         _ => Ok(()),
     }
 }

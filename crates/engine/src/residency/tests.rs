@@ -11,6 +11,10 @@ use crate::checkpoint::tests::{Act, Bench, rough_acts};
 use crate::shard::ShardId;
 use crate::{Cursor, Digest};
 
+mod replay;
+mod rules;
+mod stress;
+
 /// What is done to the one whose keys come and go, behind each step.
 #[derive(Debug, Clone, Copy)]
 enum Chill {

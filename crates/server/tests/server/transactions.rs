@@ -181,3 +181,35 @@ fn commands_about_the_whole_server_may_stand_in_a_transaction() {
     assert_eq!(replies.len(), 1 + asked.len());
     assert!(replies.iter().all(|reply| !reply.is_error()), "{replies:?}");
 }
+
+#[test]
+fn keys_at_rest_are_watched_and_a_transaction_goes_from_one_database_to_another_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    a.ok("MSET there 1 other 2");
+    a.ok("SELECT 1");
+    a.ok("MSET k 3 l 4");
+    server.node().engine.checkpoint().unwrap();
+    drop(server);
+    // As long as nobody has said how much memory is taken, keys come only when they are asked for.
+    let server = TestServer::start(dir.path(), &["--maxmemory", "1gb"]);
+    let (mut a, mut b) = (server.client(), server.client());
+    let at_rest = |client: &mut crate::harness::Client| client.info("stats")["keys_at_rest"].clone();
+    assert_eq!(at_rest(&mut a), "4");
+    a.ok("WATCH there nowhere");
+    assert_eq!(at_rest(&mut a), "3");
+    a.ok("MULTI");
+    for command in ["GET there", "SELECT 1", "GET k", "GET l"] {
+        assert_eq!(a.call(command), simple("QUEUED"));
+    }
+    assert_eq!(a.call("EXEC"), Value::Array(vec![bulk("1"), simple("OK"), bulk("3"), bulk("4")]));
+    a.ok("SELECT 0");
+    for change in ["SET other 5", "FLUSHALL"] {
+        a.ok("WATCH other");
+        b.ok(change);
+        a.ok("MULTI");
+        assert_eq!(a.call("GET other"), simple("QUEUED"));
+        assert_eq!(a.call("EXEC"), Value::NullArray, "{change}");
+    }
+}

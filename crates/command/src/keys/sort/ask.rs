@@ -136,6 +136,15 @@ impl<'a> Pattern<'a> {
         }
     }
 
+    /// Has what is to be looked up for all these elements brought into memory together.
+    pub(super) fn gather(&self, state: &State<'_>, elements: &[Member<'_>]) -> Result<(), Stop> {
+        let Self::Key { before, after, .. } = self else { return Ok(()) };
+        match state.gather(elements.iter().map(|element| [*before, element, *after].concat())) {
+            Err(Stop::Unlocked(_)) if elements.len() > FEW => Err(Stop::NeedsAll),
+            other => other,
+        }
+    }
+
     /// What stands there for `element`: the string at the key, or the field's value. `many`: this is asked for many
     /// elements.
     pub(super) fn look_up<'s>(

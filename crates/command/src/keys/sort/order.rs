@@ -101,6 +101,9 @@ fn cut<'s>(mut members: Vec<Member<'s>>, ask: &Ask<'_>) -> Vec<Member<'s>> {
 
 fn weigh<'s>(members: Vec<Member<'s>>, state: &'s State<'_>, ask: &Ask<'_>) -> Result<Vec<Weighed<'s>>, Stop> {
     let many = members.len() > FEW;
+    if let By::Keys(pattern) = &ask.by {
+        pattern.gather(state, &members)?;
+    }
     let mut refused = false;
     let mut weighed = Vec::with_capacity(members.len());
     for member in members {
