@@ -108,7 +108,7 @@ impl Bench {
 }
 
 /// An engine that has all keys in memory.
-fn open(dir: &Path, clock: &Arc<AtomicI64>, node: u8) -> Engine {
+pub fn open(dir: &Path, clock: &Arc<AtomicI64>, node: u8) -> Engine {
     let engine = Engine::open(dir, options(clock, node)).unwrap();
     engine.fill().unwrap();
     engine

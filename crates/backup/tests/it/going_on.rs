@@ -6,9 +6,8 @@ use std::sync::atomic::Ordering;
 use archive::seal::KeyPair;
 use archive::storage::Storage;
 use backup::{Error, Job, Progress, Repository, Sizes, Why, WhyWhole, take};
-use engine::Engine;
 
-use crate::bench::{Bench, SIZES, copy, digest, options, see};
+use crate::bench::{Bench, SIZES, copy, digest, open, see};
 
 const WHOLE: fn(WhyWhole) -> Why = Why::Whole;
 
@@ -104,11 +103,11 @@ fn copies_of_a_directory_go_on_beside_each_other_and_a_note_of_another_copy_is_n
     bench.engine.take().unwrap().close().unwrap();
     let copied = tempfile::tempdir().unwrap();
     copy(bench.dir.path(), copied.path());
-    bench.engine = Some(Engine::open(bench.dir.path(), options(&bench.clock, 7)).unwrap());
+    bench.engine = Some(open(bench.dir.path(), &bench.clock, 7));
     bench.step(5);
     let here = bench.take(false).unwrap();
     let here_digest = digest(bench.engine());
-    let original = bench.engine.replace(Engine::open(copied.path(), options(&bench.clock, 7)).unwrap()).unwrap();
+    let original = bench.engine.replace(open(copied.path(), &bench.clock, 7)).unwrap();
     bench.clock.fetch_add(50, Ordering::Relaxed);
     bench.step(6);
     let there = bench.take(false).unwrap();
@@ -120,7 +119,7 @@ fn copies_of_a_directory_go_on_beside_each_other_and_a_note_of_another_copy_is_n
     original.close().unwrap();
     bench.engine.take().unwrap().close().unwrap();
     std::fs::copy(bench.dir.path().join("backups"), copied.path().join("backups")).unwrap();
-    bench.engine = Some(Engine::open(copied.path(), options(&bench.clock, 7)).unwrap());
+    bench.engine = Some(open(copied.path(), &bench.clock, 7));
     assert_eq!(bench.take(false).unwrap().why, WHOLE(WhyWhole::OtherLog));
     assert_eq!(bench.restore(None, None).unwrap().1, there_digest);
 }
@@ -131,7 +130,7 @@ fn backups_of_several_nodes_are_told_apart() {
     bench.step(4);
     bench.take(false).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let other = Engine::open(dir.path(), options(&bench.clock, 3)).unwrap();
+    let other = open(dir.path(), &bench.clock, 3);
     let (progress, recipient) = (Progress::default(), &bench.keys.public);
     let job = Job { repository: &bench.repository, recipient, full: false, sizes: SIZES, progress: &progress };
     take(&other, &job).unwrap();

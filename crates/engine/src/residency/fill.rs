@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
+use effect::Kind;
 use mvcc::wide::Rows as Range;
 use mvcc::{Span, Timestamp};
 
 use super::ReadError;
-use super::read::read_row;
-use crate::checkpoint::rows::Row;
+use super::read::{has_live_field, read_row};
+use crate::checkpoint::rows::{Row, Value};
 use crate::checkpoint::store::Rows;
 use crate::engine::Shared;
 use crate::limits::{FILL_BYTES, FILL_ROWS, SHARDS};
@@ -130,7 +131,7 @@ fn read(shared: &Shared, rows: &Rows, rest: &Rest, how: Fill, limits: &Limits) -
         }
         (bytes, looked) = (bytes + version.value.len(), looked + 1);
         if let Fill::Expired(now_ms) = how
-            && Row::parse(name, &version.value).is_ok_and(|row| !row.may_have_expired(now_ms))
+            && !has_expired(rows, name, &version.value, now_ms)
         {
             return ControlFlow::Continue(());
         }
@@ -147,6 +148,18 @@ fn read(shared: &Shared, rows: &Rows, rest: &Rest, how: Fill, limits: &Limits) -
     match flow {
         ControlFlow::Break(Err(error)) => Err(error),
         _ => Ok(batch),
+    }
+}
+
+/// Whether the time of a key is over, or of a field that makes a difference: of all that a large hash has, or of one in another.
+fn has_expired(rows: &Rows, name: &[u8], value: &[u8], now_ms: i64) -> bool {
+    let Ok(row) = Row::parse(name, value) else { return true };
+    match &row.value {
+        Value::Large(of) if of.kind == Kind::Hash && !row.may_have_expired(now_ms) => {
+            // What cannot be read is told of by whoever asks for it.
+            has_live_field(rows, of, now_ms).is_ok_and(|lives| !lives)
+        }
+        _ => row.may_have_expired(now_ms),
     }
 }
 

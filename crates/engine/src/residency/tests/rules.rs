@@ -397,3 +397,20 @@ fn of_many_absent_keys_all_are_known_to_be_absent_as_long_as_somebody_needs_it()
     load(&Miss::Key { db: 0, key: b"{shard}another".to_vec() }, &mut AtRest::default());
     assert!(gather(&mut recycled).is_err(), "it takes memory no longer than it must");
 }
+
+#[test]
+fn a_large_hash_at_rest_all_of_whose_fields_have_expired_is_reclaimed() {
+    let house = House::new();
+    let bench = house.open();
+    let fields = |from, count, after_ms| Step::Fields { db: 0, key: 1, from, count, after_ms };
+    bench.run(&[fields(0, 700, 100)], true);
+    bench.run(&[Step::Fields { db: 0, key: 6, from: 0, count: 700, after_ms: 100 }], true);
+    // One of the fields of the first lives longer.
+    bench.run(&[fields(650, 1, 900)], true);
+    lay_to_rest(&bench);
+    house.clock.store(1_000_500, Ordering::Relaxed);
+    assert_eq!(bench.engine.key_counts(0).keys, 2);
+    let seen = seen(&bench);
+    assert_eq!((seen.keys[0].len(), seen.counts[0].0), (1, 1), "what has expired is counted no more");
+    assert!(bench.engine.residency_figures().cold_keys > 0, "what lives stays at rest");
+}
