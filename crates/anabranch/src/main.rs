@@ -95,8 +95,8 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     });
     let stopper = process::stop_on_signals()?;
     let startup_bytes = allocator::Jemalloc.figures().allocated;
-    let running = serve::start(config).context("the server could not start")?;
-    running.node.set_allocator(std::sync::Arc::new(allocator::Jemalloc), startup_bytes);
+    let jemalloc = std::sync::Arc::new(allocator::Jemalloc);
+    let running = serve::start_on(config, Some((jemalloc, startup_bytes))).context("the server could not start")?;
     let _pidfile = PidFile::write(settings.process.pidfile.as_deref());
     stopper.begin(Box::new(running.stopper()));
     for address in running.addresses() {

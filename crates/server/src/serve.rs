@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::config::{ClientCertificates, Config, Network, Settings};
 use crate::front::Front;
 use crate::keys::{KeyringError, keyring};
+use crate::memory::Allocator;
 use crate::net::{self, NetConfig, NetError, OutputLimit, Server, SessionCache, TcpEndpoint, TlsFiles, UnixEndpoint};
 use crate::node::Node;
 use crate::settings::{checkpoints_of, fsync_of, limits_of};
@@ -55,6 +56,11 @@ pub struct Running {
 
 /// Opens the data and starts to serve.
 pub fn start(config: Config) -> Result<Running, ServeError> {
+    start_on(config, None)
+}
+
+/// The same in a program that says which allocator it uses, and the bytes that were allocated before any data was loaded.
+pub fn start_on(config: Config, allocator: Option<(Arc<dyn Allocator>, u64)>) -> Result<Running, ServeError> {
     let settings = config.settings();
     let engine = Arc::new(Engine::open(&settings.persistence.dir, engine_options(&settings)?)?);
     let net = net_config(&settings)?;
@@ -62,12 +68,12 @@ pub fn start(config: Config) -> Result<Running, ServeError> {
     let run_id: String = entropy::<20>()?.iter().map(|b| format!("{b:02x}")).collect();
     let seed = u64::from_le_bytes(entropy()?);
     // The first thread makes the node, from the control that all of them are given.
-    let parts = parking_lot::Mutex::new((Some((config, run_id)), None::<Arc<Node>>));
+    let parts = parking_lot::Mutex::new((Some((config, run_id, allocator)), None::<Arc<Node>>));
     let parts = Arc::new(parts);
     let (shared, signal) = (Arc::clone(&parts), stop.clone());
     let server = Server::start(net, move |thread, control| {
         let mut parts = shared.lock();
-        if let Some((config, run_id)) = parts.0.take() {
+        if let Some((config, run_id, allocator)) = parts.0.take() {
             let signal = signal.clone();
             // A second request to stop finds the first one waiting.
             let stop = Box::new(move || {
@@ -75,7 +81,8 @@ pub fn start(config: Config) -> Result<Running, ServeError> {
                 let _ = signal.try_send(());
             });
             let node = Arc::new(Node::new(Arc::clone(&engine), config, control.clone(), run_id, stop));
-            // Before any client can ask for a change.
+            // Before any client can ask for it, or for a change.
+            allocator.into_iter().for_each(|(allocator, bytes)| node.set_allocator(allocator, bytes));
             crate::follow::follow_config(&node);
             parts.1 = Some(node);
         }
@@ -87,7 +94,7 @@ pub fn start(config: Config) -> Result<Running, ServeError> {
 }
 
 /// The node, once the first thread has made it.
-fn wait_for_node(parts: &parking_lot::Mutex<(Option<(Config, String)>, Option<Arc<Node>>)>) -> Arc<Node> {
+fn wait_for_node<T>(parts: &parking_lot::Mutex<(Option<T>, Option<Arc<Node>>)>) -> Arc<Node> {
     loop {
         if let Some(node) = parts.lock().1.clone() {
             return node;

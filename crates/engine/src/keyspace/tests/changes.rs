@@ -151,7 +151,9 @@ fn bounds_change_without_a_shard_being_locked_for_the_disk() {
     assert!(disk_bytes() > 8 * MIB);
     let definition = Definition { disk_bytes: 8 * MIB, ram_bytes: 4 * MIB, ..definitions(&engine)[0].clone() };
     engine.reopen(&space, &definition, &mut || {
-        assert!(engine.shared.shards.iter().all(|shard| shard.try_lock().is_some()));
+        // The threads behind lock one for moments.
+        let patience = std::time::Duration::from_secs(20);
+        assert!(engine.shared.shards.iter().all(|shard| shard.try_lock_for(patience).is_some()));
         assert!(disk_bytes() > 8 * MIB, "it is still on disk");
     });
     assert!(disk_bytes() <= 8 * MIB);
