@@ -65,7 +65,7 @@ pub const CHECKPOINT_PART_BYTES: usize = if cfg!(test) { 4 << 10 } else { 128 <<
 /// Bytes of log after which a checkpoint is taken by itself.
 pub const CHECKPOINT_LOG_BYTES: u64 = 512 << 20;
 
-/// Bytes of the tree's cache of blocks: rows are read at a start only.
+/// Bytes of the tree's cache of blocks: what is read often is in memory as keys, and the system caches the files.
 pub const ROWS_CACHE_BYTES: u64 = 16 << 20;
 
 /// Data keys that rows are sealed with, one for each start that took a checkpoint. With more, all rows are sealed anew: the

@@ -1,4 +1,4 @@
-//! Recovery: the rows of the last checkpoint, then the log's batches behind it, in order, through the same `apply` as
+//! Recovery: the rows of the last checkpoint stay at rest, then the log's batches behind it, in order, through the same `apply` as
 //! everything else.
 
 mod replay;

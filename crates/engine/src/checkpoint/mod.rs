@@ -7,7 +7,7 @@
 //!                 keeps an image. Then the elements of large values that have changed, then the bookkeeping
 //!   the end       the log is made durable up to the flip; the run comes into force as a whole; the log is cut there
 //! ```
-//! So a checkpoint is the state at one position of the log, and recovery is: load the rows, apply the log behind them.
+//! So a checkpoint is the state at one position of the log, and recovery is: take the rows as they are, apply the log behind them.
 //!
 //! Rows live in DIR/rows, a store of `mvcc` that keeps only the newest version of each. What is there:
 //!
