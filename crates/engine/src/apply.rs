@@ -422,8 +422,7 @@ fn field(entry: &Entry, name: &[u8]) -> Option<(Vec<u8>, Option<i64>)> {
 
 /// The value at a position, owned.
 fn element(entry: &Entry, pos: &ListPos) -> Option<Vec<u8>> {
-    let list = entry.list()?;
-    list.get(list.index_of(pos)?).map(<[u8]>::to_vec)
+    entry.list()?.at(pos).map(<[u8]>::to_vec)
 }
 
 fn put_field(entry: &mut Entry, limits: &Limits, notes: &mut Notes<'_>, deadline: Deadline, item: &Item<'_>) {
@@ -506,6 +505,7 @@ fn rename(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, to: (u8
     entry.rename(to.1);
     if effect.db != to.0 {
         // Rows are named by database, so that those of an emptied one are known.
+        debug_assert!(!entry.is_partly_away(), "what is away is named by its rows");
         shared.checkpoints.bury(&mut entry);
     }
     let target = guards.get_mut(to_place.shard).expect(locked);

@@ -105,6 +105,9 @@ impl<'e> Context<'e> {
                     looked = state.settle_key(db, key);
                 }
             }
+            if looked.is_ok() {
+                looked = state.settle_part(effect);
+            }
         });
         looked
     }

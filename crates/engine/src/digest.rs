@@ -8,8 +8,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 
 use crate::state::State;
-use crate::stop::Stop;
-use crate::value::Entry;
+use crate::stop::{Miss, Stop};
+use crate::value::{Entry, Part};
 
 /// 128 bits; equal states have equal digests, different ones differ with overwhelming probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,12 +98,18 @@ impl State<'_> {
             let add = |key: &[u8], value: Digest| {
                 parts.set(parts.get().wrapping_add(hash(&[&[db], key, &value.0.to_le_bytes()])));
             };
+            let missing = std::cell::RefCell::new(None);
             let here = |entry: &Entry| {
-                if !self.is_cached(entry) {
+                if entry.is_partly_away() {
+                    missing.borrow_mut().get_or_insert_with(|| entry.key().to_vec());
+                } else if !self.is_cached(entry) {
                     add(entry.key(), digest_value(entry, self.now_ms()));
                 }
             };
             self.for_each(true, here, |listed| add(&listed.key, listed.digest.unwrap_or_default()))?;
+            if let Some(key) = missing.into_inner() {
+                return Err(Stop::Miss(Miss::Elements { db: self.physical(), key, part: Some(Part::Whole) }));
+            }
             sum = sum.wrapping_add(parts.get());
         }
         self.select(before);

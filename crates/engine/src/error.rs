@@ -134,7 +134,7 @@ impl OpenError {
     pub(crate) fn of_read(path: &Path, error: ReadError) -> Self {
         match error {
             ReadError::Store(source) => Self::Rows { path: path.into(), source },
-            damaged @ ReadError::Damaged { .. } => Self::Damaged { path: path.into(), reason: damaged.to_string() },
+            other => Self::Damaged { path: path.into(), reason: other.to_string() },
         }
     }
 

@@ -70,5 +70,7 @@ pub use scan::{Cursor, Sighted};
 pub use shard::{DbKey, ShardId, Ticket, WatchFlag};
 pub use state::State;
 pub use stop::{Miss, Place, Stop};
-pub use value::{Encoding, Entry, FieldRef, LexBound, Limits, ListPositions, ListRange, Member, ScoreBound, ZRange};
+pub use value::{
+    Encoding, Entry, FieldRef, LexBound, Limits, ListPositions, ListRange, Member, Part, ScoreBound, ZRange,
+};
 pub use view::{HashView, ListView, SetView, ZSetView};

@@ -214,3 +214,9 @@ pub const BACKUP_MARKS_MAX: usize = 8;
 
 /// Bytes of what the writer of backups notes of one repository.
 pub const BACKUP_NOTE_BYTES_MAX: usize = 4 << 10;
+
+/// Elements of a large value that come into memory under one hold of a lock, about.
+pub const PART_ELEMENTS: usize = if cfg!(test) { 32 } else { 1024 };
+
+/// What one command may bring into memory of one value is one part in so many of what there is.
+pub const ONE_SHARE: u64 = 2;

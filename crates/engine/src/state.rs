@@ -7,11 +7,11 @@ use wal::Position;
 
 use crate::engine::Shared;
 use crate::guards::Guards;
-use crate::residency::AtRest;
+use crate::residency::{AtRest, Name};
 use crate::shard::{DbKey, Shard, ShardId};
 use crate::stop::{Known, Miss, Place, Probe, Stop};
 use crate::undo::Undo;
-use crate::value::Entry;
+use crate::value::{Entry, Part};
 use crate::view::{HashView, ListView, SetView, ZSetView};
 
 /// Read access to the locked shards. It cannot change anything.
@@ -216,6 +216,17 @@ impl<'e> State<'e> {
         Ok(())
     }
 
+    /// Sees to it that the elements which an effect is about are in memory, or known to be absent.
+    pub(crate) fn settle_part(&self, effect: &Effect<'_>) -> Result<(), Stop> {
+        let (db, key) = (effect.db, effect.key);
+        let place = self.place_of(key);
+        let found = self.shard(place.shard)?.find(db, place.order, key);
+        match found.and_then(|entry| entry.needs(effect)) {
+            Some(part) => Err(Stop::Miss(Miss::Elements { db, key: key.to_vec(), part: Some(part) })),
+            None => Ok(()),
+        }
+    }
+
     /// Sees to it that all of these keys are in memory, or known to be absent, before they are looked up one by one: what is missed
     /// one by one costs a run of the command each.
     pub fn gather<K: AsRef<[u8]>>(&self, keys: impl Iterator<Item = K>) -> Result<(), Stop> {
@@ -283,7 +294,8 @@ impl<'e> State<'e> {
     }
 
     fn site<'s>(&'s self, key: &'s [u8]) -> Site<'s> {
-        Site { probe: &self.probe, db: self.physical(), key, now_ms: self.now_ms }
+        let found = self.at_rest.and_then(|at_rest| Some((at_rest, self.guards.get(self.place_of(key).shard)?)));
+        Site { probe: &self.probe, db: self.physical(), key, now_ms: self.now_ms, found }
     }
 }
 
@@ -304,6 +316,8 @@ pub struct Site<'s> {
     db: u8,
     key: &'s [u8],
     pub(crate) now_ms: i64,
+    /// What an earlier run has found, and the shard as it is now.
+    found: Option<(&'s AtRest, &'s Shard)>,
 }
 
 impl Site<'_> {
@@ -311,5 +325,19 @@ impl Site<'_> {
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Stop> {
         self.probe.check(self.db, self.key, true)
+    }
+
+    /// A part of the value is missing.
+    #[cold]
+    pub(crate) fn miss<T>(&self, part: Part) -> Result<T, Stop> {
+        Err(Stop::Miss(Miss::Elements { db: self.db, key: self.key.to_vec(), part: Some(part) }))
+    }
+
+    /// Up to which hash, not included, all elements are in memory, from this one on; `None` as the end: to the last. Of a value of
+    /// which some are away.
+    pub(crate) fn hashes(&self, from: u64, count: usize) -> Result<Option<u64>, Stop> {
+        let name = Name { db: self.db, key: self.key };
+        let known = self.found.and_then(|(at_rest, shard)| at_rest.hashes(name, from, shard));
+        known.map_or_else(|| self.miss(Part::Hashes { from, count }), Ok)
     }
 }

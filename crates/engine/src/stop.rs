@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use effect::KeyHash;
 
 use crate::shard::ShardId;
+use crate::value::Part;
 
 /// What must be loaded before the command can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Miss {
         db: u8,
         /// The key.
         key: Vec<u8>,
+        /// Which; nothing: whatever there is.
+        part: Option<Part>,
     },
     /// Names of keys that stand at rest.
     Names {
@@ -54,7 +57,7 @@ impl Miss {
     /// The key that was missed, if it is one.
     pub(crate) fn key(&self) -> Option<(u8, &[u8])> {
         match self {
-            Self::Key { db, key } | Self::Elements { db, key } => Some((*db, key)),
+            Self::Key { db, key } | Self::Elements { db, key, .. } => Some((*db, key)),
             Self::Keys { .. } | Self::Names { .. } | Self::Database { .. } => None,
         }
     }
@@ -129,7 +132,7 @@ impl Probe {
             return Ok(());
         }
         let key = key.to_vec();
-        Err(Stop::Miss(if elements { Miss::Elements { db, key } } else { Miss::Key { db, key } }))
+        Err(Stop::Miss(if elements { Miss::Elements { db, key, part: None } } else { Miss::Key { db, key } }))
     }
 }
 

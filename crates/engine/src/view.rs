@@ -11,8 +11,44 @@ use effect::ListPos;
 use crate::state::Site;
 use crate::stop::Stop;
 use crate::value::{
-    FieldRef, HashRef, LexBound, ListPositions, ListRange, ListRef, Member, ScoreBound, SetRef, ZRange, ZSetRef,
+    FieldRef, HashRef, LexBound, ListPositions, ListRange, ListRef, Member, Part, ScoreBound, SetRef, ZRange, ZSetRef, mix,
 };
+
+/// Elements that are brought in for one that is picked at random.
+const PICKED_FROM: usize = 4;
+/// Elements of one page of a scan that are brought in, at most.
+const SCANNED_MOST: usize = 10_000;
+
+/// What a look-up by name needs.
+fn named(name: &[u8]) -> Part {
+    Part::Named(vec![name.into()])
+}
+
+/// Sees to it that none is away.
+fn whole(site: &Site<'_>, away: usize) -> Result<(), Stop> {
+    if away > 0 { site.miss(Part::Whole) } else { Ok(()) }
+}
+
+/// Sees to it that none of these that `lacks` answers for is away.
+fn gather<'n>(
+    site: &Site<'_>,
+    away: usize,
+    names: impl Iterator<Item = &'n [u8]>,
+    lacks: impl Fn(&[u8]) -> bool,
+) -> Result<(), Stop> {
+    if away == 0 {
+        return Ok(());
+    }
+    let lacking: Vec<Box<[u8]>> = names.filter(|name| lacks(name)).map(Into::into).collect();
+    if lacking.is_empty() { Ok(()) } else { site.miss(Part::Named(lacking)) }
+}
+
+/// Whether the random number stands for one of those that are away: then the hash of a name from which on it is looked for.
+fn picks_away(random: u64, len: usize, away: usize) -> Option<u64> {
+    let mut state = random;
+    let drawn = ((u128::from(mix(&mut state)) * len as u128) >> 64) as usize;
+    (drawn < away).then(|| mix(&mut state))
+}
 
 /// A hash. It has at least one field that has not expired.
 pub struct HashView<'s> {
@@ -39,12 +75,21 @@ impl<'s> HashView<'s> {
     /// A field with its value and deadline.
     pub fn get(&self, name: &[u8]) -> Result<Option<FieldRef<'s>>, Stop> {
         self.site.check()?;
-        Ok(self.hash.get(name).filter(|f| self.lives(f)))
+        match self.hash.get(name) {
+            None if self.hash.lacks(name) => self.site.miss(named(name)),
+            found => Ok(found.filter(|f| self.lives(f))),
+        }
+    }
+
+    /// Sees to it that these fields are in memory, or known to be absent, before they are looked up one by one.
+    pub fn gather<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Result<(), Stop> {
+        gather(&self.site, self.hash.away(), names, |name| self.hash.lacks(name))
     }
 
     /// All fields, in the order in which they are stored.
     pub fn iter(&self) -> Result<impl Iterator<Item = FieldRef<'s>>, Stop> {
         self.site.check()?;
+        whole(&self.site, self.hash.away())?;
         let now_ms = self.site.now_ms;
         Ok(self.hash.iter().filter(move |f| f.deadline.is_none_or(|d| d > now_ms)))
     }
@@ -52,6 +97,15 @@ impl<'s> HashView<'s> {
     /// Hands at least one page of fields from `cursor` on to `visit`; answers the next cursor, `None` at the end.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(FieldRef<'s>)) -> Result<Option<u64>, Stop> {
         self.site.check()?;
+        if self.hash.away() > 0 {
+            let end = self.site.hashes(cursor, count.clamp(1, SCANNED_MOST))?;
+            self.hash.scan_to(cursor, end, &mut |_, field| {
+                if self.lives(&field) {
+                    visit(field);
+                }
+            });
+            return Ok(end);
+        }
         let mut next = Some(cursor);
         let mut seen = 0;
         while let (Some(at), true) = (next, seen < count) {
@@ -68,6 +122,18 @@ impl<'s> HashView<'s> {
     /// Some field, about uniformly by `random`. Retries past expired ones, then takes the first that lives.
     pub fn pick(&self, mut random: impl FnMut() -> u64) -> Result<Option<FieldRef<'s>>, Stop> {
         self.site.check()?;
+        if let Some(from) = picks_away(random(), self.hash.len(), self.hash.away()) {
+            let end = self.site.hashes(from, PICKED_FROM)?;
+            let mut first: Option<(u64, FieldRef<'s>)> = None;
+            self.hash.scan_to(from, end, &mut |hash, field| {
+                if self.lives(&field) && first.is_none_or(|(least, _)| hash < least) {
+                    first = Some((hash, field));
+                }
+            });
+            if let Some((_, field)) = first {
+                return Ok(Some(field));
+            }
+        }
         for _ in 0..64 {
             match self.hash.pick(random()) {
                 Some(field) if self.lives(&field) => return Ok(Some(field)),
@@ -102,18 +168,32 @@ impl<'s> SetView<'s> {
     /// Whether `member` is one.
     pub fn contains(&self, member: &[u8]) -> Result<bool, Stop> {
         self.site.check()?;
-        Ok(self.set.contains(member))
+        match self.set.contains(member) {
+            false if self.set.lacks(member) => self.site.miss(named(member)),
+            found => Ok(found),
+        }
+    }
+
+    /// As [`HashView::gather`].
+    pub fn gather<'n>(&self, members: impl Iterator<Item = &'n [u8]>) -> Result<(), Stop> {
+        gather(&self.site, self.set.away(), members, |member| self.set.lacks(member))
     }
 
     /// All members, in the order in which they are stored.
     pub fn iter(&self) -> Result<impl Iterator<Item = Member<'s>>, Stop> {
         self.site.check()?;
+        whole(&self.site, self.set.away())?;
         Ok(self.set.iter())
     }
 
     /// As [`HashView::scan`].
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8])) -> Result<Option<u64>, Stop> {
         self.site.check()?;
+        if self.set.away() > 0 {
+            let end = self.site.hashes(cursor, count.clamp(1, SCANNED_MOST))?;
+            self.set.scan_to(cursor, end, &mut |_, member| visit(member));
+            return Ok(end);
+        }
         let mut next = Some(cursor);
         let mut seen = 0;
         while let (Some(at), true) = (next, seen < count) {
@@ -128,6 +208,18 @@ impl<'s> SetView<'s> {
     /// Some member, about uniformly by `random`.
     pub fn pick(&self, random: u64) -> Result<Option<Member<'s>>, Stop> {
         self.site.check()?;
+        if let Some(from) = picks_away(random, self.set.len(), self.set.away()) {
+            let end = self.site.hashes(from, PICKED_FROM)?;
+            let mut first: Option<(u64, &'s [u8])> = None;
+            self.set.scan_to(from, end, &mut |hash, member| {
+                if first.is_none_or(|(least, _)| hash < least) {
+                    first = Some((hash, member));
+                }
+            });
+            if let Some((_, member)) = first {
+                return Ok(Some(Member::Bytes(member)));
+            }
+        }
         Ok(self.set.pick(random))
     }
 }
@@ -152,36 +244,67 @@ impl<'s> ZSetView<'s> {
     /// The score of `member`.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, Stop> {
         self.site.check()?;
-        Ok(self.zset.score(member))
+        match self.zset.score(member) {
+            None if self.zset.lacks(member) => self.site.miss(named(member)),
+            found => Ok(found),
+        }
+    }
+
+    /// As [`HashView::gather`].
+    pub fn gather<'n>(&self, members: impl Iterator<Item = &'n [u8]>) -> Result<(), Stop> {
+        gather(&self.site, self.zset.away(), members, |member| self.zset.lacks(member))
     }
 
     /// The rank of `member` by (score, member), from 0.
     pub fn rank(&self, member: &[u8]) -> Result<Option<usize>, Stop> {
         self.site.check()?;
+        if self.zset.away() > 0 {
+            if self.zset.lacks(member) {
+                return self.site.miss(named(member));
+            }
+            if let Some(beside) = self.zset.lacks_beside(member) {
+                return self.site.miss(Part::Ranks(beside));
+            }
+        }
         Ok(self.zset.rank(member))
     }
 
     /// Members with scores by ascending rank, from either end.
     pub fn range(&self, ranks: Range<usize>) -> Result<ZRange<'s>, Stop> {
         self.site.check()?;
+        let ranks = ranks.start..ranks.end.min(self.zset.len());
+        if self.zset.away() > 0 && self.zset.lacks_ranks(&ranks) {
+            return self.site.miss(Part::Ranks(ranks));
+        }
         Ok(self.zset.range(ranks))
     }
 
     /// The ranks of the members whose score lies between `min` and `max`.
     pub fn score_ranks(&self, min: ScoreBound, max: ScoreBound) -> Result<Range<usize>, Stop> {
         self.site.check()?;
-        Ok(self.zset.score_range(min, max))
+        match self.zset.lacks_scores(min, max) {
+            Some(beside) => self.site.miss(Part::Ranks(beside)),
+            None => Ok(self.zset.score_range(min, max)),
+        }
     }
 
     /// The ranks of the members between `min` and `max`; meaningful where all scores are equal.
     pub fn lex_ranks(&self, min: LexBound<'_>, max: LexBound<'_>) -> Result<Range<usize>, Stop> {
         self.site.check()?;
-        Ok(self.zset.lex_range(min, max))
+        match self.zset.lacks_lex(min, max) {
+            Some(beside) => self.site.miss(Part::Ranks(beside)),
+            None => Ok(self.zset.lex_range(min, max)),
+        }
     }
 
     /// As [`HashView::scan`].
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], f64)) -> Result<Option<u64>, Stop> {
         self.site.check()?;
+        if self.zset.away() > 0 {
+            let end = self.site.hashes(cursor, count.clamp(1, SCANNED_MOST))?;
+            self.zset.scan_to(cursor, end, &mut |_, (member, score)| visit(member, score));
+            return Ok(end);
+        }
         let mut next = Some(cursor);
         let mut seen = 0;
         while let (Some(at), true) = (next, seen < count) {
@@ -211,48 +334,58 @@ impl<'s> ListView<'s> {
         Ok(self.list.len())
     }
 
+    /// Sees to it that the elements of these indexes are in memory.
+    #[inline]
+    fn look(&self, indexes: Range<usize>) -> Result<(), Stop> {
+        self.site.check()?;
+        if self.list.away() > 0 && self.list.lacks(&(indexes.start..indexes.end.min(self.list.len()))) {
+            return self.site.miss(Part::Ranks(indexes));
+        }
+        Ok(())
+    }
+
     /// The element at `index` from the head.
     pub fn get(&self, index: usize) -> Result<Option<&'s [u8]>, Stop> {
-        self.site.check()?;
+        self.look(index..index.saturating_add(1))?;
         Ok(self.list.get(index))
     }
 
     /// The position of the element at `index`.
     #[inline]
     pub fn position(&self, index: usize) -> Result<Option<ListPos>, Stop> {
-        self.site.check()?;
+        self.look(index..index.saturating_add(1))?;
         Ok(self.list.position_of(index))
     }
 
     /// The position of the first element.
     #[inline]
     pub fn first_position(&self) -> Result<Option<ListPos>, Stop> {
-        self.site.check()?;
+        self.look(0..1)?;
         Ok(self.list.first())
     }
 
     /// The position of the last element.
     #[inline]
     pub fn last_position(&self) -> Result<Option<ListPos>, Stop> {
-        self.site.check()?;
+        self.look(self.list.len() - 1..self.list.len())?;
         Ok(self.list.last())
     }
 
     /// The values of these indexes, from either end.
     pub fn range(&self, indexes: Range<usize>) -> Result<ListRange<'s>, Stop> {
-        self.site.check()?;
+        self.look(indexes.clone())?;
         Ok(self.list.range(indexes))
     }
 
     /// The positions of these indexes, in order.
     pub fn positions(&self, indexes: Range<usize>) -> Result<ListPositions<'s>, Stop> {
-        self.site.check()?;
+        self.look(indexes.clone())?;
         Ok(self.list.positions(indexes))
     }
 
     /// The elements of these indexes as runs of consecutive positions.
     pub fn runs(&self, indexes: Range<usize>) -> Result<Vec<(ListPos, u64)>, Stop> {
-        self.site.check()?;
+        self.look(indexes.clone())?;
         Ok(self.list.runs(indexes))
     }
 }

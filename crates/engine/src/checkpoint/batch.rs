@@ -6,7 +6,7 @@ use mvcc::wide::{Incarnation, WideError};
 use super::elements::{element_of, encode_content};
 use super::rows::meta_key;
 use crate::shard::ShardId;
-use crate::value::wide::WideRow;
+use crate::value::wide::{RowKey, WideRow};
 
 /// Bytes of a digest that ends the key of a row with a long name or place.
 const DIGEST_BYTES: usize = 32;
@@ -20,6 +20,8 @@ pub(super) struct Batch {
     name: Vec<u8>,
     /// So many rows, the first ones, are known to be of one group; see [`Batch::settled`].
     grouped: usize,
+    /// Rows of fences that were added, of which nobody has been told.
+    pub(super) fences: u64,
 }
 
 /// A row in a batch: where its key begins, where its value does, where it ends; and whether there is a value.
@@ -40,6 +42,7 @@ impl Batch {
         self.bytes.clear();
         self.rows.clear();
         self.grouped = 0;
+        self.fences = 0;
     }
 
     /// Adds the row of a key, whose value `write` appends if there is one.
@@ -65,13 +68,14 @@ impl Batch {
 
     /// Adds the row of an element of a value of this kind, or its removal.
     pub(super) fn add_element(&mut self, of: Incarnation, kind: Kind, row: &WideRow<'_>) -> Result<(), WideError> {
+        self.fences += u64::from(matches!(row.key(), RowKey::Fences(_)));
         let (start, element) = (self.bytes.len(), element_of(kind, row.key())?);
         element.encode_key(of, &mut self.name)?;
         self.bytes.extend_from_slice(&self.name);
         let value = self.bytes.len();
         if let WideRow::Put(_, content) = row {
             element.encode_head(&mut self.bytes);
-            encode_content(*content, &mut self.bytes)?;
+            encode_content(row.key(), *content, &mut self.bytes)?;
         }
         let shared = if element.is_digested() { value - start - DIGEST_BYTES } else { 0 };
         let present = matches!(row, WideRow::Put(..));

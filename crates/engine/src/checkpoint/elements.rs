@@ -17,12 +17,25 @@ pub(super) fn element_of<'a>(kind: Kind, key: &RowKey<'a>) -> Result<Element<'a>
         RowKey::Scored { score, member } => Element::ZsetScore { score: Score::new(score)?, member },
         RowKey::Placed(ref pos) => Element::ListItem(place_of(pos)),
         RowKey::Block(number) => Element::StringBlock(number as u32),
+        RowKey::Fences(number) => match kind {
+            Kind::List => Element::ListFences(number),
+            Kind::ZSet => Element::ZsetFences(number),
+            Kind::Hash | Kind::Set | Kind::String => Element::HashDeadlines,
+        },
     })
 }
 
+/// What the row of a member by score says if the score is a negative zero: both zeros are one in the order.
+const NEGATIVE: u8 = 1;
+
 /// Appends what the row says, behind the name that may stand in front of it.
-pub(super) fn encode_content(content: Content<'_>, out: &mut Vec<u8>) -> Result<(), WideError> {
+pub(super) fn encode_content(
+    key: &RowKey<'_>,
+    content: Content<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), WideError> {
     match content {
+        Content::Nothing if is_negative_zero(key) => out.push(NEGATIVE),
         Content::Nothing => {}
         Content::Field(value, deadline) => {
             let value = FieldValue { deadline, value }.encode_head(out);
@@ -32,6 +45,10 @@ pub(super) fn encode_content(content: Content<'_>, out: &mut Vec<u8>) -> Result<
         Content::Bytes(bytes) => out.extend_from_slice(bytes),
     }
     Ok(())
+}
+
+fn is_negative_zero(key: &RowKey<'_>) -> bool {
+    matches!(key, RowKey::Scored { score, .. } if *score == 0.0 && score.is_sign_negative())
 }
 
 /// A row of a large value.
@@ -62,11 +79,17 @@ impl<'a> Part<'a> {
                 let score = Score::decode(content).map_err(told)?;
                 (Kind::ZSet, RowKey::Hashed { hash, name: member }, Content::Score(score.get()))
             }
+            Element::ZsetScore { score, member } if score.get() == 0.0 && content == [NEGATIVE] => {
+                (Kind::ZSet, RowKey::Scored { score: -0.0, member }, Content::Nothing)
+            }
             Element::ZsetScore { score, member } => {
                 (Kind::ZSet, RowKey::Scored { score: score.get(), member }, nothing(content)?)
             }
             Element::ListItem(place) => (Kind::List, RowKey::Placed(pos_of(place)?), Content::Bytes(content)),
             Element::StringBlock(number) => (Kind::String, RowKey::Block(number.into()), Content::Bytes(content)),
+            Element::HashDeadlines => (Kind::Hash, RowKey::Fences(0), Content::Bytes(content)),
+            Element::ZsetFences(number) => (Kind::ZSet, RowKey::Fences(number), Content::Bytes(content)),
+            Element::ListFences(number) => (Kind::List, RowKey::Fences(number), Content::Bytes(content)),
             Element::LengthDelta { .. } | Element::ListClaim(_) | Element::StreamEntry(_) => {
                 return Err("this version does not write such rows".into());
             }
@@ -75,7 +98,7 @@ impl<'a> Part<'a> {
     }
 }
 
-fn place_of(pos: &ListPos) -> Place {
+pub(crate) fn place_of(pos: &ListPos) -> Place {
     let step = |PathStep { digit, origin }: &PathStep| Step { digit: *digit, origin: *origin };
     Place::Full { epoch: pos.epoch, origin: pos.origin, n: pos.n, path: pos.path.iter().map(step).collect() }
 }

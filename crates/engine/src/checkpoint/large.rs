@@ -36,7 +36,8 @@ impl Writing<'_> {
             let ready = if last { self.batch.rows.len() } else { self.batch.settled() };
             self.batch.sort(ready);
             self.put(ready, run)?;
-            self.report.elements += ready as u64;
+            // Fences are no elements.
+            self.report.elements += (ready as u64).saturating_sub(std::mem::take(&mut self.batch.fences));
             self.pause()?;
             if last {
                 return Ok(());

@@ -15,8 +15,9 @@ const KEYSPACE: u16 = effect::KeyspaceId::DEFAULT.0;
 
 /// Whether a value is too large to be taken under one hold of its lock.
 pub(crate) fn is_large(entry: &Entry) -> bool {
-    matches!(entry, Entry::Big(..))
-        && (weight(entry) > CHECKPOINT_WHOLE_ELEMENTS || entry.memory_bytes() > CHECKPOINT_WHOLE_BYTES)
+    let is_much = || weight(entry) > CHECKPOINT_WHOLE_ELEMENTS || entry.memory_bytes() > CHECKPOINT_WHOLE_BYTES;
+    // What is away cannot be taken at all.
+    matches!(entry, Entry::Big(..)) && (is_much() || entry.is_partly_away())
 }
 
 /// The name of a key's row, by where the key stands.

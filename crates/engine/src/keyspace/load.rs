@@ -48,9 +48,12 @@ impl Engine {
         let all = std::iter::once((missed, key)).chain(also);
         match shared.keyspaces.is_active() {
             true => all.for_each(|(db, key)| shared.load(db, key)),
-            false => return shared.fetch_all(all),
+            false => shared.fetch_all(all)?,
         }
-        Ok(())
+        match miss {
+            Miss::Elements { .. } => shared.find_at_rest(miss, now_ms, at_rest),
+            _ => Ok(()),
+        }
     }
 
     /// Brings every keyspace back within its bound, after values have been loaded for a command.

@@ -208,7 +208,8 @@ fn prepare_all(shared: &Shared, guards: &mut Guards<'_>, effect: &Effect<'_>) ->
             shared.fetch_locked(guard, db, place, key)?;
         }
     }
-    Ok(())
+    let place = shared.place_of(effect.key);
+    guards.get_mut(place.shard).map_or(Ok(()), |guard| shared.prepare_part(guard, effect, place))
 }
 
 /// Fetches what the effects will look up into the processor's caches, all at once.

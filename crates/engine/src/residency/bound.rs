@@ -20,9 +20,14 @@ pub(super) struct Bound {
 }
 
 impl Bound {
+    /// The bound, if there is one.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        Some(self.bytes.load(Relaxed)).filter(|bytes| *bytes > 0)
+    }
+
     /// The bound and what is taken, if there is a bound and somebody knows.
     fn look(&self) -> Option<(u64, u64)> {
-        let bytes = Some(self.bytes.load(Relaxed)).filter(|bytes| *bytes > 0)?;
+        let bytes = self.bytes()?;
         Some((bytes, self.gauge.get()?()))
     }
 
@@ -38,7 +43,7 @@ impl Bound {
 
     /// Bytes of log after which what has changed takes as much memory as it should at most.
     pub(super) fn dirty_bytes(&self) -> Option<u64> {
-        Some(self.bytes.load(Relaxed)).filter(|bytes| *bytes > 0).map(|bytes| bytes / DIRTY_SHARE)
+        self.bytes().map(|bytes| bytes / DIRTY_SHARE)
     }
 
     pub(super) fn set(&self, bytes: u64) {

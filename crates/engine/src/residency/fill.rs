@@ -1,12 +1,14 @@
 //! Bringing all keys of a shard into memory, row by row, while commands run.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use effect::Kind;
 use mvcc::wide::Rows as Range;
 use mvcc::{Span, Timestamp};
 
-use super::ReadError;
+use super::{ReadError, Residency};
 use super::read::{has_live_field, read_row};
 use crate::checkpoint::rows::{Row, Value};
 use crate::checkpoint::store::Rows;
@@ -137,7 +139,7 @@ fn read(shared: &Shared, rows: &Rows, rest: &Rest, how: Fill, limits: &Limits) -
         }
         match place(shared, name, &version.value) {
             Ok((db, place, key)) => {
-                let found = read_row(rows, name, &version.value, limits);
+                let found = read_row(rows, name, &version.value, limits, shared.residency.may_be_partly(how));
                 bytes += found.as_ref().map_or(0, Entry::memory_bytes);
                 batch.rows.push(Read { db, place, key, found });
                 ControlFlow::Continue(())
@@ -148,6 +150,14 @@ fn read(shared: &Shared, rows: &Rows, rest: &Rest, how: Fill, limits: &Limits) -
     match flow {
         ControlFlow::Break(Err(error)) => Err(error),
         _ => Ok(batch),
+    }
+}
+
+impl Residency {
+    /// Large values are not brought in as a whole where there may be no room for them.
+    fn may_be_partly(&self, how: Fill) -> Option<&Arc<AtomicUsize>> {
+        let is_whole = how == Fill::Count || self.bound.bytes().is_none();
+        (!is_whole).then_some(&self.partly)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Fill, fill};
+use super::{Fill, complete_values, fill};
 use crate::checkpoint::lower_priority;
 use crate::engine::Shared;
 use crate::limits::{FILL_AGAIN_PERCENT, FILL_PERCENT, SWEEP_PAUSE, SWEEP_REST_FACTOR};
@@ -63,6 +63,12 @@ fn fill_all(shared: &Shared, stopped: &Receiver<()>) {
         if !shared.residency.bound.has_room(FILL_PERCENT) {
             break;
         }
+    }
+    // Where there is a bound their elements come as they are asked for.
+    if shared.residency.bound.bytes().is_none()
+        && let Err(error) = complete_values(shared, || goes_on(stopped, Duration::ZERO))
+    {
+        tracing::error!(%error, "what is at rest could not be read; `anabranch check` says more");
     }
     let ms = began.elapsed().as_millis() as u64;
     let left = shared.residency.is_on();

@@ -8,7 +8,7 @@ use effect::Kind;
 use mvcc::Timestamp;
 use mvcc::wide::Rows as Range;
 
-use super::ReadError;
+use super::{Name, ReadError};
 use super::read::{has_live_field, read_row};
 use super::shard::Seen;
 use crate::checkpoint::rows::{Row, Value};
@@ -25,6 +25,7 @@ use crate::value::Limits;
 #[derive(Default)]
 pub struct AtRest {
     pages: Vec<Page>,
+    hashes: Vec<Hashes>,
     hold: Option<Hold>,
     misses: u32,
 }
@@ -51,6 +52,15 @@ pub(crate) struct Listed {
     pub(crate) digest: Option<Digest>,
 }
 
+/// Elements of one value, between two hashes of their names, that are all in memory.
+struct Hashes {
+    db: u8,
+    key: Box<[u8]>,
+    from: u64,
+    to: Option<u64>,
+    seen: Seen,
+}
+
 /// Bits of the ordering hash behind those that a cursor names: rows of equal ones stand in the order of their keys.
 const GROUP_SHIFT: u32 = 64 - CURSOR_BITS as u32;
 
@@ -64,6 +74,19 @@ impl AtRest {
                 && page.seen == shard.seen()
                 && (page.values || !values)
         })
+    }
+
+    /// All elements of a value whose names have hashes from one up to, not including, another are in memory.
+    pub(super) fn note_hashes(&mut self, name: Name<'_>, (from, to): (u64, Option<u64>), seen: Seen) {
+        self.hashes.push(Hashes { db: name.db, key: name.key.into(), from, to, seen });
+    }
+
+    /// Up to which hash, not included, all elements of a value are in memory, from this one on; `None` as the end: to the last.
+    pub(crate) fn hashes(&self, name: Name<'_>, from: u64, shard: &Shard) -> Option<Option<u64>> {
+        let known = self.hashes.iter().find(|known| {
+            (known.db, &known.key[..], known.from) == (name.db, name.key, from) && known.seen == shard.seen()
+        });
+        known.map(|known| known.to)
     }
 
     /// All pages of a database.
@@ -231,7 +254,7 @@ impl Ask {
             let lives = has_live_field(rows, of, self.now_ms)?;
             return Ok(lives.then_some(Listed { order, key, kind: Kind::Hash, digest: None }));
         }
-        let entry = read_row(rows, name, value, limits)?;
+        let entry = read_row(rows, name, value, limits, None)?;
         if next_due(&entry).is_some_and(|due| due <= self.now_ms) && is_dead_hash(&entry, self.now_ms) {
             return Ok(None);
         }

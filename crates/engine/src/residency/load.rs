@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use effect::{Deadline, Effect, Op};
 
 use super::read::read_key;
-use super::{AtRest, ReadError};
+use super::{AtRest, Name, ReadError};
 use crate::engine::Shared;
 use crate::limits::LOAD_TRIES;
 use crate::shard::Shard;
@@ -23,6 +23,10 @@ impl Shared {
 
     /// Finds out for a command what is at rest.
     pub(crate) fn find_at_rest(&self, miss: &Miss, now_ms: i64, at_rest: &mut AtRest) -> Result<(), Stop> {
+        if let Miss::Elements { db, key, part: Some(part) } = miss {
+            let most = self.residency.bytes_for_one();
+            return self.fetch_part(Name { db: *db, key }, part, most, at_rest).map_err(|error| unreadable(&error));
+        }
         let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
         at_rest.find(self, rows, miss, now_ms).map_err(|error| unreadable(&error))
     }
@@ -44,7 +48,7 @@ impl Shared {
             let (seen, limits) = (guard.seen(), guard.limits);
             drop(guard);
             self.residency.reads.fetch_add(1, Relaxed);
-            let found = read_key(rows, place, db, key, &limits);
+            let found = read_key(rows, place, db, key, &limits, Some(&self.residency.partly));
             between();
             let mut guard = self.shards[usize::from(place.shard.0)].lock();
             if !is_missing(&guard, db, place, key) {
@@ -64,7 +68,7 @@ impl Shared {
     pub(crate) fn fetch_locked(&self, guard: &mut Shard, db: u8, place: Place, key: &[u8]) -> Result<(), ReadError> {
         let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
         if is_missing(guard, db, place, key) {
-            let found = read_key(rows, place, db, key, &guard.limits)?;
+            let found = read_key(rows, place, db, key, &guard.limits, Some(&self.residency.partly))?;
             guard.take_in(db, place, key, found, self);
         }
         Ok(())
@@ -77,7 +81,7 @@ impl Shared {
     pub(crate) fn prepare(&self, guard: &mut Shard, effect: &Effect<'_>, place: Place) -> Result<(), ReadError> {
         let (db, key) = (effect.db, effect.key);
         if !is_missing(guard, db, place, key) {
-            return Ok(());
+            return self.prepare_part(guard, effect, place);
         }
         match &effect.op {
             Op::Set { deadline: Deadline::Clear | Deadline::At(_), .. }
@@ -89,8 +93,22 @@ impl Shared {
                 guard.write_unseen(db, place, effect, self);
                 Ok(())
             }
-            _ => self.fetch_locked(guard, db, place, key),
+            _ => {
+                self.fetch_locked(guard, db, place, key)?;
+                self.prepare_part(guard, effect, place)
+            }
         }
+    }
+
+    /// The same for the elements of a large value that the effect is about.
+    pub(crate) fn prepare_part(&self, guard: &mut Shard, effect: &Effect<'_>, place: Place) -> Result<(), ReadError> {
+        let name = Name { db: effect.db, key: effect.key };
+        let needs = |guard: &Shard| guard.find(name.db, place.order, name.key)?.needs(effect);
+        // What is read is less each time, or is known to be absent.
+        while let Some(part) = needs(guard) {
+            self.fetch_part_locked(guard, place, name, &part)?;
+        }
+        Ok(())
     }
 }
 
@@ -128,6 +146,9 @@ impl Shard {
 
 /// What a client is told.
 fn unreadable(error: &ReadError) -> Stop {
+    if let ReadError::TooMuch { .. } = error {
+        return Stop::from(format!("OOM {error}"));
+    }
     tracing::error!(%error, "what is at rest could not be read");
     Stop::from(format!("ERR what is at rest could not be read: {error}. `anabranch check` says more"))
 }

@@ -20,6 +20,7 @@ mod fill;
 mod filler;
 mod listing;
 mod load;
+mod part;
 mod read;
 mod shard;
 #[cfg(test)]
@@ -34,8 +35,9 @@ use thiserror::Error;
 use crate::checkpoint::load_keys;
 use crate::engine::{Engine, Shared};
 use crate::error::{CheckpointError, OpenError};
-use crate::limits::CLOSE_LOG_BYTES;
+use crate::limits::{CLOSE_LOG_BYTES, ONE_SHARE};
 use crate::shard::Shard;
+use crate::value::Part;
 use bound::Bound;
 
 pub use bound::Gauge;
@@ -45,6 +47,7 @@ pub(crate) use fill::{Fill, fill};
 pub(crate) use filler::Filler;
 pub use listing::AtRest;
 pub(crate) use listing::{Hold, Listed, Page};
+pub(crate) use part::Name;
 #[cfg(test)]
 pub(crate) use read::read_key;
 
@@ -52,10 +55,33 @@ pub(crate) use read::read_key;
 pub(crate) fn complete(shared: &Shared) -> Result<(), OpenError> {
     // Each shard is asked under its lock: some of its keys may just be leaving it.
     let is_complete = |shard: &Mutex<Shard>| shard.lock().is_complete();
-    match shared.checkpoints.found_rows() {
-        Some(rows) if !shared.shards.iter().all(is_complete) => load_keys(shared, rows, Fill::Arrive).map(drop),
-        _ => Ok(()),
+    let Some(rows) = shared.checkpoints.found_rows() else { return Ok(()) };
+    if !shared.shards.iter().all(is_complete) {
+        load_keys(shared, rows, Fill::Arrive)?;
     }
+    complete_values(shared, || true).map_err(|error| OpenError::of_read(&rows.path, error))
+}
+
+/// Brings in what is away of large values, one behind the other, as long as `go_on` says so.
+fn complete_values(shared: &Shared, mut go_on: impl FnMut() -> bool) -> Result<(), ReadError> {
+    let mut at_rest = AtRest::default();
+    for shard in &shared.shards {
+        if shared.residency.partly.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        let mut names: Vec<(u8, Box<[u8]>)> = Vec::new();
+        for (db, tables) in (0..=u8::MAX).zip(&shard.lock().dbs) {
+            let entries = tables.iter().flat_map(|tables| tables.table.iter());
+            names.extend(entries.filter(|entry| entry.is_partly_away()).map(|entry| (db, entry.key().into())));
+        }
+        for (db, key) in names {
+            if !go_on() {
+                return Ok(());
+            }
+            shared.fetch_part(Name { db, key: &key }, &Part::Whole, None, &mut at_rest)?;
+        }
+    }
+    Ok(())
 }
 
 /// Why a key could not be read from its rows.
@@ -72,6 +98,16 @@ pub(crate) enum ReadError {
         /// What is wrong with it.
         reason: String,
     },
+    /// So much of one value is needed at once that there is no memory for it.
+    #[error("{elements} elements of the key '{key}' would be needed in memory at once, and take more than {bytes} bytes")]
+    TooMuch {
+        /// Which.
+        key: String,
+        /// How many.
+        elements: usize,
+        /// What one command may take.
+        bytes: u64,
+    },
 }
 
 /// What an engine keeps of all this.
@@ -79,6 +115,8 @@ pub(crate) enum ReadError {
 pub(crate) struct Residency {
     /// Databases of shards that are not complete.
     pub(crate) cold: Arc<AtomicUsize>,
+    /// Values of which elements are away.
+    pub(crate) partly: Arc<AtomicUsize>,
     /// Those who need that nothing is evicted for a while.
     holds: Arc<AtomicUsize>,
     /// The log is being replayed: keys are written over without a look at their rows.
@@ -126,7 +164,7 @@ impl Residency {
     /// Whether anything may be at rest only.
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
-        self.cold.load(Ordering::Relaxed) > 0
+        self.cold.load(Ordering::Relaxed) > 0 || self.partly.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a key that comes may have a row of which nobody has looked.
@@ -141,6 +179,11 @@ impl Residency {
 
     pub(crate) fn set_memory(&self, bytes: u64) {
         self.bound.set(bytes);
+    }
+
+    /// Bytes that one command may bring into memory; `None`: as many as it likes.
+    fn bytes_for_one(&self) -> Option<u64> {
+        self.bound.bytes().map(|bytes| bytes / ONE_SHARE)
     }
 
     /// Nothing is evicted as long as what this answers lives.

@@ -1,5 +1,6 @@
 //! Hashes: fields with values, each with an optional deadline.
 
+mod away;
 mod big;
 mod packed_form;
 
@@ -63,7 +64,25 @@ impl<'a> HashRef<'a> {
         }
     }
 
-    /// All fields, in an order that holds while the hash is not changed.
+    /// How many fields are away: at rest only.
+    #[inline]
+    pub(crate) fn away(&self) -> usize {
+        if let Self::Big(hash) = self { hash.away() } else { 0 }
+    }
+
+    /// Whether a field that is not in memory may be away.
+    pub(crate) fn lacks(&self, field: &[u8]) -> bool {
+        if let Self::Big(hash) = self { hash.lacks(field) } else { false }
+    }
+
+    /// Visits the fields in memory whose hashes lie from one up to, not including, another.
+    pub(crate) fn scan_to(&self, from: u64, to: Option<u64>, visit: &mut dyn FnMut(u64, FieldRef<'a>)) {
+        if let Self::Big(hash) = *self {
+            hash.scan_to(from, to, visit);
+        }
+    }
+
+    /// All fields in memory, in an order that holds while the hash is not changed.
     pub fn iter(&self) -> Box<dyn Iterator<Item = FieldRef<'a>> + 'a> {
         match *self {
             Self::Packed(hash) => Box::new(hash.iter()),

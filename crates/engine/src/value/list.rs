@@ -3,6 +3,7 @@
 //! Packed payload: `count u16 ‖ runs ‖ elements`, an element being `varint ‖ bytes`. Big: chunks in a tree,
 //! so that an index in the middle costs a descent and a walk over at most one chunk, and a chunk at each end beside it.
 
+mod away;
 mod chunk;
 mod chunks;
 mod image;
@@ -15,6 +16,7 @@ use super::tree::{Leaf, Leaves};
 use super::wide::{Placed, Wide};
 use super::{Limits, Remains};
 pub(super) use chunk::Chunk;
+use away::ListAway;
 use chunks::Chunks;
 use effect::{ListPos, wire::Reader};
 use std::cmp::Ordering;
@@ -65,11 +67,13 @@ impl<'a> PackedList<'a> {
 /// A list beyond the packed limits.
 pub struct BigList {
     chunks: Chunks,
+    /// What of it is away.
+    away: Option<Box<ListAway>>,
 }
 
 impl BigList {
     pub(super) fn memory_bytes(&self) -> usize {
-        self.chunks.memory_bytes()
+        self.chunks.memory_bytes() + self.away.as_ref().map_or(0, |away| away.memory_bytes())
     }
 
     /// The chunks, to be freed in slices.
@@ -77,8 +81,8 @@ impl BigList {
         self.chunks.into_leaves()
     }
 
-    /// The index of the element with this position, or where it would be inserted. The ends, where most work is, are tried
-    /// without a search.
+    /// The index, among those in memory, of the element with this position, or where it would be inserted. The ends, where most
+    /// work is, are tried without a search.
     fn search(&self, pos: &ListPos) -> Result<usize, usize> {
         match self.compare(0, pos) {
             None | Some(Ordering::Greater) => return Err(0),
@@ -98,6 +102,10 @@ impl BigList {
     /// How the position of the element at `index` compares to `pos`.
     fn compare(&self, index: usize, pos: &ListPos) -> Option<Ordering> {
         self.chunks.at(index).map(|(chunk, start)| chunk.runs().compare(index - start, pos))
+    }
+
+    fn positions(&self, indexes: Range<usize>) -> ListPositions<'_> {
+        ListPositions { indexes, part: Part::Big { list: self, chunk: None } }
     }
 
     fn get(&self, index: usize) -> Option<&[u8]> {
@@ -129,7 +137,7 @@ impl<'a> ListRef<'a> {
     pub fn len(&self) -> usize {
         match self {
             Self::Packed(list) => list.len(),
-            Self::Big(list) => list.chunks.len(),
+            Self::Big(list) => list.len(),
         }
     }
 
@@ -142,7 +150,7 @@ impl<'a> ListRef<'a> {
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         match *self {
             Self::Packed(list) => list.iter().nth(index),
-            Self::Big(list) => list.get(index),
+            Self::Big(list) => list.get(list.here(index..index + 1).start),
         }
     }
 
@@ -151,7 +159,7 @@ impl<'a> ListRef<'a> {
     pub fn position_of(&self, index: usize) -> Option<ListPos> {
         match self {
             Self::Packed(list) => (index < list.len()).then(|| list.runs().0.get(index)),
-            Self::Big(list) => list.get_pos(index),
+            Self::Big(list) => list.get_pos(list.here(index..index + 1).start),
         }
     }
 
@@ -167,8 +175,28 @@ impl<'a> ListRef<'a> {
         self.position_of(self.len().checked_sub(1)?)
     }
 
-    /// The index of the element with this position, or the one at which it would be inserted.
-    pub fn search(&self, pos: &ListPos) -> Result<usize, usize> {
+    /// How many elements are away: at rest only.
+    #[inline]
+    pub(crate) fn away(&self) -> usize {
+        if let Self::Big(list) = self { list.away() } else { 0 }
+    }
+
+    /// Whether some elements of these indexes are away.
+    pub(crate) fn lacks(&self, indexes: &Range<usize>) -> bool {
+        if let Self::Big(list) = self { !list.lacking(indexes).is_empty() } else { false }
+    }
+
+    /// The element at this position.
+    pub fn at(&self, pos: &ListPos) -> Option<&'a [u8]> {
+        let index = self.search(pos).ok()?;
+        match *self {
+            Self::Packed(list) => list.iter().nth(index),
+            Self::Big(list) => list.get(index),
+        }
+    }
+
+    /// The index, among those in memory, of the element with this position, or the one at which it would be inserted.
+    fn search(&self, pos: &ListPos) -> Result<usize, usize> {
         match self {
             Self::Packed(list) => {
                 let runs = list.runs().0;
@@ -180,12 +208,12 @@ impl<'a> ListRef<'a> {
         }
     }
 
-    /// The index of the element with exactly this position.
+    /// The index, among those in memory, of the element with exactly this position.
     pub fn index_of(&self, pos: &ListPos) -> Option<usize> {
         self.search(pos).ok()
     }
 
-    /// How many elements stand before a position.
+    /// How many elements in memory stand before a position.
     pub fn rank(&self, pos: &ListPos) -> usize {
         self.search(pos).unwrap_or_else(|rank| rank)
     }
@@ -199,18 +227,20 @@ impl<'a> ListRef<'a> {
                 let front = list.iter().skip(indexes.start).take(indexes.len()).collect::<Vec<_>>();
                 ListRange { list: None, indexes: 0..front.len(), front: None, back: (0, front) }
             }
-            Self::Big(list) => ListRange { list: Some(list), indexes, front: None, back: Default::default() },
+            Self::Big(list) => {
+                ListRange { list: Some(list), indexes: list.here(indexes), front: None, back: Default::default() }
+            }
         }
     }
 
     /// The positions of these indexes; indexes beyond the end are ignored.
     pub fn positions(&self, indexes: Range<usize>) -> ListPositions<'a> {
         let end = indexes.end.min(self.len());
-        let part = match *self {
-            Self::Packed(list) => Part::Packed(list.runs().0),
-            Self::Big(list) => Part::Big { list, chunk: None },
-        };
-        ListPositions { indexes: indexes.start.min(end)..end, part }
+        let indexes = indexes.start.min(end)..end;
+        match *self {
+            Self::Packed(list) => ListPositions { indexes, part: Part::Packed(list.runs().0) },
+            Self::Big(list) => list.positions(list.here(indexes)),
+        }
     }
 
     /// Those of `len` positions of a run, from `first` on, that have an element: in time proportional to the elements that
@@ -219,8 +249,11 @@ impl<'a> ListRef<'a> {
         let Some(steps) = len.checked_sub(1) else { return Vec::new() };
         let last = ListPos { n: first.n.saturating_add_unsigned(steps), ..first.clone() };
         let on_the_run = |pos: &ListPos| (pos.epoch, pos.origin, &pos.path) == (first.epoch, first.origin, &first.path);
-        let from = self.positions(self.rank(first)..self.len()).take_while(|pos| *pos <= last);
-        from.filter(on_the_run).collect()
+        let from = match *self {
+            Self::Packed(_) => self.positions(self.rank(first)..self.len()),
+            Self::Big(list) => list.positions(self.rank(first)..list.chunks.len()),
+        };
+        from.take_while(|pos| *pos <= last).filter(on_the_run).collect()
     }
 
     /// The positions of these indexes, consecutive ones of a run drawn together; indexes beyond the end are ignored. In
@@ -231,11 +264,13 @@ impl<'a> ListRef<'a> {
             Some((first, len)) if first.step(*len as i64) == position => *len += count,
             _ => runs.push((position, count)),
         };
-        let end = indexes.end.min(self.len());
+        let mut end = indexes.end.min(self.len());
         let mut at = indexes.start.min(end);
         match self {
             Self::Packed(list) => list.runs().0.each_run(at..end, add),
             Self::Big(list) => {
+                let here = list.here(at..end);
+                (at, end) = (here.start, here.end);
                 while let Some((chunk, base)) = list.chunks.at(at).filter(|_| at < end) {
                     let till = end.min(base + chunk.len());
                     chunk.runs().each_run(at - base..till - base, &mut add);
@@ -259,6 +294,7 @@ impl<'a> ListRef<'a> {
             }
             Self::Big(list) => {
                 list.chunks.validate();
+                list.away.iter().for_each(|away| away.validate());
                 let mut rank = 0;
                 let mut before: Option<ListPos> = None;
                 while let Some((chunk, start)) = list.chunks.at(rank) {
@@ -439,7 +475,7 @@ impl<'a> ListMut<'a> {
             for (index, value) in list.iter().enumerate() {
                 chunks.insert(index, (&runs.get(index), value));
             }
-            self.entry.grow(Value::List(BigList { chunks }));
+            self.entry.grow(Value::List(BigList { chunks, away: None }));
         }
     }
 

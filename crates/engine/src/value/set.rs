@@ -3,6 +3,7 @@
 //! Packed payload: sorted little-endian integers of one width, or, flagged [`TEXT`], `count u16 ‖ members` with a
 //! varint length each. Big: a table of one allocation per member.
 
+mod away;
 mod big;
 
 pub use big::BigSet;
@@ -174,7 +175,25 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// All members, in an order that holds while the set is not changed.
+    /// How many members are away: at rest only.
+    #[inline]
+    pub(crate) fn away(&self) -> usize {
+        if let Self::Big(set) = self { set.away() } else { 0 }
+    }
+
+    /// Whether a member that is not in memory may be away.
+    pub(crate) fn lacks(&self, member: &[u8]) -> bool {
+        if let Self::Big(set) = self { set.lacks(member) } else { false }
+    }
+
+    /// Visits the members in memory whose hashes lie from one up to, not including, another.
+    pub(crate) fn scan_to(&self, from: u64, to: Option<u64>, visit: &mut dyn FnMut(u64, &'a [u8])) {
+        if let Self::Big(set) = *self {
+            set.scan_to(from, to, visit);
+        }
+    }
+
+    /// All members in memory, in an order that holds while the set is not changed.
     pub fn iter(&self) -> Box<dyn Iterator<Item = Member<'a>> + 'a> {
         match *self {
             Self::Packed(set) => Box::new(set.iter()),

@@ -1,5 +1,6 @@
 //! Sorted sets: members ordered by (score, bytes). Every range is one of ranks.
 
+mod away;
 mod big;
 mod image;
 mod leaf;
@@ -37,6 +38,32 @@ pub enum LexBound<'a> {
     Inclusive(&'a [u8]),
     /// `(member`.
     Exclusive(&'a [u8]),
+}
+
+/// One end of a range of members.
+trait Bound: Copy {
+    /// Whether the member comes before the bound; of the upper one of a range, what the bound includes does as well.
+    fn is_above(self, score: f64, member: &[u8], upper: bool) -> bool;
+}
+
+impl Bound for ScoreBound {
+    fn is_above(self, score: f64, _: &[u8], upper: bool) -> bool {
+        match self {
+            Self::Inclusive(bound) => score < bound || (upper && score == bound),
+            Self::Exclusive(bound) => score < bound || (!upper && score == bound),
+        }
+    }
+}
+
+impl Bound for LexBound<'_> {
+    fn is_above(self, _: f64, member: &[u8], upper: bool) -> bool {
+        match self {
+            Self::Min => false,
+            Self::Max => true,
+            Self::Inclusive(bound) => member < bound || (upper && member == bound),
+            Self::Exclusive(bound) => member < bound || (!upper && member == bound),
+        }
+    }
 }
 
 /// A sorted set to read.
@@ -91,42 +118,78 @@ impl<'a> ZSetRef<'a> {
         }
     }
 
-    /// How many leading members satisfy the predicate over score and member.
-    fn partition_point(&self, mut below: impl FnMut(f64, &[u8]) -> bool) -> usize {
+    /// How many leading members satisfy the predicate over score and member; none of those that it parts is away.
+    fn partition_point(&self, below: impl Fn(f64, &[u8]) -> bool) -> usize {
         match self {
             Self::Packed(zset) => zset.partition_point(below),
-            Self::Big(zset) => zset.tree().partition_point(|(score, id)| below(*score, zset.member(*id))),
+            Self::Big(zset) => {
+                let here = zset.tree().partition_point(|(score, id)| below(*score, zset.member(*id)));
+                here + zset.away_below(below)
+            }
         }
+    }
+
+    /// The ranks of the members between two bounds; their number is the range's length.
+    fn between<B: Bound>(&self, min: B, max: B) -> Range<usize> {
+        let start = self.partition_point(|score, member| min.is_above(score, member, false));
+        let end = self.partition_point(|score, member| max.is_above(score, member, true));
+        start..end.max(start)
+    }
+
+    /// Ranks of members that are away, of which some must be known to find the bounds.
+    fn lacks_between<B: Bound>(&self, min: B, max: B) -> Option<Range<usize>> {
+        let Self::Big(zset) = self else { return None };
+        let start = zset.lacks_bound(|score, member| min.is_above(score, member, false));
+        start.or_else(|| zset.lacks_bound(|score, member| max.is_above(score, member, true)))
     }
 
     /// The ranks of the members between two scores; their number is the range's length.
     pub fn score_range(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
-        let start = match min {
-            ScoreBound::Inclusive(least) => self.partition_point(|score, _| score < least),
-            ScoreBound::Exclusive(least) => self.partition_point(|score, _| score <= least),
-        };
-        let end = match max {
-            ScoreBound::Inclusive(most) => self.partition_point(|score, _| score <= most),
-            ScoreBound::Exclusive(most) => self.partition_point(|score, _| score < most),
-        };
-        start..end.max(start)
+        self.between(min, max)
     }
 
     /// The ranks of the members between two byte strings, in a set whose scores are all equal.
     pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
-        let start = match min {
-            LexBound::Min => 0,
-            LexBound::Max => self.len(),
-            LexBound::Inclusive(least) => self.partition_point(|_, member| member < least),
-            LexBound::Exclusive(least) => self.partition_point(|_, member| member <= least),
-        };
-        let end = match max {
-            LexBound::Min => 0,
-            LexBound::Max => self.len(),
-            LexBound::Inclusive(most) => self.partition_point(|_, member| member <= most),
-            LexBound::Exclusive(most) => self.partition_point(|_, member| member < most),
-        };
-        start..end.max(start)
+        self.between(min, max)
+    }
+
+    /// How many members are away: at rest only.
+    #[inline]
+    pub(crate) fn away(&self) -> usize {
+        if let Self::Big(zset) = self { zset.away() } else { 0 }
+    }
+
+    /// Whether a member that is not in memory may be away.
+    pub(crate) fn lacks(&self, member: &[u8]) -> bool {
+        if let Self::Big(zset) = self { zset.lacks(member) } else { false }
+    }
+
+    /// Whether some members of these ranks are away.
+    pub(crate) fn lacks_ranks(&self, ranks: &Range<usize>) -> bool {
+        if let Self::Big(zset) = self { !zset.lacking(ranks).is_empty() } else { false }
+    }
+
+    /// Members that are away and must be known to find the rank of this one, as ranks.
+    pub(crate) fn lacks_beside(&self, member: &[u8]) -> Option<Range<usize>> {
+        let Self::Big(zset) = self else { return None };
+        zset.gap_of(zset.score(member)?, member)
+    }
+
+    /// The same, to find what lies between two scores.
+    pub(crate) fn lacks_scores(&self, min: ScoreBound, max: ScoreBound) -> Option<Range<usize>> {
+        self.lacks_between(min, max)
+    }
+
+    /// The same, to find what lies between two byte strings.
+    pub(crate) fn lacks_lex(&self, min: LexBound<'_>, max: LexBound<'_>) -> Option<Range<usize>> {
+        self.lacks_between(min, max)
+    }
+
+    /// Visits the members in memory whose hashes lie from one up to, not including, another.
+    pub(crate) fn scan_to(&self, from: u64, to: Option<u64>, visit: &mut dyn FnMut(u64, (&'a [u8], f64))) {
+        if let Self::Big(zset) = *self {
+            zset.scan_to(from, to, visit);
+        }
     }
 
     /// The members of these ranks, from either end; ranks beyond the end are ignored.
@@ -141,7 +204,7 @@ impl<'a> ZSetRef<'a> {
                 }
                 ZRange(Walk::Packed { members, left: ranks.len(), back: None })
             }
-            Self::Big(zset) => ZRange(Walk::Big { zset, ranks, front: None, back: None }),
+            Self::Big(zset) => ZRange(Walk::Big { zset, ranks: zset.here(ranks), front: None, back: None }),
         }
     }
 

@@ -66,6 +66,8 @@ pub enum Element<'a> {
         /// The field.
         field: &'a [u8],
     },
+    /// How many fields of the hash have a deadline.
+    HashDeadlines,
     /// A member of a set.
     SetMember {
         /// The member's hash.
@@ -87,10 +89,14 @@ pub enum Element<'a> {
         /// The member.
         member: &'a [u8],
     },
+    /// Counts of stretches of a sorted set, in the order of scores; the number of the row, from 0.
+    ZsetFences(u32),
     /// An item of a list.
     ListItem(Place),
     /// The claim of a pop on an item: two pops of it conflict on this row.
     ListClaim(Place),
+    /// Counts of stretches of a list; the number of the row, from 0.
+    ListFences(u32),
     /// An entry of a stream.
     StreamEntry(StreamId),
 }
@@ -111,11 +117,14 @@ impl<'a> Element<'a> {
             Self::LengthDelta { .. } => Kind::LengthDelta,
             Self::StringBlock(_) => Kind::StringBlock,
             Self::HashField { .. } => Kind::HashField,
+            Self::HashDeadlines => Kind::HashDeadlines,
             Self::SetMember { .. } => Kind::SetMember,
             Self::ZsetMember { .. } => Kind::ZsetMember,
             Self::ZsetScore { .. } => Kind::ZsetScore,
+            Self::ZsetFences(_) => Kind::ZsetFences,
             Self::ListItem(_) => Kind::ListItem,
             Self::ListClaim(_) => Kind::ListClaim,
+            Self::ListFences(_) => Kind::ListFences,
             Self::StreamEntry(_) => Kind::StreamEntry,
         }
     }
@@ -148,7 +157,8 @@ impl<'a> Element<'a> {
                 key.extend_from_slice(&commit.0.to_be_bytes());
                 key.extend_from_slice(&n.to_be_bytes());
             }
-            Self::StringBlock(n) => key.extend_from_slice(&n.to_be_bytes()),
+            Self::StringBlock(n) | Self::ZsetFences(n) | Self::ListFences(n) => key.extend_from_slice(&n.to_be_bytes()),
+            Self::HashDeadlines => {}
             Self::HashField { hash, field: name }
             | Self::SetMember { hash, member: name }
             | Self::ZsetMember { hash, member: name } => {
@@ -189,14 +199,17 @@ impl<'a> Element<'a> {
             Kind::LengthDelta => Self::LengthDelta { commit: Timestamp(fields.u64()?), n: fields.u32()? },
             Kind::StringBlock => Self::StringBlock(fields.u32()?),
             Kind::HashField => Self::HashField { hash: fields.u64()?, field: named(&mut fields)? },
+            Kind::HashDeadlines => Self::HashDeadlines,
             Kind::SetMember => Self::SetMember { hash: fields.u64()?, member: named(&mut fields)? },
             Kind::ZsetMember => Self::ZsetMember { hash: fields.u64()?, member: named(&mut fields)? },
             Kind::ZsetScore => {
                 let score = Score::from_sortable(fields.u64()?)?;
                 Self::ZsetScore { score, member: named(&mut fields)? }
             }
+            Kind::ZsetFences => Self::ZsetFences(fields.u32()?),
             Kind::ListItem => Self::ListItem(Place::parse(fields.rest(), &mut value)?),
             Kind::ListClaim => Self::ListClaim(Place::parse(fields.rest(), &mut value)?),
+            Kind::ListFences => Self::ListFences(fields.u32()?),
             Kind::StreamEntry => Self::StreamEntry(StreamId::read(&mut fields)?),
         };
         fields.done()?;

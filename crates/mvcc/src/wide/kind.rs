@@ -17,31 +17,40 @@ pub enum Kind {
     StringBlock = 0x03,
     /// A field of a hash.
     HashField = 0x10,
+    /// How many fields of a hash have a deadline.
+    HashDeadlines = 0x12,
     /// A member of a set.
     SetMember = 0x20,
     /// A member of a sorted set, with its score.
     ZsetMember = 0x30,
     /// A score of a sorted set, with its member: the order.
     ZsetScore = 0x31,
+    /// Counts of stretches of a sorted set, in the order of scores.
+    ZsetFences = 0x32,
     /// An item of a list.
     ListItem = 0x40,
     /// The claim of a pop on an item of a list.
     ListClaim = 0x41,
+    /// Counts of stretches of a list.
+    ListFences = 0x42,
     /// An entry of a stream.
     StreamEntry = 0x50,
 }
 
 impl Kind {
     /// All kinds, by their number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::LengthDelta,
         Self::StringBlock,
         Self::HashField,
+        Self::HashDeadlines,
         Self::SetMember,
         Self::ZsetMember,
         Self::ZsetScore,
+        Self::ZsetFences,
         Self::ListItem,
         Self::ListClaim,
+        Self::ListFences,
         Self::StreamEntry,
     ];
 
@@ -59,11 +68,14 @@ impl Kind {
             Self::LengthDelta => "length-delta",
             Self::StringBlock => "string-block",
             Self::HashField => "hash-field",
+            Self::HashDeadlines => "hash-deadlines",
             Self::SetMember => "set-member",
             Self::ZsetMember => "zset-member",
             Self::ZsetScore => "zset-score",
+            Self::ZsetFences => "zset-fences",
             Self::ListItem => "list-item",
             Self::ListClaim => "list-claim",
+            Self::ListFences => "list-fences",
             Self::StreamEntry => "stream-entry",
         }
     }

@@ -8,11 +8,14 @@
 //!     kind 01  length delta   commit u64  n u32               →  length i64, for lists also head i64
 //!     kind 03  string block   n u32                           →  bytes of it
 //!     kind 10  hash field     hash u64  field                 →  flags u8, deadline i64 if it has one, value
+//!     kind 12  hash deadlines                                 →  how many fields have a deadline
 //!     kind 20  set member     hash u64  member                →  (nothing)
 //!     kind 30  zset member    hash u64  member                →  score f64
 //!     kind 31  zset score     score sortable u64  member      →  (nothing)
+//!     kind 32  zset fences    n u32                           →  counts of stretches of members by score
 //!     kind 40  list item      place                           →  value
 //!     kind 41  list claim     place                           →  (nothing)
+//!     kind 42  list fences    n u32                           →  counts of stretches of items
 //!     kind 50  stream entry   ms u64  seq u64                 →  fields and values
 //! ```
 //!
@@ -35,8 +38,7 @@
 //! *Invariant:* two names, fields, members or keys, never share a row; parsing accepts what building makes and nothing
 //! else, with an error for all other bytes.
 //!
-//! Kinds 32 and 42 are kept for the counts that make ranks quick in large sorted sets and lists; meta type 1 for a
-//! string that lies in the blob store.
+//! Meta type 1 is kept for a string that lies in the blob store.
 
 mod delta;
 mod element;

@@ -1,6 +1,7 @@
 //! Hashes beyond the packed limits: a table of one allocation per field, and an index of the deadlines.
 
 use super::{FieldRef, NEVER};
+use crate::value::away::AwayNames;
 use crate::value::packed;
 use crate::value::wide::{Budget, Content, Named, RowSink, Source};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
@@ -19,14 +20,14 @@ impl FieldCell {
     }
 
     #[inline]
-    fn field(&self) -> &[u8] {
+    pub(super) fn field(&self) -> &[u8] {
         let mut at = 0;
         let len = packed::varint(&self.0, &mut at) >> 1;
         &self.0[at..at + len]
     }
 
     #[inline]
-    fn get(&self) -> FieldRef<'_> {
+    pub(super) fn get(&self) -> FieldRef<'_> {
         let mut at = 0;
         let head = packed::varint(&self.0, &mut at);
         let (field, rest) = self.0[at..].split_at(head >> 1);
@@ -48,7 +49,7 @@ impl FieldCell {
         fits
     }
 
-    fn heap(&self) -> usize {
+    pub(super) fn heap(&self) -> usize {
         size_class(self.0.len())
     }
 }
@@ -62,13 +63,15 @@ impl Fetch for FieldCell {
 
 /// A hash beyond the packed limits.
 pub struct BigHash {
-    table: Table<FieldCell>,
-    seed: HashSeed,
+    pub(super) table: Table<FieldCell>,
+    pub(super) seed: HashSeed,
+    /// What of it is away.
+    pub(super) away: Option<Box<AwayNames>>,
     /// How many fields there are for each deadline and hash of the field.
     deadlines: BTreeMap<(i64, u64), u32>,
     /// Fields with a deadline.
     with_deadline: usize,
-    heap: usize,
+    pub(super) heap: usize,
 }
 
 /// About what one element costs in a B-tree map of 20-byte items at its usual fill.
@@ -76,7 +79,7 @@ const INDEX_BYTES: usize = 32;
 
 impl BigHash {
     pub(super) fn new(seed: HashSeed) -> Self {
-        Self { table: Table::new(), seed, deadlines: BTreeMap::new(), with_deadline: 0, heap: 0 }
+        Self { table: Table::new(), seed, away: None, deadlines: BTreeMap::new(), with_deadline: 0, heap: 0 }
     }
 
     pub(in crate::value) fn steps(&self) -> &dyn Steps {
@@ -129,6 +132,9 @@ impl BigHash {
         self.heap += cell.heap();
         self.table.insert_unique(hash, cell, rehash);
         self.index(deadline, hash);
+        if let Some(away) = &mut self.away {
+            away.came(field);
+        }
         true
     }
 
@@ -213,7 +219,8 @@ impl BigHash {
     }
 
     pub(in crate::value) fn memory_bytes(&self) -> usize {
-        self.heap + self.table.memory_bytes() + self.deadlines.len() * INDEX_BYTES
+        let away = self.away.as_ref().map_or(0, |away| away.memory_bytes());
+        self.heap + self.table.memory_bytes() + self.deadlines.len() * INDEX_BYTES + away
     }
 
     pub(super) fn scan<'a>(&'a self, from: u64, visit: &mut impl FnMut(FieldRef<'a>)) -> Option<u64> {
@@ -221,7 +228,12 @@ impl BigHash {
     }
 
     pub(in crate::value) fn len(&self) -> usize {
-        self.table.len()
+        self.table.len() + self.away()
+    }
+
+    /// How many fields have a deadline.
+    pub(in crate::value) fn with_deadline(&self) -> usize {
+        self.with_deadline
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> {
@@ -249,6 +261,7 @@ impl BigHash {
 
     pub(super) fn validate(&self) {
         self.table.validate(|cell| self.seed.hash(cell.field()));
+        assert!(self.away.as_ref().is_none_or(|away| away.count() > 0), "nothing is away");
         assert_eq!(self.heap, self.table.iter().map(FieldCell::heap).sum::<usize>());
         let mut index = BTreeMap::new();
         for field in self.table.iter().map(FieldCell::get) {

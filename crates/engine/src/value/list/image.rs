@@ -11,7 +11,7 @@ use std::ops::{Bound, Range};
 impl BigList {
     /// An empty list.
     pub(in crate::value) fn new() -> Self {
-        Self { chunks: Chunks::default() }
+        Self { chunks: Chunks::default(), away: None }
     }
 
     /// Adds an element behind all others; [`settle`](Self::settle) puts it to rest.
@@ -34,12 +34,12 @@ impl BigList {
     }
 
     pub(in crate::value) fn len(&self) -> usize {
-        self.chunks.len()
+        self.chunks.len() + self.away()
     }
 
-    /// The first position and the last one.
+    /// The first position in memory and the last one.
     pub(in crate::value) fn ends(&self) -> Option<(ListPos, ListPos)> {
-        Some((self.get_pos(0)?, self.get_pos(self.len().checked_sub(1)?)?))
+        Some((self.get_pos(0)?, self.get_pos(self.chunks.len().checked_sub(1)?)?))
     }
 
     /// An image begins, or is written.
@@ -129,7 +129,7 @@ impl BigList {
         let (mut page, mut end) = (Page::new(), None);
         let found = self.chunks.at(index);
         if let Some((chunk, base)) = found
-            && base + chunk.len() < self.len()
+            && base + chunk.len() < self.chunks.len()
         {
             end = Some(behind(&chunk.runs().get(chunk.len() - 1)));
         }

@@ -1,18 +1,21 @@
 //! Sets beyond the packed limits: a table of one allocation per member.
 
+use crate::value::away::AwayNames;
 use crate::value::wide::{Budget, Content, Named, RowSink, Source};
 use crate::value::{Batches, HashSeed, Steps, Table, size_class};
 
 /// A set beyond the packed limits.
 pub struct BigSet {
-    table: Table<Box<[u8]>>,
-    seed: HashSeed,
-    heap: usize,
+    pub(super) table: Table<Box<[u8]>>,
+    pub(super) seed: HashSeed,
+    /// What of it is away.
+    pub(super) away: Option<Box<AwayNames>>,
+    pub(super) heap: usize,
 }
 
 impl BigSet {
     pub(super) fn new(seed: HashSeed) -> Self {
-        Self { table: Table::new(), seed, heap: 0 }
+        Self { table: Table::new(), seed, away: None, heap: 0 }
     }
 
     pub(super) fn insert(&mut self, member: &[u8]) -> bool {
@@ -20,6 +23,9 @@ impl BigSet {
         let (_, new) =
             self.table.find_or_insert(hash, |other| **other == *member, || member.into(), |other| seed.hash(other));
         self.heap += if new { size_class(member.len()) } else { 0 };
+        if new && let Some(away) = &mut self.away {
+            away.came(member);
+        }
         new
     }
 
@@ -36,7 +42,7 @@ impl BigSet {
 
     /// An empty set with room for about `count` members, which come in the order of their hashes.
     pub(in crate::value) fn with_room(seed: HashSeed, count: u64) -> Self {
-        Self { table: Table::with_room(count), seed, heap: 0 }
+        Self { table: Table::with_room(count), ..Self::new(seed) }
     }
 
     /// Adds a member that is at rest and new.
@@ -68,7 +74,7 @@ impl BigSet {
     }
 
     pub(in crate::value) fn len(&self) -> usize {
-        self.table.len()
+        self.table.len() + self.away()
     }
 
     pub(in crate::value) fn steps(&self) -> &dyn Steps {
@@ -85,7 +91,7 @@ impl BigSet {
     }
 
     pub(in crate::value) fn memory_bytes(&self) -> usize {
-        self.heap + self.table.memory_bytes()
+        self.heap + self.table.memory_bytes() + self.away.as_ref().map_or(0, |away| away.memory_bytes())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
@@ -102,6 +108,7 @@ impl BigSet {
 
     pub(super) fn validate(&self) {
         self.table.validate(|member| self.seed.hash(member));
+        assert!(self.away.as_ref().is_none_or(|away| away.count() > 0), "nothing is away");
         assert_eq!(self.heap, self.table.iter().map(|member| size_class(member.len())).sum::<usize>());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::segment::Segment;
-use super::{Fetch, POOL_CHUNK, Table};
+use super::{Fetch, MERGE_AT, POOL_CHUNK, Table};
 use crate::prefetch::prefetch;
 use crate::value::wide::{Epoch, Mark};
 
@@ -59,6 +59,53 @@ impl<T: Fetch> Table<T> {
     /// Adds an item that is at rest and that the caller knows to be absent.
     pub(in crate::value) fn insert_at_rest(&mut self, hash: u64, item: T, rehash: impl Fn(&T) -> u64) {
         self.add(hash, item, Mark::Rest, rehash);
+    }
+
+    /// Takes those items out of a hash's segment that are at rest and may go. Answers the first hash behind it.
+    pub(in crate::value) fn shed_at(
+        &mut self,
+        hash: u64,
+        rehash: impl Fn(&T) -> u64,
+        may_go: impl Fn(&T) -> bool,
+        gone: &mut Vec<T>,
+    ) -> Option<u64> {
+        let (at, epoch) = (self.directory.find(hash), self.epoch);
+        let segment = &mut self.pool[at / POOL_CHUNK][at % POOL_CHUNK];
+        segment.advance(epoch);
+        let (before, capacity, mut place) = (segment.len(), segment.capacity(), 0);
+        while place < segment.len() {
+            if segment.mark(place) == Mark::Rest && may_go(&segment.items()[place]) {
+                gone.push(segment.swap_remove(place, &rehash));
+            } else {
+                place += 1;
+            }
+        }
+        let (end, after) = (segment.end(), segment.capacity());
+        self.len -= before - segment.len();
+        self.capacity = self.capacity + after - capacity;
+        if segment.len() < before && segment.len() <= MERGE_AT / 2 {
+            self.merge(hash);
+        }
+        end
+    }
+
+    /// Visits the items whose hashes lie from one up to, not including, another.
+    pub(in crate::value) fn scan_to<'t>(
+        &'t self,
+        from: u64,
+        to: Option<u64>,
+        rehash: impl Fn(&T) -> u64,
+        mut visit: impl FnMut(u64, &'t T),
+    ) {
+        let mut next = Some(from);
+        while let Some(at) = next.filter(|at| to.is_none_or(|to| *at < to)) {
+            next = self.scan(at, &rehash, |item| {
+                let hash = rehash(item);
+                if to.is_none_or(|to| hash < to) {
+                    visit(hash, item);
+                }
+            });
+        }
     }
 
     /// As [`find_mut`](Self::find_mut), with the item's mark.

@@ -4,6 +4,7 @@ use super::blocks::Blocks;
 use super::named::{Named, ZSetTrail};
 use super::page::{Budget, RowSink};
 use super::runs::Placed;
+use crate::value::away::{Fencing, ShedFrom};
 use crate::value::entry::{Big, Entry, Value};
 use crate::value::hash::FieldCell;
 use effect::ListPos;
@@ -36,6 +37,14 @@ pub(in crate::value) struct Wide {
     written: bool,
     image: Option<Image>,
     trails: Trails,
+    /// Rows of fences that there are.
+    fences: u32,
+    /// The fences of the image.
+    fencing: Fencing,
+    /// How many fields had a deadline when it began.
+    deadlines: usize,
+    /// Where the next elements are looked for that may leave memory.
+    shed_from: ShedFrom,
 }
 
 /// What an image needed no more; it is best dropped without a lock.
@@ -72,12 +81,13 @@ impl Wide {
             Value::Set(_) => Trails::Set(Named::default()),
             Value::ZSet(_) => Trails::ZSet(ZSetTrail::default()),
         };
-        Self { incarnation: Some(incarnation), written: false, image: None, trails }
+        let incarnation = Some(incarnation);
+        Self { incarnation, written: false, image: None, trails, fences: 0, fencing: Fencing::default(), deadlines: 0, shed_from: ShedFrom::Start }
     }
 
-    /// Of a value that was loaded from all rows of its incarnation.
-    pub(super) fn loaded(value: &Value, incarnation: u64) -> Self {
-        let mut wide = Self { written: true, ..Self::new(value, incarnation) };
+    /// Of a value whose elements all have rows of its incarnation, and of which there are so many rows of fences.
+    pub(in crate::value) fn loaded(value: &Value, incarnation: u64, fences: u32) -> Self {
+        let mut wide = Self { written: true, fences, ..Self::new(value, incarnation) };
         if let (Trails::String(blocks), Value::String(bytes)) = (&mut wide.trails, value) {
             *blocks = Blocks::at_rest(bytes.len());
         }
@@ -104,9 +114,25 @@ impl Wide {
             Value::ZSet(zset) => (zset.len(), None),
         };
         self.image = Some(Image { incarnation, len, ends });
+        self.fencing = Fencing::begin(len, self.fences);
+        self.deadlines = if let Value::Hash(hash) = value { hash.with_deadline() } else { 0 };
+    }
+
+    /// Whether what has not changed is in rows of the value that are in force.
+    pub(in crate::value) fn is_at_rest(&self) -> bool {
+        self.written && self.image.is_none() && self.incarnation.is_some()
+    }
+
+    pub(in crate::value) fn shed_from(&mut self) -> &mut ShedFrom {
+        &mut self.shed_from
     }
 
     fn is_done(&self) -> bool {
+        self.has_all_elements() && self.fencing.is_done()
+    }
+
+    /// Whether the rows of all elements of the image are handed over.
+    fn has_all_elements(&self) -> bool {
         match &self.trails {
             Trails::String(blocks) => blocks.is_done(),
             Trails::List(trail) => trail.next().is_none(),
@@ -116,8 +142,24 @@ impl Wide {
         }
     }
 
+    /// Hands over the next rows of fences.
+    fn next_fences(&mut self, value: &Value, budget: &mut Budget, sink: &mut RowSink<'_>) {
+        let fencing = &mut self.fencing;
+        match (value, &self.trails) {
+            (Value::List(list), Trails::List(trail)) => {
+                fencing.next_rows(list, |after, upto| trail.went(after, upto), budget, sink);
+            }
+            (Value::ZSet(zset), Trails::ZSet(trail)) => {
+                fencing.next_rows(zset, |after, upto| trail.scores.went(after, upto), budget, sink);
+            }
+            (Value::Hash(_), _) => fencing.deadlines(self.deadlines as u64, budget, sink),
+            _ => fencing.none(budget, sink),
+        }
+    }
+
     fn end(&mut self, written: bool) -> Spent {
         self.image = None;
+        self.fences = std::mem::take(&mut self.fencing).rows(written);
         let spent = match &mut self.trails {
             Trails::String(blocks) => Trails::String(blocks.end(written)),
             Trails::List(trail) => Trails::List(trail.end(written)),
@@ -168,7 +210,7 @@ impl Value {
 }
 
 impl Entry {
-    fn wide(&self) -> Option<&Wide> {
+    pub(in crate::value) fn wide(&self) -> Option<&Wide> {
         if let Self::Big(_, big) = self { big.wide.as_deref() } else { None }
     }
 
@@ -194,6 +236,7 @@ impl Entry {
 
     /// The same of a value that is small by now, so that its elements need not be remembered.
     pub(crate) fn forget_rows(&mut self) -> Option<u64> {
+        debug_assert!(!self.is_partly_away(), "what is away is named by its rows");
         let Self::Big(_, big) = self else { return None };
         let wide = big.wide.take()?;
         debug_assert!(wide.image.is_none(), "a value of which an image is written is not taken again");
@@ -235,13 +278,16 @@ impl Entry {
     pub fn next_rows(&mut self, mut budget: Budget, sink: &mut RowSink<'_>) -> bool {
         let Self::Big(_, big) = self else { return true };
         let Big { value, wide: Some(wide), .. } = &mut **big else { return true };
-        match (value, &mut wide.trails) {
+        match (&mut *value, &mut wide.trails) {
             (Value::String(bytes), Trails::String(blocks)) => blocks.next_rows(bytes, &mut budget, sink),
             (Value::List(list), Trails::List(trail)) => list.next_rows(trail, &mut budget, sink),
             (Value::Hash(hash), Trails::Hash(trail)) => hash.next_rows(trail, &mut budget, sink),
             (Value::Set(set), Trails::Set(trail)) => set.next_rows(trail, &mut budget, sink),
             (Value::ZSet(zset), Trails::ZSet(trail)) => zset.next_rows(trail, &mut budget, sink),
             _ => unreachable!("a value never changes its kind: another one is another entry"),
+        }
+        if wide.has_all_elements() {
+            wide.next_fences(value, &mut budget, sink);
         }
         wide.is_done()
     }

@@ -48,6 +48,8 @@ pub struct Loader {
     seed: HashSeed,
     value: Value,
     last: Last,
+    /// Rows of fences that were seen.
+    fences: u32,
 }
 
 impl Loader {
@@ -61,7 +63,7 @@ impl Loader {
             Kind::Set => Value::Set(BigSet::with_room(seed, len)),
             Kind::ZSet => Value::ZSet(BigZSet::with_room(seed, len)),
         };
-        Self { key: key.into(), deadline, seed, value, last: Last::None }
+        Self { key: key.into(), deadline, seed, value, last: Last::None, fences: 0 }
     }
 
     /// Takes the next row.
@@ -88,6 +90,11 @@ impl Loader {
                 }
                 bytes.extend_from_slice(block);
                 self.last = Last::Block;
+                Ok(())
+            }
+            // What they count is here as a whole.
+            (RowKey::Fences(number), Content::Bytes(_)) => {
+                self.fences = self.fences.max(number.saturating_add(1));
                 Ok(())
             }
             _ => Err(RowRefused::Kind),
@@ -130,7 +137,7 @@ impl Loader {
 
     /// The value, wholly at rest. `None`, if there was no row at all.
     pub fn finish(self, incarnation: u64) -> Option<Entry> {
-        let Self { key, deadline, mut value, .. } = self;
+        let Self { key, deadline, mut value, fences, .. } = self;
         match &mut value {
             Value::List(list) => list.settle(),
             Value::ZSet(zset) => zset.rank_all(),
@@ -140,7 +147,7 @@ impl Loader {
         if matches!(self.last, Last::None) {
             return None;
         }
-        let wide = Some(Box::new(Wide::loaded(&value, incarnation)));
+        let wide = Some(Box::new(Wide::loaded(&value, incarnation, fences)));
         Some(Entry::Big(Cell::new(0), Box::new(Big { key, deadline, value, wide })))
     }
 }

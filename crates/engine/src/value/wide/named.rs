@@ -4,12 +4,13 @@ use super::mark::Mark;
 use super::page::{Budget, Page, RowSink};
 use super::row::{Content, RowKey, WideRow};
 use super::trail::Trail;
+use crate::value::away::Went;
 use crate::value::{Fetch, HashSeed, Table};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
 /// Where a name stands: its hash, or the order of its score, before its bytes.
-type Order = (u64, Box<[u8]>);
+pub(in crate::value) type Order = (u64, Box<[u8]>);
 
 /// The trail of elements that are ordered by a number and then by name.
 pub(in crate::value) type Named<V> = Trail<Order, V, BTreeSet<Order>>;
@@ -32,6 +33,23 @@ fn lower<'k>(end: &mut Option<Order>, most: usize, mut keys: impl Iterator<Item 
 }
 
 impl<V> Named<V> {
+    /// What has gone in this epoch behind one name and up to another.
+    pub(in crate::value) fn went(&self, after: Option<&Order>, upto: Option<&Order>) -> Went<Order> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut gone = self.gone().range::<Order, _>((from, upto.map_or(Bound::Unbounded, Bound::Included)));
+        let first = gone.next();
+        let (more, last) = gone.fold((0, None), |(count, _), name| (count + 1, Some(name)));
+        Went {
+            count: more + usize::from(first.is_some()),
+            ends: first.map(|first| (first.clone(), last.unwrap_or(first).clone())),
+        }
+    }
+
+    /// Whether a name has gone whose row, if there is one, has not yet.
+    pub(in crate::value) fn has_gone(&self, name: &Order) -> bool {
+        self.gone().contains(name) || self.removed().iter().any(|gone| gone.contains(name))
+    }
+
     /// Begins an image.
     pub(super) fn begin(&mut self) {
         self.freeze((0, Box::default()));

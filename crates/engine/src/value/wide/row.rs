@@ -24,6 +24,9 @@ pub enum RowKey<'a> {
     Placed(ListPos),
     /// A block of a string: [`BLOCK_BYTES`](super::BLOCK_BYTES) bytes, but for the last one.
     Block(u64),
+    /// Counts of the elements, by number: of a sorted set or a list between which of them there are how many, of a hash those with
+    /// deadlines.
+    Fences(u32),
 }
 
 /// What a row says.
@@ -35,7 +38,7 @@ pub enum Content<'a> {
     Field(&'a [u8], Option<i64>),
     /// The score of a member, with the sign of zero.
     Score(f64),
-    /// The bytes of a list's element or of a string's block.
+    /// The bytes of a list's element, of a string's block or of a row of fences.
     Bytes(&'a [u8]),
 }
 
@@ -49,9 +52,14 @@ pub enum WideRow<'a> {
 }
 
 /// The order of scores as one of numbers; the same for both zeros.
-pub(in crate::value) fn score_order(score: f64) -> u64 {
+pub(crate) fn score_order(score: f64) -> u64 {
     let bits = (score + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+/// The score that [`score_order`] made `order` of; a zero is the positive one.
+pub(crate) fn score_of(order: u64) -> f64 {
+    f64::from_bits(if order >> 63 == 0 { !order } else { order ^ 1 << 63 })
 }
 
 impl RowKey<'_> {
@@ -66,6 +74,7 @@ impl RowKey<'_> {
             }
             (Self::Placed(one), Self::Placed(two)) => one.cmp(two),
             (Self::Block(one), Self::Block(two)) => one.cmp(two),
+            (Self::Fences(one), Self::Fences(two)) => one.cmp(two),
             _ => unreachable!("a page has rows of one kind"),
         }
     }
@@ -74,7 +83,7 @@ impl RowKey<'_> {
         match self {
             Self::Hashed { name, .. } | Self::Scored { member: name, .. } => 8 + name.len(),
             Self::Placed(pos) => 24 + pos.path.heap(),
-            Self::Block(_) => 8,
+            Self::Block(_) | Self::Fences(_) => 8,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! needs one entry.
 
 use super::trail::{Gone, Trail};
+use crate::value::away::Went;
 use effect::{ListPos, PathStep};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -90,6 +91,16 @@ impl PosRuns {
             .skip_while(move |pos| *pos < least)
     }
 
+    /// Whether the position is one of them.
+    pub(in crate::value) fn contains(&self, pos: &ListPos) -> bool {
+        if !pos.path.is_empty() {
+            return self.inserted.contains(pos);
+        }
+        let base = (pos.epoch, pos.origin, pos.n);
+        let before = self.runs.range(..=base).next_back();
+        before.is_some_and(|(first, len)| distance(first, &base).is_some_and(|away| away < *len))
+    }
+
     /// Those of the positions from one on that were inserted, in order.
     pub(in crate::value) fn inserted(&self, from: &ListPos) -> impl Iterator<Item = &ListPos> {
         self.inserted.range(from..)
@@ -104,6 +115,28 @@ fn lower(end: &mut Option<ListPos>, most: usize, positions: impl Iterator<Item =
 }
 
 impl Placed {
+    /// What has gone in this epoch behind one position and up to another.
+    pub(in crate::value) fn went(&self, after: Option<&ListPos>, upto: Option<&ListPos>) -> Went<ListPos> {
+        let from = after.map_or_else(first, behind);
+        let within = |pos: &ListPos| upto.is_none_or(|upto| pos <= upto);
+        let gone = self.gone();
+        let mut went = Went::<ListPos> { count: 0, ends: None };
+        let inserted = gone.inserted(&from).cloned().take_while(within);
+        for pos in gone.pushed(&from).take_while(within).chain(inserted) {
+            went.count += 1;
+            went.ends = Some(match went.ends.take() {
+                None => (pos.clone(), pos),
+                Some((least, most)) => (least.min(pos.clone()), most.max(pos)),
+            });
+        }
+        went
+    }
+
+    /// Whether a position has gone whose row, if there is one, has not yet.
+    pub(in crate::value) fn has_gone(&self, pos: &ListPos) -> bool {
+        self.gone().contains(pos) || self.removed().iter().any(|gone| gone.contains(pos))
+    }
+
     /// Begins an image.
     pub(in crate::value) fn begin(&mut self) {
         self.freeze(first());

@@ -77,6 +77,11 @@ impl<K: Ord + Clone, V, G: Gone<Key = K>> Trail<K, V, G> {
     }
 
     /// The rows whose elements went in this epoch.
+    pub(in crate::value) fn gone(&self) -> &G {
+        &self.gone
+    }
+
+    /// The same, to add to.
     pub(in crate::value) fn gone_mut(&mut self) -> &mut G {
         &mut self.gone
     }

@@ -6,6 +6,7 @@
 use super::leaf::ZLeaf;
 use crate::prefetch::prefetch;
 use crate::value::tree::{Leaves, Tree};
+use super::away::ZAway;
 use crate::value::wide::{ZSetTrail, score_order};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
 use smallvec::SmallVec;
@@ -20,13 +21,15 @@ pub(in crate::value) struct Slot {
 
 /// A sorted set beyond the packed limits.
 ///
-/// *Invariant:* the pool's slots `0..len` are the members, each named once by the table and once by the tree.
+/// *Invariant:* the pool's slots, one behind the other, are the members in memory, each named once by the table and once by the tree.
 pub struct BigZSet {
     pub(super) table: Table<u32>,
     pub(super) tree: Tree<ZLeaf>,
     pub(super) pool: Vec<Vec<Slot>>,
     pub(super) seed: HashSeed,
     pub(super) heap: usize,
+    /// What of it is away.
+    pub(super) away: Option<Box<ZAway>>,
 }
 
 impl Steps for BigZSet {
@@ -50,11 +53,11 @@ impl Fetch for u32 {}
 
 impl BigZSet {
     pub(super) fn new(seed: HashSeed) -> Self {
-        Self { table: Table::new(), tree: Tree::new(), pool: Vec::new(), seed, heap: 0 }
+        Self { table: Table::new(), tree: Tree::new(), pool: Vec::new(), seed, heap: 0, away: None }
     }
 
     pub(in crate::value) fn len(&self) -> usize {
-        self.tree.len()
+        self.tree.len() + self.away()
     }
 
     pub(super) fn tree(&self) -> &Tree<ZLeaf> {
@@ -71,6 +74,10 @@ impl BigZSet {
         &self.slot(id).member
     }
 
+    pub(in crate::value) fn hash_of(&self, member: &[u8]) -> u64 {
+        self.seed.hash(member)
+    }
+
     fn find(&self, member: &[u8]) -> Option<u32> {
         self.table.find(self.seed.hash(member), |id| *self.slot(*id).member == *member).copied()
     }
@@ -79,16 +86,19 @@ impl BigZSet {
         self.find(member).map(|id| self.slot(id).score)
     }
 
-    /// How many members come before this one at this score.
-    fn place(&self, score: f64, member: &[u8]) -> usize {
+    /// How many members in memory come before this one at this score.
+    pub(super) fn place(&self, score: f64, member: &[u8]) -> usize {
         self.tree.partition_point(|(other, id)| *other < score || (*other == score && self.member(*id) < member))
     }
 
     pub(super) fn rank(&self, member: &[u8]) -> Option<usize> {
-        self.score(member).map(|score| self.place(score, member))
+        let score = self.score(member)?;
+        let away = self.away_below(|other, name| (score_order(other), name) < (score_order(score), member));
+        Some(self.place(score, member) + away)
     }
 
     pub(super) fn by_rank(&self, rank: usize) -> Option<(&[u8], f64)> {
+        let rank = self.here(rank..rank + 1).start;
         let (leaf, start) = self.tree.leaf_at(rank)?;
         let (score, id) = leaf.get(rank - start);
         Some((self.member(id), score))
@@ -133,12 +143,15 @@ impl BigZSet {
             return Some(old);
         }
         let rank = self.place(score, member);
-        let id = u32::try_from(self.len()).expect("no memory holds 2^32 members of one set");
+        let id = u32::try_from(self.tree.len()).expect("no memory holds 2^32 members of one set");
         self.heap += size_class(member.len());
         self.push_slot(Slot { member: member.into(), score });
         let (pool, seed) = (&self.pool, self.seed);
         self.table.insert_unique(hash, id, |id| seed.hash(&pool[*id as usize / CHUNK][*id as usize % CHUNK].member));
         self.tree.insert(rank, (score, id));
+        if let Some(away) = &mut self.away {
+            away.names().came(member);
+        }
         None
     }
 
@@ -166,8 +179,8 @@ impl BigZSet {
     }
 
     /// Gives the number of a removed member to the last one of the pool, so that the pool has no holes.
-    fn fill_hole(&mut self, id: u32) {
-        let last = self.len() as u32;
+    pub(super) fn fill_hole(&mut self, id: u32) {
+        let last = self.tree.len() as u32;
         if id != last {
             let moved = self.slot(last);
             let (hash, rank) = (self.seed.hash(&moved.member), self.place(moved.score, &moved.member));
@@ -190,7 +203,8 @@ impl BigZSet {
         self.heap
             + self.table.memory_bytes()
             + self.tree.memory_bytes()
-            + self.pool.len() * CHUNK.min(self.len()) * size_of::<Slot>()
+            + self.pool.len() * CHUNK.min(self.tree.len()) * size_of::<Slot>()
+            + self.away.as_ref().map_or(0, |away| away.memory_bytes())
     }
 
     /// The parts, to be freed in slices.
@@ -201,8 +215,11 @@ impl BigZSet {
     pub(super) fn validate(&self) {
         self.table.validate(|id| self.seed.hash(self.member(*id)));
         self.tree.validate(&|one, other| one == other);
-        assert_eq!(self.table.len(), self.len());
-        assert_eq!(self.pool.iter().map(Vec::len).sum::<usize>(), self.len());
+        assert_eq!(self.table.len(), self.tree.len());
+        assert_eq!(self.pool.iter().map(Vec::len).sum::<usize>(), self.tree.len());
+        if let Some(away) = &self.away {
+            return away.validate();
+        }
         let mut before: Option<(f64, &[u8])> = None;
         for rank in 0..self.len() {
             let (member, score) = self.by_rank(rank).expect("a rank below the length");

@@ -4,7 +4,7 @@ use super::big::{BigZSet, CHUNK, Slot};
 use super::leaf::{LEAF, ZLeaf};
 use crate::prefetch::prefetch;
 use crate::value::tree::Leaf;
-use crate::value::wide::{Budget, Content, Named, Page, RowKey, RowSink, Source, WideRow, ZSetTrail, score_order};
+use crate::value::wide::{Budget, Content, Named, Page, RowKey, RowSink, Source, WideRow, ZSetTrail, score_of, score_order};
 use crate::value::{HashSeed, Table, size_class};
 use std::ops::Bound;
 
@@ -123,9 +123,4 @@ impl BigZSet {
             self.tree.add_leaf(ZLeaf::at_rest(part, self.tree.epoch()), false);
         }
     }
-}
-
-/// The score that [`score_order`] made `order` of; a zero is the positive one.
-fn score_of(order: u64) -> f64 {
-    f64::from_bits(if order >> 63 == 0 { !order } else { order ^ 1 << 63 })
 }

@@ -45,6 +45,12 @@ impl ZLeaf {
         Mark::of_bits(self.0.low >> at & 1 == 1, self.0.high >> at & 1 == 1)
     }
 
+    /// Marks a member, which was just inserted, as at rest.
+    pub(super) fn set_rest(&mut self, at: usize) {
+        self.0.low &= !(1 << at);
+        self.0.high &= !(1 << at);
+    }
+
     /// Whether a member belongs to the image that is being written.
     pub(in crate::value) fn has_frozen(&self) -> bool {
         self.0.low & self.0.high != 0

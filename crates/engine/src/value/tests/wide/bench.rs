@@ -1,12 +1,17 @@
 //! A value that changes while images of it are written, with the store that they go to.
 
 use super::super::small_limits;
-use super::model::{Key, Rows, Said, key_of, load, rows_of, said};
+use super::model::{Key, Rows, Said, key_of, load, read, rows_of, said};
 use crate::digest::digest_value;
 use crate::value::wide::{Budget, WideRow};
 use crate::value::{Entry, Kind, Limits};
 use effect::{ListPos, PathStep};
+use crate::value::entry::Value;
+use crate::value::{AtRestValue, Edge, Part, ScoreBound, Want};
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// What happens, with small numbers that choose the element and what becomes of it.
 #[derive(Clone, Debug)]
@@ -27,6 +32,12 @@ pub(super) enum Op {
     Forget,
     /// Writes all of the value and goes on with one that is loaded.
     Reload,
+    /// The same, with one whose elements are at rest.
+    Rest,
+    /// Lets some elements leave memory.
+    Shed,
+    /// Brings some in: by the hash of a name, by rank, or all.
+    Bring(u16, u8),
     Rename,
 }
 
@@ -45,11 +56,16 @@ fn score(salt: u16) -> f64 {
 }
 
 /// How a change is taken back.
-type Undo = Box<dyn FnOnce(&mut Entry, &Limits)>;
+type Undo = Box<dyn Fn(&mut Entry, &Limits)>;
 
 /// A value, the store that its images go to, and what the images must be.
 pub(super) struct Bench {
     entry: Entry,
+    /// The same with all elements in memory.
+    warm: Entry,
+    /// Values with elements away.
+    partly: Arc<AtomicUsize>,
+    fences: Rows,
     limits: Limits,
     store: Rows,
     incarnation: Option<u64>,
@@ -74,6 +90,9 @@ impl Bench {
         let limits = small_limits();
         let mut bench = Self {
             entry: Entry::empty(kind, b"key", None),
+            warm: Entry::empty(kind, b"key", None),
+            partly: Arc::default(),
+            fences: Rows::new(),
             limits,
             store: Rows::new(),
             incarnation: None,
@@ -91,7 +110,7 @@ impl Bench {
 
     /// Notes the rows of an element, whatever becomes of it.
     fn touch(&mut self, n: u16, salt: u16) {
-        let now = rows_of(&self.entry, &self.limits);
+        let now = rows_of(&self.warm, &self.limits);
         match self.entry.kind() {
             Kind::Hash => drop(self.touched.insert(Key::Hashed(self.limits.seed.hash(&name(n)), name(n)))),
             Kind::List => drop(self.touched.insert(Key::Placed(place(n, salt)))),
@@ -100,11 +119,176 @@ impl Bench {
         }
     }
 
+    /// Brings in what a change of these elements needs.
+    fn need(&mut self, ns: Range<u16>, places: &[ListPos]) {
+        if self.entry.kind() != Kind::List {
+            return self.bring(&Part::Named(ns.map(|n| name(n).into()).collect()));
+        }
+        for pos in places {
+            if let Some(ranks) = gaps_at(&self.entry, pos) {
+                self.bring(&Part::Ranks(ranks));
+            }
+        }
+    }
+
+    /// Brings a part in from the store.
+    fn bring(&mut self, part: &Part) {
+        loop {
+            let wants = self.entry.wants(part, self.limits.seed, 16);
+            if wants.is_empty() {
+                return;
+            }
+            for want in wants {
+                let is_wanted = |key: &Key| match (&want, key) {
+                    (Want::Row(hash, name), Key::Hashed(other, of)) => hash == other && **name == of[..],
+                    (Want::Hashes(from, _), Key::Hashed(hash, _)) => from <= hash,
+                    (Want::Between(Edge::Scored(order, from), Edge::Scored(upto, to)), Key::Scored(score, member)) => {
+                        let order_of = crate::value::wide::score_order(score.0);
+                        (*order, &from[..]) <= (order_of, &member[..]) && (order_of, &member[..]) <= (*upto, &to[..])
+                    }
+                    (Want::Between(Edge::Placed(from), Edge::Placed(to)), Key::Placed(pos)) => from <= pos && pos <= to,
+                    _ => false,
+                };
+                let most = if let Want::Hashes(_, count) = &want { *count } else { usize::MAX };
+                let rows: Vec<_> = self.store.iter().filter(|(key, _)| is_wanted(key)).take(most).collect();
+                for (key, said) in rows {
+                    let (key, content) = read(key, said);
+                    self.entry.arrive(&key, content).expect("what is away has rows");
+                }
+                match want {
+                    Want::Row(_, name) => self.entry.note_vacant(&name, true),
+                    Want::Between(first, last) => assert!(self.entry.is_filled(&first, &last), "{first:?} {last:?}"),
+                    Want::Hashes(..) if *part != Part::Whole => return,
+                    Want::Hashes(..) => assert!(!self.entry.is_partly_away()),
+                }
+            }
+            if matches!(part, Part::Named(_)) {
+                assert!(self.entry.wants(part, self.limits.seed, 16).is_empty(), "what was looked for is known");
+            }
+        }
+    }
+
+    /// What is in memory shows the same as where all is, by rank and by name; what is not is said to be missing.
+    fn are_reads_right(&self) {
+        let len = crate::shard::weight(&self.warm);
+        for at in (0..len).step_by(1 + len / 40) {
+            let ranks = at..(at + 3).min(len);
+            if let (Some(here), Some(warm)) = (self.entry.list(), self.warm.list())
+                && !here.lacks(&ranks)
+            {
+                assert!(here.range(ranks.clone()).eq(warm.range(ranks.clone())));
+                assert!(here.positions(ranks.clone()).eq(warm.positions(ranks.clone())));
+                assert_eq!(here.runs(ranks.clone()), warm.runs(ranks.clone()));
+                assert_eq!((here.get(at), here.position_of(at)), (warm.get(at), warm.position_of(at)));
+            }
+            if let (Some(here), Some(warm)) = (self.entry.zset(), self.warm.zset()) {
+                if !here.lacks_ranks(&ranks) {
+                    assert!(here.range(ranks.clone()).eq(warm.range(ranks.clone())));
+                    assert!(here.range(ranks.clone()).rev().eq(warm.range(ranks).rev()));
+                }
+                let (member, score) = warm.by_rank(at).expect("a rank below the length");
+                if here.score(member).is_some() && here.lacks_beside(member).is_none() {
+                    assert_eq!(here.rank(member), Some(at));
+                }
+                let bounds = (ScoreBound::Exclusive(score), ScoreBound::Inclusive(score + 3.0));
+                if here.lacks_scores(bounds.0, bounds.1).is_none() {
+                    assert_eq!(here.score_range(bounds.0, bounds.1), warm.score_range(bounds.0, bounds.1));
+                }
+            }
+        }
+        for n in 0..60 {
+            let id = name(n);
+            if let (Some(here), Some(warm)) = (self.entry.hash(), self.warm.hash())
+                && !here.lacks(&id)
+            {
+                assert_eq!(here.get(&id), warm.get(&id));
+            }
+            if let (Some(here), Some(warm)) = (self.entry.set(), self.warm.set())
+                && !here.lacks(&id)
+            {
+                assert_eq!(here.contains(&id), warm.contains(&id));
+            }
+            if let (Some(here), Some(warm)) = (self.entry.zset(), self.warm.zset())
+                && !here.lacks(&id)
+            {
+                assert_eq!(here.score(&id).map(f64::to_bits), warm.score(&id).map(f64::to_bits));
+            }
+        }
+    }
+
+    fn shed(&mut self) {
+        loop {
+            let shed = self.entry.shed(&self.partly);
+            assert!(shed.elements == 0 || !self.entry.is_frozen());
+            let Some(Want::Between(first, last)) = shed.fill else { return };
+            // As whoever sheds does: it is read, and gone on with.
+            let rows = self.store.clone();
+            for (key, said) in &rows {
+                let is_between = match (&first, &last, key) {
+                    (Edge::Scored(order, from), Edge::Scored(upto, to), Key::Scored(score, member)) => {
+                        let order_of = crate::value::wide::score_order(score.0);
+                        (*order, &from[..]) <= (order_of, &member[..]) && (order_of, &member[..]) <= (*upto, &to[..])
+                    }
+                    _ => false,
+                };
+                if is_between {
+                    let (key, content) = read(key, said);
+                    self.entry.arrive(&key, content).expect("what is away has rows");
+                }
+            }
+            assert!(self.entry.is_filled(&first, &last));
+        }
+    }
+
+    /// Goes on with a value whose elements are at rest, if it may be.
+    fn rest(&mut self) {
+        self.write_all();
+        let Some(incarnation) = self.incarnation else { return };
+        let bytes = |said: &Said| if let Said::Bytes(bytes) = said { bytes.clone() } else { Vec::new() };
+        let fences: Vec<Vec<u8>> = self.fences.values().map(bytes).collect();
+        let (kind, len) = (self.entry.kind(), len_of(&self.store));
+        let of = AtRestValue { kind, incarnation, len, fences: &fences };
+        let made = Entry::away_all(self.warm.key(), None, &of, self.limits.seed, &self.partly).expect("fences are right");
+        let Some(made) = made else { return };
+        assert_eq!(made.away(), len);
+        self.entry = made;
+        let ends: Vec<Want> = self.entry.wants_first();
+        if !ends.is_empty() {
+            [0..1, len - 1..len].into_iter().for_each(|ranks| self.bring(&Part::Ranks(ranks)));
+        }
+        // What was taken back would need other elements.
+        self.undo.clear();
+    }
+
+    /// Whether the fences are those of the rows.
+    fn are_fences_right(&self) {
+        let len = len_of(&self.store);
+        let kind = self.entry.kind();
+        if len < crate::value::away::PARTLY_LEAST || matches!(kind, Kind::String | Kind::Set) {
+            return assert!(self.fences.is_empty(), "a value with {len} elements has fences");
+        }
+        if kind == Kind::Hash {
+            return assert_eq!(self.fences.len(), 1);
+        }
+        let bytes = |said: &Said| if let Said::Bytes(bytes) = said { bytes.clone() } else { Vec::new() };
+        let rows: Vec<Vec<u8>> = self.fences.values().map(bytes).collect();
+        assert!(self.fences.keys().zip(0..).all(|(key, n)| *key == Key::Fences(n)), "a row of fences is missing");
+        let of = AtRestValue { kind, incarnation: 1, len, fences: &rows };
+        let made = Entry::away_all(b"key", None, &of, self.limits.seed, &self.partly).expect("fences are right");
+        let made = made.unwrap_or_else(|| panic!("the fences of {len} elements count others"));
+        // Each holds as many rows as it says: what was wanted has come, and nothing else was left.
+        let mut other = Self { entry: made, store: self.store.clone(), ..Self::new(kind, 0) };
+        other.bring(&Part::Whole);
+        assert!(!other.entry.is_partly_away());
+        other.entry.validate();
+    }
+
     /// Makes a change and notes all rows that differ after it.
-    fn change(&mut self, change: impl FnOnce(&mut Entry, &Limits)) {
-        let before = rows_of(&self.entry, &self.limits);
+    fn change(&mut self, change: impl Fn(&mut Entry, &Limits)) {
+        let before = rows_of(&self.warm, &self.limits);
         change(&mut self.entry, &self.limits);
-        let after = rows_of(&self.entry, &self.limits);
+        change(&mut self.warm, &self.limits);
+        let after = rows_of(&self.warm, &self.limits);
         self.touched
             .extend(before.iter().filter(|(key, said)| after.get(key) != Some(said)).map(|(key, _)| key.clone()));
         self.touched
@@ -115,6 +299,7 @@ impl Bench {
     }
 
     fn add(&mut self, n: u16, salt: u16) {
+        self.need(n..n + 1, &[place(n, salt)]);
         self.touch(n, salt);
         let value = salt
             .to_string()
@@ -125,7 +310,7 @@ impl Bench {
             Kind::String => {
                 let offset = usize::from(n) * 451;
                 let (len, old) = {
-                    let bytes = self.entry.bytes().expect("a string");
+                    let bytes = self.warm.bytes().expect("a string");
                     let end = bytes.len().min(offset + value.len());
                     (bytes.len(), bytes.get(offset..end).unwrap_or_default().to_vec())
                 };
@@ -138,18 +323,18 @@ impl Bench {
                 })
             }
             Kind::List => {
-                let list = self.entry.list().expect("a list");
-                let old = list.index_of(&pos).and_then(|at| list.get(at)).map(<[u8]>::to_vec);
+                let list = self.warm.list().expect("a list");
+                let old = list.at(&pos).map(<[u8]>::to_vec);
                 self.change(|entry, limits| put(entry, limits, &pos, &value));
-                Box::new(move |entry, limits| match old {
-                    Some(old) => put(entry, limits, &pos, &old),
+                Box::new(move |entry, limits| match &old {
+                    Some(old) => put(entry, limits, &pos, old),
                     None => {
                         let _ = entry.list_mut(limits).expect("a list").remove(&pos);
                     }
                 })
             }
             Kind::Hash => {
-                let old = self.entry.hash().expect("a hash").get(&id).map(|f| (f.value.to_vec(), f.deadline));
+                let old = self.warm.hash().expect("a hash").get(&id).map(|f| (f.value.to_vec(), f.deadline));
                 let deadline = salt.is_multiple_of(5).then_some(i64::from(salt) + 1);
                 let name = id.clone();
                 self.change(|entry, limits| {
@@ -157,14 +342,14 @@ impl Bench {
                 });
                 Box::new(move |entry, limits| {
                     let mut hash = entry.hash_mut(limits).expect("a hash");
-                    let _ = match old {
-                        Some((value, deadline)) => hash.insert(&id, &value, deadline),
+                    let _ = match &old {
+                        Some((value, deadline)) => hash.insert(&id, value, *deadline),
                         None => hash.remove(&id),
                     };
                 })
             }
             Kind::Set => {
-                let old = self.entry.set().expect("a set").contains(&id);
+                let old = self.warm.set().expect("a set").contains(&id);
                 let name = id.clone();
                 self.change(|entry, limits| {
                     let _ = entry.set_mut(limits).expect("a set").insert(&name);
@@ -176,7 +361,7 @@ impl Bench {
                 })
             }
             Kind::ZSet => {
-                let old = self.entry.zset().expect("a sorted set").score(&id);
+                let old = self.warm.zset().expect("a sorted set").score(&id);
                 let name = id.clone();
                 self.change(|entry, limits| {
                     entry.zset_mut(limits).expect("a sorted set").insert(&name, score(salt));
@@ -194,6 +379,8 @@ impl Bench {
     }
 
     fn remove(&mut self, n: u16, salt: u16) {
+        let cut: Vec<ListPos> = (0..5).map(|k| ListPos::new(0, 1, i64::from(n) + k)).collect();
+        self.need(n..n + 1, &[&cut[..], &[place(n, salt)]].concat());
         self.touch(n, salt);
         let (id, pos) = (name(n), place(n, salt));
         // What is removed many at a time is not taken back here.
@@ -201,8 +388,15 @@ impl Bench {
         match self.entry.kind() {
             Kind::String => self.change(|entry, _| entry.truncate(usize::from(n) * 451 + 1)),
             Kind::List if salt.is_multiple_of(3) => {
+                // Whether it is cut at once depends on the image: if it is, the other loses the same.
+                let was_cut = std::cell::Cell::new(None);
                 self.change(|entry, limits| {
-                    drop(entry.list_mut(limits).expect("a list").cut(&ListPos::new(0, 1, i64::from(n)), 5));
+                    let mut list = entry.list_mut(limits).expect("a list");
+                    match was_cut.get() {
+                        None => was_cut.set(Some(list.cut(&cut[0], 5).is_some())),
+                        Some(true) => cut.iter().for_each(|pos| assert!(list.remove(pos))),
+                        Some(false) => {}
+                    }
                 });
             }
             Kind::List => self.change(|entry, limits| {
@@ -225,6 +419,8 @@ impl Bench {
 
     fn shrink(&mut self, from: u16) {
         self.undo.clear();
+        let places: Vec<ListPos> = (from..from + 150).map(|n| place(n, 1)).collect();
+        self.need(from..from + 150, &places);
         self.change(|entry, limits| {
             for n in from..from + 150 {
                 match entry.kind() {
@@ -240,15 +436,18 @@ impl Bench {
 
     fn take_back(&mut self) {
         if let Some(undo) = self.undo.pop() {
+            self.bring(&Part::Whole);
             self.change(undo);
         }
     }
 
     fn freeze(&mut self) {
         let last = &mut self.last;
-        let is = rows_of(&self.entry, &self.limits);
+        let is = rows_of(&self.warm, &self.limits);
+        let is_whole = !self.entry.is_partly_away();
         if self.image.is_none() && self.entry.incarnation().is_none() {
             self.store.clear();
+            self.fences.clear();
             self.incarnation = None;
             self.touched.extend(is.keys().cloned());
         }
@@ -260,7 +459,7 @@ impl Bench {
         };
         assert_eq!(image.len, len_of(&is));
         let places = || is.keys().filter_map(|key| if let Key::Placed(pos) = key { Some(pos.clone()) } else { None });
-        assert_eq!(image.ends, places().next().zip(places().next_back()));
+        assert!(!is_whole || image.ends == places().next().zip(places().next_back()));
         assert_eq!(image.incarnation, *self.incarnation.get_or_insert(image.incarnation));
         assert_eq!(image.incarnation, self.last);
         let may_have = self.touched.clone();
@@ -290,9 +489,19 @@ impl Bench {
         let image = self.image.take().expect("it was just seen");
         assert!(image.run.is_sorted_by(|(one, _), (two, _)| one < two), "rows are out of order");
         for (key, said) in image.run {
+            if matches!(key, Key::Fences(_)) {
+                let known = match said {
+                    Some(said) => self.fences.insert(key, said).is_some() || self.entry.kind() != Kind::String,
+                    None => self.fences.remove(&key).is_some(),
+                };
+                assert!(known || self.given_up, "there was no such row");
+                continue;
+            }
             assert!(image.may_have.contains(&key), "{key:?} has not changed");
             let known = match said {
                 Some(said) => {
+                    // Of two zeros the name is the same, and says which.
+                    self.store.remove(&key);
                     self.store.insert(key.clone(), said);
                     true
                 }
@@ -301,6 +510,7 @@ impl Bench {
             assert!(known || self.given_up, "{key:?} had no row");
         }
         assert!(self.store == image.is, "the rows are not the value as it was");
+        self.are_fences_right();
         self.given_up = false;
     }
 
@@ -319,12 +529,14 @@ impl Bench {
     }
 
     fn disown(&mut self) {
+        self.bring(&Part::Whole);
         assert_eq!(self.entry.disown(), self.incarnation);
         self.incarnation = None;
     }
 
     fn forget(&mut self) {
         if self.image.is_none() {
+            self.bring(&Part::Whole);
             assert_eq!(self.entry.forget_rows(), self.incarnation);
             assert!(self.entry.is_without_rows());
             self.incarnation = None;
@@ -343,8 +555,9 @@ impl Bench {
     pub(super) fn reload(&mut self) {
         self.write_all();
         let Some(incarnation) = self.incarnation else { return };
-        let Some(loaded) = load(self.entry.kind(), &self.store, &self.limits, incarnation) else { return };
-        assert_eq!(digest_value(&loaded, i64::MIN), digest_value(&self.entry, i64::MIN));
+        let all: Rows = self.store.iter().chain(&self.fences).map(|(key, said)| (key.clone(), said.clone())).collect();
+        let Some(loaded) = load(self.entry.kind(), &all, &self.limits, incarnation) else { return };
+        assert_eq!(digest_value(&loaded, i64::MIN), digest_value(&self.warm, i64::MIN));
         let key = self.entry.key().to_vec();
         self.entry = loaded;
         self.entry.rename(&key);
@@ -363,10 +576,26 @@ impl Bench {
             Op::Disown => self.disown(),
             Op::Forget => self.forget(),
             Op::Reload => self.reload(),
-            Op::Rename => self.entry.rename(b"another key"),
+            Op::Rest => self.rest(),
+            Op::Shed => self.shed(),
+            Op::Bring(n, 0) => self.bring(&Part::Hashes { from: self.limits.seed.hash(&name(n)), count: 5 }),
+            Op::Bring(n, 1) => self.bring(&Part::Ranks(usize::from(n)..usize::from(n) + 9)),
+            Op::Bring(..) => {
+                self.bring(&Part::Whole);
+                assert_eq!(digest_value(&self.entry, i64::MIN), digest_value(&self.warm, i64::MIN));
+            }
+            Op::Rename => [&mut self.entry, &mut self.warm].into_iter().for_each(|entry| entry.rename(b"another key")),
         }
         self.entry.validate();
+        assert_eq!(crate::shard::weight(&self.entry), crate::shard::weight(&self.warm));
+        self.are_reads_right();
     }
+}
+
+/// The gap in which a position lies, as ranks.
+fn gaps_at(entry: &Entry, pos: &ListPos) -> Option<Range<usize>> {
+    let Entry::Big(_, big) = entry else { return None };
+    if let Value::List(list) = &big.value { list.gaps_between(pos, pos) } else { None }
 }
 
 /// How many elements the rows are of; how many bytes, if they are of a string.

@@ -27,6 +27,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Disown),
         1 => Just(Op::Forget),
         1 => Just(Op::Reload),
+        3 => Just(Op::Rest),
+        12 => Just(Op::Shed),
+        10 => (n(), 0u8..6).prop_map(|(n, how)| Op::Bring(n, how)),
         1 => Just(Op::Rename),
     ]
 }

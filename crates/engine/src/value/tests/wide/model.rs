@@ -12,6 +12,7 @@ pub(super) enum Key {
     Scored(Order, Vec<u8>),
     Placed(ListPos),
     Block(u64),
+    Fences(u32),
 }
 
 /// A score, ordered as numbers are.
@@ -55,6 +56,7 @@ pub(super) fn key_of(of: &RowKey<'_>) -> Key {
         RowKey::Scored { score, member } => Key::Scored(Order(*score), member.to_vec()),
         RowKey::Placed(pos) => Key::Placed(pos.clone()),
         RowKey::Block(number) => Key::Block(*number),
+        RowKey::Fences(number) => Key::Fences(*number),
     }
 }
 
@@ -96,24 +98,33 @@ pub(super) fn rows_of(entry: &Entry, limits: &Limits) -> Rows {
     }
 }
 
+/// A row as it is read.
+pub(super) fn read<'r>(key: &'r Key, said: &'r Said) -> (RowKey<'r>, Content<'r>) {
+    let content = match said {
+        Said::Nothing => Content::Nothing,
+        Said::Field(value, deadline) => Content::Field(value, *deadline),
+        Said::Score(bits) => Content::Score(f64::from_bits(*bits)),
+        Said::Bytes(bytes) => Content::Bytes(bytes),
+    };
+    let key = match key {
+        Key::Hashed(hash, name) => RowKey::Hashed { hash: *hash, name },
+        Key::Scored(order, member) => RowKey::Scored { score: order.0, member },
+        Key::Placed(pos) => RowKey::Placed(pos.clone()),
+        Key::Block(number) => RowKey::Block(*number),
+        Key::Fences(number) => RowKey::Fences(*number),
+    };
+    (key, content)
+}
+
 /// Makes a value of rows.
 pub(super) fn load(kind: Kind, rows: &Rows, limits: &Limits, incarnation: u64) -> Option<Entry> {
     let mut loader = Loader::new(kind, b"key", None, limits, rows.len() as u64);
     for (key, said) in rows {
-        let content = match said {
-            Said::Nothing => Content::Nothing,
-            Said::Field(value, deadline) => Content::Field(value, *deadline),
-            Said::Score(bits) => Content::Score(f64::from_bits(*bits)),
-            Said::Bytes(bytes) => Content::Bytes(bytes),
-        };
-        let key = match key {
-            Key::Hashed(hash, name) => RowKey::Hashed { hash: *hash, name },
-            // They say nothing that the rows of members do not say.
-            Key::Scored(..) => continue,
-            Key::Placed(pos) => RowKey::Placed(pos.clone()),
-            Key::Block(number) => RowKey::Block(*number),
-        };
-        loader.add(&key, content).expect("a row in its place");
+        // They say nothing that the rows of members do not say.
+        if !matches!(key, Key::Scored(..)) {
+            let (key, content) = read(key, said);
+            loader.add(&key, content).expect("a row in its place");
+        }
     }
     loader.finish(incarnation)
 }
