@@ -43,11 +43,11 @@ fn gather<'n>(
     if lacking.is_empty() { Ok(()) } else { site.miss(Part::Named(lacking)) }
 }
 
-/// Whether the random number stands for one of those that are away: then the hash of a name from which on it is looked for.
-fn picks_away(random: u64, len: usize, away: usize) -> Option<u64> {
+/// Whether the random number stands for one of those that are away: then the hashes of names from which on it is looked for.
+fn picks_away(random: u64, len: usize, away: usize) -> Option<[u64; 2]> {
     let mut state = random;
     let drawn = ((u128::from(mix(&mut state)) * len as u128) >> 64) as usize;
-    (drawn < away).then(|| mix(&mut state))
+    (drawn < away).then(|| [mix(&mut state), 0])
 }
 
 /// A hash. It has at least one field that has not expired.
@@ -122,7 +122,8 @@ impl<'s> HashView<'s> {
     /// Some field, about uniformly by `random`. Retries past expired ones, then takes the first that lives.
     pub fn pick(&self, mut random: impl FnMut() -> u64) -> Result<Option<FieldRef<'s>>, Stop> {
         self.site.check()?;
-        if let Some(from) = picks_away(random(), self.hash.len(), self.hash.away()) {
+        // From the place on, or from the beginning if none follows.
+        for from in picks_away(random(), self.hash.len(), self.hash.away()).into_iter().flatten() {
             let end = self.site.hashes(from, PICKED_FROM)?;
             let mut first: Option<(u64, FieldRef<'s>)> = None;
             self.hash.scan_to(from, end, &mut |hash, field| {
@@ -208,7 +209,7 @@ impl<'s> SetView<'s> {
     /// Some member, about uniformly by `random`.
     pub fn pick(&self, random: u64) -> Result<Option<Member<'s>>, Stop> {
         self.site.check()?;
-        if let Some(from) = picks_away(random, self.set.len(), self.set.away()) {
+        for from in picks_away(random, self.set.len(), self.set.away()).into_iter().flatten() {
             let end = self.site.hashes(from, PICKED_FROM)?;
             let mut first: Option<(u64, &'s [u8])> = None;
             self.set.scan_to(from, end, &mut |hash, member| {

@@ -118,11 +118,11 @@ pub(crate) struct Bench {
     clock: Arc<AtomicI64>,
 }
 
-fn name(key: u8) -> Vec<u8> {
+pub(crate) fn name(key: u8) -> Vec<u8> {
     format!("key:{key}").into_bytes()
 }
 
-fn element(n: u32) -> Vec<u8> {
+pub(crate) fn element(n: u32) -> Vec<u8> {
     format!("element:{n}").into_bytes()
 }
 

@@ -113,7 +113,7 @@ fn read_large(
 pub(super) fn has_live_field(rows: &Rows, of: &Large, now_ms: i64) -> Result<bool, ReadError> {
     let mut lives = false;
     each_element(rows, of, |part| {
-        lives |= !matches!(part.content, Content::Field(_, Some(deadline)) if deadline <= now_ms);
+        lives |= matches!(part.content, Content::Field(_, deadline) if deadline.is_none_or(|at| at > now_ms));
         Ok(!lives)
     })?;
     Ok(lives)
