@@ -265,6 +265,7 @@ impl Executor {
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
         let (mut loaded, mut at_rest) = (Loaded::new(engine), AtRest::default());
+        let random = tools.random.clone();
         for run in 0..RUNS_MAX {
             let lock = match only {
                 Some(key) if run == 0 => Lock::Key(key, call.args.note().map(Place::from)),
@@ -273,6 +274,8 @@ impl Executor {
             let mut context = engine.context(lock, call.db, call.now_ms, recycled);
             if run > 0 {
                 context.know(&at_rest);
+                // What it picked, and missed, it picks again.
+                tools.random = random.clone();
             }
             let stop = match tools.once(&mut context, call, wait, &mut reply) {
                 Ok(()) => {
@@ -328,8 +331,10 @@ impl Executor {
         let mark = reply.mark();
         let (mut loaded, mut at_rest) = (Loaded::new(engine), AtRest::default());
         let lookups = (tools.hits, tools.misses);
+        let random = tools.random.clone();
         for _ in 0..RUNS_MAX {
             host.begin();
+            tools.random = random.clone();
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             context.know(&at_rest);
             let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {

@@ -29,6 +29,9 @@ fn set(cx: &mut Cx<'_, '_>, name: &str) -> Result<i64, engine::Stop> {
     let key = cx.arg(1);
     let hash = cx.state.hash(key)?;
     let fresh = hash.is_none();
+    if let Some(hash) = &hash {
+        hash.gather(cx.args.iter().skip(2).step_by(2))?;
+    }
     let mut items = cx.out.items(Kind::Hash, Merge::LastWriter);
     let mut added = 0;
     for at in (2..cx.argc()).step_by(2) {
@@ -103,6 +106,7 @@ pub(super) fn hdel(cx: &mut Cx<'_, '_>) -> Outcome {
         cx.reply.int(0);
         return Ok(());
     };
+    hash.gather(cx.args.iter().skip(2))?;
     let mut gone = cx.out.ids();
     let mut seen = std::collections::HashSet::new();
     for id in cx.args.iter().skip(2) {

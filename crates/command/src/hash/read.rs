@@ -25,6 +25,9 @@ pub(super) fn hget(cx: &mut Cx<'_, '_>) -> Outcome {
 
 pub(super) fn hmget(cx: &mut Cx<'_, '_>) -> Outcome {
     let hash = cx.state.hash(cx.arg(1))?;
+    if let Some(hash) = &hash {
+        hash.gather(cx.args.iter().skip(2))?;
+    }
     cx.reply.array(cx.argc() - 2);
     for name in cx.args.iter().skip(2) {
         let found = match &hash {

@@ -32,6 +32,9 @@ pub(super) fn sadd(cx: &mut Cx<'_, '_>) -> Outcome {
     let key = cx.arg(1);
     let set = cx.state.set(key)?;
     let fresh = set.is_none();
+    if let Some(set) = &set {
+        set.gather(cx.args.iter().skip(2))?;
+    }
     let mut added = cx.out.items(Kind::Set, Merge::LastWriter);
     let mut repeated = Repeated::new(cx.argc());
     for at in 2..cx.argc() {
@@ -59,6 +62,7 @@ pub(super) fn srem(cx: &mut Cx<'_, '_>) -> Outcome {
         cx.reply.int(0);
         return Ok(());
     };
+    set.gather(cx.args.iter().skip(2))?;
     let mut gone = cx.out.ids();
     let mut repeated = Repeated::new(cx.argc());
     for at in 2..cx.argc() {

@@ -30,6 +30,9 @@ pub(super) fn sismember(cx: &mut Cx<'_, '_>) -> Outcome {
 
 pub(super) fn smismember(cx: &mut Cx<'_, '_>) -> Outcome {
     let set = cx.state.set(cx.arg(1))?;
+    if let Some(set) = &set {
+        set.gather(cx.args.iter().skip(2))?;
+    }
     cx.reply.array(cx.argc() - 2);
     for member in cx.args.iter().skip(2) {
         let there = match &set {

@@ -129,6 +129,9 @@ fn add(cx: &mut Cx<'_, '_>, mut rules: Rules) -> Outcome {
 fn change(cx: &mut Cx<'_, '_>, rules: Rules, first: usize, scores: &[f64]) -> Result<Tally, Stop> {
     let key = cx.arg(1);
     let zset = cx.state.zset(key)?;
+    if let Some(zset) = &zset {
+        zset.gather(cx.args.iter().skip(first + 1).step_by(2))?;
+    }
     let merge = if rules.increment { Merge::AddFloat } else { Merge::LastWriter };
     let mut items = cx.out.items(Kind::ZSet, merge);
     let mut tally = Tally::default();

@@ -29,6 +29,9 @@ pub(super) fn zscore(cx: &mut Cx<'_, '_>) -> Outcome {
 
 pub(super) fn zmscore(cx: &mut Cx<'_, '_>) -> Outcome {
     let zset = cx.state.zset(cx.arg(1))?;
+    if let Some(zset) = &zset {
+        zset.gather(cx.args.iter().skip(2))?;
+    }
     cx.reply.array(cx.argc() - 2);
     for member in cx.args.iter().skip(2) {
         let score = match &zset {

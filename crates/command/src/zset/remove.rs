@@ -13,6 +13,7 @@ pub(super) fn zrem(cx: &mut Cx<'_, '_>) -> Outcome {
         cx.reply.int(0);
         return Ok(());
     };
+    zset.gather(cx.args.iter().skip(2))?;
     let mut ids = cx.out.ids();
     let mut seen = Seen::among(cx.args.len() - 2);
     for member in cx.args.iter().skip(2) {
