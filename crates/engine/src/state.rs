@@ -222,7 +222,7 @@ impl<'e> State<'e> {
         let place = self.place_of(key);
         let found = self.shard(place.shard)?.find(db, place.order, key);
         match found.and_then(|entry| entry.needs(effect)) {
-            Some(part) => Err(Stop::Miss(Miss::Elements { db, key: key.to_vec(), part: Some(part) })),
+            Some(part) => Err(missed(&self.undo, db, key, part)),
             None => Ok(()),
         }
     }
@@ -295,8 +295,22 @@ impl<'e> State<'e> {
 
     fn site<'s>(&'s self, key: &'s [u8]) -> Site<'s> {
         let found = self.at_rest.and_then(|at_rest| Some((at_rest, self.guards.get(self.place_of(key).shard)?)));
-        Site { probe: &self.probe, db: self.physical(), key, now_ms: self.now_ms, found }
+        Site { probe: &self.probe, db: self.physical(), key, now_ms: self.now_ms, undo: &self.undo, found }
     }
+}
+
+/// A part of a value is missing.
+fn missed(undo: &[Undo], db: u8, key: &[u8], part: Part) -> Stop {
+    let (db, key) = name_before(undo, db, key);
+    Stop::Miss(Miss::Elements { db, key: key.to_vec(), part: Some(part) })
+}
+
+/// What a key of a physical database was called before anything was settled: whoever loads a part of its value finds it there.
+fn name_before<'n>(undo: &'n [Undo], db: u8, key: &'n [u8]) -> (u8, &'n [u8]) {
+    undo.iter().rev().fold((db, key), |name, undo| match undo {
+        Undo::Renamed { from, to, .. } if (to.0, &to.1[..]) == name => (from.0, &from.1[..]),
+        _ => name,
+    })
 }
 
 /// Whether it is a hash all of whose fields have expired.
@@ -316,6 +330,8 @@ pub struct Site<'s> {
     db: u8,
     key: &'s [u8],
     pub(crate) now_ms: i64,
+    /// What has been settled.
+    undo: &'s [Undo],
     /// What an earlier run has found, and the shard as it is now.
     found: Option<(&'s AtRest, &'s Shard)>,
 }
@@ -330,13 +346,14 @@ impl Site<'_> {
     /// A part of the value is missing.
     #[cold]
     pub(crate) fn miss<T>(&self, part: Part) -> Result<T, Stop> {
-        Err(Stop::Miss(Miss::Elements { db: self.db, key: self.key.to_vec(), part: Some(part) }))
+        Err(missed(self.undo, self.db, self.key, part))
     }
 
     /// Up to which hash, not included, all elements are in memory, from this one on; `None` as the end: to the last. Of a value of
     /// which some are away.
     pub(crate) fn hashes(&self, from: u64, count: usize) -> Result<Option<u64>, Stop> {
-        let name = Name { db: self.db, key: self.key };
+        let (db, key) = name_before(self.undo, self.db, self.key);
+        let name = Name { db, key };
         let known = self.found.and_then(|(at_rest, shard)| at_rest.hashes(name, from, shard));
         known.map_or_else(|| self.miss(Part::Hashes { from, count }), Ok)
     }
