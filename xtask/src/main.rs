@@ -91,10 +91,11 @@ enum What {
         rest: Vec<String>,
     },
     /// Longer runs beside redis-server, in the release profile: writes that go on, starts, more data than memory, latencies
-    /// beside checkpoints, disk that is given back, large values. Flags as `proof NAME --help` has them.
+    /// beside checkpoints, compactions and backups, disk that is given back, large values. Flags as `proof NAME --help` has them.
+    /// `store`: the versioned store beside the bare tree that it stands on (`[ROWS] [DIR]`).
     Measure {
         /// Which of them.
-        #[arg(value_parser = ["sustained", "start", "beyond-ram", "pause", "reclaim", "large"])]
+        #[arg(value_parser = ["sustained", "start", "beyond-ram", "pause", "reclaim", "large", "store"])]
         which: String,
         /// Passed on.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -143,6 +144,11 @@ fn run() -> Result<bool> {
         What::Fuzz { seconds } => shell.proof(&["fuzz", "--seconds", &seconds.to_string()]),
         What::Bench { which, rest } if which == "blob" => shell.bench_blob(&rest),
         What::Bench { rest, .. } => shell.measure("bench", &rest),
+        What::Measure { which, rest } if which == "store" => {
+            let mut words = vec!["run", "--release", "--quiet", "-p", "mvcc", "--example", "beside_fjall", "--"];
+            words.extend(rest.iter().map(String::as_str));
+            shell.cargo(&words)
+        }
         What::Measure { which, rest } => shell.measure(&which, &rest),
         What::CacheSim { recorded } => {
             let mut words = vec!["run", "--release", "--quiet", "-p", "blob", "--example", "cache_sim", "--"];

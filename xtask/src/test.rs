@@ -125,15 +125,17 @@ fn measurements(report: &mut Report<'_>, debug: &Path, redis: &tools::Found<()>)
     let small: [&'static [&'static str]; 6] = [
         &["sustained", "--keys", "10000", "--seconds", "1"],
         &["start", "--keys", "20000", "--seconds", "1"],
-        &["beyond-ram", "--bytes", "8mb", "--maxmemory", "100mb", "--seconds", "2"],
+        &["beyond-ram", "--bytes", "8mb", "--maxmemory", "100mb", "--seconds", "2", "--quiet-gets", "1000"],
         &["pause", "--keys", "20000", "--rate", "2000", "--seconds", "1", "--times", "1"],
         &["reclaim", "--keys", "10000", "--items", "50000"],
-        &["large", "--elements", "20000", "--maxmemory", "100mb", "--commands", "500"],
+        &["large", "--elements", "10000", "--maxmemory", "100mb", "--commands", "300"],
     ];
     for words in small {
         let name = format!("measurement in small: {}", words[0]);
         report.check(&name, redis, move |s| s.harness(debug, words));
     }
+    // The tests have built it.
+    report.check("measurement in small: store", &Ok(()), |s| s.run(debug.join("examples/beside_fjall"), &["2000"]));
 }
 
 fn clients(report: &mut Report<'_>, debug: PathBuf) {

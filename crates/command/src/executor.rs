@@ -4,10 +4,12 @@
 //! run: lock the shards of the keys ─▶ run the function ─▶ commit ─▶ Done
 //!        ▲                                 │
 //!        └── lock more, or load ◀── Unlocked, NeedsAll, Miss (context aborted, reply rewound)
+//!            or hand out what is missed, for another thread to load
 //! ```
 
 mod caches;
 mod events;
+mod missed;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ use crate::errors;
 use crate::random::Random;
 use crate::spec::{Flags, Keys, Run, Spec};
 use caches::{Loaded, claim_moving, doom_absent, is_noted};
+
+pub use missed::{Fetch, Missed, Progress};
 
 /// How often a command is run again before it is refused. Each miss and each further shard costs one run.
 const RUNS_MAX: usize = 10_000;
@@ -75,6 +79,8 @@ pub enum Ran {
         /// What it gets then is a null array, else a null.
         empty_array: bool,
     },
+    /// It misses something, and another thread is to read that. Nothing was written, and it is queued nowhere.
+    Missed(Box<Missed>),
 }
 
 /// A command that ran to its end.
@@ -252,9 +258,26 @@ impl Executor {
         Err(Stop::error(KEPT_MOVING))
     }
 
-    /// Runs a data command and writes its reply to `out`. `wait` says what it does if it finds nothing.
+    /// Runs a data command and writes its reply to `out`. `wait` says what it does if it finds nothing, `fetch` who reads what it
+    /// misses.
     #[inline]
-    pub fn run(&mut self, call: &Call<'_>, wait: Wait, out: &mut Vec<u8>) -> Ran {
+    pub fn run(&mut self, call: &Call<'_>, wait: Wait, mut fetch: Fetch, out: &mut Vec<u8>) -> Ran {
+        match fetch.take_random() {
+            None => self.run_on(call, wait, fetch, out),
+            Some(drawn) => self.with_random(drawn, |executor| executor.run_on(call, wait, fetch, out)),
+        }
+    }
+
+    /// Lets a command draw the numbers that it drew before: what it picked, and missed, it picks again.
+    fn with_random<R>(&mut self, drawn: Random, run: impl FnOnce(&mut Self) -> R) -> R {
+        let own = std::mem::replace(&mut self.tools.random, drawn);
+        let ran = run(self);
+        self.tools.random = own;
+        ran
+    }
+
+    #[inline]
+    fn run_on(&mut self, call: &Call<'_>, wait: Wait, fetch: Fetch, out: &mut Vec<u8>) -> Ran {
         let Self { engine, recycled, tools } = self;
         let mut shards = Shards::default();
         let only = call.args.get(1).filter(|_| call.spec.keys.is_one());
@@ -264,9 +287,15 @@ impl Executor {
         }
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        let (mut loaded, mut at_rest) = (Loaded::new(engine), AtRest::default());
+        let (apart, Progress { mut at_rest, runs, loaded, .. }) = fetch.begin();
+        let mut loaded = Loaded::new(engine, loaded);
+        if runs > 0
+            && let Some(key) = only
+        {
+            shards.add(engine.shard_of(key));
+        }
         let random = tools.random.clone();
-        for run in 0..RUNS_MAX {
+        for run in runs..RUNS_MAX {
             let lock = match only {
                 Some(key) if run == 0 => Lock::Key(key, call.args.note().map(Place::from)),
                 _ => shards.lock(),
@@ -302,6 +331,12 @@ impl Executor {
                 }
             }
             context.abort();
+            if let Stop::Miss(miss) = &stop
+                && apart
+            {
+                let progress = Progress { at_rest, runs: run + 1, loaded: true, random: Some(random) };
+                return Ran::Missed(Missed::new(miss, std::iter::once(call), call, progress));
+            }
             if let Err(stop) = loaded.load(&stop, std::iter::once(call), call, &mut at_rest) {
                 return Ran::Done(refuse(&stop, &mut reply));
             }
@@ -319,8 +354,29 @@ impl Executor {
     }
 
     /// Runs the commands of a transaction as one batch and writes the array of their replies.
-    /// If what was watched has changed, writes a null array.
-    pub fn exec(&mut self, queue: &[Queued<'_>], call: &Call<'_>, host: &mut impl Host, out: &mut Vec<u8>) -> Done {
+    /// If what was watched has changed, writes a null array. It never blocks.
+    pub fn exec(
+        &mut self,
+        queue: &[Queued<'_>],
+        call: &Call<'_>,
+        mut fetch: Fetch,
+        host: &mut impl Host,
+        out: &mut Vec<u8>,
+    ) -> Ran {
+        match fetch.take_random() {
+            None => self.exec_on(queue, call, fetch, host, out),
+            Some(drawn) => self.with_random(drawn, |executor| executor.exec_on(queue, call, fetch, host, out)),
+        }
+    }
+
+    fn exec_on(
+        &mut self,
+        queue: &[Queued<'_>],
+        call: &Call<'_>,
+        fetch: Fetch,
+        host: &mut impl Host,
+        out: &mut Vec<u8>,
+    ) -> Ran {
         let Self { engine, recycled, tools } = self;
         let mut shards = Shards::default();
         for command in queue {
@@ -329,10 +385,11 @@ impl Executor {
         let start = out.len();
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();
-        let (mut loaded, mut at_rest) = (Loaded::new(engine), AtRest::default());
+        let (apart, Progress { mut at_rest, runs, loaded, .. }) = fetch.begin();
+        let mut loaded = Loaded::new(engine, loaded);
         let lookups = (tools.hits, tools.misses);
         let random = tools.random.clone();
-        for _ in 0..RUNS_MAX {
+        for run in runs..RUNS_MAX {
             host.begin();
             tools.random = random.clone();
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
@@ -344,7 +401,7 @@ impl Executor {
                     if !done.failed {
                         fill(&gaps, queue, call.protocol, host, out, start);
                     }
-                    return done;
+                    return Ran::Done(done);
                 }
                 Ok(None) => None,
                 Err(stop) => Some(stop),
@@ -352,22 +409,28 @@ impl Executor {
             context.abort();
             reply.rewind(mark);
             (tools.hits, tools.misses) = lookups;
+            if let Some(Stop::Miss(miss)) = &stop
+                && apart
+            {
+                let progress = Progress { at_rest, runs: run + 1, loaded: true, random: Some(random) };
+                return Ran::Missed(Missed::new(miss, queue.iter(), call, progress));
+            }
             if let Some(stop) = &stop
                 && let Err(stop) = loaded.load(stop, queue.iter(), call, &mut at_rest)
             {
-                return refuse(&stop, &mut reply);
+                return Ran::Done(refuse(&stop, &mut reply));
             }
             match stop.map(|stop| shards.widen(stop)) {
                 Some(Ok(())) => {}
-                Some(Err(stop)) => return refuse(&stop, &mut reply),
+                Some(Err(stop)) => return Ran::Done(refuse(&stop, &mut reply)),
                 None => {
                     reply.null_array();
-                    return Done::default();
+                    return Ran::Done(Done::default());
                 }
             }
         }
         reply.error("EXECABORT Transaction discarded: the data that it needs kept moving");
-        Done { failed: true, ..Done::default() }
+        Ran::Done(Done { failed: true, ..Done::default() })
     }
 }
 

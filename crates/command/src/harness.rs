@@ -8,7 +8,7 @@ use engine::{Engine, Options, PolicyKind, Ticket};
 use resp::{Args, OwnedArgs, Protocol, ReplyDecoder, Value};
 
 use crate::cx::Env;
-use crate::executor::{Call, Executor, Host, Queued, Ran, Wait};
+use crate::executor::{Call, Executor, Fetch, Host, Queued, Ran, Wait};
 use crate::spec::{Run, Spec};
 use crate::table;
 
@@ -147,13 +147,14 @@ impl Harness {
                 self.executor.engine().stop_waiting(&keys, Ticket(1));
                 Value::Simple("BLOCKED".into())
             }
+            Ran::Missed(_) => panic!("nobody reads for it"),
         }
     }
 
     fn attempt(&mut self, spec: &'static Spec, args: Args<'_>, wait: Wait, out: &mut Vec<u8>) -> Ran {
         let now_ms = self.clock.load(Ordering::Relaxed);
         let call = Call { spec, args, db: self.db, protocol: self.protocol, now_ms };
-        self.executor.run(&call, wait, out)
+        self.executor.run(&call, wait, Fetch::Here, out)
     }
 
     /// Runs a command that may wait, as `wait` has it. What became of it, and its reply if it did not block. It stays
@@ -196,7 +197,7 @@ impl Harness {
         let first = queued.first().expect("a transaction has commands");
         let call = Call { spec: first.spec, args: first.args, db: self.db, protocol: self.protocol, now_ms };
         let mut out = Vec::new();
-        self.executor.exec(&queued, &call, &mut NoSession, &mut out);
+        self.executor.exec(&queued, &call, Fetch::Here, &mut NoSession, &mut out);
         decode(&out)
     }
 

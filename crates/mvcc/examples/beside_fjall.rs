@@ -1,8 +1,8 @@
-//! What versioning costs: the same rows in the store and in the bare tree that it stands on, step by step in turn.
-//! Usage: `cargo run --release -p mvcc --example beside_fjall -- [ROWS] [DIR]`.
+//! What versioning costs: the same rows in the store and in the bare tree that it stands on, step by step in turn. Prints medians and
+//! ratios as a table. Usage: `cargo xtask measure store [ROWS] [DIR]`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
@@ -15,7 +15,10 @@ type Any<T> = Result<T, Box<dyn std::error::Error>>;
 const VALUE: [u8; 72] = [7; 72];
 const BATCH: u64 = 100;
 const PAGE: usize = 100;
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 5;
+
+/// Those that are compared, in their order. The first is what the others are compared with.
+const NAMES: [&str; 3] = ["fjall", "mvcc, newest", "mvcc, versions"];
 
 /// The key of row `n`: 28 bytes that are spread evenly.
 fn key(n: u64) -> [u8; 28] {
@@ -34,7 +37,6 @@ fn key(n: u64) -> [u8; 28] {
 
 /// What is measured, once for each of those that are compared.
 trait Subject {
-    fn name(&self) -> &'static str;
     fn write(&mut self, rows: std::ops::Range<u64>) -> Any<()>;
     fn get(&self, key: &[u8]) -> Any<bool>;
     fn page(&self, from: &[u8], reverse: bool) -> Any<usize>;
@@ -47,10 +49,6 @@ struct Bare {
 }
 
 impl Subject for Bare {
-    fn name(&self) -> &'static str {
-        "fjall"
-    }
-
     fn write(&mut self, rows: std::ops::Range<u64>) -> Any<()> {
         let mut batch = self.db.batch().durability(Some(PersistMode::Buffer));
         for n in rows {
@@ -88,7 +86,6 @@ impl Subject for Bare {
 
 struct Versioned {
     store: LsmStore,
-    name: &'static str,
     clock: u64,
 }
 
@@ -100,10 +97,6 @@ impl Versioned {
 }
 
 impl Subject for Versioned {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
     fn write(&mut self, rows: std::ops::Range<u64>) -> Any<()> {
         let commit = self.tick();
         let keys: Vec<_> = rows.map(key).collect();
@@ -143,31 +136,46 @@ fn timed(work: impl FnOnce() -> Any<()>) -> Any<(Duration, Duration)> {
     Ok((begun.elapsed(), cpu() - before))
 }
 
-fn row(what: &str, name: &str, count: u64, time: (Duration, Duration)) -> Any<()> {
-    let per_row = |time: Duration| time.as_nanos() as f64 / count as f64;
-    let rate = count as f64 / time.0.as_secs_f64();
+/// Prints one line of a table, and puts it out at once: a run takes minutes.
+fn line(cells: &[String]) -> Any<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{what:<28} {name:<16} {rate:>12.0} /s {:>9.0} ns {:>9.0} ns cpu", per_row(time.0), per_row(time.1))?;
-    Ok(())
+    writeln!(out, "| {} |", cells.join(" | "))?;
+    Ok(out.flush()?)
 }
 
-/// Runs one step for every subject in turn, `ROUNDS` times, and reports the best of each.
+/// The middle one; there is one at least.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Runs one step for every subject in turn, `ROUNDS` times. Prints the medians of each for a row, and of what they are to those of
+/// the first round by round.
 fn step(
     what: &str,
     count: u64,
     subjects: &mut [Box<dyn Subject>],
     mut work: impl FnMut(&mut dyn Subject, u32) -> Any<()>,
 ) -> Any<()> {
-    let mut best = vec![(Duration::MAX, Duration::MAX); subjects.len()];
+    let mut times = vec![Vec::new(); subjects.len()];
     for round in 0..ROUNDS {
-        for (subject, best) in subjects.iter_mut().zip(&mut best) {
-            *best = (*best).min(timed(|| work(subject.as_mut(), round))?);
+        for (subject, times) in subjects.iter_mut().zip(&mut times) {
+            times.push(timed(|| work(subject.as_mut(), round))?);
         }
     }
-    for (subject, best) in subjects.iter().zip(best) {
-        row(what, subject.name(), count, best)?;
+    let mut cells = vec![what.to_owned()];
+    for (subject, all) in times.iter().enumerate() {
+        let of = |part: fn(&(Duration, Duration)) -> Duration| {
+            let each = median(all.iter().map(|time| part(time).as_nanos() as f64 / count as f64).collect());
+            let ratio = |(time, first)| part(time).as_secs_f64() / part(first).as_secs_f64();
+            (each, median(all.iter().zip(&times[0]).map(ratio).collect()))
+        };
+        for (each, ratio) in [of(|time| time.0), of(|time| time.1)] {
+            cells.push(if subject == 0 { format!("{each:.0}") } else { format!("{each:.0} ({ratio:.2})") });
+        }
     }
-    Ok(())
+    cells.resize(1 + 2 * NAMES.len(), String::new());
+    line(&cells)
 }
 
 fn transactions(subject: &mut Versioned, rows: u64, count: u64) -> Any<()> {
@@ -201,19 +209,23 @@ fn main() -> Any<()> {
     let bare = db.keyspace("rows", || {
         KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes).manual_journal_persist(true)
     })?;
-    let versioned = |place: usize, name, retention| -> Any<Box<dyn Subject>> {
+    let versioned = |place: usize, retention| -> Any<Box<dyn Subject>> {
         let store = LsmStore::open(places[place].path(), &Options { retention, ..options.clone() })?;
-        Ok(Box::new(Versioned { store, name, clock: 0 }))
+        Ok(Box::new(Versioned { store, clock: 0 }))
     };
-    let newest = versioned(1, "mvcc newest", Retention::Newest)?;
-    let versions = versioned(2, "mvcc versions", Retention::Versions)?;
+    let newest = versioned(1, Retention::Newest)?;
+    let versions = versioned(2, Retention::Versions)?;
     let mut all: Vec<Box<dyn Subject>> = vec![Box::new(Bare { db, rows: bare }), newest, versions];
 
-    step("write, batches of 100", rows, &mut all, |subject, _| {
+    let columns = NAMES.iter().flat_map(|name| [format!("{name}, ns/row"), "ns CPU".into()]);
+    line(&std::iter::once(format!("{rows} rows of 28 + 72 B, {ROUNDS} rounds")).chain(columns).collect::<Vec<_>>())?;
+    line(&std::iter::once("---".into()).chain(vec!["--:".into(); 2 * NAMES.len()]).collect::<Vec<_>>())?;
+
+    step("apply, batches of 100", rows, &mut all, |subject, _| {
         (0..rows / BATCH).try_for_each(|n| subject.write(n * BATCH..(n + 1) * BATCH))
     })?;
     let some = rows / 5;
-    step("write, one row", some, &mut all, |subject, round| {
+    step("apply, one row", some, &mut all, |subject, round| {
         (0..some).try_for_each(|n| {
             let n = (n * 31 + u64::from(round)) % rows;
             subject.write(n..n + 1)
@@ -243,23 +255,32 @@ fn main() -> Any<()> {
     run.sort_unstable();
     step("sorted run", rows, &mut all, |subject, _| subject.ingest(&run))?;
     drop(all);
+    alone(rows, &dir, &options)
+}
 
-    for (name, retention) in [("mvcc newest", Retention::Newest), ("mvcc versions", Retention::Versions)] {
-        let place = tempfile::tempdir_in(&dir)?;
+/// What the bare tree does not have: transactions that are checked for conflicts, and compactions of versions.
+fn alone(rows: u64, dir: &Path, options: &Options) -> Any<()> {
+    let some = rows / 5;
+    writeln!(std::io::stdout().lock())?;
+    line(&["no counterpart", "ns", "ns CPU", "bytes before", "after"].map(str::to_owned))?;
+    line(&["---", "--:", "--:", "--:", "--:"].map(str::to_owned))?;
+    for (name, retention) in NAMES[1..].iter().zip([Retention::Newest, Retention::Versions]) {
+        let place = tempfile::tempdir_in(dir)?;
         let store = LsmStore::open(place.path(), &Options { retention, ..options.clone() })?;
-        let mut subject = Versioned { store, name, clock: 10 };
+        let mut subject = Versioned { store, clock: 10 };
         (0..rows / BATCH).try_for_each(|n| subject.write(n * BATCH..(n + 1) * BATCH))?;
-        let time = timed(|| transactions(&mut subject, rows, some))?;
-        row("transaction, 1 write 3 reads", name, some, time)?;
+        let each = |time: Duration, count: u64| format!("{:.0}", time.as_nanos() as f64 / count as f64);
+        let (wall, cpu) = timed(|| transactions(&mut subject, rows, some))?;
+        let none = String::new;
+        line(&[format!("{name}: 1 write, 3 reads"), each(wall, some), each(cpu, some), none(), none()])?;
         let before = subject.store.stats()?.disk_bytes;
-        let time = timed(|| {
+        let (wall, cpu) = timed(|| {
             let horizon = subject.tick();
             while !subject.store.compact(horizon, 100_000)?.done {}
             Ok(())
         })?;
-        row("compaction, per live row", name, rows, time)?;
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{before} bytes before it, {} after", subject.store.stats()?.disk_bytes)?;
+        let (before, after) = (before.to_string(), subject.store.stats()?.disk_bytes.to_string());
+        line(&[format!("{name}: compaction, a live row"), each(wall, rows), each(cpu, rows), before, after])?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@
 //!   common ─── rounds, cores, the peer         sustained ── writes that go on, with checkpoints
 //!   subject ── a server that is measured       start ────── until the first right answers, after a stop and a kill
 //!   table ──── medians, worst rounds, ratios   beyond ───── more data than memory, against a model
-//!   keys ───── keys and values by number       pause ────── latencies beside a checkpoint, at a steady rate
-//!   info, usage, latency                       reclaim ──── disk that is given back
+//!   keys ───── keys and values by number       pause ────── latencies beside work in the background
+//!   info, usage, latency, poll                 reclaim ──── disk that is given back
 //!                                              large ────── values of millions of elements
 //! ```
 //!
@@ -27,6 +27,7 @@ mod keys;
 pub mod large;
 mod latency;
 pub mod pause;
+mod poll;
 pub mod reclaim;
 pub mod start;
 pub mod subject;
@@ -43,11 +44,11 @@ pub enum What {
     Start(start::Options),
     /// More data than memory: every reply against a model, memory bounded, latencies of hits and misses.
     BeyondRam(beyond::Options),
-    /// Latencies of SET and GET at a steady rate, at rest and beside a checkpoint.
+    /// Latencies of SET and GET at a steady rate, at rest and beside a checkpoint, a compaction and a backup.
     Pause(pause::Options),
     /// Disk that is given back after DEL, FLUSHALL and expiry; a queue.
     Reclaim(reclaim::Options),
-    /// One sorted set, hash and list of many elements, after a restart.
+    /// One sorted set, hash, set and list of many elements, after a restart.
     Large(large::Options),
 }
 
@@ -69,11 +70,16 @@ pub fn selftest(program: &Program) -> Result<()> {
 const PLANTED: &[(&[&str], Bug, &str)] = &[
     (&["sustained", "--keys", "100", "--seconds", "1"], Bug::WrongBulk(50), "a value that is not as it was sent"),
     (&["start", "--keys", "1000", "--seconds", "1"], Bug::WrongBulk(500), "another version of a value"),
-    (&["beyond-ram", "--bytes", "1mb", "--seconds", "1"], Bug::WrongBulk(5000), "a wrong value"),
-    (&["beyond-ram", "--bytes", "1mb", "--seconds", "1"], Bug::WrongInteger(300), "a number off by one"),
+    (&["beyond-ram", "--bytes", "1mb", "--seconds", "1", "--quiet-gets", "500"], Bug::WrongBulk(5000), "a wrong value"),
+    (
+        &["beyond-ram", "--bytes", "1mb", "--seconds", "1", "--quiet-gets", "500"],
+        Bug::WrongInteger(300),
+        "a number off by one",
+    ),
     (&["pause", "--keys", "1000", "--rate", "2000", "--seconds", "1"], Bug::WrongBulk(100), "a wrong value"),
     (&["reclaim", "--keys", "1000", "--items", "10000"], Bug::WrongBulk(1000), "a wrong item"),
     (&["large", "--elements", "1000", "--commands", "100"], Bug::WrongInteger(50), "a rank off by one"),
+    (&["large", "--elements", "1000", "--commands", "100"], Bug::WrongBulk(500), "a wrong element of a page"),
 ];
 
 #[derive(clap::Parser)]

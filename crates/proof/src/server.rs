@@ -86,6 +86,13 @@ impl Program {
         Ok(String::from_utf8_lossy(&output.with_context(|| format!("run {}", self.display()))?.stdout).into_owned())
     }
 
+    /// Another word of the same binary with its arguments; no server.
+    pub fn tool(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(words);
+        command
+    }
+
     /// The program, started by another that leaves it its process id.
     pub fn under(&self, prefix: &[&str]) -> Program {
         Program { prefix: prefix.iter().map(|&word| word.to_owned()).collect(), ..self.clone() }
@@ -199,6 +206,12 @@ impl Server {
         }
         let info = conn.call(&["INFO", "server"])?.text();
         Ok(info.lines().any(|line| line.trim() == format!("process_id:{}", self.child.id())))
+    }
+
+    /// All that the server has printed.
+    pub fn said(&self) -> Result<String> {
+        let said = std::fs::read(self.dir.join("server.out")).context("what the server said")?;
+        Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
     /// The end of what the server printed.

@@ -7,6 +7,7 @@
 //! ```
 
 mod notice;
+mod parking;
 mod waits;
 
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub struct Front {
     round: u64,
     /// Counts ticks of the processor: read once for each command, and cheaper to read than the system's clocks.
     watch: quanta::Clock,
+    /// When the command that runs began, in those ticks.
+    began: u64,
     /// When this round's last command ended, in those ticks: where the next one began.
     mark: Option<u64>,
     /// The name of the last command as the client wrote it: the next one often has the same.
@@ -119,6 +122,7 @@ impl Front {
             written: Position::START,
             round: 0,
             watch: quanta::Clock::new(),
+            began: 0,
             mark: None,
             last_name: Vec::new(),
             last_found: None,
@@ -198,7 +202,9 @@ impl Front {
                 table::full_name(id)
             ));
         }
+        // One that runs again was let in before.
         if self.room.node.stats.over_memory.load(Ordering::Relaxed)
+            && session.resumed.is_none()
             && needs_memory(session, spec)
             && !self.room.node.wait_for_room(now_unix_ms)
         {
@@ -223,16 +229,23 @@ impl Front {
             return Flow::Continue;
         }
         session.info.note_command(id);
-        let start = self.mark.unwrap_or_else(|| self.watch.raw());
+        let mut start = self.mark.unwrap_or_else(|| self.watch.raw());
+        if let Some(resumed) = &session.resumed {
+            start = resumed.began;
+        }
+        self.began = start;
         let errors_before = turn.out.len();
         let flow = match spec.run {
             Run::Data(_) => self.data(session, spec, args, turn),
-            _ if spec.name == "exec" => self.exec(session, turn),
+            _ if spec.name == "exec" => self.exec(session, args, turn),
             _ if spec.name == "watch" => self.watch(session, args, turn),
             _ => self.room.session_command(session, spec, args, turn),
         };
         let end = self.watch.raw();
         self.mark = Some(end);
+        if flow == Flow::Park {
+            return flow;
+        }
         let took = Duration::from_nanos(self.watch.delta_as_nanos(start, end));
         let failed = turn.out.get(errors_before) == Some(&b'-');
         self.stats.count(id, took, failed);
@@ -247,15 +260,16 @@ impl Front {
 
     #[inline]
     fn data(&mut self, session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-        let now_ms = turn.now.unix_ms as i64;
+        let now_ms = began_ms(session, turn);
         let call = Call { spec, args, db: session.db, protocol: session.protocol, now_ms };
         self.executor.set_touch(touches(session));
         if spec.flags.has(Flags::BLOCKING) {
             return self.blocking(session, &call, turn);
         }
-        match self.executor.run(&call, Waits::No, turn.out) {
+        match self.executor.run(&call, Waits::No, self.fetch(session), turn.out) {
             Ran::Done(done) => self.settle(session, done),
             Ran::Blocked { .. } => {}
+            Ran::Missed(missed) => return self.park(session, &call.args, missed, turn),
         }
         Flow::Continue
     }
@@ -273,7 +287,7 @@ impl Front {
         }
     }
 
-    fn exec(&mut self, session: &mut Session, turn: &mut Turn<'_>) -> Flow {
+    fn exec(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let Some(multi) = session.multi.take() else {
             return refuse(session, turn, "ERR EXEC without MULTI");
         };
@@ -284,14 +298,25 @@ impl Front {
         let queue: Vec<Queued<'_>> =
             multi.queue.iter().map(|(spec, args)| Queued { spec, args: args.as_args() }).collect();
         let Some((spec, _)) = table::find_with_id(b"exec") else { return Flow::Continue };
-        let now_ms = turn.now.unix_ms as i64;
+        let now_ms = began_ms(session, turn);
         let call = Call { spec, args: Args::default(), db: session.db, protocol: session.protocol, now_ms };
         self.executor.set_touch(touches(session));
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
+        let fetch = self.fetch(session);
         let mut host = session::transaction::Transaction::new(&mut self.room, session, turn, &self.watch);
-        let done = self.executor.exec(&queue, &call, &mut host, &mut out);
+        let ran = self.executor.exec(&queue, &call, fetch, &mut host, &mut out);
         let (flow, figures) = (host.flow, host.figures);
+        let done = match ran {
+            Ran::Done(done) => done,
+            Ran::Blocked { .. } => Done::default(),
+            Ran::Missed(missed) => {
+                // All of it runs again.
+                session.multi = Some(multi);
+                self.scratch = out;
+                return self.park(session, &args, missed, turn);
+            }
+        };
         if !done.failed {
             self.count_queue(session, &queue, &figures, turn);
         }
@@ -361,6 +386,12 @@ fn mute(session: &mut Session, start: usize, turn: &mut Turn<'_>) {
             session.reply_mode = ReplyMode::On;
         }
     }
+}
+
+/// The moment at which the client's command began, unix ms: that of its first run.
+#[inline]
+fn began_ms(session: &Session, turn: &Turn<'_>) -> i64 {
+    session.resumed.as_ref().map_or(turn.now.unix_ms as i64, |resumed| resumed.now_ms)
 }
 
 /// Whether look-ups for this client renew access clocks.
@@ -442,7 +473,7 @@ impl App for Front {
             self.room.node.stats.count_error(&turn.out[start + 1..]);
         }
         // A command that waits has its reply before it: whether that is wanted is asked then.
-        if !matches!(flow, Flow::Block { .. }) {
+        if !matches!(flow, Flow::Block { .. } | Flow::Park) {
             mute(session, start, turn);
         }
         flow
@@ -489,6 +520,7 @@ impl App for Front {
                 mute(session, start, turn);
                 Flow::Resume
             }
+            Message::Fetched { ticket, missed, read } => self.unpark(session, ticket, (missed, read), turn),
             Message::Unpaused => self.release(session, turn),
             Message::Kill => Flow::CloseNow,
         }

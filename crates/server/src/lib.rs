@@ -29,6 +29,7 @@ pub mod message;
 pub mod net;
 pub mod node;
 pub mod rates;
+pub mod readers;
 mod refusal;
 pub mod renames;
 pub mod serve;

@@ -3,6 +3,9 @@
 /// Bytes of the commands of one transaction: as many as a query buffer may hold.
 pub const TRANSACTION_BYTES_MAX: usize = 1 << 30;
 
+/// Bytes of a key that is read ahead for a command behind one that has missed something: longer arguments are seldom keys.
+pub const READ_AHEAD_KEY_BYTES: usize = 1024;
+
 /// Keys that changed and wait to be served in one go; more than this means that served clients keep feeding each other.
 pub const SERVE_ROUNDS_MAX: usize = 100_000;
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use command::Missed;
+use engine::{Stop, Ticket};
 use wal::Position;
 
 /// A message for a client.
@@ -31,6 +33,15 @@ pub enum Message {
         ticket: u64,
         /// The client gets an error, else what it would get at the end of its patience.
         error: bool,
+    },
+    /// What a parked client's command has missed was read, or could not be.
+    Fetched {
+        /// The wait that is meant.
+        ticket: Ticket,
+        /// What was missed.
+        missed: Box<Missed>,
+        /// What the client is to be told if it could not be read.
+        read: Result<(), Stop>,
     },
     /// The connection is to be closed.
     Kill,

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::memory::{Allocator, AllocatorFigures, Unknown};
 use crate::message::Message;
 use crate::net::{ClientAddr, ClientId, Control, Now};
+use crate::readers::Readers;
 use crate::stats::Stats;
 use crate::waiting::Waiting;
 
@@ -43,6 +44,8 @@ pub struct Node {
     pub waiting: Waiting,
     /// The backup that is being taken, and how the last one ended.
     pub backups: Backups,
+    /// Threads that read what commands miss.
+    pub readers: Readers,
     /// Figures.
     pub stats: Stats,
     /// 40 hex digits that name this run of the process.
@@ -97,6 +100,8 @@ impl Node {
         let broker = Arc::new(Broker::new(control.post().clone()));
         let listener = Arc::clone(&broker);
         engine.set_event_sink(Box::new(move |event, position| listener.notify(event, position)));
+        let reader_threads = config.settings().process.rest_read_threads;
+        let readers = Readers::new(Arc::clone(&engine), control.post().clone(), reader_threads);
         Self {
             engine,
             config,
@@ -104,6 +109,7 @@ impl Node {
             control,
             waiting: Waiting::default(),
             backups: Backups::default(),
+            readers,
             stats: Stats::default(),
             run_id,
             started: Instant::now(),

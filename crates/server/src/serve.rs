@@ -128,6 +128,7 @@ impl Running {
     pub fn stop(self) -> Result<(), ServeError> {
         self.node.control.stop();
         self.server.join();
+        self.node.readers.stop();
         self.node.backups.stop();
         let Self { node, .. } = self;
         let engine = Arc::clone(&node.engine);

@@ -31,8 +31,9 @@ pub(super) struct Loaded<'e> {
 }
 
 impl<'e> Loaded<'e> {
-    pub(super) fn new(engine: &'e Engine) -> Self {
-        Self { engine, any: false }
+    /// `loaded`: something was, in an earlier run.
+    pub(super) fn new(engine: &'e Engine, loaded: bool) -> Self {
+        Self { engine, any: loaded && engine.has_keyspaces() }
     }
 
     /// If a run stopped for something that is at rest: loads it, and with it what else the commands name. Fails with what a

@@ -6,7 +6,7 @@ use effect::{Batches, Deadline, Op};
 use engine::{Engine, EventClass, Options, Place, Sight, Stop};
 use resp::{ArgRanges, Args, Decoder, OwnedArgs, Protocol, Reply};
 
-use super::{Call, Done, Executor, Host, Queued, Ran, Wait};
+use super::{Call, Done, Executor, Fetch, Host, Queued, Ran, Wait};
 use crate::cx::{Cx, Env};
 use crate::spec::{Flags, Group, Keys, Outcome, Run, Spec};
 use crate::table;
@@ -96,7 +96,7 @@ impl Bench {
         let args: OwnedArgs = words.iter().collect();
         let mut out = Vec::new();
         let call = self.call(spec, args.as_args());
-        let ran = self.executor.run(&call, Wait::No, &mut out);
+        let ran = self.executor.run(&call, Wait::No, Fetch::Here, &mut out);
         assert!(matches!(ran, Ran::Done(_)));
         String::from_utf8(out).expect("replies are text")
     }
@@ -159,7 +159,8 @@ fn nothing_remains_of_a_command_that_changes_and_refuses_in_a_transaction() {
             let queue: Vec<Queued<'_>> = queue.collect();
             let mut out = Vec::new();
             let call = bench.call(specs[0], args[0].as_args());
-            let Done { failed, .. } = bench.executor.exec(&queue, &call, &mut NoSession, &mut out);
+            let ran = bench.executor.exec(&queue, &call, Fetch::Here, &mut NoSession, &mut out);
+            let Ran::Done(Done { failed, .. }) = ran else { panic!("it ran to its end") };
             assert_eq!(String::from_utf8_lossy(&out), "*3\r\n+OK\r\n-ERR made up\r\n+OK\r\n");
             assert!(!failed, "the transaction itself went well");
 
@@ -219,7 +220,7 @@ fn noted(bench: &mut Bench, line: &str, place: Place) -> String {
     let spec = table::find(&args[0]).expect("a known command");
     let mut out = Vec::new();
     let call = bench.call(spec, args);
-    let ran = bench.executor.run(&call, Wait::No, &mut out);
+    let ran = bench.executor.run(&call, Wait::No, Fetch::Here, &mut out);
     assert!(matches!(ran, Ran::Done(_)));
     String::from_utf8(out).expect("replies are text")
 }

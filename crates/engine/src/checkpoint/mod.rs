@@ -173,9 +173,10 @@ fn start(shared: Arc<Shared>) -> std::io::Result<()> {
         let taken = take(&shared);
         shared.checkpoints.outcomes.end(taken.is_ok());
         let ms = began.elapsed().as_millis() as u64;
+        let cpu_us = store::processor_time().as_micros() as u64;
         match taken {
             Ok(CheckpointReport { keys, removed, elements, bytes, .. }) => {
-                tracing::info!(keys, removed, elements, bytes, ms, "a checkpoint was taken");
+                tracing::info!(keys, removed, elements, bytes, ms, cpu_us, "a checkpoint was taken");
             }
             Err(CheckpointError::Stopped) => {}
             Err(error) => tracing::warn!(%error, "no checkpoint could be taken; the log goes on growing"),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use mvcc::{Reencryption, Timestamp};
 use parking_lot::Mutex;
@@ -251,10 +252,11 @@ impl Checkpoints {
 
     /// Rewrites all rows without those that nobody needs.
     pub(super) fn compact(&self, rows: &Rows) -> mvcc::Result<()> {
-        let dead = DeadAtRest::of(rows);
+        let (began, dead) = (Instant::now(), DeadAtRest::of(rows));
         let compacted = rows.store.compact_all()?;
         self.compacted(dead, compacted.may_forget());
-        rows.disk_bytes();
+        let (bytes, ms) = (rows.disk_bytes(), began.elapsed().as_millis() as u64);
+        tracing::info!(bytes, ms, "rows were compacted");
         Ok(())
     }
 

@@ -39,6 +39,19 @@ pub fn settle(conn: &mut Conn) -> Result<()> {
     }
 }
 
+/// Waits until a section has this line; answers the section as it is then.
+pub fn until(conn: &mut Conn, section: &str, line: &str) -> Result<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let info = conn.call(&["INFO", section])?.text();
+        if info.lines().any(|other| other.trim() == line) {
+            return Ok(info);
+        }
+        ensure!(Instant::now() < deadline, "INFO {section} does not have {line} after {PATIENCE:?}");
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// Asks for a checkpoint, waits for its end and answers how long that was. It must have succeeded.
 pub fn checkpoint(conn: &mut Conn, command: &str) -> Result<Duration> {
     settle(conn)?;

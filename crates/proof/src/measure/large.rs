@@ -1,65 +1,50 @@
-//! One sorted set, one hash and one list of very many elements: what commands take on them after a restart.
+//! One sorted set, one hash, one set and one list of very many elements: what commands take on them, each kind after a restart
+//! of its own, so that the first access is to a value that is at rest.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::common::{Common, bytes, compare};
+use super::info;
 use super::latency::Latencies;
-use super::subject::Subject;
-use super::table::Figure;
-use super::usage::{MemoryWatch, disk_bytes, mib};
-use crate::conn::{Command, Conn, command};
-use crate::resp::Value;
-use crate::rng::Rng;
+use super::subject::{Running, Subject};
+use super::table::{Figure, Table};
+use super::usage::{MemoryWatch, check_memory, disk_bytes, mib};
 use crate::server::Program;
 
-/// Elements that one command adds while loading.
-const BATCH: u64 = 200;
+mod asker;
+mod elements;
+mod kind;
+mod load;
 
-/// Elements of a page of ZRANGE.
-const PAGE: u64 = 10;
+use asker::Asker;
+use kind::Kind;
 
 /// What to run.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
     /// Elements of each.
-    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1000..=900_000_000))]
     pub elements: u64,
     /// The bound on memory of the server under test (`64mb`); the peer has none.
     #[arg(long, value_parser = bytes)]
     pub maxmemory: Option<u64>,
-    /// Commands of each kind that are timed.
+    /// Commands of each kind that are timed; no more than half of the elements.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub commands: u64,
-    /// How both are measured.
+    /// How both are measured. The peer reads all of its log at each restart: `--alone` for large sizes.
     #[command(flatten)]
     pub common: Common,
 }
-
-/// What is timed.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    ZAdd,
-    HGet,
-    LPush,
-    ZRange,
-    ZRank,
-}
-
-const KINDS: [(Kind, &str); 5] = [
-    (Kind::ZRank, "ZRANK"),
-    (Kind::HGet, "HGET"),
-    (Kind::ZRange, "ZRANGE page"),
-    (Kind::ZAdd, "ZADD"),
-    (Kind::LPush, "LPUSH"),
-];
 
 /// Measures both.
 pub fn run(sut: &Program, oracle: &Program, options: &Options) -> Result<bool> {
     let bound = options.maxmemory.map_or("no bound".into(), |bytes| format!("{} MiB for ours", mib(bytes)));
     let conditions = format!(
-        "a sorted set, a hash and a list of {} elements each, maxmemory: {bound}; {} commands of each kind, one at a time, after a restart",
+        "a sorted set, a hash, a set and a list of {} elements each, maxmemory: {bound}; {} commands of each kind, one at a time, \
+         after a restart for each kind; everysec",
         options.elements, options.commands
     );
     compare("large", &conditions, (sut, oracle), &options.common, &|subject| once(subject, options))
@@ -69,88 +54,75 @@ pub fn run(sut: &Program, oracle: &Program, options: &Options) -> Result<bool> {
 pub fn once(subject: &Subject, options: &Options) -> Result<Vec<Figure>> {
     let subject = &subject.bounded(options.maxmemory);
     let dir = tempfile::tempdir()?;
-    let running = subject.start(dir.path())?;
-    let began = Instant::now();
-    load(&mut running.open()?, options.elements).context("load")?;
-    let loaded = began.elapsed();
-    running.server.stop()?;
-    let began = Instant::now();
-    let running = subject.start(dir.path())?;
-    let started = began.elapsed();
-    let memory = MemoryWatch::start(running.server.pid());
-    let mut figures = vec![
-        Figure::cost("load", "s", loaded.as_secs_f64()),
-        Figure::cost("start", "s", started.as_secs_f64()),
-        Figure::cost("disk", "MiB", mib(disk_bytes(dir.path())?)),
-    ];
-    let (mut conn, mut rng) = (running.open()?, Rng::new(1));
-    for (kind, name) in KINDS {
-        let (first, all) = time(&mut conn, kind, options, &mut rng).context(name)?;
-        figures.push(Figure::cost(format!("{name}, the first"), "µs", first.as_secs_f64() * 1e6));
-        figures.extend(all.figures(name));
+    let mut most = 0;
+    let mut figures = build(subject, dir.path(), options, &mut most)?;
+    let mut asker = Asker::new(options.elements);
+    for kind in Kind::ALL {
+        figures.extend(time(subject, dir.path(), kind, options, &mut asker, &mut most).with_context(|| kind.name())?);
     }
-    for (name, len) in [("ZCARD z", 0), ("HLEN h", 0), ("LLEN l", options.commands)] {
-        let reply = conn.call(&name.split(' ').collect::<Vec<_>>())?;
-        let expected = Value::Int((options.elements + len) as i64);
-        ensure!(reply == expected, "{name} was answered {reply}, not {expected}");
-    }
-    figures.push(Figure::cost("resident memory, most", "MiB", mib(memory.most())));
+    // What was changed must be as it was left, and nothing else may have changed.
+    let running = subject.start(dir.path())?;
+    asker.check(&mut running.open()?).context("at the end")?;
     running.server.stop()?;
+    figures.push(Figure::cost("resident memory, most", "MiB", mib(most)));
+    if let Some(maxmemory) = options.maxmemory.filter(|_| !subject.program.is_redis()) {
+        // What was measured is worth knowing all the same.
+        let mut table = Table::default();
+        table.add(true, figures.clone());
+        check_memory(most, maxmemory).with_context(|| format!("all answers were right, but see memory:\n{table}"))?;
+    }
     Ok(figures)
 }
 
-fn member(element: u64) -> String {
-    format!("m{element:011}")
-}
-
-/// Element n of the sorted set has score n, that of the hash the value of n, and the list begins with the last.
-fn load(conn: &mut Conn, elements: u64) -> Result<()> {
-    for first in (0..elements).step_by(BATCH as usize) {
-        let range = first..elements.min(first + BATCH);
-        let (mut z, mut h, mut l) = (command(&["ZADD", "z"]), command(&["HSET", "h"]), command(&["LPUSH", "l"]));
-        for element in range.clone() {
-            let (name, number) = (member(element).into_bytes(), element.to_string().into_bytes());
-            z.extend([number.clone(), name.clone()]);
-            h.extend([name, number.clone()]);
-            l.push(number);
-        }
-        let added = Value::Int((range.end - range.start) as i64);
-        let replies = conn.pipeline(&[z, h, l])?;
-        let expected = [added.clone(), added, Value::Int(range.end as i64)];
-        ensure!(replies[..] == expected, "elements from {first} on were answered {replies:?}, not {expected:?}");
-    }
-    Ok(())
-}
-
-/// Times commands of one kind on random elements; the first of them apart, since nothing is warm then.
-fn time(conn: &mut Conn, kind: Kind, options: &Options, rng: &mut Rng) -> Result<(Duration, Latencies)> {
-    let (mut first, mut all) = (None, Latencies::default());
-    for number in 0..options.commands {
-        let element = rng.below((options.elements - PAGE) as usize) as u64;
-        let (words, expected) = question(kind, element, options.elements + number);
+/// Makes all four, and has them written as rows.
+fn build(subject: &Subject, dir: &Path, options: &Options, most: &mut u64) -> Result<Vec<Figure>> {
+    let running = subject.start(dir)?;
+    let memory = MemoryWatch::start(running.server.pid());
+    let mut figures = Vec::new();
+    for collection in load::COLLECTIONS {
         let began = Instant::now();
-        let reply = conn.call(&words)?;
-        let took = began.elapsed();
-        ensure!(reply == expected, "element {element} was answered {reply}, not {expected}");
-        first.get_or_insert(took);
-        all.push(took);
+        load::load(&mut running.open()?, collection, options.elements).with_context(|| collection.what)?;
+        let per_second = options.elements as f64 / began.elapsed().as_secs_f64();
+        figures.push(Figure::gain(format!("load: {}", collection.what), "elements/s", per_second));
     }
-    Ok((first.unwrap_or_default(), all))
+    let checkpoint = info::checkpoint(&mut running.open()?, "BGREWRITEAOF")?;
+    figures.push(Figure::cost("BGREWRITEAOF", "s", checkpoint.as_secs_f64()));
+    figures.push(Figure::cost("disk", "MiB", mib(disk_bytes(dir)?)));
+    figures.push(Figure::cost("resident memory, most while loading", "MiB", mib(memory.most())));
+    stop(running, &memory, most)?;
+    Ok(figures)
 }
 
-/// A command about an element and the only right answer; the list has `len` elements before it.
-fn question(kind: Kind, element: u64, len: u64) -> (Command, Value) {
-    let (name, bulk) = (member(element), |text: String| Value::Bulk(text.into_bytes()));
-    match kind {
-        // A little more, so that it changes and no rank does.
-        Kind::ZAdd => (command(&["ZADD", "z", &format!("{element}.25"), &name]), Value::Int(0)),
-        Kind::HGet => (command(&["HGET", "h", &name]), bulk(element.to_string())),
-        Kind::LPush => (command(&["LPUSH", "l", &len.to_string()]), Value::Int(len as i64 + 1)),
-        Kind::ZRank => (command(&["ZRANK", "z", &name]), Value::Int(element as i64)),
-        Kind::ZRange => {
-            let page = (element..element + PAGE).map(|element| bulk(member(element))).collect();
-            let (from, to) = (element.to_string(), (element + PAGE - 1).to_string());
-            (command(&["ZRANGE", "z", &from, &to]), Value::Array(page))
+/// Starts the server, and times commands of one kind on random elements: the first apart.
+fn time(
+    subject: &Subject,
+    dir: &Path,
+    kind: Kind,
+    options: &Options,
+    asker: &mut Asker,
+    most: &mut u64,
+) -> Result<Vec<Figure>> {
+    let running = subject.start(dir)?;
+    let memory = MemoryWatch::start(running.server.pid());
+    let (mut conn, mut first, mut took) = (running.open()?, Duration::ZERO, Latencies::default());
+    for number in 0..options.commands.min(options.elements / 2) {
+        match asker.ask(&mut conn, kind)? {
+            elapsed if number == 0 => first = elapsed,
+            elapsed => took.push(elapsed),
         }
     }
+    if kind.writes() {
+        info::checkpoint(&mut running.open()?, "BGREWRITEAOF")?;
+    }
+    stop(running, &memory, most)?;
+    let name = kind.name();
+    let mut figures = vec![Figure::cost(format!("{name}, first after a restart"), "µs", first.as_secs_f64() * 1e6)];
+    figures.extend(took.brief(name));
+    Ok(figures)
+}
+
+fn stop(running: Running, memory: &MemoryWatch, most: &mut u64) -> Result<()> {
+    running.server.stop()?;
+    *most = memory.most().max(*most);
+    Ok(())
 }

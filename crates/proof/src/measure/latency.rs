@@ -18,13 +18,27 @@ impl Latencies {
         f64::from(sorted[((sorted.len() - 1) as f64 * part).round() as usize])
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// p50, p99, p99.9 and the worst, each as a figure; none if there are no latencies.
     pub(super) fn figures(&self, what: &str) -> Vec<Figure> {
+        self.parts(what, &[("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)])
+    }
+
+    /// The same without p99.9.
+    pub(super) fn brief(&self, what: &str) -> Vec<Figure> {
+        self.parts(what, &[("p50", 0.5), ("p99", 0.99), ("max", 1.0)])
+    }
+
+    fn parts(&self, what: &str, parts: &[(&str, f64)]) -> Vec<Figure> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
-        let parts = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
-        let figure = |(name, part)| Figure::cost(format!("{what} {name}"), "µs", Self::quantile(&sorted, part));
-        if sorted.is_empty() { Vec::new() } else { parts.map(figure).into() }
+        let figure =
+            |(name, part): &(&str, f64)| Figure::cost(format!("{what} {name}"), "µs", Self::quantile(&sorted, *part));
+        if sorted.is_empty() { Vec::new() } else { parts.iter().map(figure).collect() }
     }
 }
 

@@ -1,25 +1,27 @@
-//! Latencies of SET and GET at a steady rate: at rest, and beside a checkpoint (in Redis a rewrite of its log, and a snapshot).
+//! Latencies of SET and GET at a steady rate: at rest, and beside a checkpoint, a compaction and a backup (in Redis a rewrite
+//! of its log, and a snapshot).
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::common::{Common, compare};
 use super::latency::Latencies;
-use super::subject::Subject;
+use super::subject::{Running, Subject};
 use super::table::Figure;
 use super::{info, keys};
 use crate::server::Program;
 
-mod poll;
 mod steady;
+mod work;
 
 use steady::{Asked, Steady};
+use work::Work;
 
 /// What to run.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
-    /// Keys with values of 64 B; all are written between two checkpoints.
+    /// Keys with values of 64 B; all are written before each work in the background.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
     pub keys: u64,
     /// Commands a second, half of them SET; each is due at a moment of its own, and late ones count from then.
@@ -31,7 +33,7 @@ pub struct Options {
     /// How long is measured at rest.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub seconds: u64,
-    /// Checkpoints of each kind in a round.
+    /// How often each kind of work in the background is done in a round.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub times: u64,
     /// How both are measured.
@@ -50,7 +52,7 @@ struct Phase {
 /// Measures both.
 pub fn run(sut: &Program, oracle: &Program, options: &Options) -> Result<bool> {
     let conditions = format!(
-        "{} keys with values of 64 B, all written before each checkpoint; {} commands/s from {} connections, half SET, half GET, \
+        "{} keys with values of 64 B, all written before each work in the background; {} commands/s from {} connections, half SET, half GET, \
          each counted from when it was due; everysec",
         options.keys, options.rate, options.connections
     );
@@ -63,49 +65,55 @@ pub fn once(subject: &Subject, options: &Options) -> Result<Vec<Figure>> {
     let running = subject.start(dir.path())?;
     keys::load(running.port, 0..options.keys, 0)?;
     info::checkpoint(&mut running.open()?, "BGREWRITEAOF")?;
-    // A checkpoint of ours is both; Redis has two ways.
-    let ways: &[&str] = if subject.program.is_redis() { &["BGREWRITEAOF", "BGSAVE"] } else { &["BGREWRITEAOF"] };
+    let works = Work::all(&subject.program)?;
     let (mut quiet, mut version) = (Phase::default(), 0);
-    let mut busy: Vec<Phase> = ways.iter().map(|_| Phase::default()).collect();
+    let mut busy: Vec<Phase> = works.iter().map(|_| Phase::default()).collect();
     for _ in 0..options.times {
-        for (way, busy) in ways.iter().zip(&mut busy) {
+        for (work, busy) in works.iter().zip(&mut busy) {
             version += 1 << 24;
+            work.prepare(&running, options.keys)?;
             keys::load(running.port, 0..options.keys, version)?;
             info::settle(&mut running.open()?)?;
-            measure(running.port, version, way, options, &mut quiet, busy)?;
+            measure(&running, version, work, options, &mut quiet, busy).with_context(|| work.name())?;
         }
     }
     running.server.stop()?;
     let mut figures = quiet.figures("quiet");
-    for (way, busy) in ways.iter().zip(busy) {
-        figures.extend(busy.figures(&format!("beside {way}")));
-        figures.push(Figure::cost(*way, "s", busy.seconds / options.times as f64));
+    for (work, busy) in works.iter().zip(busy) {
+        figures.extend(busy.figures(&format!("beside {}", work.name())));
+        figures.push(Figure::cost(work.name(), "s", busy.seconds / options.times as f64));
     }
     Ok(figures)
 }
 
-/// Runs the steady load, at rest for a while and then beside a checkpoint until its end.
-fn measure(port: u16, version: u32, way: &str, options: &Options, quiet: &mut Phase, busy: &mut Phase) -> Result<()> {
-    let mut conn = crate::conn::Conn::open(port)?;
-    let mut steady = Steady::connect(port, options, version)?;
+/// Runs the steady load, at rest for a while and then beside work in the background until its end.
+fn measure(
+    running: &Running,
+    version: u32,
+    work: &Work,
+    options: &Options,
+    quiet: &mut Phase,
+    busy: &mut Phase,
+) -> Result<()> {
+    let mut steady = Steady::connect(running.port, options, version)?;
     let stop = std::sync::atomic::AtomicBool::new(false);
     let began = Instant::now();
-    let (asked, from, to) = std::thread::scope(|scope| {
+    let (asked, until, (from, to)) = std::thread::scope(|scope| {
         let load = scope.spawn(|| steady.run(began, &stop));
         std::thread::sleep(Duration::from_secs(options.seconds));
-        let from = began.elapsed();
-        let done = info::checkpoint(&mut conn, way);
-        let to = began.elapsed();
+        let until = began.elapsed();
+        let done = work.carry_out(running);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let asked = load.join().unwrap_or_else(|_| bail!("the load panicked"))?;
-        done?;
-        Ok::<_, anyhow::Error>((asked, from, to))
+        let (from, to) = done?;
+        Ok::<_, anyhow::Error>((asked, until, (from - began, to - began)))
     })?;
     busy.seconds += (to - from).as_secs_f64();
     for Asked { due, took, set } in asked {
-        // What was due before the checkpoint and answered within it had to wait for both: it counts for neither.
+        // What was due before the work and answered within it had to wait for both: it counts for neither. Nor does what
+        // came while the work was made ready.
         let phase = match due {
-            due if due + took < from => &mut *quiet,
+            due if due + took < until => &mut *quiet,
             due if due >= from && due <= to => &mut *busy,
             _ => continue,
         };

@@ -1,6 +1,5 @@
 //! SET over random keys for a while, with redis-benchmark as the load: so fast that checkpoints follow one another.
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,9 +7,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::common::{Common, compare};
 use super::info;
-use super::subject::Subject;
+use super::subject::{Running, Subject};
 use super::table::Figure;
-use super::usage::{MemoryWatch, disk_bytes, mib};
+use super::usage::{self, MemoryWatch, disk_bytes, mib};
 use crate::bench;
 use crate::conn::Conn;
 use crate::rng::Rng;
@@ -75,7 +74,8 @@ pub fn once(subject: &Subject, options: &Options) -> Result<Vec<Figure>> {
         Figure::cost("resident memory, end", "MiB", mib(bench::resident(pid)?)),
         Figure::cost("disk, end", "MiB", mib(disk_bytes(dir.path())?)),
     ];
-    figures.extend(checkpoints(&mut conn, dir.path())?);
+    figures.extend(threads(pid, commands)?);
+    figures.extend(checkpoints(&mut conn, &running, commands)?);
     running.server.stop()?;
     Ok(figures)
 }
@@ -154,7 +154,7 @@ fn check(conn: &mut Conn, keys: u64) -> Result<()> {
 }
 
 /// How many checkpoints or rewrites there were, and what is known of them.
-fn checkpoints(conn: &mut Conn, dir: &Path) -> Result<Vec<Figure>> {
+fn checkpoints(conn: &mut Conn, running: &Running, commands: f64) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (name, what, unit) in
         [("aof_rewrites", "checkpoints or rewrites", ""), ("aof_last_rewrite_time_sec", "the last of them", "s")]
@@ -162,29 +162,64 @@ fn checkpoints(conn: &mut Conn, dir: &Path) -> Result<Vec<Figure>> {
         let number = info::number(conn, "persistence", name)?.filter(|number| *number >= 0.0);
         figures.extend(number.map(|number| Figure::cost(what, unit, number)));
     }
-    let said = std::fs::read_to_string(dir.join("server.out"))?;
-    if let Some((rows, seconds)) = taken(&said) {
-        figures.push(Figure::cost("rows of all checkpoints", "", rows));
-        figures.push(Figure::cost("time of all checkpoints", "s", seconds));
-    }
+    figures.extend(taken(&running.server.said()?).map(|taken| taken.figures(commands)).into_iter().flatten());
     Ok(figures)
 }
 
-/// Rows and seconds of all checkpoints, if the server's output tells of any.
-fn taken(said: &str) -> Option<(f64, f64)> {
+/// What all checkpoints were together, as the server's output tells.
+#[derive(Debug, PartialEq)]
+struct Taken {
+    /// Rows of keys, of elements of large values, and of what was removed.
+    rows: f64,
+    seconds: f64,
+    /// Of the thread that takes them, compactions behind them not included.
+    cpu_us: f64,
+}
+
+impl Taken {
+    fn figures(&self, commands: f64) -> [Figure; 4] {
+        [
+            Figure::cost("rows of all checkpoints", "", self.rows),
+            Figure::cost("time of all checkpoints", "s", self.seconds),
+            Figure::cost("processor, thread of checkpoints", "µs/row", self.cpu_us / self.rows.max(1.0)),
+            Figure::cost("processor, thread of checkpoints", "µs/SET", self.cpu_us / commands),
+        ]
+    }
+}
+
+/// The sum of all checkpoints, if there was any.
+fn taken(said: &str) -> Option<Taken> {
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("checkpoint was taken")).collect();
     let sum = |name: &str| -> f64 {
         let of = |line: &&str| line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse::<f64>().ok());
         lines.iter().filter_map(of).sum()
     };
-    (!lines.is_empty()).then(|| (sum("keys="), sum("ms=") / 1000.0))
+    (!lines.is_empty()).then(|| Taken {
+        rows: ["keys=", "elements=", "removed="].into_iter().map(sum).sum(),
+        seconds: sum("ms=") / 1000.0,
+        cpu_us: sum("cpu_us="),
+    })
+}
+
+/// Processor time of the threads that compact rows, and of all that answer commands, from the system's accounting.
+fn threads(pid: u32, commands: f64) -> Result<Vec<Figure>> {
+    let by_name = usage::threads_cpu_us(pid)?;
+    let sum =
+        |is: &dyn Fn(&str) -> bool| -> f64 { by_name.iter().filter(|(name, _)| is(name)).map(|(_, us)| us).sum() };
+    let parts = [
+        ("threads that compact rows", sum(&|name| name.starts_with("fjall"))),
+        ("I/O threads", sum(&|name| name.starts_with("io-"))),
+        ("thread of the log", sum(&|name| name == "wal")),
+    ];
+    let figure = |(what, us)| Figure::cost(format!("processor, {what}"), "µs/SET", us / commands);
+    Ok(parts.into_iter().filter(|(_, us)| *us > 0.0).map(figure).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{taken, worst};
+    use super::{Taken, taken, worst};
 
     #[test]
     fn the_worst_window_is_found_between_good_ones() {
@@ -204,9 +239,10 @@ mod tests {
 
     #[test]
     fn checkpoints_are_summed_from_what_the_server_says() {
-        let said = "INFO engine: a checkpoint was taken keys=10 removed=0 bytes=5 ms=500\nother keys=7\n\
-                    INFO engine: a checkpoint was taken keys=20 removed=0 bytes=5 ms=1500\n";
-        assert_eq!(taken(said), Some((30.0, 2.0)));
+        let said = "INFO engine: a checkpoint was taken keys=10 removed=1 elements=0 bytes=5 ms=500 cpu_us=70\n\
+                    other keys=7 cpu_us=9\n\
+                    INFO engine: a checkpoint was taken keys=20 removed=0 elements=4 bytes=5 ms=1500 cpu_us=30\n";
+        assert_eq!(taken(said), Some(Taken { rows: 35.0, seconds: 2.0, cpu_us: 100.0 }));
         assert_eq!(taken("nothing"), None);
     }
 }

@@ -58,7 +58,7 @@ impl Table {
     /// Takes the figures of a round.
     pub(super) fn add(&mut self, is_ours: bool, figures: Vec<Figure>) {
         for Figure { what, unit, worse, value } in figures {
-            let at = self.rows.iter().position(|row| row.what == what).unwrap_or_else(|| {
+            let at = self.rows.iter().position(|row| row.what == what && row.unit == unit).unwrap_or_else(|| {
                 self.rows.push(Row { what, unit, worse, ours: Vec::new(), theirs: Vec::new() });
                 self.rows.len() - 1
             });
@@ -145,6 +145,18 @@ mod tests {
         let text = table.to_string();
         assert!(text.contains("| SET, 1/s | 12.0 | 10.0 | 5.00 | 4.00 | 2.40 |"), "{text}");
         assert!(text.contains("| stop, s | 12.0 | 30.0 | – | – | – |"), "{text}");
+    }
+
+    #[test]
+    fn figures_of_one_name_and_two_units_are_two_rows() {
+        let mut table = Table::default();
+        table.add(true, vec![Figure::cost("processor", "µs/row", 1.0), Figure::cost("processor", "µs/SET", 2.0)]);
+        let text = table.to_string();
+        assert!(
+            text.contains("| processor, µs/row | 1.00 | 1.00 |")
+                && text.contains("| processor, µs/SET | 2.00 | 2.00 |"),
+            "{text}"
+        );
     }
 
     #[test]

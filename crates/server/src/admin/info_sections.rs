@@ -272,6 +272,8 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     let residency = node.engine.residency_figures();
     lines.add("keys_at_rest", residency.cold_keys);
     lines.add("rest_reads", residency.reads);
+    lines.add("rest_waits", node.readers.orders());
+    lines.add("rest_waiting_clients", node.readers.waiting());
     lines.add("rest_evictions", residency.evictions);
     lines.add("evicted_clients", 0);
     lines.add("evicted_scripts", 0);

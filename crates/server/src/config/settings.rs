@@ -203,6 +203,8 @@ pub struct Process {
     pub logfile: Option<PathBuf>,
     /// Threads.
     pub io_threads: usize,
+    /// Threads that read what commands miss; 0: the I/O threads do.
+    pub rest_read_threads: usize,
     /// For SELECT.
     pub databases: u32,
 }
@@ -417,6 +419,7 @@ impl View<'_> {
             },
             logfile: self.path("logfile"),
             io_threads: self.number("io-threads"),
+            rest_read_threads: self.number("rest-read-threads"),
             databases: self.number("databases"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use command::{Call, Ran, Wait as Waits};
+use command::{Call, Fetch, Ran, Wait as Waits};
 use engine::DbKey;
 
 use super::{Front, touches};
@@ -32,13 +32,19 @@ impl Front {
         let cell = node.waiting.begin(ticket, wait);
         // Held while the command queues itself, so that whoever serves it sees where it is queued.
         let mut held = cell.lock();
-        match self.executor.run(call, Waits::Queue(ticket), turn.out) {
+        match self.executor.run(call, Waits::Queue(ticket), self.fetch(session), turn.out) {
             Ran::Done(done) => {
                 *held = None;
                 drop(held);
                 node.waiting.forget(ticket);
                 self.settle(session, done);
                 Flow::Continue
+            }
+            Ran::Missed(missed) => {
+                *held = None;
+                drop(held);
+                node.waiting.forget(ticket);
+                self.park(session, &call.args, missed, turn)
             }
             Ran::Blocked { keys, until_ms, .. } => {
                 if let Some(wait) = held.as_mut() {
@@ -90,8 +96,9 @@ impl Front {
         let call = Call { spec: wait.spec, args: wait.args.as_args(), db: wait.db, protocol: wait.protocol, now_ms };
         let mut reply = Vec::new();
         self.executor.set_touch(wait.touch);
-        match self.executor.run(&call, Waits::Queued, &mut reply) {
-            Ran::Blocked { .. } => None,
+        // Who serves others reads for them: a key that has just been written is in memory, and most need no other.
+        match self.executor.run(&call, Waits::Queued, Fetch::Here, &mut reply) {
+            Ran::Blocked { .. } | Ran::Missed(_) => None,
             Ran::Done(done) => {
                 let bytes = reply.len();
                 // The reply does not wait for the end of this round.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use resp::{Args, Note};
+use resp::{ArgRanges, Args, Note};
 
 use super::counters::ClientGauge;
 use super::output::OutputClass;
@@ -97,7 +97,10 @@ pub enum Flow {
         /// When to give up.
         deadline: Option<Instant>,
     },
-    /// End a [`Flow::Block`]: commands that have arrived meanwhile run in this round.
+    /// Run no further command of this client until [`Flow::Resume`], which comes soon and by itself: the command that is
+    /// executed is being made ready to run. A client that goes away meanwhile has not given up: what it sent still runs.
+    Park,
+    /// End a [`Flow::Block`] or [`Flow::Park`]: commands that have arrived meanwhile run in this round.
     Resume,
     /// Run no further command; close once the replies are out.
     Close,
@@ -135,6 +138,30 @@ pub struct Turn<'a> {
     pub addr: &'a ClientAddr,
     /// What may be changed about it.
     pub settings: &'a mut ClientSettings,
+    /// Its next commands, if any are known.
+    pub behind: Behind<'a>,
+}
+
+/// Commands of a client that have arrived behind the one that is executed. They may never run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Behind<'a> {
+    args: &'a [ArgRanges],
+    lens: &'a [usize],
+    buf: &'a [u8],
+}
+
+impl<'a> Behind<'a> {
+    /// These, one behind the other in `buf`, of so many bytes each.
+    pub(crate) fn new(args: &'a [ArgRanges], lens: &'a [usize], buf: &'a [u8]) -> Self {
+        Self { args, lens, buf }
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = Args<'a>> {
+        let buf = self.buf;
+        let places = self.lens.iter().scan(0, |at, len| Some(std::mem::replace(at, *at + len)));
+        self.args.iter().zip(places).map(move |(args, at)| args.view(&buf[at..]))
+    }
 }
 
 /// An application: one value per I/O thread, made and used on that thread only. None of its methods may block, but for

@@ -18,6 +18,8 @@ pub(crate) enum State {
     Running,
     /// Its commands wait for [`Flow::Resume`].
     Blocked { deadline: Option<Instant> },
+    /// The same, and that comes soon: what it has sent runs in any case.
+    Parked,
     /// It goes when its replies are out.
     Closing { since: Instant },
     /// It goes at the end of the round.
@@ -94,6 +96,11 @@ impl<S> Client<S> {
         self.state == State::Running && !self.stalled
     }
 
+    /// Whether more of its commands will run, now or later.
+    pub fn is_served(&self) -> bool {
+        matches!(self.state, State::Running | State::Blocked { .. } | State::Parked)
+    }
+
     pub fn is_blocked(&self) -> bool {
         matches!(self.state, State::Blocked { .. })
     }
@@ -121,6 +128,7 @@ impl<S> Client<S> {
             _ if matches!(was, State::Closing { .. }) => was,
             Flow::Close => State::Closing { since: now.mono },
             Flow::Block { deadline } => State::Blocked { deadline },
+            Flow::Park => State::Parked,
             Flow::Resume | Flow::Continue => State::Running,
         };
         if let State::Blocked { deadline } = was {

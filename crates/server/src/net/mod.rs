@@ -37,7 +37,9 @@ mod transport;
 mod turn;
 mod worker;
 
-pub use app::{App, ClientAddr, ClientId, ClientSettings, Flow, Now, Outbox, Peer, PeerAddr, ThreadId, Turn, Verdict};
+pub use app::{
+    App, Behind, ClientAddr, ClientId, ClientSettings, Flow, Now, Outbox, Peer, PeerAddr, ThreadId, Turn, Verdict,
+};
 pub use config::{NetConfig, NetError, SessionCache, TcpEndpoint, TlsFiles, UnixEndpoint};
 pub use counters::{ClientGauge, Totals};
 pub use mailbox::{Post, SendError};

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read};
 use resp::{ArgRanges, Args, Progress, ProtocolError};
 use smallvec::SmallVec;
 
-use super::app::{App, Flow, Now, Turn};
+use super::app::{App, Behind, Flow, Now, Turn};
 use super::client::{Client, State};
 use super::counters::ThreadCounters;
 use super::limits::{COMMANDS_PER_TURN, LARGE_READ_BYTES, READ_BYTES, SMALL_INPUT_BYTES, WRITTEN_PER_TURN};
@@ -151,13 +151,15 @@ impl Run<'_> {
                 self.args.iter_mut().zip(notes).for_each(|(args, note)| args.set_note(note));
             }
             let mut all_ran = true;
-            for (args, len) in self.args.iter().zip(&ahead.lens[..ahead.count]) {
+            for (at, (args, len)) in self.args.iter().zip(&ahead.lens[..ahead.count]).enumerate() {
                 if !client.may_run() || client.output.of_round() > WRITTEN_PER_TURN {
                     all_ran = false;
                     break;
                 }
                 let Client { output, addr, settings, session, .. } = client;
-                let mut turn = Turn { out: &mut output.bytes, now: self.now, addr, settings };
+                let next = at + 1..ahead.count;
+                let behind = Behind::new(&self.args[next.clone()], &ahead.lens[next], &buf[used + len..]);
+                let mut turn = Turn { out: &mut output.bytes, now: self.now, addr, settings, behind };
                 let flow = app.execute(session, args.view(&buf[used..]), &mut turn);
                 used += len;
                 count += 1;
@@ -186,7 +188,7 @@ impl Run<'_> {
             }
         }
         self.counters.commands.add(count as u64);
-        if !matches!(client.state, State::Running | State::Blocked { .. }) {
+        if !client.is_served() {
             // Nothing of what it sent besides will run.
             client.backlog = false;
             used = buf.len();
@@ -238,7 +240,7 @@ impl Run<'_> {
             // A client that went away while it was blocked has given up.
             Ok(0) if client.is_blocked() => client.apply(Flow::CloseNow, self.now, self.timers),
             // Commands that wait run first; the end is found again behind them.
-            Ok(0) if client.backlog => {}
+            Ok(0) if client.backlog || client.state == State::Parked => {}
             Ok(0) => {
                 client.readable = false;
                 // Replies to what came before the end still go out.

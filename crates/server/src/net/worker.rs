@@ -9,7 +9,7 @@ use mio::event::Event;
 use mio::{Events, Poll, Token};
 use resp::ArgRanges;
 
-use super::app::{App, ClientAddr, ClientId, ClientSettings, Flow, Now, Outbox, ThreadId, Turn, Verdict};
+use super::app::{App, Behind, ClientAddr, ClientId, ClientSettings, Flow, Now, Outbox, ThreadId, Turn, Verdict};
 use super::client::{Client, Clients, State};
 use super::counters::{ClientGauge, ThreadCounters};
 use super::gather::Gather;
@@ -116,8 +116,8 @@ impl<A: App> Worker<A> {
 
     fn is_done(&self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
-        let all_sent = self.clients.slab.iter().all(|(_, client)| client.output.waiting() == 0);
-        all_sent || self.now.mono >= stop_at
+        let is_done = |client: &Client<_>| client.output.waiting() == 0 && client.state != State::Parked;
+        self.clients.slab.iter().all(|(_, client)| is_done(client)) || self.now.mono >= stop_at
     }
 
     fn wait(&mut self, events: &mut Events) {
@@ -311,13 +311,17 @@ impl<A: App> Worker<A> {
     fn deliver(&mut self, slot: u32, id: ClientId, bytes: usize, message: A::Message) {
         let Some(client) = self.clients.begin_turn_of(slot, id) else { return };
         client.addr.gauge.mail.fetch_sub(bytes, Relaxed);
-        if !matches!(client.state, State::Running | State::Blocked { .. }) {
+        if !client.is_served() {
             return self.clients.end_turn(slot);
         }
         let Client { output, addr, settings, session, .. } = client;
-        let mut turn = Turn { out: &mut output.bytes, now: self.now, addr, settings };
+        let mut turn = Turn { out: &mut output.bytes, now: self.now, addr, settings, behind: Behind::default() };
         let flow = self.app.message(session, message, &mut turn);
         client.apply(flow, self.now, &mut self.timers);
+        // It may have gone away while it was parked, which is not said again.
+        if client.hangup && client.is_blocked() {
+            client.apply(Flow::CloseNow, self.now, &mut self.timers);
+        }
         self.clients.end_turn(slot);
         self.counters().messages.add(1);
         self.ran = true;
@@ -329,7 +333,7 @@ impl<A: App> Worker<A> {
             // Its deadline has been taken; it stays blocked until the application says otherwise.
             client.state = State::Blocked { deadline: None };
             let Client { output, addr, settings, session, .. } = client;
-            let mut turn = Turn { out: &mut output.bytes, now: self.now, addr, settings };
+            let mut turn = Turn { out: &mut output.bytes, now: self.now, addr, settings, behind: Behind::default() };
             let flow = self.app.expired(session, &mut turn);
             client.apply(flow, self.now, &mut self.timers);
             self.clients.end_turn(slot);

@@ -10,7 +10,7 @@ pub mod transaction;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use command::Spec;
+use command::{Progress, Spec};
 use engine::{DbKey, Ticket, WatchFlag};
 use resp::{Args, OwnedArgs, Protocol, Reply};
 
@@ -69,12 +69,36 @@ pub struct Session {
     pub sleeping: bool,
     /// A command that CLIENT PAUSE holds back.
     pub held: Option<OwnedArgs>,
+    /// A command that waits for what it has missed.
+    pub parked: Option<Parked>,
+    /// What the command that is about to run again has come to.
+    pub resumed: Option<Resumed>,
     /// It sees every command.
     pub monitor: bool,
     /// The log position behind its last write.
     pub last_write: wal::Position,
     /// What of its output it has not asked for.
     pub unasked: crate::refusal::Unasked,
+}
+
+/// A command that waits for what it has missed: see `readers`.
+pub struct Parked {
+    /// Name and arguments.
+    pub args: OwnedArgs,
+    /// The wait.
+    pub ticket: Ticket,
+    /// When it was first run, in ticks of the thread's watch.
+    pub began: u64,
+}
+
+/// A command that was parked and runs again.
+pub struct Resumed {
+    /// What its runs have come to.
+    pub progress: Progress,
+    /// The moment at which it began, unix ms.
+    pub now_ms: i64,
+    /// The same in ticks of the thread's watch.
+    pub began: u64,
 }
 
 /// Keys watched for EXEC.
@@ -104,6 +128,8 @@ impl Session {
             wait: None,
             sleeping: false,
             held: None,
+            parked: None,
+            resumed: None,
             monitor: false,
             last_write: wal::Position::START,
             unasked: crate::refusal::Unasked::default(),

@@ -10,7 +10,7 @@ use resp::{Args, OwnedArgs, Reply};
 
 use super::{Handler, Session, Watch, ok, refuse};
 use crate::front::Room;
-use crate::net::{Flow, Turn};
+use crate::net::{Behind, Flow, Turn};
 
 /// The handlers of this family; EXEC and WATCH need the executor and are run by the front.
 pub const HANDLERS: &[(&str, Handler)] =
@@ -182,7 +182,7 @@ impl Host for Transaction<'_, '_> {
         self.lap();
         let mut out = Vec::new();
         let (now, addr) = (self.turn.now, self.turn.addr);
-        let mut turn = Turn { out: &mut out, now, addr, settings: self.turn.settings };
+        let mut turn = Turn { out: &mut out, now, addr, settings: self.turn.settings, behind: Behind::default() };
         let flow = match command.spec.name {
             "monitor" => refuse(self.session, &mut turn, "ERR MONITOR isn't allowed for DENY BLOCKING client"),
             _ => self.room.session_command(self.session, command.spec, command.args, &mut turn),

@@ -19,6 +19,7 @@ mod monitor;
 mod net;
 mod net_tls;
 mod oracle;
+mod parking;
 mod pubsub;
 mod rig;
 mod secrets;

@@ -82,6 +82,14 @@ impl Owner {
         self.keys.iter().enumerate().filter(|(_, key)| key.item.is_some()).map(|(number, _)| self.name(number))
     }
 
+    /// All its strings.
+    pub fn texts(&self) -> impl Iterator<Item = (Vec<u8>, Blob)> + '_ {
+        self.keys.iter().enumerate().filter_map(|(number, key)| match key.item {
+            Some(Item::Text(blob)) => Some((self.name(number), blob)),
+            _ => None,
+        })
+    }
+
     /// A random string of those that nobody changes, as long as [`Owner::turn`] is not called.
     pub fn random_text(&self, rng: &mut Rng) -> Option<(Vec<u8>, Blob)> {
         let number = rng.below(self.keys.len());

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Options, poll};
+use super::Options;
 use crate::conn::encode;
 use crate::measure::keys::{self, VALUE_BYTES};
+use crate::measure::poll;
 use crate::resp::escape;
 use crate::rng::Rng;
 

@@ -52,6 +52,14 @@ pub(super) static PROCESS: &[Directive] = &[
         "Microseconds at most that a busy thread lets requests of many clients gather before it serves them; 0 never.",
     )
     .from(Origin::Anabranch),
+    Directive::new(
+        "rest-read-threads",
+        range(0, 128),
+        "4",
+        "Threads at most that read from disk what commands miss, while the I/O threads go on; 0: the I/O threads read it.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
     Directive::new("databases", range(1, MAX_DATABASES), "16", "How many databases SELECT can choose from.").at_start(),
     Directive::new("include", TEXT, "\"\"", "Reads another file, or all files that a glob matches, at this place.")
         .file_only(),
