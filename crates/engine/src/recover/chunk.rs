@@ -208,3 +208,22 @@ fn is_of_one_key(op: &Op<'_>) -> bool {
             | Op::Serialize(_)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn effects_of_a_shard_come_together_and_stay_in_their_order(shards in prop::collection::vec(any::<u8>(), 0..600)) {
+            let due = |(at, shard): (usize, &u8)| Due { order: 7, at: at as u32, shard: ShardId(*shard), db: 0 };
+            let mut dues: Vec<Due> = shards.iter().enumerate().map(due).collect();
+            let mut expected = dues.clone();
+            expected.sort_by_key(|due| due.shard);
+            sort_by_shard(&mut dues, &mut Vec::new());
+            prop_assert_eq!(dues, expected);
+        }
+    }
+}

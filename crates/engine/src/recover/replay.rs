@@ -5,9 +5,12 @@
 //!   the others    ─▶ each takes the effects of one shard, then of another, until none is left ─▶ the next chunk
 //!                 └▶ an effect on several shards: all that came before is applied first, then it, alone
 //! ```
+//! What changes a part of a value needs its row. Where many of a shard's rows are needed, all are brought in, one behind the
+//! other, which is many times quicker than looking for each.
+//!
 //! *Invariant:* each shard sees its effects in the order of the log, and an effect on several shards sees all before it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use effect::{Effect, Op, Origin};
@@ -20,11 +23,19 @@ use crate::checkpoint;
 use crate::engine::Shared;
 use crate::error::OpenError;
 use crate::guards::Guards;
-use crate::limits::{LOADERS_MAX, REPLAY_AHEAD, REPLAY_LOOKAHEAD};
-use crate::residency::{self, ReadError};
+use crate::limits::{LOADERS_MAX, REPLAY_AHEAD, REPLAY_LOOKAHEAD, REPLAY_READS, REPLAY_READS_SHARE, SHARDS};
+use crate::residency::{self, Fill, ReadError, fill};
 use crate::shard::{Shard, ShardId};
 use crate::stop::Place;
 use crate::value::Steps;
+
+/// Applies the log, by several threads.
+struct Replay<'s> {
+    shared: &'s Shared,
+    threads: usize,
+    /// By shard: rows that were read by their names.
+    reads: Box<[AtomicU64]>,
+}
 
 /// Applies all of the log that there is behind `from`, and answers where it ends; `progress` hears now and then how far it has
 /// come.
@@ -35,6 +46,7 @@ pub(super) fn replay(
     mut progress: impl FnMut(Position),
 ) -> Result<Position, OpenError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, LOADERS_MAX);
+    let replay = Replay { shared, threads, reads: (0..SHARDS).map(|_| AtomicU64::new(0)).collect() };
     let mut reader = shared.log.reader(from)?;
     let mut end = from;
     let (full, chunks) = sync_channel(REPLAY_AHEAD);
@@ -43,9 +55,7 @@ pub(super) fn replay(
         let reading = scope.spawn(|| read(shared, &mut reader, course, full, empty));
         for chunk in chunks {
             let chunk: Chunk = chunk?;
-            for passage in chunk.passages() {
-                apply_passage(shared, threads, &chunk, passage)?;
-            }
+            chunk.passages().try_for_each(|passage| replay.passage(&chunk, passage))?;
             end = chunk.end;
             progress(end);
             // Once all has been read nobody takes it.
@@ -80,81 +90,107 @@ fn read(
     course.settle();
 }
 
-fn apply_passage(shared: &Shared, threads: usize, chunk: &Chunk, passage: &Passage) -> Result<(), OpenError> {
-    let dues = chunk.dues(passage);
-    let applied = match passage.how {
-        How::Alone => return dues.iter().try_for_each(|due| apply_alone(shared, &chunk.effect(passage.origin, due))),
-        How::InOrder => dues.iter().try_for_each(|due| {
-            let place = due.place();
-            let mut guards = lock_one(shared, place.shard);
-            apply_one(&mut guards, shared, &chunk.effect(passage.origin, due), place)
-        }),
-        How::ByShard => apply_shares(shared, threads, chunk, passage),
-    };
-    applied.map_err(|error| unreadable(shared, error))
-}
-
-/// Applies an effect on several shards.
-fn apply_alone(shared: &Shared, effect: &Effect<'_>) -> Result<(), OpenError> {
-    if matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_)) {
-        // Where there are keyspaces, all keys are in memory.
-        residency::complete(shared)?;
+impl Replay<'_> {
+    fn passage(&self, chunk: &Chunk, passage: &Passage) -> Result<(), OpenError> {
+        let dues = chunk.dues(passage);
+        let applied = match passage.how {
+            How::Alone => return dues.iter().try_for_each(|due| self.alone(&chunk.effect(passage.origin, due))),
+            How::InOrder => {
+                let mut ones = dues.chunk_by(|one, next| one.place().shard == next.place().shard);
+                ones.try_for_each(|share| self.share(chunk, passage.origin, share))
+            }
+            How::ByShard => self.by_shard(chunk, passage),
+        };
+        applied.map_err(|error| self.unreadable(error))
     }
-    shared.keyspaces.note_flush(effect);
-    let locked = shared.shards.iter().enumerate().map(|(id, shard)| (ShardId(id as u8), shard.lock()));
-    let mut guards = Guards::new(locked);
-    prepare_all(shared, &mut guards, effect).map_err(|error| unreadable(shared, error))?;
-    apply(&mut guards, shared, effect, None);
-    Ok(())
-}
 
-/// Applies each shard's effects, by several threads. This one is the first of them.
-fn apply_shares(shared: &Shared, threads: usize, chunk: &Chunk, passage: &Passage) -> Result<(), ReadError> {
-    let (shares, next) = (chunk.shares(passage), AtomicUsize::new(0));
-    let work = || {
-        while let Some(share) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
-            apply_share(shared, chunk, passage.origin, share)?;
+    /// Applies an effect on several shards.
+    fn alone(&self, effect: &Effect<'_>) -> Result<(), OpenError> {
+        let shared = self.shared;
+        if matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_)) {
+            // Where there are keyspaces, all keys are in memory.
+            residency::complete(shared)?;
+        }
+        shared.keyspaces.note_flush(effect);
+        let locked = shared.shards.iter().enumerate().map(|(id, shard)| (ShardId(id as u8), shard.lock()));
+        let mut guards = Guards::new(locked);
+        prepare_all(shared, &mut guards, effect).map_err(|error| self.unreadable(error))?;
+        apply(&mut guards, shared, effect, None);
+        Ok(())
+    }
+
+    /// Applies each shard's effects, by several threads. This one is the first of them.
+    fn by_shard(&self, chunk: &Chunk, passage: &Passage) -> Result<(), ReadError> {
+        let (shares, next) = (chunk.shares(passage), AtomicUsize::new(0));
+        let work = || {
+            while let Some(share) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.share(chunk, passage.origin, share)?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..self.threads.min(shares.len())).map(|_| scope.spawn(work)).collect();
+            let first = work();
+            let join = |other: std::thread::ScopedJoinHandle<'_, _>| {
+                other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            others.into_iter().map(join).fold(first, Result::and)
+        })
+    }
+
+    /// Applies effects of one shard.
+    fn share(&self, chunk: &Chunk, origin: Origin, share: &[Due]) -> Result<(), ReadError> {
+        let Some(shard) = share.first().map(|due| due.place().shard) else { return Ok(()) };
+        for some in share.chunks(REPLAY_LOOKAHEAD) {
+            let mut guards = lock_one(self.shared, shard);
+            some.iter().for_each(|due| chunk.fetch(due));
+            guards.get(shard).into_iter().for_each(|guard| foresee(guard, some));
+            let mut reads = 0;
+            for due in some {
+                reads += u64::from(apply_one(&mut guards, self.shared, &chunk.effect(origin, due), due.place())?);
+            }
+            drop(guards);
+            if reads > 0 {
+                self.note_reads(shard, reads)?;
+            }
         }
         Ok(())
-    };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(shares.len())).map(|_| scope.spawn(work)).collect();
-        let first = work();
-        let join = |other: std::thread::ScopedJoinHandle<'_, _>| {
-            other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        others.into_iter().map(join).fold(first, Result::and)
-    })
-}
+    }
 
-/// Applies effects of one shard.
-fn apply_share(shared: &Shared, chunk: &Chunk, origin: Origin, share: &[Due]) -> Result<(), ReadError> {
-    let Some(shard) = share.first().map(|due| due.place().shard) else { return Ok(()) };
-    let mut guards = lock_one(shared, shard);
-    for some in share.chunks(REPLAY_LOOKAHEAD) {
-        some.iter().for_each(|due| chunk.fetch(due));
-        guards.get(shard).into_iter().for_each(|guard| foresee(guard, some));
-        for due in some {
-            apply_one(&mut guards, shared, &chunk.effect(origin, due), due.place())?;
+    /// So many rows were read by their names. Brings all of the shard in, once they are many.
+    fn note_reads(&self, shard: ShardId, reads: u64) -> Result<(), ReadError> {
+        let (shared, at) = (self.shared, usize::from(shard.0));
+        let reads = self.reads[at].fetch_add(reads, Ordering::Relaxed) + reads;
+        if reads < REPLAY_READS || shared.residency.is_bounded() {
+            return Ok(());
+        }
+        let cold = shared.shards[at].lock().cold_keys();
+        match shared.checkpoints.found_rows() {
+            Some(rows) if reads >= cold / REPLAY_READS_SHARE => {
+                fill(shared, rows, shard, Fill::Arrive, || true).map(drop)
+            }
+            _ => Ok(()),
         }
     }
-    Ok(())
+
+    fn unreadable(&self, error: ReadError) -> OpenError {
+        OpenError::of_read(&self.shared.dir.join(checkpoint::ROWS), error)
+    }
 }
 
 fn lock_one(shared: &Shared, shard: ShardId) -> Guards<'_> {
     Guards::one((shard, shared.shards[usize::from(shard.0)].lock()))
 }
 
-/// Applies an effect of one key, whose shard is locked.
+/// Applies an effect of one key, whose shard is locked. Whether the key's row was read for it.
 #[inline]
-fn apply_one(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, place: Place) -> Result<(), ReadError> {
-    if shared.residency.is_on()
-        && let Some(guard) = guards.get_mut(place.shard)
-    {
-        shared.prepare(guard, effect, place)?;
-    }
+fn apply_one(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, place: Place) -> Result<bool, ReadError> {
+    let was_read = match guards.get_mut(place.shard) {
+        Some(guard) if shared.residency.is_on() => shared.prepare(guard, effect, place)?,
+        _ => false,
+    };
     apply_at(guards, shared, effect, Some(place), None);
-    Ok(())
+    Ok(was_read)
 }
 
 /// Brings the keys into memory that an effect on several shards is about.
@@ -175,8 +211,4 @@ fn foresee(shard: &Shard, dues: &[Due]) {
     dues.iter().filter_map(table).for_each(|(table, order)| table.to_segment(order));
     dues.iter().filter_map(table).for_each(|(table, order)| table.to_item(order));
     dues.iter().filter_map(table).for_each(|(table, order)| table.to_value(order));
-}
-
-fn unreadable(shared: &Shared, error: ReadError) -> OpenError {
-    OpenError::of_read(&shared.dir.join(checkpoint::ROWS), error)
 }

@@ -139,6 +139,11 @@ impl Residency {
         self.recovering.store(recovering, Ordering::Relaxed);
     }
 
+    /// Whether memory has a bound: then keys come that are needed, and no others before it is known what they take.
+    pub(crate) fn is_bounded(&self) -> bool {
+        !self.bound.is_none()
+    }
+
     pub(crate) fn set_memory(&self, bytes: u64) {
         self.bound.set(bytes);
     }
