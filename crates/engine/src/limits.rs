@@ -95,7 +95,7 @@ pub const REPLAY_READS: u64 = if cfg!(test) { 4 } else { 64 };
 
 /// A row takes so many times as long to be read by its name as in a row with others: once a replay has read one part in so many
 /// of a shard's rows by their names, reading all of them costs as much again at most.
-pub const REPLAY_READS_SHARE: u64 = 16;
+pub const REPLAY_READS_SHARE: u64 = 32;
 
 /// Effects whose keys are looked ahead for.
 pub const REPLAY_LOOKAHEAD: usize = 48;

@@ -113,8 +113,10 @@ impl Engine {
         }
     }
 
-    /// Takes a checkpoint before a stop, if the next start would have much of the log to replay.
+    /// Takes a checkpoint before a stop, if the next start would have much of the log to replay. Nobody is to be served any more:
+    /// it lets nobody go first.
     pub fn rest(&self) -> Result<(), CheckpointError> {
+        self.shared.checkpoints.hurry();
         match self.shared.log_bytes() > CLOSE_LOG_BYTES {
             true => self.checkpoint().map(drop),
             false => Ok(()),
