@@ -287,6 +287,20 @@ pub struct Effects<'a> {
     reader: Reader<'a>,
 }
 
+impl<'a> Effects<'a> {
+    /// Bytes of the batch that have not been read: the next effect begins so far before the batch's end.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.reader.remaining()
+    }
+
+    /// The effect that `bytes` begin with, which stood in a batch of `origin`: for whoever has noted where.
+    #[inline]
+    pub fn first(origin: Origin, bytes: &'a [u8]) -> Result<Effect<'a>, WireError> {
+        codec::decode(origin.0, &mut Reader::new(bytes))
+    }
+}
+
 impl<'a> Iterator for Effects<'a> {
     type Item = Result<Effect<'a>, WireError>;
 

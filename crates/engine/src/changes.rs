@@ -14,12 +14,11 @@
 //!
 //! *Invariant:* a key that has rows, and is not there any more, has its name among the removed.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-
 use mvcc::wide::Shape;
+use smallvec::SmallVec;
 
 use super::checkpoint::{encode_row, is_large};
 use crate::engine::Shared;
@@ -50,8 +49,9 @@ pub(crate) struct Changes {
 #[derive(Default)]
 struct Frozen {
     names: Names,
-    /// By ordering hash.
-    images: HashMap<u64, Vec<Image>>,
+    /// With their ordering hashes, by them: one for nearly every key that is changed while a checkpoint is under way, so each
+    /// takes no more than it must.
+    images: HashTable<(u64, Image)>,
 }
 
 /// The names of what a checkpoint takes.
@@ -101,14 +101,19 @@ pub(crate) enum Image {
         row: Box<[u8]>,
     },
     /// A large one, which keeps what changes of its elements.
-    Held {
-        /// The key.
-        key: Box<[u8]>,
-        /// When it expired.
-        deadline: Option<i64>,
-        /// Where it is.
-        hold: Hold,
-    },
+    Held(Box<HeldImage>),
+}
+
+const _: () = assert!(size_of::<Image>() <= 32, "there may be as many as keys");
+
+/// A large value as it was at the flip.
+pub(crate) struct HeldImage {
+    /// The key.
+    pub(crate) key: Box<[u8]>,
+    /// When it expired.
+    pub(crate) deadline: Option<i64>,
+    /// Where it is.
+    pub(crate) hold: Hold,
 }
 
 /// A large value that a checkpoint is about to take.
@@ -196,14 +201,14 @@ impl Changes {
         let key: Box<[u8]> = entry.key().into();
         let image = if is_large(entry) {
             let name: DbKey = (at.db, key.clone());
-            Image::Held { key, deadline: entry.deadline(), hold: at.shared.held.hold(entry, name) }
+            Image::Held(Box::new(HeldImage { key, deadline: entry.deadline(), hold: at.shared.held.hold(entry, name) }))
         } else {
             at.shared.held.make_small(entry);
             let mut row = Vec::new();
             encode_row(entry, &mut row);
             Image::Row { key, row: row.into() }
         };
-        frozen.images.entry(at.order).or_default().push(image);
+        frozen.images.insert_unique(at.order, (at.order, image), |(order, _)| *order);
         true
     }
 
@@ -213,7 +218,7 @@ impl Changes {
         self.gone = 0;
         let (changed, removed) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.removed));
         if !changed.is_empty() || !removed.is_empty() {
-            self.frozen = Some(Box::new(Frozen { names: Names { changed, removed }, images: HashMap::new() }));
+            self.frozen = Some(Box::new(Frozen { names: Names { changed, removed }, images: HashTable::new() }));
         }
     }
 
@@ -235,9 +240,13 @@ impl Changes {
     }
 
     /// The images of keys with this ordering hash.
-    pub(crate) fn take_images(&mut self, order: u64) -> Vec<Image> {
-        let frozen = self.frozen.as_mut().filter(|frozen| !frozen.images.is_empty());
-        frozen.and_then(|frozen| frozen.images.remove(&order)).unwrap_or_default()
+    pub(crate) fn take_images(&mut self, order: u64) -> SmallVec<[Image; 1]> {
+        let mut taken = SmallVec::new();
+        let Some(frozen) = self.frozen.as_mut().filter(|frozen| !frozen.images.is_empty()) else { return taken };
+        while let Ok(found) = frozen.images.find_entry(order, |(of, _)| *of == order) {
+            taken.push(found.remove().0.1);
+        }
+        taken
     }
 
     /// All has been taken, or nothing is to be taken any more. Answers the names that were not.

@@ -517,6 +517,7 @@ impl Engine {
     pub fn close(mut self) -> Result<(), Refusal> {
         self.keeper.take();
         self.filler.take();
+        self.shared.checkpoints.hurry();
         self.shared.checkpoints.stop();
         self.close_keyspaces();
         let end = self.shared.log.finish()?;

@@ -81,6 +81,22 @@ pub const LOADERS_MAX: usize = 8;
 /// Bytes of log that are replayed together: some tens of thousands of effects, shared out among the threads.
 pub const REPLAY_CHUNK_BYTES: usize = if cfg!(test) { 4 << 10 } else { 4 << 20 };
 
+const _: () = assert!(REPLAY_CHUNK_BYTES + wal::MAX_PAYLOAD_BYTES < u32::MAX as usize, "a place in a chunk is a u32");
+
+/// Chunks of the log that are laid out and wait to be applied.
+pub const REPLAY_AHEAD: usize = 2;
+
+/// Effects of a passage of the log from which on it is shared out: starting a thread takes as long as some hundred. Few in
+/// tests, for many passages of both kinds.
+pub const REPLAY_SHARED: usize = if cfg!(test) { 16 } else { 1024 };
+
+/// Rows of a shard that a replay reads one by one before it considers reading all of them. Few in tests, for both ways.
+pub const REPLAY_READS: u64 = if cfg!(test) { 4 } else { 64 };
+
+/// A row takes so many times as long to be read by its name as in a row with others: once a replay has read one part in so many
+/// of a shard's rows by their names, reading all of them costs as much again at most.
+pub const REPLAY_READS_SHARE: u64 = 32;
+
 /// Effects whose keys are looked ahead for.
 pub const REPLAY_LOOKAHEAD: usize = 48;
 

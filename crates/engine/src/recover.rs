@@ -1,6 +1,8 @@
 //! Recovery: the rows of the last checkpoint stay at rest, then the log's batches behind it, in order, through the same `apply` as
 //! everything else.
 
+mod chunk;
+mod course;
 mod replay;
 
 use std::collections::HashMap;
@@ -13,7 +15,8 @@ use crate::checkpoint::{self, Loaded};
 use crate::engine::Shared;
 use crate::error::OpenError;
 use crate::limits::DATABASES_MAX;
-use replay::Replay;
+use course::Course;
+use replay::replay;
 
 /// How often a start that takes long says how far it has come.
 const TELL: Duration = Duration::from_secs(1);
@@ -27,34 +30,34 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let began = Instant::now();
     let first = shared.log.first();
     shared.residency.set_recovering(true);
-    let mut replay = match checkpoint::load(shared)? {
+    let (mut course, from) = match checkpoint::load(shared)? {
         Some(Loaded { head, keys }) if head.from >= first => {
             tracing::info!(keys, ms = millis(began), "the last checkpoint was loaded");
             shared.checkpoints.note_position(head.from);
-            Replay::new(shared, head.origins.into_iter().collect(), head.last, head.from)
+            (Course::new(head.origins.into_iter().collect(), head.last), head.from)
         }
-        None if first == Position::START => Replay::new(shared, HashMap::new(), Hlc(0), first),
+        None if first == Position::START => (Course::new(HashMap::new(), Hlc(0)), first),
         _ => return Err(OpenError::NoCheckpoint { position: first.get() }),
     };
-    let (from, end, mut told) = (replay.end, shared.log.end(), Instant::now());
-    replay.run(|position| {
+    let (all, mut told) = (shared.log.end().get() - from.get(), Instant::now());
+    let end = replay(shared, from, &mut course, |position| {
         if told.elapsed() >= TELL {
             told = Instant::now();
-            let (done, all) = (position.get() - from.get(), end.get() - from.get());
+            let done = position.get() - from.get();
             tracing::info!(percent = done * 100 / all.max(1), bytes = done, "the log is being replayed");
         }
     })?;
     shared.residency.set_recovering(false);
     for shard in &shared.shards {
-        shard.lock().applied = replay.end;
+        shard.lock().applied = end;
     }
     let keys: u64 = (0..DATABASES_MAX).map(|db| shared.counts.get(db as u8, (shared.clock)()).keys).sum();
-    tracing::info!(keys, batches = replay.batches, ms = millis(began), "the data was loaded");
+    tracing::info!(keys, batches = course.batches, ms = millis(began), "the data was loaded");
     let mut log = shared.log.lock();
     let sequencer = log.state();
-    sequencer.clock.observe(replay.last);
-    sequencer.next_seq = replay.next.get(&shared.origin).copied().unwrap_or(1);
-    sequencer.earlier = replay.next.into_iter().collect();
+    sequencer.clock.observe(course.last);
+    sequencer.next_seq = course.next.get(&shared.origin).copied().unwrap_or(1);
+    sequencer.earlier = course.next.into_iter().collect();
     Ok(())
 }
 

@@ -61,7 +61,7 @@ pub use conflict::{ConflictCounts, conflict_label, parse_conflict_label};
 pub use error::{BadInput, Conflict, ConflictKind, Error, Part, Result};
 pub use lsm::{DeadRows, LsmStore, MajorCompaction, Options, Reencryption, RunWriter, Stats};
 pub use mem::MemStore;
-pub use pace::Pace;
+pub use pace::{Others, Pace};
 pub use pins::{Pin, Watermark};
 pub use span::{Direction, Span, prefix_end};
 pub use store::{

@@ -4,15 +4,34 @@
 //! milliseconds. So it is given up many times in a slice. What is lost by that is bounded: a thread that has been away for
 //! long keeps the processor as others do, until it has its share again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits::{PACE_AWAY, PACE_BURST, PACE_CREDIT};
 
+/// Those who go first, as all know who work in the background for one owner: they are there until they have left.
+#[derive(Clone, Debug, Default)]
+pub struct Others(Arc<AtomicBool>);
+
+impl Others {
+    /// Nobody needs to be let go first from now on.
+    pub fn leave(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they have left.
+    pub fn are_gone(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The pace of one thread's work.
 #[derive(Debug)]
 pub struct Pace {
+    others: Others,
     /// Since when it has not let others go.
     since: Instant,
     /// The processor time that it had then.
@@ -29,16 +48,19 @@ const MOST: i64 = PACE_CREDIT.as_nanos() as i64;
 
 impl Pace {
     /// Begins. It belongs to the thread that goes on to use it.
-    pub fn begin() -> Self {
-        Self { since: Instant::now(), used: used(), credit: Credit(MOST) }
+    pub fn begin(others: &Others) -> Self {
+        Self { others: others.clone(), since: Instant::now(), used: used(), credit: Credit(MOST) }
     }
 
-    /// To be called between small steps, with nothing locked: others go now if they have waited for long enough.
+    /// To be called between small steps, with nothing locked: others go now if they have waited for long enough. Whether they
+    /// were let go.
     #[inline]
-    pub fn step(&mut self) {
-        if self.since.elapsed() >= PACE_BURST {
+    pub fn step(&mut self) -> bool {
+        let is_due = self.since.elapsed() >= PACE_BURST && !self.others.are_gone();
+        if is_due {
             self.let_others_go();
         }
+        is_due
     }
 
     #[cold]
@@ -125,10 +147,22 @@ mod tests {
     #[test]
     fn processor_time_grows_with_work_and_not_with_sleep() {
         let before = used();
-        let mut pace = Pace::begin();
+        let mut pace = Pace::begin(&Others::default());
         while used() < before + Duration::from_millis(2) {
             pace.step();
         }
         assert!(used() > before);
+    }
+
+    #[test]
+    fn others_are_let_go_until_they_have_left() {
+        let others = Others::default();
+        let mut pace = Pace::begin(&others);
+        while !pace.step() {}
+        others.leave();
+        let before = used();
+        while used() < before + PACE_BURST * 20 {
+            assert!(!pace.step(), "there is nobody to be let go");
+        }
     }
 }

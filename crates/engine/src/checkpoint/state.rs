@@ -65,6 +65,8 @@ pub(crate) struct Checkpoints {
     pub(super) turn: Mutex<()>,
     /// None is to be taken any more.
     stopped: AtomicBool,
+    /// Nobody is served any more who would have to be let go first.
+    hurried: AtomicBool,
     /// One has been asked for in the background and is not done.
     pub(super) running: Arc<AtomicBool>,
     /// One is between its flip and its end. Changes with every shard locked, or when nothing is frozen any more.
@@ -88,6 +90,7 @@ impl Checkpoints {
         Self {
             turn: Mutex::default(),
             stopped: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             running: Arc::default(),
             active: AtomicBool::new(false),
             rows: OnceLock::new(),
@@ -99,6 +102,12 @@ impl Checkpoints {
             garbage: AtomicU64::new(0),
             sealed: Mutex::default(),
         }
+    }
+
+    /// Nobody is served any more: whoever writes or compacts rows lets nobody go first from now on.
+    pub(crate) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+        self.rows.get().into_iter().for_each(|rows| rows.others.leave());
     }
 
     /// Ends the one that is being taken, and waits for that. None is taken any more.
@@ -166,7 +175,11 @@ impl Checkpoints {
             return Ok(Arc::clone(rows));
         }
         let rows = Rows::create(&shared.dir, shared.ciphers.rows.clone())?;
-        Ok(Arc::clone(self.rows.get_or_init(|| Arc::new(rows))))
+        let rows = Arc::clone(self.rows.get_or_init(|| Arc::new(rows)));
+        if self.hurried.load(Ordering::Acquire) {
+            rows.others.leave();
+        }
+        Ok(rows)
     }
 
     /// A value with rows is about to go: they are dead with the next checkpoint.

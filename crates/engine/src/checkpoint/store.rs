@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use envelope::Cipher;
-use mvcc::{LsmStore, Options, Retention, Store, Timestamp};
+use mvcc::{LsmStore, Options, Others, Retention, Store, Timestamp};
 
 use super::dead::Dead;
 use crate::error::CheckpointError;
@@ -22,6 +22,8 @@ pub(crate) struct Rows {
     pub(crate) store: LsmStore,
     pub(crate) dead: Arc<Dead>,
     pub(crate) path: PathBuf,
+    /// Who goes before those who write and compact rows: clients.
+    pub(super) others: Others,
     cipher: Option<Arc<Cipher>>,
     /// Bytes on disk, as they were last measured.
     measured: AtomicU64,
@@ -49,12 +51,13 @@ impl Rows {
 
     /// Opens the store at `path`, or begins one there; its values are sealed with `cipher`.
     pub(crate) fn open(path: &Path, cipher: Option<Arc<Cipher>>) -> mvcc::Result<Self> {
-        let dead = Arc::new(Dead::default());
+        let (dead, others) = (Arc::new(Dead::default()), Others::default());
         let options = Options {
             cache_bytes: ROWS_CACHE_BYTES,
             threads: 1,
             dead: Some(Arc::clone(&dead) as _),
             cipher: cipher.clone(),
+            others: others.clone(),
             ..Options::new(Retention::Newest)
         };
         // The threads that it starts have the priority of the one that starts them.
@@ -71,7 +74,7 @@ impl Rows {
             // Without another thread: only its priority is lost.
             Err(_) => LsmStore::open(path, &options)?,
         };
-        let rows = Self { store, dead, path: path.into(), cipher, measured: AtomicU64::new(0) };
+        let rows = Self { store, dead, path: path.into(), others, cipher, measured: AtomicU64::new(0) };
         rows.disk_bytes();
         Ok(rows)
     }
@@ -97,6 +100,12 @@ impl Rows {
     pub(super) fn are_stale(&self) -> bool {
         let has_many = |cipher: &Arc<Cipher>| cipher.data_keys().len() > ROWS_DATA_KEYS_MAX;
         self.store.may_hold_clear() || self.cipher.as_ref().is_some_and(has_many)
+    }
+
+    /// Whether nobody goes before those who write and compact rows. For tests.
+    #[cfg(test)]
+    pub(crate) fn has_none_before_it(&self) -> bool {
+        self.others.are_gone()
     }
 
     pub(super) fn failed(&self, source: mvcc::Error) -> CheckpointError {

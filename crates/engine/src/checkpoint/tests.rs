@@ -155,6 +155,12 @@ impl Bench {
         Self { engine: Engine::open(dir, options).unwrap(), clock: Arc::clone(clock) }
     }
 
+    /// The same, where the process may allocate so many bytes; 0: as many as it likes.
+    pub(crate) fn open_bounded(dir: &std::path::Path, clock: &Arc<AtomicI64>, memory: u64) -> Self {
+        let options = Options { memory, fills: false, ..options(clock) };
+        Self { engine: Engine::open(dir, options).unwrap(), clock: Arc::clone(clock) }
+    }
+
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.load(Ordering::Relaxed)
     }

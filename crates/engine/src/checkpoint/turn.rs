@@ -42,7 +42,7 @@ impl Turn<'_> {
         for image in tables.changes.take_images(self.at.1) {
             match image {
                 Image::Row { key, row } => self.add(&key, |out| out.extend_from_slice(&row))?,
-                Image::Held { key, deadline, hold } => self.add_large(&key, deadline, hold)?,
+                Image::Held(held) => self.add_large(&held.key, held.deadline, held.hold)?,
             }
         }
         for key in self.take_small(tables)? {

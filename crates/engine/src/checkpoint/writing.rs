@@ -45,7 +45,7 @@ pub(super) struct Writing<'s> {
 impl<'s> Writing<'s> {
     pub(super) fn begin(shared: &'s Shared, rows: &'s Rows, flip: Flip, go_on: &'s mut dyn FnMut() -> bool) -> Self {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
-        let (pace, batch) = (Pace::begin(), Batch::default());
+        let (pace, batch) = (Pace::begin(&rows.others), Batch::default());
         let (large, large_in, taken) = (Vec::new(), BTreeSet::new(), Vec::new());
         Self { shared, rows, go_on, pace, flip, batch, large, large_in, taken, report, removed_bytes: 0 }
     }

@@ -1,202 +1,196 @@
 //! The log's effects, applied to the shards by several threads.
 //!
 //! ```text
-//!   records ─▶ chunk, some MiB ─▶ effects, by the thread whose shards they are for ─▶ applied, side by side
-//!                                └▶ an effect on several shards: all that came before is applied first, then it, alone
+//!   one thread    records ─▶ chunk, some MiB, its effects by shard ─▶ queue of a few
+//!   the others    ─▶ each takes the effects of one shard, then of another, until none is left ─▶ the next chunk
+//!                 └▶ an effect on several shards: all that came before is applied first, then it, alone
 //! ```
+//! What changes a part of a value needs its row. Where many of a shard's rows are needed, all are brought in, one behind the
+//! other, which is many times quicker than looking for each.
+//!
 //! *Invariant:* each shard sees its effects in the order of the log, and an effect on several shards sees all before it.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
-use effect::{Batch, Batches, Effect, Hlc, Op, Origin};
+use effect::{Effect, Op, Origin};
 use wal::{Position, Reader};
 
+use super::chunk::{Chunk, Due, How, Passage};
+use super::course::Course;
 use crate::apply::{apply, apply_at};
 use crate::checkpoint;
-use crate::engine::{RECORD_BATCHES, Shared};
+use crate::engine::Shared;
 use crate::error::OpenError;
 use crate::guards::Guards;
-use crate::limits::{LOADERS_MAX, REPLAY_CHUNK_BYTES, REPLAY_LOOKAHEAD, SHARDS};
-use crate::residency::{self, ReadError};
-use crate::shard::ShardId;
+use crate::limits::{LOADERS_MAX, REPLAY_AHEAD, REPLAY_LOOKAHEAD, REPLAY_READS, REPLAY_READS_SHARE, SHARDS};
+use crate::residency::{self, Fill, ReadError, fill};
+use crate::shard::{Shard, ShardId};
 use crate::stop::Place;
 use crate::value::Steps;
 
-/// What is known of the log up to where it has been applied.
-pub(super) struct Replay<'s> {
+/// Applies the log, by several threads.
+struct Replay<'s> {
     shared: &'s Shared,
     threads: usize,
-    /// The next numbers of all origins.
-    pub(super) next: HashMap<Origin, u64>,
-    pub(super) last: Hlc,
-    pub(super) end: Position,
-    pub(super) batches: u64,
+    /// By shard: rows that were read by their names.
+    reads: Box<[AtomicU64]>,
 }
 
-/// Records that are decoded together.
-#[derive(Default)]
-struct Chunk {
-    bytes: Vec<u8>,
-    records: Vec<(Position, Range<usize>)>,
-    end: Position,
+/// Applies all of the log that there is behind `from`, and answers where it ends; `progress` hears now and then how far it has
+/// come.
+pub(super) fn replay(
+    shared: &Shared,
+    from: Position,
+    course: &mut Course,
+    mut progress: impl FnMut(Position),
+) -> Result<Position, OpenError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, LOADERS_MAX);
+    let replay = Replay { shared, threads, reads: (0..SHARDS).map(|_| AtomicU64::new(0)).collect() };
+    let mut reader = shared.log.reader(from)?;
+    let mut end = from;
+    let (full, chunks) = sync_channel(REPLAY_AHEAD);
+    let (used, empty) = channel();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| read(shared, &mut reader, course, full, empty));
+        for chunk in chunks {
+            let chunk: Chunk = chunk?;
+            chunk.passages().try_for_each(|passage| replay.passage(&chunk, passage))?;
+            end = chunk.end;
+            progress(end);
+            // Once all has been read nobody takes it.
+            let _ = used.send(chunk);
+        }
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok(end)
+    })
 }
 
-impl Chunk {
-    /// Reads on, to some MiB; whether there was anything.
-    fn fill(&mut self, reader: &mut Reader) -> Result<bool, OpenError> {
-        self.bytes.clear();
-        self.records.clear();
-        while self.bytes.len() < REPLAY_CHUNK_BYTES
-            && let Some(record) = reader.next()?
-        {
-            if record.kind != RECORD_BATCHES {
-                return Err(OpenError::Kind { position: record.start.get(), kind: record.kind.get() });
-            }
-            let from = self.bytes.len();
-            self.bytes.extend_from_slice(record.payload);
-            self.records.push((record.start, from..self.bytes.len()));
-            self.end = record.end;
+/// Lays the log out, a few chunks ahead, until it ends, cannot be read, or nobody takes them any more.
+fn read(
+    shared: &Shared,
+    reader: &mut Reader,
+    course: &mut Course,
+    full: SyncSender<Result<Chunk, OpenError>>,
+    empty: Receiver<Chunk>,
+) {
+    let mut sorted = Vec::new();
+    loop {
+        let mut chunk = empty.try_recv().unwrap_or_default();
+        let filled = match chunk.fill(shared, reader, course, &mut sorted) {
+            Ok(true) => Ok(chunk),
+            Ok(false) => break,
+            Err(error) => Err(error),
+        };
+        let is_over = filled.is_err();
+        if full.send(filled).is_err() || is_over {
+            break;
         }
-        Ok(!self.records.is_empty())
     }
+    course.settle();
 }
 
-/// Effects with the places of their keys, by thread.
-type Shares<'c> = Vec<Vec<(Effect<'c>, Place)>>;
-
-impl<'s> Replay<'s> {
-    /// Begins behind `end`, where the origins are to go on at `next`.
-    pub(super) fn new(shared: &'s Shared, next: HashMap<Origin, u64>, last: Hlc, end: Position) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, LOADERS_MAX);
-        Self { shared, threads, next, last, end, batches: 0 }
-    }
-
-    /// Applies all of the log that there is; `progress` hears now and then how far it has come.
-    pub(super) fn run(&mut self, mut progress: impl FnMut(Position)) -> Result<(), OpenError> {
-        let mut reader = self.shared.log.reader(self.end)?;
-        let mut chunk = Chunk::default();
-        while chunk.fill(&mut reader)? {
-            let mut shares: Shares<'_> = (0..self.threads).map(|_| Vec::new()).collect();
-            for (start, range) in &chunk.records {
-                self.record(*start, &chunk.bytes[range.clone()], &mut shares)?;
+impl Replay<'_> {
+    fn passage(&self, chunk: &Chunk, passage: &Passage) -> Result<(), OpenError> {
+        let dues = chunk.dues(passage);
+        let applied = match passage.how {
+            How::Alone => return dues.iter().try_for_each(|due| self.alone(&chunk.effect(passage.origin, due))),
+            How::InOrder => {
+                let mut ones = dues.chunk_by(|one, next| one.place().shard == next.place().shard);
+                ones.try_for_each(|share| self.share(chunk, passage.origin, share))
             }
-            self.apply_shares(&mut shares)?;
-            self.end = chunk.end;
-            progress(self.end);
-        }
-        Ok(())
+            How::ByShard => self.by_shard(chunk, passage),
+        };
+        applied.map_err(|error| self.unreadable(error))
     }
 
-    fn record<'c>(&mut self, start: Position, payload: &'c [u8], shares: &mut Shares<'c>) -> Result<(), OpenError> {
-        let refused = |source| OpenError::Batch { position: start.get(), source };
-        for batch in Batches::decode(payload) {
-            let batch = batch.map_err(refused)?;
-            self.follow(&batch)?;
-            for effect in batch.effects() {
-                self.share(effect.map_err(refused)?, shares)?;
-            }
-            self.last = self.last.max(batch.hlc.plus(batch.len().saturating_sub(1)));
-            self.batches += 1;
-        }
-        Ok(())
-    }
-
-    /// Gives an effect to the thread whose shard it is for.
-    fn share<'c>(&self, effect: Effect<'c>, shares: &mut Shares<'c>) -> Result<(), OpenError> {
-        if is_of_one_key(&effect.op) {
-            let place = self.shared.place_of(effect.key);
-            shares[usize::from(place.shard.0) * self.threads / SHARDS].push((effect, place));
-            return Ok(());
-        }
-        self.apply_shares(shares)?;
+    /// Applies an effect on several shards.
+    fn alone(&self, effect: &Effect<'_>) -> Result<(), OpenError> {
+        let shared = self.shared;
         if matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_)) {
             // Where there are keyspaces, all keys are in memory.
-            residency::complete(self.shared)?;
+            residency::complete(shared)?;
         }
-        self.shared.keyspaces.note_flush(&effect);
-        let mut guards = lock(self.shared, 0..SHARDS);
-        prepare_all(self.shared, &mut guards, &effect).map_err(|error| self.unreadable(error))?;
-        apply(&mut guards, self.shared, &effect, None);
+        shared.keyspaces.note_flush(effect);
+        let locked = shared.shards.iter().enumerate().map(|(id, shard)| (ShardId(id as u8), shard.lock()));
+        let mut guards = Guards::new(locked);
+        prepare_all(shared, &mut guards, effect).map_err(|error| self.unreadable(error))?;
+        apply(&mut guards, shared, effect, None);
         Ok(())
     }
 
-    /// Applies what the threads have been given. This one is the first of them.
-    fn apply_shares(&self, shares: &mut Shares<'_>) -> Result<(), OpenError> {
-        let shared = self.shared;
-        let shards = |thread: usize| {
-            let first = |thread: usize| (thread * SHARDS).div_ceil(self.threads);
-            first(thread)..first(thread + 1)
+    /// Applies each shard's effects, by several threads. This one is the first of them.
+    fn by_shard(&self, chunk: &Chunk, passage: &Passage) -> Result<(), ReadError> {
+        let (shares, next) = (chunk.shares(passage), AtomicUsize::new(0));
+        let work = || {
+            while let Some(share) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.share(chunk, passage.origin, share)?;
+            }
+            Ok(())
         };
-        let applied = std::thread::scope(|scope| {
-            let (own, others) = shares.split_first_mut().expect("there is a thread at least");
-            let others: Vec<_> = (1..)
-                .zip(others)
-                .filter(|(_, share)| !share.is_empty())
-                .map(|(thread, share)| scope.spawn(move || apply_share(shared, shards(thread), share)))
-                .collect();
-            let first = apply_share(shared, shards(0), own);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..self.threads.min(shares.len())).map(|_| scope.spawn(work)).collect();
+            let first = work();
             let join = |other: std::thread::ScopedJoinHandle<'_, _>| {
                 other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };
             others.into_iter().map(join).fold(first, Result::and)
-        });
-        applied.map_err(|error| self.unreadable(error))
+        })
+    }
+
+    /// Applies effects of one shard.
+    fn share(&self, chunk: &Chunk, origin: Origin, share: &[Due]) -> Result<(), ReadError> {
+        let Some(shard) = share.first().map(|due| due.place().shard) else { return Ok(()) };
+        for some in share.chunks(REPLAY_LOOKAHEAD) {
+            let mut guards = lock_one(self.shared, shard);
+            some.iter().for_each(|due| chunk.fetch(due));
+            guards.get(shard).into_iter().for_each(|guard| foresee(guard, some));
+            let mut reads = 0;
+            for due in some {
+                reads += u64::from(apply_one(&mut guards, self.shared, &chunk.effect(origin, due), due.place())?);
+            }
+            drop(guards);
+            if reads > 0 {
+                self.note_reads(shard, reads)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// So many rows were read by their names. Brings all of the shard in, once they are many.
+    fn note_reads(&self, shard: ShardId, reads: u64) -> Result<(), ReadError> {
+        let (shared, at) = (self.shared, usize::from(shard.0));
+        let reads = self.reads[at].fetch_add(reads, Ordering::Relaxed) + reads;
+        if reads < REPLAY_READS || shared.residency.is_bounded() {
+            return Ok(());
+        }
+        let cold = shared.shards[at].lock().cold_keys();
+        match shared.checkpoints.found_rows() {
+            Some(rows) if reads >= cold / REPLAY_READS_SHARE => {
+                fill(shared, rows, shard, Fill::Arrive, || true).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn unreadable(&self, error: ReadError) -> OpenError {
         OpenError::of_read(&self.shared.dir.join(checkpoint::ROWS), error)
     }
-
-    /// Checks that an origin's dots are gapless.
-    fn follow(&mut self, batch: &Batch<'_>) -> Result<(), OpenError> {
-        let due = self.next.entry(batch.first.origin).or_insert(batch.first.seq);
-        if *due != batch.first.seq {
-            let (origin, found) = (batch.first.origin.0, batch.first.seq);
-            return Err(OpenError::Gap { origin, expected: *due, found });
-        }
-        *due += batch.len();
-        Ok(())
-    }
 }
 
-/// Whether what it changes is one key.
-fn is_of_one_key(op: &Op<'_>) -> bool {
-    !matches!(
-        op,
-        Op::FlushDb
-            | Op::FlushAll
-            | Op::SwapDb(_)
-            | Op::Rename { .. }
-            | Op::Define(_)
-            | Op::Undefine
-            | Op::Moved(_)
-            | Op::Noop
-            | Op::Bind(_)
-            | Op::Verdict { .. }
-            | Op::Serialize(_)
-    )
+fn lock_one(shared: &Shared, shard: ShardId) -> Guards<'_> {
+    Guards::one((shard, shared.shards[usize::from(shard.0)].lock()))
 }
 
-fn lock(shared: &Shared, shards: Range<usize>) -> Guards<'_> {
-    Guards::new(shards.map(|id| (ShardId(id as u8), shared.shards[id].lock())))
-}
-
-fn apply_share(shared: &Shared, shards: Range<usize>, share: &mut Vec<(Effect<'_>, Place)>) -> Result<(), ReadError> {
-    let mut guards = lock(shared, shards);
-    for some in share.chunks(REPLAY_LOOKAHEAD) {
-        foresee(&guards, some);
-        for (effect, place) in some {
-            if shared.residency.is_on()
-                && let Some(guard) = guards.get_mut(place.shard)
-            {
-                shared.prepare(guard, effect, *place)?;
-            }
-            apply_at(&mut guards, shared, effect, Some(*place), None);
-        }
-    }
-    share.clear();
-    Ok(())
+/// Applies an effect of one key, whose shard is locked. Whether the key's row was read for it.
+#[inline]
+fn apply_one(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, place: Place) -> Result<bool, ReadError> {
+    let was_read = match guards.get_mut(place.shard) {
+        Some(guard) if shared.residency.is_on() => shared.prepare(guard, effect, place)?,
+        _ => false,
+    };
+    apply_at(guards, shared, effect, Some(place), None);
+    Ok(was_read)
 }
 
 /// Brings the keys into memory that an effect on several shards is about.
@@ -213,12 +207,9 @@ fn prepare_all(shared: &Shared, guards: &mut Guards<'_>, effect: &Effect<'_>) ->
 }
 
 /// Fetches what the effects will look up into the processor's caches, all at once.
-fn foresee(guards: &Guards<'_>, effects: &[(Effect<'_>, Place)]) {
-    let table = |(effect, place): &(Effect<'_>, Place)| {
-        let tables = guards.get(place.shard).and_then(|shard| shard.db(effect.db));
-        tables.map(|tables| (&tables.table, place.order))
-    };
-    effects.iter().filter_map(table).for_each(|(table, order)| table.to_segment(order));
-    effects.iter().filter_map(table).for_each(|(table, order)| table.to_item(order));
-    effects.iter().filter_map(table).for_each(|(table, order)| table.to_value(order));
+fn foresee(shard: &Shard, dues: &[Due]) {
+    let table = |due: &Due| shard.db(due.db).map(|tables| (&tables.table, due.place().order));
+    dues.iter().filter_map(table).for_each(|(table, order)| table.to_segment(order));
+    dues.iter().filter_map(table).for_each(|(table, order)| table.to_item(order));
+    dues.iter().filter_map(table).for_each(|(table, order)| table.to_value(order));
 }

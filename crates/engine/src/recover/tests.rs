@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
-use effect::{Op, Patch};
+use effect::{KeyspaceId, Op, Patch};
 
+use crate::AtRest;
+use crate::checkpoint::tests::Bench;
 use crate::{Engine, Identity, Lock, OpenError, Options, Recycled};
 
 fn open(dir: &Path) -> Result<Engine, OpenError> {
@@ -152,4 +155,44 @@ fn a_refusal_for_a_missing_checkpoint_leaves_the_identity_alone() {
     let Err(error) = open(dir.path()) else { panic!("it was opened") };
     assert!(matches!(error, OpenError::NoCheckpoint { .. }), "{error}");
     assert!(std::fs::read(Identity::path(dir.path())).unwrap() == before);
+}
+
+/// Appends `n` to many keys, in an order that shows, and has effects on several shards in between.
+fn write_here_and_there(bench: &Bench, round: u32) {
+    let mut recycled = Recycled::new();
+    for n in 0..400 {
+        let at_rest = AtRest::default();
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        context.know(&at_rest);
+        let (from, to) = (format!("key{}", n * 7 % 97), format!("key{}", n % 97));
+        match n % 50 {
+            49 => context.out.emit(
+                from.as_bytes(),
+                false,
+                Op::Rename { keyspace: KeyspaceId::DEFAULT, db: 0, key: to.as_bytes() },
+            ),
+            _ => {
+                let text = format!("{round}.{n} ");
+                context.out.emit(from.as_bytes(), false, Op::Patch(Patch::Append(text.as_bytes())));
+            }
+        }
+        context.commit().unwrap();
+    }
+}
+
+#[test]
+fn effects_on_one_shard_and_on_several_are_replayed_in_their_order() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
+    for round in 0..4 {
+        let bench = Bench::open(dir.path(), &clock);
+        write_here_and_there(&bench, round);
+        let before = (bench.digest(), keys(&bench.engine));
+        if round == 1 {
+            bench.engine.checkpoint().unwrap();
+        }
+        // Not a clean stop: what follows is of another origin.
+        drop(bench);
+        let again = Bench::open_cold(dir.path(), &clock, None);
+        assert_eq!((keys(&again.engine), again.digest()), (before.1, before.0), "round {round}");
+    }
 }

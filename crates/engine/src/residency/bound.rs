@@ -36,6 +36,11 @@ impl Bound {
         self.bytes.load(Relaxed) > 0 && self.gauge.get().is_none()
     }
 
+    /// Whether the process may allocate as many bytes as it likes.
+    pub(super) fn is_none(&self) -> bool {
+        self.bytes.load(Relaxed) == 0
+    }
+
     /// Whether so many percent are not taken yet.
     pub(super) fn has_room(&self, percent: u64) -> bool {
         !self.is_blind() && self.look().is_none_or(|(bytes, used)| used < bytes / 100 * percent)

@@ -64,24 +64,25 @@ impl Shared {
         Ok(())
     }
 
-    /// The same where the shard is locked: for a start, which nobody waits for.
-    pub(crate) fn fetch_locked(&self, guard: &mut Shard, db: u8, place: Place, key: &[u8]) -> Result<(), ReadError> {
-        let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
-        if is_missing(guard, db, place, key) {
+    /// The same where the shard is locked: for a start, which nobody waits for. Whether the row was read.
+    pub(crate) fn fetch_locked(&self, guard: &mut Shard, db: u8, place: Place, key: &[u8]) -> Result<bool, ReadError> {
+        let Some(rows) = self.checkpoints.found_rows() else { return Ok(false) };
+        let is_missing = is_missing(guard, db, place, key);
+        if is_missing {
             let found = read_key(rows, place, db, key, &guard.limits, Some(&self.residency.partly))?;
             guard.take_in(db, place, key, found, self);
         }
-        Ok(())
+        Ok(is_missing)
     }
 }
 
 impl Shared {
     /// Makes a key, whose shard is locked, ready for an effect of the log. What writes over the whole value, or takes it away,
-    /// need not know it: waiting for the disk would make a start slow.
-    pub(crate) fn prepare(&self, guard: &mut Shard, effect: &Effect<'_>, place: Place) -> Result<(), ReadError> {
+    /// need not know it: waiting for the disk would make a start slow. Whether its row was read.
+    pub(crate) fn prepare(&self, guard: &mut Shard, effect: &Effect<'_>, place: Place) -> Result<bool, ReadError> {
         let (db, key) = (effect.db, effect.key);
         if !is_missing(guard, db, place, key) {
-            return self.prepare_part(guard, effect, place);
+            return self.prepare_part(guard, effect, place).map(|()| false);
         }
         match &effect.op {
             Op::Set { deadline: Deadline::Clear | Deadline::At(_), .. }
@@ -91,11 +92,11 @@ impl Shared {
                 if guard.has_plain_rows(db) =>
             {
                 guard.write_unseen(db, place, effect, self);
-                Ok(())
+                Ok(false)
             }
             _ => {
-                self.fetch_locked(guard, db, place, key)?;
-                self.prepare_part(guard, effect, place)
+                let was_read = self.fetch_locked(guard, db, place, key)?;
+                self.prepare_part(guard, effect, place).map(|()| was_read)
             }
         }
     }

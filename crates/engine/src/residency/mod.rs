@@ -151,8 +151,10 @@ impl Engine {
         }
     }
 
-    /// Takes a checkpoint before a stop, if the next start would have much of the log to replay.
+    /// Takes a checkpoint before a stop, if the next start would have much of the log to replay. Nobody is to be served any more:
+    /// it lets nobody go first.
     pub fn rest(&self) -> Result<(), CheckpointError> {
+        self.shared.checkpoints.hurry();
         match self.shared.log_bytes() > CLOSE_LOG_BYTES {
             true => self.checkpoint().map(drop),
             false => Ok(()),
@@ -175,6 +177,11 @@ impl Residency {
 
     pub(crate) fn set_recovering(&self, recovering: bool) {
         self.recovering.store(recovering, Ordering::Relaxed);
+    }
+
+    /// Whether memory has a bound: then keys come that are needed, and no others before it is known what they take.
+    pub(crate) fn is_bounded(&self) -> bool {
+        !self.bound.is_none()
     }
 
     pub(crate) fn set_memory(&self, bytes: u64) {

@@ -15,17 +15,23 @@ use super::seal::{Seal, Sealing};
 use crate::header::Header;
 use crate::layout;
 use crate::limits::PACE_ROWS;
-use crate::pace::Pace;
+use crate::pace::{Others, Pace};
 use crate::timestamp::Timestamp;
 
 type Assigner = Arc<dyn Fn(&str) -> Option<Arc<dyn Factory>> + Send + Sync>;
 
-/// Gives the trees of rows a filter that follows `floor`, the effective watermark, and what `dead` says.
-pub(super) fn assigner(floor: Arc<AtomicU64>, dead: Option<Arc<dyn DeadRows>>, seal: Arc<Seal>) -> Assigner {
+/// Gives the trees of rows a filter that follows `floor`, the effective watermark, and what `dead` says, and lets `others` go
+/// first.
+pub(super) fn assigner(
+    floor: Arc<AtomicU64>,
+    dead: Option<Arc<dyn DeadRows>>,
+    seal: Arc<Seal>,
+    others: Others,
+) -> Assigner {
     Arc::new(move |name| {
         let (floor, dead) = (Arc::clone(&floor), AssertUnwindSafe(dead.clone()));
-        let seal = AssertUnwindSafe(Arc::clone(&seal));
-        name.starts_with(ROWS_PREFIX).then(|| Arc::new(Filters { floor, dead, seal }) as Arc<dyn Factory>)
+        let (seal, others) = (AssertUnwindSafe(Arc::clone(&seal)), others.clone());
+        name.starts_with(ROWS_PREFIX).then(|| Arc::new(Filters { floor, dead, seal, others }) as Arc<dyn Factory>)
     })
 }
 
@@ -34,6 +40,7 @@ struct Filters {
     /// The tree catches no panic of a filter and asks for this all the same.
     dead: AssertUnwindSafe<Option<Arc<dyn DeadRows>>>,
     seal: AssertUnwindSafe<Arc<Seal>>,
+    others: Others,
 }
 
 impl Factory for Filters {
@@ -44,7 +51,7 @@ impl Factory for Filters {
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
         let floor = Timestamp(self.floor.load(Ordering::Acquire));
         let sealing = self.seal.sealing_anew();
-        Box::new(Filter { floor, dead: self.dead.clone(), sealing, pace: Pace::begin(), seen: 0 })
+        Box::new(Filter { floor, dead: self.dead.clone(), sealing, pace: Pace::begin(&self.others), seen: 0 })
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use envelope::Cipher;
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, KeyspaceCreateOptions};
 
 use super::dead::DeadRows;
 use super::filter;
 use super::seal::Seal;
 use crate::error::{Error, Result};
+use crate::pace::Others;
 use crate::store::Retention;
 
 /// Settings of a store on disk.
@@ -29,6 +31,8 @@ pub struct Options {
     pub threads: usize,
     /// Who says which rows are dead.
     pub dead: Option<Arc<dyn DeadRows>>,
+    /// Who goes before those who compact.
+    pub others: Others,
     /// What values are sealed with. A store that was sealed once is opened with the same from then on.
     pub cipher: Option<Arc<Cipher>>,
 }
@@ -43,6 +47,7 @@ impl Options {
             journal_bytes: 128 << 20,
             threads: 2,
             dead: None,
+            others: Others::default(),
             cipher: None,
         }
     }
@@ -54,12 +59,23 @@ impl Options {
             .max_journaling_size(self.journal_bytes.max(LEAST_JOURNAL_BYTES))
             .worker_threads(self.threads.max(1))
             .manual_journal_persist(true)
-            .with_compaction_filter_factories(filter::assigner(Arc::clone(floor), self.dead.clone(), Arc::clone(seal)))
+            .with_compaction_filter_factories(filter::assigner(
+                Arc::clone(floor),
+                self.dead.clone(),
+                Arc::clone(seal),
+                self.others.clone(),
+            ))
             .open()
             .map_err(|error| Error::tree("opening the store", error))
     }
 
     pub(super) fn rows(&self) -> KeyspaceCreateOptions {
-        KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes).manual_journal_persist(true)
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(self.memtable_bytes)
+            .manual_journal_persist(true)
+            // A file of two million small rows has a filter of 2 MiB. In one block it is read, and checked, as a whole for each
+            // look-up, as soon as a few of them do not fit into the cache.
+            .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+            .index_block_partitioning_policy(PartitioningPolicy::all(true))
     }
 }

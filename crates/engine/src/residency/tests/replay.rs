@@ -1,11 +1,12 @@
 //! What is at rest as a log is replayed over it.
 
-use effect::Deadline;
+use effect::{Deadline, Op, Patch};
 use mvcc::{Source, Store, Timestamp};
 
 use super::rules::{House, change, get, lay_to_rest, set};
 use super::*;
 use crate::checkpoint::tests::Step;
+use crate::limits::CLOSE_LOG_BYTES;
 
 #[test]
 fn rows_that_nobody_has_counted_may_be_of_large_values() {
@@ -135,4 +136,56 @@ fn the_pieces_of_a_large_value_that_is_small_by_other_limits_are_dead() {
     assert_eq!(bench.digest(), before);
     bench.engine.close().unwrap();
     assert_eq!(crate::inspect(house.dir.path(), None).unwrap().faults, []);
+}
+
+/// Keys of one shard.
+fn neighbour(n: u32) -> Vec<u8> {
+    format!("{{one shard}}{n}").into_bytes()
+}
+
+/// How many of 300 keys of one shard are left at rest by a start whose log changes a part of `changed` of them.
+fn left_at_rest(changed: u32, memory: u64) -> u64 {
+    let house = House::new();
+    let bench = house.open();
+    (0..300).for_each(|n| set(&bench, &neighbour(n), b"value", Deadline::Clear));
+    bench.checkpoint(&mut || true).unwrap();
+    (0..changed).for_each(|n| {
+        change(&bench, |context| {
+            context.state.exists(&neighbour(n))?;
+            context.out.emit(&neighbour(n), false, Op::Patch(Patch::Append(b" and more")));
+            Ok(())
+        });
+    });
+    drop(bench);
+    let bench = house.open_bounded(memory);
+    let left = bench.engine.residency_figures().cold_keys;
+    for n in [0, changed - 1, changed, 299] {
+        let value: &[u8] = if n < changed { b"value and more" } else { b"value" };
+        assert_eq!(get(&bench, &neighbour(n)).as_deref(), Some(value), "key {n}");
+    }
+    assert_eq!(bench.look(|state| state.len()), 300);
+    left
+}
+
+#[test]
+fn a_replay_that_needs_many_rows_of_a_shard_brings_in_all_of_them() {
+    assert_eq!(left_at_rest(3, 0), 297, "few are read by their names");
+    assert_eq!(left_at_rest(100, 0), 0);
+}
+
+#[test]
+fn where_memory_is_bounded_a_replay_brings_in_what_it_needs_and_no_more() {
+    assert_eq!(left_at_rest(100, 1 << 30), 200);
+}
+
+#[test]
+fn nobody_goes_before_a_checkpoint_that_is_taken_for_a_stop() {
+    let house = House::new();
+    let bench = house.open();
+    set(&bench, b"large", &vec![7; CLOSE_LOG_BYTES as usize + 1], Deadline::Clear);
+    bench.engine.log().write_out().unwrap();
+    assert!(bench.engine.shared.checkpoints.found_rows().is_none());
+    bench.engine.rest().unwrap();
+    let rows = bench.engine.shared.checkpoints.found_rows().expect("the stop has taken the first checkpoint");
+    assert!(rows.has_none_before_it(), "those who were served have left");
 }

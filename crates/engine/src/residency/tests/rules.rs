@@ -21,6 +21,11 @@ impl House {
         Self { dir: tempfile::tempdir().unwrap(), clock: Arc::new(AtomicI64::new(1_000_000)) }
     }
 
+    /// The same, with a bound on memory, bytes; 0: none.
+    pub(super) fn open_bounded(&self, memory: u64) -> Bench {
+        Bench::open_bounded(self.dir.path(), &self.clock, memory)
+    }
+
     pub(super) fn open(&self) -> Bench {
         let bench = Bench::open_cold(self.dir.path(), &self.clock, None);
         bench.engine.set_reclaiming(false);

@@ -1,0 +1,229 @@
+//! A part of the log, laid out to be applied by several threads.
+//!
+//! ```text
+//!   bytes     payload ‖ payload ‖ …                      as they stood in the log
+//!   dues      where each effect stands, and its place    16 bytes each
+//!   passages  effects of one key each, by shard  ·  an effect on several shards, alone  ·  effects of one key each  …
+//! ```
+//! *Invariant:* in a passage that is by shard the effects of each shard stand together, in the order of the log.
+
+use std::ops::Range;
+
+use effect::{Batches, Effect, Effects, Op, Origin};
+use wal::{Position, Reader, Record};
+
+use super::course::Course;
+use crate::engine::{RECORD_BATCHES, Shared};
+use crate::error::OpenError;
+use crate::limits::{REPLAY_CHUNK_BYTES, REPLAY_SHARED, SHARDS};
+use crate::prefetch::prefetch;
+use crate::shard::ShardId;
+use crate::stop::Place;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Chunk {
+    bytes: Vec<u8>,
+    dues: Vec<Due>,
+    passages: Vec<Passage>,
+    /// Where the log goes on behind it.
+    pub(super) end: Position,
+}
+
+/// An effect that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    order: u64,
+    at: u32,
+    shard: ShardId,
+    pub(super) db: u8,
+}
+
+const _: () = assert!(size_of::<Due>() == 16, "millions of them are written, sorted and read");
+
+impl Due {
+    /// The place of its key.
+    #[inline]
+    pub(super) fn place(&self) -> Place {
+        Place { shard: self.shard, order: self.order }
+    }
+}
+
+/// Effects, one behind the other, of one origin.
+pub(super) struct Passage {
+    dues: Range<usize>,
+    pub(super) origin: Origin,
+    pub(super) how: How,
+}
+
+/// How a passage is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// One effect on several shards: with all of them locked.
+    Alone,
+    /// A few effects of one key each, in their order.
+    InOrder,
+    /// Many: each shard's by themselves.
+    ByShard,
+}
+
+impl Chunk {
+    /// Reads on, to some MiB; whether there was anything.
+    pub(super) fn fill(
+        &mut self,
+        shared: &Shared,
+        reader: &mut Reader,
+        course: &mut Course,
+        sorted: &mut Vec<Due>,
+    ) -> Result<bool, OpenError> {
+        self.bytes.clear();
+        self.dues.clear();
+        self.passages.clear();
+        while self.bytes.len() < REPLAY_CHUNK_BYTES
+            && let Some(record) = reader.next()?
+        {
+            self.add(shared, &record, course, sorted)?;
+            self.end = record.end;
+        }
+        self.end_passage(sorted);
+        Ok(!self.bytes.is_empty())
+    }
+
+    /// Adds the effects of a record.
+    fn add(
+        &mut self,
+        shared: &Shared,
+        record: &Record<'_>,
+        course: &mut Course,
+        sorted: &mut Vec<Due>,
+    ) -> Result<(), OpenError> {
+        if record.kind != RECORD_BATCHES {
+            return Err(OpenError::Kind { position: record.start.get(), kind: record.kind.get() });
+        }
+        let refused = |source| OpenError::Batch { position: record.start.get(), source };
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(record.payload);
+        let mut batches = Batches::decode(record.payload);
+        while let Some(batch) = batches.next() {
+            let batch = batch.map_err(refused)?;
+            course.follow(&batch)?;
+            let (origin, end) = (batch.first.origin, from + batches.offset());
+            let mut effects = batch.effects();
+            loop {
+                let at = (end - effects.remaining()) as u32;
+                let Some(effect) = effects.next() else { break };
+                let effect = effect.map_err(refused)?;
+                let is_alone = !is_of_one_key(&effect.op);
+                self.enter_passage(origin, is_alone, sorted);
+                let Place { shard, order } = shared.place_of(effect.key);
+                self.dues.push(Due { order, at, shard, db: effect.db });
+            }
+        }
+        Ok(())
+    }
+
+    /// The next effect is of the last passage from now on, which it begins unless it goes on with it.
+    #[inline]
+    fn enter_passage(&mut self, origin: Origin, is_alone: bool, sorted: &mut Vec<Due>) {
+        let goes_on = |last: &Passage| last.origin == origin && last.how != How::Alone && !is_alone;
+        if !self.passages.last().is_some_and(goes_on) {
+            self.end_passage(sorted);
+            let how = if is_alone { How::Alone } else { How::InOrder };
+            self.passages.push(Passage { dues: self.dues.len()..self.dues.len(), origin, how });
+        }
+    }
+
+    /// Brings the last passage into order, which ends here.
+    fn end_passage(&mut self, sorted: &mut Vec<Due>) {
+        let end = self.dues.len();
+        let Some(last) = self.passages.last_mut() else { return };
+        last.dues.end = end;
+        if last.how == How::InOrder && last.dues.len() >= REPLAY_SHARED {
+            last.how = How::ByShard;
+            sort_by_shard(&mut self.dues[last.dues.clone()], sorted);
+        }
+    }
+
+    pub(super) fn passages(&self) -> impl Iterator<Item = &Passage> {
+        self.passages.iter()
+    }
+
+    /// The effects of a passage.
+    pub(super) fn dues(&self, passage: &Passage) -> &[Due] {
+        &self.dues[passage.dues.clone()]
+    }
+
+    /// The same of one that is by shard: of each shard that it has any for.
+    pub(super) fn shares(&self, passage: &Passage) -> Vec<&[Due]> {
+        self.dues(passage).chunk_by(|one, next| one.shard == next.shard).collect()
+    }
+
+    /// Fetches the bytes of an effect into the processor's caches.
+    #[inline]
+    pub(super) fn fetch(&self, due: &Due) {
+        let from = &self.bytes[due.at as usize..];
+        prefetch(from.as_ptr());
+        if let Some(next_line) = from.get(64) {
+            prefetch(next_line);
+        }
+    }
+
+    /// An effect of a passage.
+    #[inline]
+    pub(super) fn effect(&self, origin: Origin, due: &Due) -> Effect<'_> {
+        Effects::first(origin, &self.bytes[due.at as usize..]).expect("it was read when the chunk was filled")
+    }
+}
+
+/// Brings effects of one shard together and leaves them in their order: one count of all, one move of each.
+fn sort_by_shard(dues: &mut [Due], sorted: &mut Vec<Due>) {
+    let mut next = [0u32; SHARDS + 1];
+    dues.iter().for_each(|due| next[usize::from(due.shard.0) + 1] += 1);
+    for shard in 1..=SHARDS {
+        next[shard] += next[shard - 1];
+    }
+    sorted.clear();
+    sorted.extend_from_slice(dues);
+    for due in sorted.iter() {
+        let at = &mut next[usize::from(due.shard.0)];
+        dues[*at as usize] = *due;
+        *at += 1;
+    }
+}
+
+/// Whether what it changes is one key.
+fn is_of_one_key(op: &Op<'_>) -> bool {
+    !matches!(
+        op,
+        Op::FlushDb
+            | Op::FlushAll
+            | Op::SwapDb(_)
+            | Op::Rename { .. }
+            | Op::Define(_)
+            | Op::Undefine
+            | Op::Moved(_)
+            | Op::Noop
+            | Op::Bind(_)
+            | Op::Verdict { .. }
+            | Op::Serialize(_)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn effects_of_a_shard_come_together_and_stay_in_their_order(shards in prop::collection::vec(any::<u8>(), 0..600)) {
+            let due = |(at, shard): (usize, &u8)| Due { order: 7, at: at as u32, shard: ShardId(*shard), db: 0 };
+            let mut dues: Vec<Due> = shards.iter().enumerate().map(due).collect();
+            let mut expected = dues.clone();
+            expected.sort_by_key(|due| due.shard);
+            sort_by_shard(&mut dues, &mut Vec::new());
+            prop_assert_eq!(dues, expected);
+        }
+    }
+}
