@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fjall::{Keyspace, Slice};
 use parking_lot::MutexGuard;
@@ -96,7 +97,7 @@ impl<'s> Files<'s> {
         sealing: Option<&mut Sealing>,
     ) -> Result<()> {
         let len: usize = value.iter().map(|part| part.len()).sum();
-        let apart = !header.tombstone && len >= self.store.options.large_value_bytes;
+        let apart = !header.tombstone && len >= self.store.large_value_bytes.load(Ordering::Relaxed);
         match sealing {
             Some(sealing) => match sealing.parts(&row_key, header, value, apart)? {
                 (head, sealed) if apart => self.put_apart(&row_key, head, &[sealed]),

@@ -19,7 +19,7 @@ mod write;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use fjall::{Database, Keyspace};
@@ -54,6 +54,8 @@ pub struct LsmStore {
     generations: Keyspace,
     options: Options,
     value_files: Arc<ValueFiles>,
+    /// Values of so many bytes stand apart.
+    large_value_bytes: AtomicUsize,
     /// The number of the file of values that the next clean begins at.
     clean_from: AtomicU64,
     seal: Arc<Seal>,
@@ -131,6 +133,7 @@ impl LsmStore {
             generations,
             options: options.clone(),
             value_files: Arc::new(value_files),
+            large_value_bytes: AtomicUsize::new(options.large_value_bytes),
             clean_from: AtomicU64::new(0),
             seal,
             retention: options.retention,
@@ -166,6 +169,11 @@ impl LsmStore {
         visit: impl FnMut(&[u8], Version) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>> {
         View::snapshot(self).for_each(span, at, visit)
+    }
+
+    /// Changes from how many bytes on values stand apart; see [`Options::large_value_bytes`].
+    pub fn set_large_value_bytes(&self, bytes: usize) {
+        self.large_value_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Figures about the store.
