@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use fjall::Slice;
 
+use super::values::VALUES;
 use super::{Reference, checksum};
 use crate::error::{Error, Result};
 use crate::layout;
@@ -137,7 +138,7 @@ impl ValueFile {
     }
 
     pub(super) fn corrupt(&self, offset: u64, reason: &str) -> Error {
-        Error::corrupt(format!("{}, offset {offset}", self.path.display()), reason)
+        Error::corrupt(format!("{VALUES}/{}, offset {offset}", self.id), reason)
     }
 }
 

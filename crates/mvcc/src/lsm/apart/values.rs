@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::layout::{self, Fields};
 
 /// Where the files are, within the directory of the store.
-const VALUES: &str = "values";
+pub(super) const VALUES: &str = "values";
 
 /// The files in force at one moment, by number.
 #[derive(Clone, Debug, Default)]
