@@ -1,7 +1,7 @@
 //! What large values cost with their rows and apart from them: values are overwritten at random, run by run, then read, then removed.
 //!
 //! `cargo run --release -p mvcc --example large_values [VALUES] [BYTES] [RUNS]`
-#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+#![allow(clippy::cast_precision_loss, clippy::print_stdout, reason = "figures for people")]
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn measure(name: &str, bound: usize, values: u64, bytes: usize, runs: u64) -> Re
     for round in 0..=runs {
         let mut run = store.begin_run(Timestamp(round + 1), Source::Direct)?;
         for key in 0..values {
-            if round == 0 || next(&mut numbers) % 4 == 0 {
+            if round == 0 || next(&mut numbers).is_multiple_of(4) {
                 run.put(&key.to_be_bytes(), None, &[&noise(&mut numbers, bytes)])?;
                 put += bytes;
             }

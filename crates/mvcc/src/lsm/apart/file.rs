@@ -165,7 +165,7 @@ fn words(head: &[u8; HEAD_BYTES]) -> [u32; 4] {
 
 fn read_at(file: &File, reference: &Reference) -> io::Result<Slice> {
     let mut from = At { file, offset: reference.offset };
-    Ok(Slice::from_reader(&mut from, reference.len as usize)?)
+    Slice::from_reader(&mut from, reference.len as usize)
 }
 
 /// A file from an offset on, whoever else reads it.
