@@ -19,6 +19,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use envelope::testing::MemPlace;
+
 use common::{Fixture, Lsm, image, noise, scan, t, tables, value, value_files};
 use mvcc::{Error, MemStore, Retention, Source, Span, Store, Timestamp};
 
@@ -300,4 +302,47 @@ fn a_restore_puts_large_values_apart_and_gives_back_those_of_before() {
     assert!(cut.is_err());
     assert_eq!(names(lsm.path()).len(), 1, "what it wrote is gone");
     (0..8).for_each(|n| assert_eq!(get(&lsm, n).unwrap(), bytes(1, n, 8 * KIB)));
+}
+
+const SECRET: &[u8] = b"a large value that nobody may find on the disk";
+
+fn is_found(dir: &Path) -> bool {
+    value_files(dir).iter().any(|(path, _)| {
+        let bytes = fs::read(path).unwrap();
+        bytes.windows(SECRET.len()).any(|part| part == SECRET)
+    })
+}
+
+fn write_secrets(lsm: &Lsm, round: u64) {
+    let mut run = lsm.lsm().begin_run(t(10 * round), Source::Direct).unwrap();
+    (0..40).for_each(|n| run.put(&key(n), None, &[SECRET, &bytes(round, n, 8 * KIB)]).unwrap());
+    run.finish().unwrap();
+}
+
+fn has_secrets(lsm: &Lsm, round: u64) -> bool {
+    (0..40).all(|n| get(lsm, n).unwrap() == [SECRET, &bytes(round, n, 8 * KIB)].concat())
+}
+
+#[test]
+fn values_apart_are_sealed_anew_with_all_others_and_old_keys_can_go() {
+    let mut lsm = Lsm::with_keys(None, as_served);
+    write_secrets(&lsm, 1);
+    assert!(is_found(lsm.path()), "it was begun without keys");
+    for round in 1..=2 {
+        let keys = if round == 1 { MemPlace::new(1) } else { lsm.keys() };
+        lsm.try_with(Some(keys)).unwrap();
+        let done = lsm.lsm().reencrypt().unwrap();
+        assert!(lsm.lsm().forget_keys(&done).unwrap());
+        assert_eq!(lsm.cipher().data_keys().len(), 1);
+        assert!(!is_found(lsm.path()) && has_secrets(&lsm, 1), "{round}");
+        assert_eq!(lsm.store().latest_commit(&key(3)).unwrap(), Some(t(10)), "sealing is no commit");
+    }
+    lsm.reopen();
+    assert!(has_secrets(&lsm, 1));
+    // What is moved stays sealed as it is.
+    write(&lsm, 2, 20..40, None);
+    write(&lsm, 3, 40..42, Some(8 * KIB));
+    assert!(lsm.clean().moved > 0);
+    assert!((0..20).all(|n| get(&lsm, n).unwrap().starts_with(SECRET)) && !is_found(lsm.path()));
+    assert!(matches!(lsm.try_with(None), Err(Error::KeysNeeded)));
 }

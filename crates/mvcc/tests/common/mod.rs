@@ -92,6 +92,11 @@ impl Lsm {
         self.options.cipher.as_ref().unwrap()
     }
 
+    /// Where the data keys are.
+    pub fn keys(&self) -> MemPlace {
+        self.keys.clone().unwrap()
+    }
+
     /// Closes the store and tries to open it with the data keys in `keys`.
     pub fn try_with(&mut self, keys: Option<MemPlace>) -> Result<(), Error> {
         (self.store, self.options.cipher, self.keys) = (None, None, keys);
