@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::file::ValueFile;
+use super::file::{HEAD_BYTES, ValueFile};
 use super::{FileMap, Reference};
 use crate::error::{Error, Result};
 use crate::layout;
@@ -98,7 +98,7 @@ impl LsmStore {
                 pace.step();
             }
             if refers(&view, row_key, &reference)?.is_some() {
-                live += row_key.len() as u64 + u64::from(reference.len);
+                live += (HEAD_BYTES + row_key.len()) as u64 + u64::from(reference.len);
             }
             Ok(())
         })?;

@@ -44,3 +44,25 @@ fn checksum(parts: &[&[u8]]) -> u32 {
     // A CRC-32 in the low half.
     digest.finalize() as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::lsm::view::View;
+    use crate::{LsmStore, Options, Retention, Source, Timestamp};
+
+    #[test]
+    fn a_look_up_that_began_before_a_run_finds_what_the_run_has_brought() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LsmStore::open(dir.path(), &Options::new(Retention::Newest)).unwrap();
+        let write = |at: u64| {
+            let mut run = store.begin_run(Timestamp(at), Source::Direct).unwrap();
+            run.put(b"k", None, &[&vec![at as u8; 10_000]]).unwrap();
+            run.finish().unwrap();
+        };
+        write(1);
+        let view = View::now(&store);
+        write(2);
+        assert_eq!(store.clean_values(&mut || true).unwrap().removed, 1);
+        assert_eq!(*view.get(b"k", Timestamp::LATEST).unwrap().unwrap().value, vec![2; 10_000]);
+    }
+}
