@@ -56,6 +56,8 @@ pub struct Options {
     pub checkpoint: CheckpointPolicy,
     /// Bytes of log that are kept for the next backup, at most, if there has been one.
     pub backup_log_bytes: u64,
+    /// Bytes from which on the value of a row stands apart from it.
+    pub large_value_bytes: usize,
     /// Which values the disk tiers of caches give up first.
     pub disk_policy: blob::PolicyKind,
     /// What everything in the data directory is encrypted under, if it is.
@@ -85,6 +87,7 @@ impl Options {
             memory: 0,
             checkpoint: CheckpointPolicy::default(),
             backup_log_bytes: crate::limits::BACKUP_LOG_BYTES,
+            large_value_bytes: crate::limits::LARGE_VALUE_BYTES,
         }
     }
 }
@@ -343,7 +346,7 @@ impl Engine {
             disk_policy: options.disk_policy,
             miss_seed: options.miss_at_random.map(AtomicU64::new),
             held: Held::default(),
-            checkpoints: Checkpoints::new(options.checkpoint),
+            checkpoints: Checkpoints::new(options.checkpoint, options.large_value_bytes),
             kept,
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
@@ -476,6 +479,11 @@ impl Engine {
     /// Changes when checkpoints are taken.
     pub fn set_checkpoint_policy(&self, policy: CheckpointPolicy) {
         self.shared.checkpoints.set_policy(policy);
+    }
+
+    /// Changes from how many bytes on the value of a row stands apart from it. Rows that are at rest stay as they are.
+    pub fn set_large_value_bytes(&self, bytes: usize) {
+        self.shared.checkpoints.set_large_value_bytes(bytes);
     }
 
     /// Says which classes of events are handed out; none: commands do not look for them.

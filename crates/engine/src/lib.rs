@@ -53,7 +53,7 @@ pub mod wheel;
 
 pub use blob::PolicyKind;
 pub use check::{CheckError, Damage, Inspection, Saved, inspect, salvage};
-pub use checkpoint::{CheckpointFigures, CheckpointPolicy, CheckpointReport};
+pub use checkpoint::{CheckpointFigures, CheckpointPolicy, CheckpointReport, DiskFigures};
 pub use context::{Committed, Context, Recycled, Savepoint, settle};
 pub use counts::KeyCounts;
 pub use digest::{Digest, digest_value, fold, unfold};

@@ -72,6 +72,9 @@ pub const ROWS_CACHE_BYTES: u64 = 16 << 20;
 /// registry, 68 bytes a key, is written whole when one is drawn.
 pub const ROWS_DATA_KEYS_MAX: usize = if cfg!(test) { 3 } else { 1024 };
 
+/// Values of rows that stand apart from them, from so many bytes on. Few in tests, so that most do.
+pub const LARGE_VALUE_BYTES: usize = if cfg!(test) { 48 } else { mvcc::limits::LARGE_VALUE_BYTES };
+
 /// Bytes at rest that nobody needs, beside half of all, after which all is compacted.
 pub const ROWS_GARBAGE_BYTES: u64 = 16 << 20;
 

@@ -4,7 +4,7 @@
 //!   offset  bytes  field
 //!   0       1      format version, 1
 //!   1       1      flags: bit 0 tombstone; bits 1–2 encryption state; bit 3 a deadline follows; bit 4 a successor follows;
-//!                  bits 5–7 zero
+//!                  bit 5 the value stands apart; bits 6–7 zero
 //!   2       8      commit timestamp, big-endian
 //!   10      8      deadline, big-endian                        (bit 3 only)
 //!   …       8      commit timestamp of the version that took this one's place   (bit 4 only; in history rows)
@@ -14,6 +14,8 @@
 //! Encryption state 0 is clear. In state 1 the value is sealed: what `envelope` puts in front of a ciphertext stands where
 //! the value begins, and it is bound to all bytes of this header and to the row's key. The header stays readable without a key, as
 //! compactions need it. A tombstone has no value and is never sealed. States 2 and 3 are reserved and refused.
+//!
+//! Where the value stands apart, in a file beside the tree, a reference to it follows the header (`lsm/apart`).
 
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -24,16 +26,26 @@ const ENCRYPTION_SHIFT: u8 = 1;
 const ENCRYPTION: u8 = 0b11 << ENCRYPTION_SHIFT;
 const DEADLINE: u8 = 1 << 3;
 const SUCCESSOR: u8 = 1 << 4;
-const UNUSED: u8 = !(TOMBSTONE | ENCRYPTION | DEADLINE | SUCCESSOR);
+const APART: u8 = 1 << 5;
+const UNUSED: u8 = !(TOMBSTONE | ENCRYPTION | DEADLINE | SUCCESSOR | APART);
 const FIXED_BYTES: usize = 10;
 const MAX_BYTES: usize = FIXED_BYTES + 16;
 
-/// How a row's value stands in it.
+/// How a row's value is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum State {
-    Clear = 0,
-    Sealed = 1,
+pub(crate) struct State {
+    /// It is sealed.
+    pub(crate) sealed: bool,
+    /// It stands in a file of its own kind, and the row has a reference to it.
+    pub(crate) apart: bool,
+}
+
+impl State {
+    pub(crate) const CLEAR: Self = Self { sealed: false, apart: false };
+    #[cfg(test)]
+    pub(crate) const SEALED: Self = Self { sealed: true, apart: false };
+    /// The two bits of a sealed value, for those who must say that they cannot read it.
+    pub(crate) const SEALED_BITS: u8 = 1;
 }
 
 /// What a row says about its version besides the value.
@@ -90,7 +102,8 @@ impl Header {
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         bytes[0] = VERSION;
         bytes[1] = flag(self.tombstone, TOMBSTONE)
-            | (state as u8) << ENCRYPTION_SHIFT
+            | flag(state.sealed, State::SEALED_BITS << ENCRYPTION_SHIFT)
+            | flag(state.apart, APART)
             | flag(self.expire_at.is_some(), DEADLINE)
             | flag(self.successor.is_some(), SUCCESSOR);
         let mut len = 2;
@@ -104,7 +117,7 @@ impl Header {
     /// The row: this header, then `value`, in clear.
     pub(crate) fn row(&self, value: &[u8]) -> Vec<u8> {
         debug_assert!(!self.tombstone || (value.is_empty() && self.expire_at.is_none()), "a tombstone is bare");
-        let (header, len) = self.encode(State::Clear);
+        let (header, len) = self.encode(State::CLEAR);
         [&header[..len], value].concat()
     }
 
@@ -116,11 +129,12 @@ impl Header {
         }
     }
 
-    /// The header that `row` begins with, and where its value begins, which is in clear.
+    /// The header that `row` begins with, and where its value begins, which is in the row and in clear.
     pub(crate) fn decode(row: &[u8]) -> Result<(Self, usize)> {
         match Self::read(row)? {
-            (header, State::Clear, from) => Ok((header, from)),
-            (_, State::Sealed, _) => Err(Error::Encryption { state: State::Sealed as u8 }),
+            (header, State::CLEAR, from) => Ok((header, from)),
+            (_, State { sealed: true, .. }, _) => Err(Error::Encryption { state: State::SEALED_BITS }),
+            (_, State { apart: true, .. }, _) => Err(Error::corrupt("a row's header", "its value stands elsewhere")),
         }
     }
 
@@ -131,11 +145,12 @@ impl Header {
         if version != VERSION {
             return Err(bad(&format!("version {version} is not known to this program")));
         }
-        let state = match (flags & ENCRYPTION) >> ENCRYPTION_SHIFT {
-            0 => State::Clear,
-            1 => State::Sealed,
+        let sealed = match (flags & ENCRYPTION) >> ENCRYPTION_SHIFT {
+            0 => false,
+            State::SEALED_BITS => true,
             state => return Err(Error::Encryption { state }),
         };
+        let state = State { sealed, apart: flags & APART != 0 };
         if flags & UNUSED != 0 {
             return Err(bad("unknown flags are set"));
         }
@@ -148,7 +163,7 @@ impl Header {
         let expire_at = if flags & DEADLINE != 0 { Some(field()?) } else { None };
         let successor = if flags & SUCCESSOR != 0 { Some(field()?) } else { None };
         let tombstone = flags & TOMBSTONE != 0;
-        if tombstone && (!rest.is_empty() || expire_at.is_some() || state != State::Clear) {
+        if tombstone && (!rest.is_empty() || expire_at.is_some() || state != State::CLEAR) {
             return Err(bad("a tombstone has a value or a deadline"));
         }
         if !commit.can_commit() || successor.is_some_and(|successor| successor <= commit) {
@@ -186,7 +201,7 @@ mod tests {
     #[test]
     fn unknown_flags_versions_and_tombstones_with_a_value_are_corrupt() {
         let row = Header::value(Timestamp(1), None).row(b"v");
-        for (at, byte) in [(0, 2), (0, 0), (1, 0x20), (1, 0x80), (1, TOMBSTONE)] {
+        for (at, byte) in [(0, 2), (0, 0), (1, 0x40), (1, 0x80), (1, TOMBSTONE), (1, TOMBSTONE | APART)] {
             let mut bad = row.clone();
             bad[at] = byte;
             assert!(matches!(Header::decode(&bad), Err(Error::Corrupt { .. })), "byte {at} = {byte:#x}");
@@ -214,9 +229,12 @@ mod tests {
             let row = header.row(&value);
             let (read, from) = Header::decode(&row).unwrap();
             prop_assert_eq!(read, header);
-            let (sealed, len) = header.encode(State::Sealed);
-            prop_assert_eq!(len, from);
-            prop_assert_eq!(Header::read(&sealed[..len]).ok(), (!tombstone).then_some((header, State::Sealed, len)));
+            for state in [State::SEALED, State { sealed: false, apart: true }, State { sealed: true, apart: true }] {
+                let (bytes, len) = header.encode(state);
+                prop_assert_eq!(len, from);
+                prop_assert_eq!(Header::read(&bytes[..len]).ok(), (!tombstone).then_some((header, state, len)));
+                prop_assert!(Header::decode(&bytes[..len]).is_err(), "what is not in the row is not taken for it");
+            }
             prop_assert_eq!(Header::commit_of(&row), Some(header.commit));
             prop_assert_eq!(&row[from..], &value[..]);
         }

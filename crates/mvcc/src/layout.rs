@@ -8,6 +8,7 @@
 //!   00 'D' commit u64             a prefix deletion that is not carried out yet: see below
 //!   01 key                        the current version of a key
 //!   02 groups(key) NOT commit u64 a superseded version; newest first
+//!   03 file u64                   a file of values that is in force: its bytes u64
 //! ```
 //!
 //! A current row ends with its key, so keys that begin one another are different rows in the right order. Where
@@ -29,8 +30,10 @@ pub(crate) const DELETES_PREFIX: &[u8] = &[BOOKS, b'D'];
 const BOOKS: u8 = 0;
 pub(crate) const CURRENT: u8 = 1;
 pub(crate) const HISTORY: u8 = 2;
-/// One above the last tag: the end of the history.
-pub(crate) const END: u8 = 3;
+/// The end of the history, and of all versions.
+pub(crate) const END: u8 = VALUES;
+/// Files of values. Behind the rows, since a run knows its files only when it has written all its rows.
+pub(crate) const VALUES: u8 = 3;
 
 /// The row key of the current version of `key`.
 pub(crate) fn current(key: &[u8]) -> Vec<u8> {
@@ -71,6 +74,11 @@ pub(crate) fn parse_history(row: &[u8]) -> Result<(Vec<u8>, Timestamp)> {
 /// The row key of the prefix deletion committed at `commit`.
 pub(crate) fn delete_key(commit: Timestamp) -> Vec<u8> {
     [DELETES_PREFIX, &commit.0.to_be_bytes()].concat()
+}
+
+/// The row key of a file of values.
+pub(crate) fn values_key(file: u64) -> Vec<u8> {
+    tagged(VALUES, &file.to_be_bytes())
 }
 
 /// Reads big-endian fields out of a bookkeeping row.
@@ -163,6 +171,7 @@ mod tests {
         assert_eq!(current(b"user:1"), *b"\x01user:1");
         assert_eq!(history(b"user:1", Timestamp(0x0102)), *b"\x02user:1\0\0\x06\xFF\xFF\xFF\xFF\xFF\xFF\xFE\xFD");
         assert_eq!(delete_key(Timestamp(3)), *b"\0D\0\0\0\0\0\0\0\x03");
+        assert_eq!(values_key(0x0102), *b"\x03\0\0\0\0\0\0\x01\x02");
         assert_eq!([STATE_KEY, ENCRYPTION_KEY, RETENTION_KEY, WATERMARK_KEY], [b"\0S", b"\0E", b"\0R", b"\0W"]);
     }
 

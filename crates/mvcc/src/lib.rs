@@ -59,7 +59,7 @@ pub mod wide;
 pub use class::KeyClass;
 pub use conflict::{ConflictCounts, conflict_label, parse_conflict_label};
 pub use error::{BadInput, Conflict, ConflictKind, Error, Part, Result};
-pub use lsm::{DeadRows, LsmStore, MajorCompaction, Options, Reencryption, RunWriter, Stats};
+pub use lsm::{Cleaning, DeadRows, LsmStore, MajorCompaction, Options, Reencryption, RunWriter, Stats};
 pub use mem::MemStore;
 pub use pace::{Others, Pace};
 pub use pins::{Pin, Watermark};

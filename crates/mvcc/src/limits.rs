@@ -45,6 +45,26 @@ pub(crate) const SWEEP_BYTES: usize = 4 << 20;
 /// Most seals that a writer of rows asks for at once: then asking costs nothing beside sealing.
 pub(crate) const MAX_SEALS_AHEAD: u32 = 1024;
 
+/// Values of so many bytes stand apart if nobody says anything else: they are a block of the tree or more, and what a row keeps of
+/// them is less than a hundredth.
+pub const LARGE_VALUE_BYTES: usize = 4 << 10;
+
+/// Bytes after which the next file of values is begun if nobody says anything else: some thousands of files for a terabyte, each
+/// cleaned in a second or two. As many bytes of values are moved in one run: what a clean takes on the disk before it gives back.
+pub const VALUE_FILE_BYTES: u64 = 256 << 20;
+
+/// Files of values that are kept open at most, so that they leave most of a usual limit of 1,024 to others; the rest is opened for each read.
+pub(crate) const VALUE_FILES_OPEN: usize = 256;
+
+/// Files of values that a clean looks at in any case. Those in which much is dead let it look at more.
+pub(crate) const CLEAN_LOOKS: usize = 4;
+
+/// Files this many times smaller than a full one are joined with others.
+pub(crate) const SMALL_FILE_SHARE: u64 = 8;
+
+/// So many small files are worth being joined.
+pub(crate) const SMALL_FILES: usize = 8;
+
 /// Bytes after which a snapshot closes a frame of rows.
 pub(crate) const SNAPSHOT_FRAME_BYTES: usize = 256 << 10;
 

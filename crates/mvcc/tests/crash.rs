@@ -1,6 +1,6 @@
 //! kill -9 at random moments: whatever was acknowledged is there, and what is there is what some moment was.
 //!
-//! The child writes, sweeps, compacts and restores, and says after each operation that it is done. The parent kills it,
+//! The child writes, sweeps, compacts, cleans and restores, and says after each operation that it is done. The parent kills it,
 //! opens the store, and compares it with the model, to which it has applied the same operations up to the last commit.
 //! `MVCC_CRASHES=300 cargo test -p mvcc --test crash` runs longer.
 #![allow(clippy::unwrap_used, reason = "a failure is the test's")]
@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{image, t};
+use common::{image, t, value_files};
 use mvcc::{
     Bounds, Direction, LsmStore, MemStore, Mutation, Options, PrefixDelete, Retention, RunRow, Source, Span, Store,
     Timestamp, Transaction,
@@ -31,7 +31,14 @@ impl Numbers {
 }
 
 fn options(retention: Retention) -> Options {
-    Options { cache_bytes: 8 << 20, memtable_bytes: 256 << 10, threads: 1, ..Options::new(retention) }
+    Options {
+        cache_bytes: 8 << 20,
+        memtable_bytes: 256 << 10,
+        threads: 1,
+        large_value_bytes: 250,
+        value_file_bytes: 16 << 10,
+        ..Options::new(retention)
+    }
 }
 
 fn key(n: u64) -> Vec<u8> {
@@ -79,6 +86,7 @@ fn upkeep(store: &LsmStore, n: u64) {
     match n % 16 {
         3 | 7 | 11 => drop(store.compact(t(n.saturating_sub(8)), 150).unwrap()),
         5 if n % 80 == 5 => drop(store.compact_all().unwrap()),
+        1 | 13 => drop(store.clean_values(&mut || true).unwrap()),
         9 if n % 48 == 9 => store.restore(&mut &image(store)[..]).unwrap(),
         _ => {}
     }
@@ -121,6 +129,8 @@ fn parent(life: u64, crashes: u64) {
         assert!(last >= acknowledged, "crash {crash} of life {life}: {acknowledged} was acknowledged, {last} is there");
         (model.last_commit().0 + 1..=last).for_each(|n| operate(&model, life, n));
         assert_eq!(store.applied_index(), model.applied_index());
+        let on_disk: u64 = value_files(dir.path()).iter().map(|(_, bytes)| bytes).sum();
+        assert_eq!(on_disk, store.stats().unwrap().value_bytes, "no file is there that is not in force");
         for at in [t(last), t(last + 1), Timestamp::LATEST] {
             let read = |store: &dyn Store| store.scan(Span::ALL, at, Direction::Forward, Bounds::NONE).unwrap().rows;
             assert_eq!(read(&store), read(&model), "crash {crash} of life {life}, at {at}");

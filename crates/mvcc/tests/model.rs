@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Fixture, Lsm, image, t};
+use common::{Fixture, Lsm, image, t, value_files};
 use mvcc::{
     Bounds, Direction, MemStore, Mutation, Pin, PrefixDelete, Retention, RunRow, Source, Span, Store, Timestamp,
     Transaction,
@@ -62,6 +62,7 @@ enum Op {
     },
     Reopen,
     Reclaim,
+    Clean,
     /// Both stores become what an image of the model, or of the other one, says.
     Restore {
         from_model: bool,
@@ -137,6 +138,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(span, behind, is_reverse, bounds)| Op::Scan { span, behind, is_reverse, bounds }),
         2 => Just(Op::Reopen),
         1 => Just(Op::Reclaim),
+        2 => Just(Op::Clean),
         1 => any::<bool>().prop_map(|from_model| Op::Restore { from_model }),
     ]
 }
@@ -235,6 +237,7 @@ impl Pair {
                 self.disk.reopen();
             }
             Op::Reclaim => drop(self.disk.lsm().compact_all().unwrap()),
+            Op::Clean => drop(self.disk.lsm().clean_values(&mut || true).unwrap()),
             Op::Restore { from_model } => {
                 let bytes = if *from_model { image(&self.model) } else { image(self.disk.store()) };
                 self.pins.clear();
@@ -313,6 +316,8 @@ fn check(retention: Retention, ops: &[Op]) {
     .unwrap();
     pair.compact(everything, usize::MAX);
     pair.disk.lsm().compact_all().unwrap();
+    pair.disk.clean();
+    assert_eq!(value_files(pair.disk.path()), [], "nobody refers to them");
     let empty = pair
         .both("nothing is left", |store| store.scan(Span::ALL, Timestamp::LATEST, Direction::Forward, Bounds::NONE));
     assert_eq!(empty.unwrap().visited, 0);

@@ -78,7 +78,7 @@ proptest! {
 
 #[test]
 fn a_run_that_is_dropped_leaves_nothing() {
-    let mut lsm = Lsm::new(Retention::Newest);
+    let mut lsm = Lsm::with(|options| options.large_value_bytes = usize::MAX);
     lsm.store().put(b"k000001", b"old", t(1), None).unwrap();
     lsm.lsm().compact_all().unwrap();
     lsm.reopen();

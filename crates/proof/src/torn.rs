@@ -63,8 +63,8 @@ const AT_ONCE: usize = 2;
 const GOES_ON: usize = 8;
 /// One life in so many begins with an empty directory.
 const BEGINS_ANEW: usize = 4;
-/// Segments fill and the log is rewritten within a life.
-const FLAGS: &[&str] = &["--log-segment-bytes", "1mb", "--checkpoint-log-size", "1mb"];
+/// Segments fill and the log is rewritten within a life, and many values stand apart from their rows.
+const FLAGS: &[&str] = &["--log-segment-bytes", "1mb", "--checkpoint-log-size", "1mb", "--large-value-size", "2kb"];
 
 /// A bug planted in the recorded history, behind the back of whoever says what was promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

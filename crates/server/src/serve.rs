@@ -167,6 +167,7 @@ fn engine_options(settings: &Settings) -> Result<Options, ServeError> {
     options.checkpoint = checkpoints_of(&settings.persistence);
     options.memory = settings.maxmemory;
     options.backup_log_bytes = settings.persistence.backup_log_bytes;
+    options.large_value_bytes = usize::try_from(settings.persistence.large_value_bytes).unwrap_or(usize::MAX);
     options.batch_bytes = usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX);
     Ok(options)
 }

@@ -33,6 +33,8 @@ pub struct Seen {
 pub fn options(clock: &Arc<AtomicI64>, node: u8) -> Options {
     let time = Arc::clone(clock);
     let mut options = Options::new(Arc::new(move || time.load(Ordering::Relaxed)), [node; 22]);
+    // Most values stand apart from their rows.
+    options.large_value_bytes = 48;
     options.log.segment_bytes = 1 << 20;
     options.checkpoint = CheckpointPolicy { log_bytes: Some(1 << 20) };
     options

@@ -59,7 +59,8 @@ impl Making {
         let identity = Identity { seed, ..Identity::mint(options.entropy) };
         let ciphers = Ciphers::open(dir, options.keyring.as_ref())?;
         let path = dir.join(ROWS);
-        let rows = Rows::open(&path, ciphers.rows.clone()).map_err(|source| OpenError::of_rows(dir, &path, source))?;
+        let rows = Rows::open(&path, ciphers.rows.clone(), options.large_value_bytes)
+            .map_err(|source| OpenError::of_rows(dir, &path, source))?;
         rows.store.restore(image).map_err(|source| OpenError::of_rows(dir, &path, source))?;
         drop(rows);
         let log = dir.join(LOG);

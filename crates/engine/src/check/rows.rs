@@ -21,7 +21,7 @@ use crate::checkpoint::elements::Part;
 use crate::checkpoint::rows::{Large, Row, Value};
 use crate::checkpoint::store::Rows;
 use crate::ciphers::Ciphers;
-use crate::limits::SHARDS;
+use crate::limits::{LARGE_VALUE_BYTES, SHARDS};
 use crate::shard::ShardId;
 use crate::value::count_fenced;
 use crate::value::wide::{BLOCK_BYTES, Content, RowKey};
@@ -87,7 +87,7 @@ pub(super) fn verify(
 /// Reads all rows of the copy `look` of `path`.
 fn read(look: &Path, path: &Path, ciphers: &Ciphers) -> Result<Option<Seen>, Damage> {
     let damage = |what: &dyn std::fmt::Display| Damage::new(path, None, what);
-    let rows = Rows::open(look, ciphers.rows.clone()).map_err(|error| damage(&error))?;
+    let rows = Rows::open(look, ciphers.rows.clone(), LARGE_VALUE_BYTES).map_err(|error| damage(&error))?;
     let books = Books::read(&rows).map_err(|error| damage(&error))?.map_err(|reason| damage(&reason))?;
     let Some(books) = books else { return Ok(None) };
     books.emptied.iter().for_each(|(db, commit)| rows.dead.empty(*db, *commit));
@@ -210,7 +210,7 @@ impl Come {
 /// Copies a store, durably unless its large files, which nobody changes, are to be `linked`.
 pub(super) fn clone(from: &Path, to: &Path, linked: bool) -> Result<(), CheckError> {
     fs::create_dir(to).map_err(CheckError::io(to))?;
-    let immutable = linked && from.file_name().is_some_and(|name| name == "tables");
+    let immutable = linked && from.file_name().is_some_and(|name| name == "tables" || name == "values");
     for entry in fs::read_dir(from).map_err(CheckError::io(from))? {
         let entry = entry.map_err(CheckError::io(from))?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));

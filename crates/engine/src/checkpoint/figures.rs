@@ -17,8 +17,19 @@ pub struct CheckpointFigures {
     pub last: Option<(Duration, bool)>,
     /// How many have failed since the last that did not.
     pub failures: u64,
-    /// Bytes of the rows on disk; 0 before the first checkpoint.
-    pub disk_bytes: u64,
+    /// What the rows take on disk.
+    pub disk: DiskFigures,
+}
+
+/// What rows take on disk, as of the last checkpoint or what was tidied up after it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiskFigures {
+    /// Bytes in all; 0 before the first checkpoint.
+    pub bytes: u64,
+    /// Bytes of them in files of large values.
+    pub value_bytes: u64,
+    /// Bytes of these that nobody refers to, as far as was looked since the start.
+    pub value_stale_bytes: u64,
 }
 
 /// Keeps the figures.
@@ -66,7 +77,13 @@ impl Outcomes {
     pub(crate) fn figures(&self) -> CheckpointFigures {
         let state = self.state.lock();
         let running_for = state.running_since.map(|since| since.elapsed());
-        CheckpointFigures { begun: state.begun, running_for, last: state.last, failures: state.failures, disk_bytes: 0 }
+        CheckpointFigures {
+            begun: state.begun,
+            running_for,
+            last: state.last,
+            failures: state.failures,
+            disk: DiskFigures::default(),
+        }
     }
 }
 

@@ -24,7 +24,8 @@ pub(crate) fn load(shared: &Shared) -> Result<Option<Loaded>, OpenError> {
         return Ok(None);
     }
     let refused = |source| OpenError::of_rows(&shared.dir, &path, source);
-    let rows = Rows::open(&path, shared.ciphers.rows.clone()).map_err(refused)?;
+    let rows =
+        Rows::open(&path, shared.ciphers.rows.clone(), shared.checkpoints.large_value_bytes()).map_err(refused)?;
     let books = Books::read(&rows).map_err(refused)?.map_err(|reason| damaged(&path, reason))?;
     let Some(books) = books else {
         // The first checkpoint did not come into force.

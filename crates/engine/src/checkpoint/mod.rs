@@ -52,7 +52,7 @@ use wal::Position;
 
 use crate::engine::Shared;
 use crate::error::CheckpointError;
-pub use figures::CheckpointFigures;
+pub use figures::{CheckpointFigures, DiskFigures};
 use flip::Flip;
 pub(crate) use image::{Image, image};
 pub(crate) use load::{Loaded, load, load_keys};

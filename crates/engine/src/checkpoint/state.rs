@@ -1,10 +1,10 @@
 //! What an engine keeps for its checkpoints between two of them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use mvcc::{Reencryption, Timestamp};
+use mvcc::{Cleaning, Reencryption, Timestamp};
 use parking_lot::Mutex;
 use wal::Position;
 
@@ -76,6 +76,7 @@ pub(crate) struct Checkpoints {
     pub(super) died: Mutex<Died>,
     pub(super) kept: Mutex<Kept>,
     policy: Mutex<CheckpointPolicy>,
+    large_value_bytes: AtomicUsize,
     /// Where replay begins behind the last one.
     position: AtomicU64,
     pub(super) outcomes: Outcomes,
@@ -86,7 +87,7 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(crate) fn new(policy: CheckpointPolicy) -> Self {
+    pub(crate) fn new(policy: CheckpointPolicy, large_value_bytes: usize) -> Self {
         Self {
             turn: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -97,6 +98,7 @@ impl Checkpoints {
             died: Mutex::default(),
             kept: Mutex::default(),
             policy: Mutex::new(policy),
+            large_value_bytes: AtomicUsize::new(large_value_bytes),
             position: AtomicU64::new(Position::START.get()),
             outcomes: Outcomes::default(),
             garbage: AtomicU64::new(0),
@@ -126,12 +128,24 @@ impl Checkpoints {
     }
 
     pub(crate) fn figures(&self) -> CheckpointFigures {
-        let disk_bytes = self.rows.get().map_or(0, |rows| rows.measured_bytes());
-        CheckpointFigures { disk_bytes, ..self.outcomes.figures() }
+        let disk = self.rows.get().map(|rows| rows.measured()).unwrap_or_default();
+        CheckpointFigures { disk, ..self.outcomes.figures() }
     }
 
     pub(crate) fn set_policy(&self, policy: CheckpointPolicy) {
         *self.policy.lock() = policy;
+    }
+
+    /// Changes from how many bytes on the value of a row stands apart, from the next run on.
+    pub(crate) fn set_large_value_bytes(&self, bytes: usize) {
+        self.large_value_bytes.store(bytes, Ordering::Relaxed);
+        if let Some(rows) = self.rows.get() {
+            rows.store.set_large_value_bytes(bytes);
+        }
+    }
+
+    pub(super) fn large_value_bytes(&self) -> usize {
+        self.large_value_bytes.load(Ordering::Relaxed)
     }
 
     /// The last one is of this position.
@@ -174,7 +188,7 @@ impl Checkpoints {
         if let Some(rows) = self.rows.get() {
             return Ok(Arc::clone(rows));
         }
-        let rows = Rows::create(&shared.dir, shared.ciphers.rows.clone())?;
+        let rows = Rows::create(&shared.dir, shared.ciphers.rows.clone(), self.large_value_bytes())?;
         let rows = Arc::clone(self.rows.get_or_init(|| Arc::new(rows)));
         if self.hurried.load(Ordering::Acquire) {
             rows.others.leave();
@@ -226,7 +240,8 @@ impl Checkpoints {
         self.garbage.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Seals the rows anew if that is due, and compacts them if much of them is not needed any more.
+    /// Seals the rows anew if that is due, or compacts them if much of them is not needed any more; and gives back the space of
+    /// large values that are not.
     pub(super) fn tend(&self) -> mvcc::Result<()> {
         let Some(rows) = self.rows.get() else { return Ok(()) };
         let garbage = self.garbage.load(Ordering::Relaxed);
@@ -235,12 +250,17 @@ impl Checkpoints {
             return Ok(());
         }
         if rows.are_stale() {
-            return self.seal_anew(rows);
+            self.seal_anew(rows)?;
+        } else if garbage >= ROWS_GARBAGE_BYTES && garbage >= rows.disk_bytes() / 2 {
+            self.compact(rows)?;
         }
-        if garbage < ROWS_GARBAGE_BYTES || garbage < rows.disk_bytes() / 2 {
-            return Ok(());
+        let cleaned = rows.store.clean_values(&mut || !self.is_stopped());
+        rows.disk_bytes();
+        let Cleaning { looked, removed, moved } = cleaned?;
+        if removed > 0 {
+            tracing::info!(looked, removed, moved, "files of large values were given back");
         }
-        self.compact(rows)
+        Ok(())
     }
 
     /// Rewrites all rows, sealed under a new data key, and forgets the others. Without those that nobody needs, as well.

@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use envelope::Cipher;
 use mvcc::{LsmStore, Options, Others, Retention, Store, Timestamp};
+use parking_lot::Mutex;
 
 use super::dead::Dead;
+use super::figures::DiskFigures;
 use crate::error::CheckpointError;
 use crate::limits::{CHECKPOINT_NICE, ROWS_CACHE_BYTES, ROWS_DATA_KEYS_MAX};
 
@@ -25,8 +26,8 @@ pub(crate) struct Rows {
     /// Who goes before those who write and compact rows: clients.
     pub(super) others: Others,
     cipher: Option<Arc<Cipher>>,
-    /// Bytes on disk, as they were last measured.
-    measured: AtomicU64,
+    /// The disk as it was last measured.
+    measured: Mutex<DiskFigures>,
 }
 
 /// What the store is called until it is whole.
@@ -35,7 +36,11 @@ const ASIDE: &str = "rows.new";
 impl Rows {
     /// Begins a store in the data directory `dir`: aside, and durable before it has its name, since a store that a crash has
     /// left half made cannot be opened.
-    pub(super) fn create(dir: &Path, cipher: Option<Arc<Cipher>>) -> Result<Self, CheckpointError> {
+    pub(super) fn create(
+        dir: &Path,
+        cipher: Option<Arc<Cipher>>,
+        large_value_bytes: usize,
+    ) -> Result<Self, CheckpointError> {
         let (path, aside) = (dir.join(ROWS), dir.join(ASIDE));
         let io = |source| CheckpointError::Io { path: path.clone(), source };
         let failed = |source| CheckpointError::Rows { path: path.clone(), source };
@@ -43,18 +48,20 @@ impl Rows {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        drop(Self::open(&aside, cipher.clone()).map_err(failed)?);
+        drop(Self::open(&aside, cipher.clone(), large_value_bytes).map_err(failed)?);
         sync_all(&aside).map_err(io)?;
         fs::rename(&aside, &path).and_then(|()| File::open(dir)?.sync_all()).map_err(io)?;
-        Self::open(&path, cipher).map_err(failed)
+        Self::open(&path, cipher, large_value_bytes).map_err(failed)
     }
 
-    /// Opens the store at `path`, or begins one there; its values are sealed with `cipher`.
-    pub(crate) fn open(path: &Path, cipher: Option<Arc<Cipher>>) -> mvcc::Result<Self> {
+    /// Opens the store at `path`, or begins one there; its values are sealed with `cipher`, and stand
+    /// apart from `large_value_bytes` on.
+    pub(crate) fn open(path: &Path, cipher: Option<Arc<Cipher>>, large_value_bytes: usize) -> mvcc::Result<Self> {
         let (dead, others) = (Arc::new(Dead::default()), Others::default());
         let options = Options {
             cache_bytes: ROWS_CACHE_BYTES,
             threads: 1,
+            large_value_bytes,
             dead: Some(Arc::clone(&dead) as _),
             cipher: cipher.clone(),
             others: others.clone(),
@@ -74,7 +81,7 @@ impl Rows {
             // Without another thread: only its priority is lost.
             Err(_) => LsmStore::open(path, &options)?,
         };
-        let rows = Self { store, dead, path: path.into(), others, cipher, measured: AtomicU64::new(0) };
+        let rows = Self { store, dead, path: path.into(), others, cipher, measured: Mutex::default() };
         rows.disk_bytes();
         Ok(rows)
     }
@@ -84,16 +91,23 @@ impl Rows {
         self.store.last_commit()
     }
 
-    /// Bytes of rows on disk. It may wait for a run that comes into force, syncs included: not for those who answer clients.
+    /// Bytes of rows on disk, large values included. It may wait for a run that comes into force, syncs included: not for those who answer clients.
     pub(crate) fn disk_bytes(&self) -> u64 {
-        let bytes = self.store.stats().map_or(0, |stats| stats.row_bytes);
-        self.measured.store(bytes, Ordering::Relaxed);
-        bytes
+        let figures = self.store.stats().map_or_else(
+            |_| DiskFigures::default(),
+            |stats| DiskFigures {
+                bytes: stats.row_bytes + stats.value_bytes,
+                value_bytes: stats.value_bytes,
+                value_stale_bytes: stats.value_stale_bytes,
+            },
+        );
+        *self.measured.lock() = figures;
+        figures.bytes
     }
 
     /// The same as it was after the last checkpoint or compaction of all; it waits for nothing.
-    pub(crate) fn measured_bytes(&self) -> u64 {
-        self.measured.load(Ordering::Relaxed)
+    pub(crate) fn measured(&self) -> DiskFigures {
+        *self.measured.lock()
     }
 
     /// Whether all rows are to be sealed anew: some may be in clear, or there are more data keys than need be.

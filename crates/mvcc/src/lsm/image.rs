@@ -8,8 +8,10 @@ use std::sync::atomic::Ordering;
 use fjall::{Keyspace, Readable};
 
 use super::LsmStore;
+use super::apart::FileMap;
 use super::books::{self, Books};
 use super::dead::{DeadRows, is_dead_row};
+use super::ingest::Files;
 use super::seal::{Seal, Sealing};
 use super::view::{View, decode};
 use crate::deletes::Pending;
@@ -25,6 +27,8 @@ use crate::timestamp::Timestamp;
 pub(super) struct Image {
     rows: Keyspace,
     snapshot: fjall::Snapshot,
+    /// Where large values are that its rows refer to.
+    values: Arc<FileMap>,
     head: Head,
     /// What was dead at its moment.
     dead: Option<Arc<dyn DeadRows>>,
@@ -45,13 +49,13 @@ impl Image {
             (last_commit, applied_index) = (Timestamp(fields.u64()?), fields.u64()?);
         }
         let deletes: Vec<Pending> = view.deletes.to_vec();
-        let (rows, snapshot, reader) = view.into_parts();
+        let (rows, snapshot, values, reader) = view.into_parts();
         let snapshot = snapshot.ok_or(Error::NotSupported("an image of a view that changes"))?;
         // Asked after the rows were fixed: what was collected from them is below it.
         let watermark = store.floor();
         let head = Head { retention: store.retention, last_commit, watermark, applied_index, deletes };
         let (dead, seal) = (store.options.dead.as_ref().map(|dead| dead.as_it_is()), Arc::clone(&store.seal));
-        Ok(Self { rows, snapshot, head, dead, seal, _reader: reader })
+        Ok(Self { rows, snapshot, values, head, dead, seal, _reader: reader })
     }
 }
 
@@ -67,7 +71,7 @@ impl Snapshot for Image {
             // Who reads the image need not know what was dead here.
             if !is_dead_row(self.dead.as_deref(), &key, found.header.commit) {
                 // Nor the keys: an image is in clear, and whoever stores it seals it.
-                writer.row(&key, &found.header.row(&found.value(&[&key], &self.seal)?))?;
+                writer.row(&key, &found.header.row(&found.value_from(&[&key], &self.values, &self.seal)?))?;
             }
         }
         writer.finish()
@@ -84,8 +88,8 @@ impl LsmStore {
         books::drop_other_generations(&self.db, writer.generation)?;
         let generation = writer.generation + 1;
         let rows = books::open_rows(&self.db, generation, &self.options)?;
-        let books = match fill(&rows, &mut reader, self) {
-            Ok(books) => books,
+        let (books, values) = match fill(&rows, &mut reader, self) {
+            Ok(filled) => filled,
             Err(error) => {
                 // Whatever this says, the reason is the first error; an open drops the rows as well.
                 let _ = self.db.delete_keyspace(rows);
@@ -98,6 +102,7 @@ impl LsmStore {
             self.floor.store(books.watermark.effective().0, Ordering::Release);
             self.pins.set(books.watermark);
             shared.deletes = Arc::new(books.deletes);
+            std::mem::replace(&mut shared.values, Arc::new(values)).give_up();
             std::mem::replace(&mut shared.rows, rows)
         };
         writer.generation = generation;
@@ -109,8 +114,7 @@ impl LsmStore {
 }
 
 /// Reads the whole image into an empty tree. The tree has either all of it or nothing.
-fn fill(rows: &Keyspace, reader: &mut Reader<'_>, store: &LsmStore) -> Result<Books> {
-    let fail = |error| Error::tree("restoring rows", error);
+fn fill(rows: &Keyspace, reader: &mut Reader<'_>, store: &LsmStore) -> Result<(Books, FileMap)> {
     let mut next = reader.row()?;
     let head = reader.head().clone();
     let books = Books {
@@ -120,22 +124,24 @@ fn fill(rows: &Keyspace, reader: &mut Reader<'_>, store: &LsmStore) -> Result<Bo
         cursor: Vec::new(),
         deletes: head.deletes,
     };
-    let mut ingestion = rows.start_ingestion().map_err(fail)?;
+    let mut files = Files::of(store, rows.clone())?;
     for (key, row) in books::all_rows(&books, store.retention, store.seal.complete()) {
-        ingestion.write(key, row).map_err(fail)?;
+        files.row(key.into(), row.into())?;
     }
     let mut sealing = Sealing::of(&store.seal);
     while let Some((key, row)) = next {
-        match &mut sealing {
-            None => ingestion.write(key, row).map_err(fail)?,
-            Some(sealing) => {
-                let (header, from) = Header::decode(&row)?;
-                let row = sealing.row(&key, &header, &[&row[from..]])?;
-                ingestion.write(key, row).map_err(fail)?;
-            }
+        let (header, from) = Header::decode(&row)?;
+        match key.first() {
+            Some(&layout::CURRENT) => files.put(key.into(), &header, &[&row[from..]], sealing.as_mut())?,
+            _ => match &mut sealing {
+                None => files.row(key.into(), row.into())?,
+                Some(sealing) => {
+                    let row = sealing.row(&key, &header, &[&row[from..]])?.into();
+                    files.row(key.into(), row)?;
+                }
+            },
         }
         next = reader.row()?;
     }
-    ingestion.finish().map_err(fail)?;
-    Ok(books)
+    Ok((books, files.finish_aside()?))
 }

@@ -1,11 +1,14 @@
-//! Sorted runs: files of the tree are written directly, without journal and memory, and come into force at once.
+//! Sorted runs: files of the tree, and of values beside it, are written directly, without journal and memory, and come into force at once.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fjall::{Keyspace, Slice};
 use parking_lot::MutexGuard;
 use self_cell::self_cell;
 
+use super::apart::{FileMap, ValueFile, ValueWriter};
 use super::seal::Sealing;
 use super::{LsmStore, Writer};
 use crate::error::{Error, Result};
@@ -25,15 +28,15 @@ enum Ask {
 type Ingestion<'a> = Box<dyn FnMut(Ask) -> fjall::Result<()> + 'a>;
 
 self_cell!(
-    /// Files being written, and the tree that they will belong to.
-    struct Files {
+    /// Tables being written, and the tree that they will belong to.
+    struct Tables {
         owner: Keyspace,
         #[not_covariant]
         dependent: Ingestion,
     }
 );
 
-impl Files {
+impl Tables {
     fn begin(rows: Keyspace) -> Result<Self> {
         Self::try_new(rows, |rows| {
             let mut ingestion = Some(rows.start_ingestion().map_err(fail)?);
@@ -49,6 +52,106 @@ impl Files {
 
     fn ask(&mut self, ask: Ask) -> Result<()> {
         self.with_dependent_mut(|_, ingestion| ingestion(ask)).map_err(fail)
+    }
+}
+
+/// What a run writes: tables of the tree, and files of values beside it. Only for whoever holds the writers' lock.
+pub(super) struct Files<'s> {
+    store: &'s LsmStore,
+    tables: Tables,
+    values: ValueWriter,
+}
+
+impl<'s> Files<'s> {
+    /// Files for the rows of `store`, of which none is in force.
+    pub(super) fn begin(store: &'s LsmStore) -> Result<Self> {
+        let rows = store.shared.read().rows.clone();
+        Self::of(store, rows)
+    }
+
+    /// Files for the tree `rows`.
+    pub(super) fn of(store: &'s LsmStore, rows: Keyspace) -> Result<Self> {
+        Ok(Self { store, tables: Tables::begin(rows)?, values: ValueWriter::new(&store.value_files) })
+    }
+
+    /// Writes the row that says what state the store is in; it stands before those of versions.
+    pub(super) fn state(&mut self, stamp: &[u8]) -> Result<()> {
+        self.row(STATE_KEY.into(), stamp.into())
+    }
+
+    /// Writes a row as it is.
+    pub(super) fn row(&mut self, row_key: Slice, row: Slice) -> Result<()> {
+        self.tables.ask(Ask::Row(row_key, row))
+    }
+
+    fn remove(&mut self, row_key: Slice) -> Result<()> {
+        self.tables.ask(Ask::Removal(row_key))
+    }
+
+    /// Writes the row of a version, and its value apart if it is large.
+    pub(super) fn put(
+        &mut self,
+        row_key: Slice,
+        header: &Header,
+        value: &[&[u8]],
+        sealing: Option<&mut Sealing>,
+    ) -> Result<()> {
+        let len: usize = value.iter().map(|part| part.len()).sum();
+        let apart = !header.tombstone && len >= self.store.large_value_bytes.load(Ordering::Relaxed);
+        match sealing {
+            Some(sealing) => match sealing.parts(&row_key, header, value, apart)? {
+                (head, sealed) if apart => self.put_apart(&row_key, head, &[sealed]),
+                (head, sealed) => self.row(row_key, join(head, &[sealed], head.len() + sealed.len())?),
+            },
+            None => {
+                let (head, head_len) = header.encode(State { sealed: false, apart });
+                match apart {
+                    true => self.put_apart(&row_key, &head[..head_len], value),
+                    false => self.row(row_key, join(&head[..head_len], value, head_len + len)?),
+                }
+            }
+        }
+    }
+
+    /// Writes a value, as it is to be kept, apart, and a row with the header `head` that refers to it.
+    pub(super) fn put_apart(&mut self, row_key: &[u8], head: &[u8], value: &[&[u8]]) -> Result<()> {
+        let reference = self.values.put(row_key, value)?.encode();
+        let row = join(head, &[&reference], head.len() + reference.len())?;
+        self.row(row_key.into(), row)
+    }
+
+    /// Brings all of it into force: durable when it returns, and for all readers at once.
+    fn finish(self) -> Result<()> {
+        self.finish_without(&[])
+    }
+
+    /// The same; in the same step the files of values `gone` are not in force any more.
+    pub(super) fn finish_without(mut self, gone: &[Arc<ValueFile>]) -> Result<()> {
+        let written = self.close(gone)?;
+        {
+            // Readers must have the files before they can see a row that refers to them.
+            let mut shared = self.store.shared.write();
+            shared.values = Arc::new(shared.values.with(&written));
+        }
+        self.tables.ask(Ask::Finish)
+    }
+
+    /// The same for a tree that is not the store's yet. Answers its files of values.
+    pub(super) fn finish_aside(mut self) -> Result<FileMap> {
+        let written = self.close(&[])?;
+        self.tables.ask(Ask::Finish)?;
+        Ok(FileMap::default().with(&written))
+    }
+
+    fn close(&mut self, gone: &[Arc<ValueFile>]) -> Result<Vec<Arc<ValueFile>>> {
+        // Old files have smaller numbers.
+        gone.iter().try_for_each(|file| self.remove(file.row_key().into()))?;
+        let written = self.values.sync()?.to_vec();
+        for file in &written {
+            self.row(file.row_key().into(), file.row()[..].into())?;
+        }
+        self.values.keep();
+        Ok(written)
     }
 }
 
@@ -68,7 +171,7 @@ pub struct RunWriter<'s> {
     store: &'s LsmStore,
     _writer: MutexGuard<'s, Writer>,
     /// `None`: the log has brought this run before, and its rows are only checked.
-    files: Option<Files>,
+    files: Option<Files<'s>>,
     check: RunCheck,
     commit: Timestamp,
     index: Option<u64>,
@@ -101,7 +204,7 @@ impl RunWriter<'_> {
         self.check.part(key, self.commit, None, 0)?;
         let Some(files) = &mut self.files else { return Ok(()) };
         let row_key = join(&[layout::CURRENT], &[key], 1 + key.len())?;
-        files.ask(Ask::Removal(row_key)).inspect_err(|error| self.failed = Some(error.clone()))
+        files.remove(row_key).inspect_err(|error| self.failed = Some(error.clone()))
     }
 
     /// Brings the rows into force; durable when it returns. If the disk fails in the course of it, no row is there until
@@ -110,8 +213,8 @@ impl RunWriter<'_> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
-        let Some(mut files) = self.files else { return Ok(Applied::Before) };
-        files.ask(Ask::Finish)?;
+        let Some(files) = self.files else { return Ok(Applied::Before) };
+        files.finish()?;
         self.store.publish(self.commit, self.index);
         Ok(Applied::Now)
     }
@@ -121,16 +224,11 @@ impl RunWriter<'_> {
         self.check.part(key, header.commit, header.expire_at, len)?;
         let Some(files) = &mut self.files else { return Ok(()) };
         let row_key = join(&[layout::CURRENT], &[key], 1 + key.len())?;
-        let ask = if header.is_garbage(self.floor) {
-            Ask::Removal(row_key)
-        } else if let Some(sealing) = &mut self.sealing {
-            let row = sealing.row(&row_key, &header, value)?.into();
-            Ask::Row(row_key, row)
-        } else {
-            let (bytes, header_len) = header.encode(State::Clear);
-            Ask::Row(row_key, join(&bytes[..header_len], value, header_len + len)?)
+        let written = match header.is_garbage(self.floor) {
+            true => files.remove(row_key),
+            false => files.put(row_key, &header, value, self.sealing.as_mut()),
         };
-        files.ask(ask).inspect_err(|error| self.failed = Some(error.clone()))
+        written.inspect_err(|error| self.failed = Some(error.clone()))
     }
 }
 
@@ -179,14 +277,13 @@ impl LsmStore {
         Ok(RunWriter { store: self, _writer: writer, files, check, commit, index, floor, sealing, failed: None })
     }
 
-    fn begin_files(&self, commit: Timestamp, index: Option<u64>) -> Result<Files> {
+    fn begin_files(&self, commit: Timestamp, index: Option<u64>) -> Result<Files<'_>> {
         // Rows of the run may be older than a deletion that came before it and must not be hidden by it.
         while !self.shared.read().deletes.is_empty() {
             self.sweep_some(usize::MAX)?;
         }
-        let rows = self.shared.read().rows.clone();
-        let mut files = Files::begin(rows)?;
-        files.ask(Ask::Row(STATE_KEY.into(), self.stamp(commit, index)[..].into()))?;
+        let mut files = Files::begin(self)?;
+        files.state(&self.stamp(commit, index))?;
         Ok(files)
     }
 

@@ -4,6 +4,7 @@
 //! (`view.rs`), by the header of the current row, the prefix deletions under way, and the history; only then is the
 //! watermark looked at, so a compaction that runs meanwhile makes a read fail, never lie.
 
+mod apart;
 mod books;
 mod dead;
 mod filter;
@@ -18,7 +19,7 @@ mod write;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use fjall::{Database, Keyspace};
@@ -43,12 +44,20 @@ pub use seal::Reencryption;
 use seal::Seal;
 use view::View;
 
+pub use apart::Cleaning;
+use apart::{FileMap, ValueFiles};
+
 /// A versioned store on disk.
 pub struct LsmStore {
     db: Database,
     /// The tree that says which generation of rows is in force.
     generations: Keyspace,
     options: Options,
+    value_files: Arc<ValueFiles>,
+    /// Values of so many bytes stand apart.
+    large_value_bytes: AtomicUsize,
+    /// The number of the file of values that the next clean begins at.
+    clean_from: AtomicU64,
     seal: Arc<Seal>,
     retention: Retention,
     shared: RwLock<Shared>,
@@ -70,6 +79,8 @@ struct Shared {
     rows: Keyspace,
     /// The prefix deletions under way, oldest first.
     deletes: Arc<Vec<Pending>>,
+    /// The files of values in force.
+    values: Arc<FileMap>,
     /// Held by all readers that began since the last major compaction.
     readers: Arc<()>,
 }
@@ -88,10 +99,14 @@ pub struct Stats {
     pub rows_read: u64,
     /// Prefix deletions that are not carried out row by row yet.
     pub deletes_pending: usize,
-    /// Bytes on disk, journal included.
+    /// Bytes of the tree on disk, journal included.
     pub disk_bytes: u64,
     /// Bytes of the files that hold rows: without the journal, which has a size of its own.
     pub row_bytes: u64,
+    /// Bytes of the files that hold large values.
+    pub value_bytes: u64,
+    /// Bytes in these that nobody refers to, as far as that has been looked at since the store was opened.
+    pub value_stale_bytes: u64,
     /// Runs in the first level of the tree: a measure of how far its compactions are behind.
     pub l0_runs: usize,
 }
@@ -108,6 +123,7 @@ impl LsmStore {
         let (generations, generation) = books::current_generation(&db)?;
         let rows = books::open_rows(&db, generation, options)?;
         books::drop_other_generations(&db, generation)?;
+        let (value_files, values) = apart::load(dir.as_ref(), &rows, options.value_file_bytes)?;
         let books = books::load(&rows, options.retention, &db, &seal)?;
         floor.store(books.watermark.effective().0, Ordering::Release);
         let pins = Pins::default();
@@ -116,9 +132,17 @@ impl LsmStore {
             db,
             generations,
             options: options.clone(),
+            value_files: Arc::new(value_files),
+            large_value_bytes: AtomicUsize::new(options.large_value_bytes),
+            clean_from: AtomicU64::new(0),
             seal,
             retention: options.retention,
-            shared: RwLock::new(Shared { rows, deletes: Arc::new(books.deletes), readers: Arc::default() }),
+            shared: RwLock::new(Shared {
+                rows,
+                deletes: Arc::new(books.deletes),
+                values: Arc::new(values),
+                readers: Arc::default(),
+            }),
             writer: Mutex::new(Writer { generation, cursor: books.cursor }),
             last_commit: AtomicU64::new(books.last_commit.0),
             applied_index: AtomicU64::new(books.applied_index),
@@ -147,6 +171,11 @@ impl LsmStore {
         View::snapshot(self).for_each(span, at, visit)
     }
 
+    /// Changes from how many bytes on values stand apart; see [`Options::large_value_bytes`].
+    pub fn set_large_value_bytes(&self, bytes: usize) {
+        self.large_value_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// Figures about the store.
     pub fn stats(&self) -> Result<Stats> {
         let shared = self.shared.read();
@@ -155,6 +184,8 @@ impl LsmStore {
             deletes_pending: shared.deletes.len(),
             disk_bytes: self.db.disk_space().map_err(|error| Error::tree("measuring the store", error))?,
             row_bytes: shared.rows.disk_space(),
+            value_bytes: shared.values.bytes(),
+            value_stale_bytes: shared.values.stale_bytes(),
             l0_runs: shared.rows.l0_table_count(),
         })
     }

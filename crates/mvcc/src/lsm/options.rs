@@ -12,6 +12,7 @@ use super::dead::DeadRows;
 use super::filter;
 use super::seal::Seal;
 use crate::error::{Error, Result};
+use crate::limits::{LARGE_VALUE_BYTES, VALUE_FILE_BYTES};
 use crate::pace::Others;
 use crate::store::Retention;
 
@@ -29,6 +30,11 @@ pub struct Options {
     pub journal_bytes: u64,
     /// Threads that write files and compact them, at least 1.
     pub threads: usize,
+    /// Values of at least so many bytes that a sorted run brings stand apart, in files beside the tree. What was written with another
+    /// bound stays where it is until it is written again.
+    pub large_value_bytes: usize,
+    /// Bytes after which the next file of such values is begun.
+    pub value_file_bytes: u64,
     /// Who says which rows are dead.
     pub dead: Option<Arc<dyn DeadRows>>,
     /// Who goes before those who compact.
@@ -46,6 +52,8 @@ impl Options {
             memtable_bytes: 32 << 20,
             journal_bytes: 128 << 20,
             threads: 2,
+            large_value_bytes: LARGE_VALUE_BYTES,
+            value_file_bytes: VALUE_FILE_BYTES,
             dead: None,
             others: Others::default(),
             cipher: None,

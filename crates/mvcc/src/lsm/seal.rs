@@ -69,23 +69,29 @@ impl Seal {
 
     /// Whether a row with this header may stand in the store.
     pub(super) fn admit(&self, header: &Header, state: State) -> Result<()> {
-        match state {
-            State::Sealed if self.cipher.is_none() => Err(Error::Encryption { state: State::Sealed as u8 }),
-            State::Clear if !header.tombstone && self.is_all_sealed.load(Ordering::Acquire) => Err(Error::Unsealed),
+        match state.sealed {
+            true if self.cipher.is_none() => Err(Error::Encryption { state: State::SEALED_BITS }),
+            false if !header.tombstone && self.is_all_sealed.load(Ordering::Acquire) => Err(Error::Unsealed),
             _ => Ok(()),
         }
     }
 
-    /// The value of a row, whose value begins at `from`: the only way to one that is sealed.
-    pub(super) fn open(&self, row_key: &[&[u8]], row: &Slice, state: State, from: usize) -> Result<Value> {
-        let cipher = match (state, &self.cipher) {
-            (State::Clear, _) => return Ok(Value::behind(row.clone(), from)),
-            (State::Sealed, None) => return Err(Error::Encryption { state: State::Sealed as u8 }),
-            (State::Sealed, Some(cipher)) => cipher,
+    /// The value of a row with the header `head`, which is what `kept` has from `from` on: the only way to one that is sealed.
+    pub(super) fn open(
+        &self,
+        row_key: &[&[u8]],
+        head: &[u8],
+        state: State,
+        (kept, from): (&Slice, usize),
+    ) -> Result<Value> {
+        let cipher = match (state.sealed, &self.cipher) {
+            (false, _) => return Ok(Value::behind(kept.clone(), from)),
+            (true, None) => return Err(Error::Encryption { state: State::SEALED_BITS }),
+            (true, Some(cipher)) => cipher,
         };
         let (mut aad, mut value) = (Vec::with_capacity(128), Vec::new());
-        bind(&mut aad, &row[..from], row_key);
-        let opened = cipher.open_into(Purpose::Row, &aad, &row[from..], &mut value);
+        bind(&mut aad, head, row_key);
+        let opened = cipher.open_into(Purpose::Row, &aad, &kept[from..], &mut value);
         opened.map_err(|source| Error::Sealed { row_key: row_key.concat(), source })?;
         Ok(Value::from(&value[..]))
     }
@@ -99,9 +105,9 @@ impl Seal {
     /// Whether a row is to be sealed anew: it is in clear, or its data key is to go.
     fn is_stale(&self, header: &Header, state: State, value: &[u8]) -> bool {
         let oldest = DataKeyId(self.oldest.load(Ordering::Acquire));
-        match state {
-            State::Clear => !header.tombstone,
-            State::Sealed => key_of(value).is_ok_and(|key| key < oldest),
+        match state.sealed {
+            false => !header.tombstone,
+            true => key_of(value).is_ok_and(|key| key < oldest),
         }
     }
 }
@@ -133,11 +139,23 @@ impl Sealing {
 
     /// The row of a version: sealed, unless it is a tombstone. Its bytes are there until the next one.
     pub(super) fn row(&mut self, row_key: &[u8], header: &Header, value: &[&[u8]]) -> Result<&[u8]> {
-        let state = if header.tombstone { State::Clear } else { State::Sealed };
+        self.parts(row_key, header, value, false)?;
+        Ok(&self.row)
+    }
+
+    /// The same as its header and its value, which may be meant to stand `apart`.
+    pub(super) fn parts(
+        &mut self,
+        row_key: &[u8],
+        header: &Header,
+        value: &[&[u8]],
+        apart: bool,
+    ) -> Result<(&[u8], &[u8])> {
+        let state = State { sealed: !header.tombstone, apart };
         let (bytes, len) = header.encode(state);
         self.row.clear();
         self.row.extend_from_slice(&bytes[..len]);
-        if state == State::Sealed {
+        if state.sealed {
             self.row.extend_from_slice(&[0; HEAD_BYTES]);
             value.iter().for_each(|part| self.row.extend_from_slice(part));
             bind(&mut self.aad, &bytes[..len], &[row_key]);
@@ -146,18 +164,19 @@ impl Sealing {
             let (head, body) = self.row[len..].split_first_chunk_mut().expect("room was left for it");
             sealer.seal(&self.aad, head, body)?;
         }
-        Ok(&self.row)
+        Ok(self.row.split_at(len))
     }
 
-    /// The row as it is to be from now on, if that is another.
+    /// The row as it is to be from now on, if that is another. Values that stand apart are moved when they are sealed anew, not
+    /// their rows.
     pub(super) fn renewed(&mut self, row_key: &[u8], row: &Slice) -> Result<Option<&[u8]>> {
         let (header, state, from) = Header::read(row)?;
         // A value that somebody has put there in clear must not become one of ours.
         self.seal.admit(&header, state)?;
-        if !self.seal.is_stale(&header, state, &row[from..]) {
+        if state.apart || !self.seal.is_stale(&header, state, &row[from..]) {
             return Ok(None);
         }
-        let value = self.seal.open(&[row_key], row, state, from)?;
+        let value = self.seal.open(&[row_key], &row[..from], state, (row, from))?;
         self.row(row_key, &header, &[&value]).map(Some)
     }
 
@@ -206,6 +225,7 @@ impl LsmStore {
             self.seal.oldest.store(oldest.0, Ordering::Release);
             oldest
         };
+        self.reseal_values()?;
         let mut compaction = self.compact_all()?;
         // A compaction that had begun before the key was drawn may have ended meanwhile, and a filter may have failed.
         while self.reseal_rows()? > 0 {

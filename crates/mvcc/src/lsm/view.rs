@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use fjall::{Guard, Keyspace, Readable, Slice, Snapshot};
 
+use super::apart::{FileMap, Reference};
 use super::seal::Seal;
 use super::{LsmStore, Shared};
 use crate::deletes::{self, Pending};
@@ -23,6 +24,8 @@ pub(super) struct View<'s> {
     store: &'s LsmStore,
     pub(super) rows: Keyspace,
     pub(super) deletes: Arc<Vec<Pending>>,
+    /// The files of values that rows of this moment refer to.
+    values: Arc<FileMap>,
     /// Rows as they were at one moment; without it, each look-up sees the newest.
     snapshot: Option<Snapshot>,
     /// Says that a reader is there.
@@ -51,14 +54,32 @@ impl Found {
         &self.row
     }
 
-    /// The value, opened; the row's key may come in parts.
-    pub(super) fn value(&self, row_key: &[&[u8]], seal: &Seal) -> Result<Value> {
-        seal.open(row_key, &self.row, self.state, self.from)
+    /// The bytes of the header.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.row[..self.from]
     }
 
-    fn version(&self, row_key: &[&[u8]], seal: &Seal) -> Result<Version> {
+    /// Where the value is, if it stands apart.
+    pub(super) fn reference(&self) -> Result<Option<Reference>> {
+        self.state.apart.then(|| Reference::decode(&self.row[self.from..])).transpose()
+    }
+
+    /// The value, opened; the row's key may come in parts.
+    pub(super) fn value(&self, row_key: &[&[u8]], view: &View<'_>) -> Result<Value> {
+        self.value_from(row_key, &view.values, view.seal())
+    }
+
+    /// The same for those who have no view.
+    pub(super) fn value_from(&self, row_key: &[&[u8]], values: &FileMap, seal: &Seal) -> Result<Value> {
+        match self.reference()? {
+            None => seal.open(row_key, self.head(), self.state, (&self.row, self.from)),
+            Some(reference) => seal.open(row_key, self.head(), self.state, (&values.read(&reference)?, 0)),
+        }
+    }
+
+    fn version(&self, row_key: &[&[u8]], view: &View<'_>) -> Result<Version> {
         let Header { commit, expire_at, .. } = self.header;
-        Ok(Version { commit, expire_at, value: self.value(row_key, seal)? })
+        Ok(Version { commit, expire_at, value: self.value(row_key, view)? })
     }
 }
 
@@ -86,12 +107,16 @@ impl<'s> View<'s> {
     }
 
     fn of(store: &'s LsmStore, shared: &Shared, snapshot: Option<Snapshot>) -> Self {
-        let (rows, deletes) = (shared.rows.clone(), Arc::clone(&shared.deletes));
-        Self { store, rows, deletes, snapshot, reader: Arc::clone(&shared.readers) }
+        let (rows, deletes, values) = (shared.rows.clone(), Arc::clone(&shared.deletes), Arc::clone(&shared.values));
+        Self { store, rows, deletes, values, snapshot, reader: Arc::clone(&shared.readers) }
     }
 
-    pub(super) fn into_parts(self) -> (Keyspace, Option<Snapshot>, Arc<()>) {
-        (self.rows, self.snapshot, self.reader)
+    pub(super) fn into_parts(self) -> (Keyspace, Option<Snapshot>, Arc<FileMap>, Arc<()>) {
+        (self.rows, self.snapshot, self.values, self.reader)
+    }
+
+    pub(super) fn values(&self) -> &FileMap {
+        &self.values
     }
 
     pub(super) fn read(&self, row_key: &[u8]) -> Result<Option<Slice>> {
@@ -140,7 +165,13 @@ impl<'s> View<'s> {
     }
 
     pub(super) fn get(&self, key: &[u8], at: Timestamp) -> Result<Option<Version>> {
-        let version = match self.current(key)? {
+        let found = self.current(key)?;
+        let reference = found.as_ref().map(Found::reference).transpose()?.flatten();
+        if self.snapshot.is_none() && reference.is_some_and(|reference| !self.values.holds(&reference)) {
+            // A run has come into force since this view was taken.
+            return View::snapshot(self.store).get(key, at);
+        }
+        let version = match found {
             Some(found) => self.visible(key, &found, at),
             None => Ok(None),
         };
@@ -166,10 +197,10 @@ impl<'s> View<'s> {
 
     fn visible(&self, key: &[u8], current: &Found, at: Timestamp) -> Result<Option<Version>> {
         match self.sight(key, &current.header, at)? {
-            Sight::Visible => current.version(&[&[layout::CURRENT], key], self.seal()).map(Some),
+            Sight::Visible => current.version(&[&[layout::CURRENT], key], self).map(Some),
             Sight::Hidden => Ok(None),
             Sight::Older => match self.superseded(key, at)? {
-                Some((row_key, old)) if old.header.is_live(at) => old.version(&[&row_key], self.seal()).map(Some),
+                Some((row_key, old)) if old.header.is_live(at) => old.version(&[&row_key], self).map(Some),
                 _ => Ok(None),
             },
         }

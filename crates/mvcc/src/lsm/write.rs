@@ -76,7 +76,7 @@ impl Batch {
         let header = old.header.superseded(deleted.unwrap_or(commit));
         if !header.is_garbage(view.floor()) {
             // The value is bound to its header, which changes, so it is opened and sealed again.
-            let value = old.value(&[&[layout::CURRENT], key], view.seal())?;
+            let value = old.value(&[&[layout::CURRENT], key], view)?;
             self.put(layout::history(key, header.commit), header, &value)?;
         }
         match deleted.map(|deleted| Header::tombstone(deleted).superseded(commit)) {
@@ -155,7 +155,7 @@ impl LsmStore {
             Mutation::Delete { .. } => batch.put(row_key, Header::tombstone(commit), &[]),
             Mutation::Expire { expire_at, .. } => {
                 let live = old.as_ref().filter(|_| deleted.is_none());
-                let value = to_expire(key, live, commit)?.value(&[&row_key], view.seal())?;
+                let value = to_expire(key, live, commit)?.value(&[&row_key], view)?;
                 batch.put(row_key, Header::value(commit, expire_at), &value)
             }
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use envelope::Cipher;
 use envelope::testing::{MemPlace, keyring};
 use mvcc::{
-    Applied, Bounds, Direction, Error, LsmStore, MemStore, Mutation, Options, Page, PrefixDelete, Retention, Row,
-    Source, Span, Store, Timestamp, Transaction,
+    Applied, Bounds, Cleaning, Direction, Error, LsmStore, MemStore, Mutation, Options, Page, PrefixDelete, Retention,
+    Row, Source, Span, Store, Timestamp, Transaction,
 };
 
 /// A store that a test may close and open again.
@@ -48,6 +48,11 @@ fn all_sealed() -> bool {
     env!("CARGO_CRATE_NAME") == "sealed"
 }
 
+/// Whether nearly all values of runs stand apart in this test program, in small files.
+fn all_apart() -> bool {
+    matches!(env!("CARGO_CRATE_NAME"), "apart" | "sealed")
+}
+
 fn cipher(keys: &MemPlace) -> Arc<Cipher> {
     Arc::new(Cipher::open_place(Box::new(keys.clone()), keyring(&[1])).unwrap())
 }
@@ -65,6 +70,9 @@ impl Lsm {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new(Retention::Newest);
         (options.cache_bytes, options.memtable_bytes, options.threads) = (8 << 20, 1 << 20, 1);
+        if all_apart() {
+            (options.large_value_bytes, options.value_file_bytes) = (3, 2000);
+        }
         change(&mut options);
         let mut lsm = Self { store: None, options, keys, dir };
         lsm.reopen();
@@ -82,6 +90,11 @@ impl Lsm {
 
     pub fn cipher(&self) -> &Arc<Cipher> {
         self.options.cipher.as_ref().unwrap()
+    }
+
+    /// Where the data keys are.
+    pub fn keys(&self) -> MemPlace {
+        self.keys.clone().unwrap()
     }
 
     /// Closes the store and tries to open it with the data keys in `keys`.
@@ -112,6 +125,28 @@ impl Lsm {
         db.persist(fjall::PersistMode::SyncAll).unwrap();
         drop(db);
         self.reopen();
+    }
+
+    /// Closes the store and opens it with values apart from another size on.
+    pub fn reopen_apart(&mut self, large_value_bytes: usize) {
+        self.options.large_value_bytes = large_value_bytes;
+        self.reopen();
+    }
+
+    /// Looks at all files of values until none is to go any more.
+    pub fn clean(&self) -> Cleaning {
+        let mut sum = Cleaning::default();
+        loop {
+            let one = self.lsm().clean_values(&mut || true).unwrap();
+            sum = Cleaning {
+                looked: sum.looked + one.looked,
+                removed: sum.removed + one.removed,
+                moved: sum.moved + one.moved,
+            };
+            if one.removed == 0 && sum.looked >= value_files(self.path()).len() {
+                return sum;
+            }
+        }
     }
 
     /// Closes the store and opens it with another retention.
@@ -229,6 +264,14 @@ pub fn tables(dir: &std::path::Path) -> u64 {
             metadata => metadata.len(),
         })
         .sum()
+}
+
+/// The files of values that a store has, and their bytes.
+pub fn value_files(dir: &std::path::Path) -> Vec<(std::path::PathBuf, u64)> {
+    let entries = std::fs::read_dir(dir.join("values")).unwrap().map(Result::unwrap);
+    let mut files: Vec<_> = entries.map(|entry| (entry.path(), entry.metadata().unwrap().len())).collect();
+    files.sort();
+    files
 }
 
 /// `len` bytes that do not compress.

@@ -21,8 +21,8 @@ fn key(rng: &mut Rng, letter: char) -> String {
 fn value(rng: &mut Rng) -> Bytes {
     let len = match rng.below(48) {
         0..=1 => rng.between(40_000, 200_000),
-        2..=6 => rng.between(2_000, 20_000),
-        7..=16 => rng.between(100, 900),
+        2..=8 => rng.between(2_000, 20_000),
+        9..=17 => rng.between(100, 900),
         _ => rng.between(0, 24),
     };
     let mut bytes = Vec::with_capacity(len + 8);
@@ -77,11 +77,12 @@ pub fn act(rng: &mut Rng, dbs: &Dbs, db: usize) -> Act {
 
 /// The log is rewritten, by command and by its growth, and limits change while it is written.
 fn chore(rng: &mut Rng) -> Vec<Bytes> {
-    let (name, values) = match rng.below(6) {
+    let (name, values) = match rng.below(7) {
         0 => ("auto-aof-rewrite-min-size", ["200kb", "500kb", "1gb"]),
         1 => ("auto-aof-rewrite-percentage", ["10", "50", "100"]),
         2 => ("list-max-listpack-size", ["4", "128", "-2"]),
         3 => ("hash-max-listpack-entries", ["8", "64", "512"]),
+        4 => ("large-value-size", ["1kb", "4kb", "1gb"]),
         _ => return command(&["BGREWRITEAOF"]),
     };
     command(&["CONFIG", "SET", name, *rng.pick(&values)])

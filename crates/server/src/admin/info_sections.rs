@@ -183,7 +183,7 @@ pub fn persistence(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     let (stats, end, durable) = (log.stats(), log.end().get(), log.durable().get());
     let health = status(log.health() == Health::Good);
     let rewrites = node.engine.checkpoint_figures();
-    let (base, running) = (rewrites.disk_bytes, node.engine.is_checkpointing());
+    let (base, running) = (rewrites.disk.bytes, node.engine.is_checkpointing());
     let seconds = |time: Option<std::time::Duration>| time.map_or(-1, |time| time.as_secs() as i64);
     lines.add("loading", 0);
     lines.add("async_loading", 0);
@@ -219,6 +219,8 @@ pub fn persistence(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("aof_last_cow_size", 0);
     lines.add("aof_current_size", base + end.saturating_sub(log.first().get()));
     lines.add("aof_base_size", base);
+    lines.add("large_value_bytes", rewrites.disk.value_bytes);
+    lines.add("large_value_stale_bytes", rewrites.disk.value_stale_bytes);
     lines.add("aof_pending_rewrite", 0);
     lines.add("aof_buffer_length", stats.buffered_bytes);
     lines.add("aof_pending_bio_fsync", 0);

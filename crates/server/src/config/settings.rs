@@ -226,6 +226,8 @@ pub struct Persistence {
     pub checkpoint_log_bytes: Option<u64>,
     /// Bytes of log that are kept for the next backup.
     pub backup_log_bytes: u64,
+    /// Bytes from which on values stand apart from their rows.
+    pub large_value_bytes: u64,
 }
 
 /// Compact forms of collections.
@@ -450,6 +452,7 @@ impl View<'_> {
             segment_bytes: self.number("log-segment-bytes"),
             checkpoint_log_bytes: self.checkpoint_log_bytes(),
             backup_log_bytes: self.number("backup-log-size"),
+            large_value_bytes: self.number("large-value-size"),
         }
     }
 

@@ -29,7 +29,7 @@ fn bench(dir: &tempfile::TempDir) -> Bench {
 const LARGE: u16 = (2 * ROWS_GARBAGE_BYTES / (64 << 10)) as u16;
 
 fn disk(bench: &Bench) -> u64 {
-    bench.engine.checkpoint_figures().disk_bytes
+    bench.engine.checkpoint_figures().disk.bytes
 }
 
 fn checkpoint(bench: &Bench) {

@@ -66,6 +66,13 @@ pub(super) static PERSISTENCE: &[Directive] = &[
         "Log that is kept for the next backup, at most, once there has been one; if more is written, the next is a whole one.",
     )
     .from(Origin::Anabranch),
+    Directive::new(
+        "large-value-size",
+        byte_range(1 << 10, 1 << 30),
+        "4kb",
+        "Values of this size and more stand apart from their rows at rest, so that compactions do not rewrite them. Those that are at rest stay as they are.",
+    )
+    .from(Origin::Anabranch),
     Directive::new("appendonly", Bool, "yes", "Whether there is a log.").inert(LOG_ALWAYS_ON),
     Directive::new("appendfilename", TEXT, "appendonly.aof", "Name of the log.").at_start().inert(NAMES_FIXED),
     Directive::new("appenddirname", TEXT, "appendonlydir", "Directory of the log.").at_start().inert(NAMES_FIXED),
