@@ -11,7 +11,8 @@ use effect::ListPos;
 use crate::state::Site;
 use crate::stop::Stop;
 use crate::value::{
-    FieldRef, HashRef, LexBound, ListPositions, ListRange, ListRef, Member, Part, ScoreBound, SetRef, ZRange, ZSetRef, mix,
+    FieldRef, HashRef, LexBound, ListPositions, ListRange, ListRef, Member, Part, ScoreBound, SetRef, ZRange, ZSetRef,
+    mix,
 };
 
 /// Elements that are brought in for one that is picked at random.

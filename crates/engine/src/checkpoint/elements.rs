@@ -29,11 +29,7 @@ pub(super) fn element_of<'a>(kind: Kind, key: &RowKey<'a>) -> Result<Element<'a>
 const NEGATIVE: u8 = 1;
 
 /// Appends what the row says, behind the name that may stand in front of it.
-pub(super) fn encode_content(
-    key: &RowKey<'_>,
-    content: Content<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), WideError> {
+pub(super) fn encode_content(key: &RowKey<'_>, content: Content<'_>, out: &mut Vec<u8>) -> Result<(), WideError> {
     match content {
         Content::Nothing if is_negative_zero(key) => out.push(NEGATIVE),
         Content::Nothing => {}

@@ -8,8 +8,8 @@ use effect::Kind;
 use mvcc::wide::Rows as Range;
 use mvcc::{Span, Timestamp};
 
-use super::{ReadError, Residency};
 use super::read::{has_live_field, read_row};
+use super::{ReadError, Residency};
 use crate::checkpoint::rows::{Row, Value};
 use crate::checkpoint::store::Rows;
 use crate::engine::Shared;

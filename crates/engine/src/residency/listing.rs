@@ -8,9 +8,9 @@ use effect::Kind;
 use mvcc::Timestamp;
 use mvcc::wide::Rows as Range;
 
-use super::{Name, ReadError};
 use super::read::{has_live_field, read_row};
 use super::shard::Seen;
+use super::{Name, ReadError};
 use crate::checkpoint::rows::{Row, Value};
 use crate::checkpoint::store::Rows;
 use crate::digest::{Digest, digest_value};

@@ -99,7 +99,9 @@ pub(crate) enum ReadError {
         reason: String,
     },
     /// So much of one value is needed at once that there is no memory for it.
-    #[error("{elements} elements of the key '{key}' would be needed in memory at once, and take more than {bytes} bytes")]
+    #[error(
+        "{elements} elements of the key '{key}' would be needed in memory at once, and take more than {bytes} bytes"
+    )]
     TooMuch {
         /// Which.
         key: String,

@@ -90,7 +90,13 @@ impl Shared {
     }
 
     /// The same where the shard is locked: for a start, which nobody waits for.
-    pub(super) fn fetch_part_locked(&self, guard: &mut Shard, place: Place, name: Name<'_>, part: &Part) -> Result<(), ReadError> {
+    pub(super) fn fetch_part_locked(
+        &self,
+        guard: &mut Shard,
+        place: Place,
+        name: Name<'_>,
+        part: &Part,
+    ) -> Result<(), ReadError> {
         let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
         loop {
             let Some(entry) = guard.find(name.db, place.order, name.key) else { return Ok(()) };
@@ -246,7 +252,8 @@ fn read_one(rows: &Rows, of: &Large, want: Want) -> Result<Got, ReadError> {
             }
         }
         Want::Hashes(from, count) => {
-            let span = Range::members(Incarnation(of.incarnation), named(of.kind), Bound::Included(*from), Bound::Unbounded);
+            let span =
+                Range::members(Incarnation(of.incarnation), named(of.kind), Bound::Included(*from), Bound::Unbounded);
             let mut last = None;
             let flow = rows.store.for_each(span.span(), Timestamp::LATEST, |key, version| {
                 let hash = match ElementRow::parse(key, &version.value).map(|row| row.key) {

@@ -13,10 +13,10 @@ use crate::apply::fill;
 use crate::checkpoint::elements::Part;
 use crate::checkpoint::rows::{Large, Row, Value, meta_key};
 use crate::checkpoint::store::Rows;
+use crate::engine::Shared;
 use crate::shard::weight;
 use crate::stop::Place;
 use crate::value::wide::{Content, Loader, RowKey};
-use crate::engine::Shared;
 use crate::value::{AtRestValue, Entry, Limits};
 
 /// Reads one key; `None` if it has no row.

@@ -371,7 +371,8 @@ fn one_large_value_is_built_of_its_rows_alone() {
     for key in KINDS {
         let place = shared.place_of(&name(key));
         let limits = shared.shards[0].lock().limits;
-        let built = crate::residency::read_key(&rows, place, 0, &name(key), &limits, None).unwrap().expect("it has rows");
+        let built =
+            crate::residency::read_key(&rows, place, 0, &name(key), &limits, None).unwrap().expect("it has rows");
         let shard = shared.shards[usize::from(place.shard.0)].lock();
         let there = shard.find(0, place.order, &name(key)).unwrap();
         assert_eq!(crate::digest::digest_value(&built, 0), crate::digest::digest_value(there, 0));

@@ -215,9 +215,7 @@ impl Entry {
             (Value::List(list), op) => list.needs(op).map(Part::Ranks),
             (_, Op::Put { kind, items, .. }) if *kind == self.kind() => big.value.needs_named(ids(items)),
             (_, Op::Drop { kind, ids }) if *kind == self.kind() => big.value.needs_named(ids.iter()),
-            (Value::Hash(_), Op::FieldDeadlines(fields)) => {
-                big.value.needs_named(fields.iter().map(|(name, _)| name))
-            }
+            (Value::Hash(_), Op::FieldDeadlines(fields)) => big.value.needs_named(fields.iter().map(|(name, _)| name)),
             _ => None,
         }
     }

@@ -260,7 +260,8 @@ pub(super) fn read_fences<K: Key>(row: &[u8], is_list: bool, gaps: &mut Gaps<K>)
     while from.remaining() > 0 {
         let told = |error: WireError| error.to_string();
         let count = from.varint().map_err(told)?;
-        let (first, last) = (take_edge(&mut from, is_list).map_err(told)?, take_edge(&mut from, is_list).map_err(told)?);
+        let (first, last) =
+            (take_edge(&mut from, is_list).map_err(told)?, take_edge(&mut from, is_list).map_err(told)?);
         let ends = K::of(&first).zip(K::of(&last));
         let added = ends.and_then(|(first, last)| gaps.push(first, last, usize::try_from(count).ok()?));
         added.ok_or("its fences are not in order")?;

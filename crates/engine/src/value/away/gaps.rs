@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-
 /// How many elements in order are away between which keys, both included. There may be others in memory between them.
 ///
 /// *Invariant:* gaps do not overlap, ascend, and none is empty.
@@ -202,4 +201,3 @@ impl<K: Ord + Clone> Gaps<K> {
         assert!(all[..].windows(2).skip(1).step_by(2).all(|two| two[0] < two[1]), "gaps overlap");
     }
 }
-

@@ -103,12 +103,18 @@ impl BigList {
     pub(in crate::value) fn end_gaps(&self) -> Vec<Want> {
         let Some(gaps) = self.gaps() else { return Vec::new() };
         let ends = [gaps.get(0), gaps.get(gaps.len() - 1).filter(|_| gaps.len() > 1)];
-        let between = |(first, last, _): (&ListPos, &ListPos, usize)| Want::Between(first.clone().into(), last.clone().into());
+        let between =
+            |(first, last, _): (&ListPos, &ListPos, usize)| Want::Between(first.clone().into(), last.clone().into());
         ends.into_iter().flatten().map(between).collect()
     }
 
     /// Lets a chunk go, from a position on, whose elements are all at rest. Answers where to go on.
-    pub(in crate::value) fn shed(&mut self, from: &ListPos, all: &Arc<AtomicUsize>, shed: &mut Shed) -> Option<ListPos> {
+    pub(in crate::value) fn shed(
+        &mut self,
+        from: &ListPos,
+        all: &Arc<AtomicUsize>,
+        shed: &mut Shed,
+    ) -> Option<ListPos> {
         let (index, epoch) = (Ordered::place(self, from, false), self.chunks.epoch());
         self.chunks.alter(index, |chunk, _| chunk.advance(epoch));
         let (chunk, start) = self.chunks.at(index)?;
@@ -121,7 +127,8 @@ impl BigList {
         }
         let bytes = chunk.heap();
         shed.remains.push(Remains::of_chunks(self.chunks.remove_range(start..end)));
-        let mut away = self.away.take().unwrap_or_else(|| Box::new(ListAway { gaps: Gaps::new(), _among: Among::new(all) }));
+        let mut away =
+            self.away.take().unwrap_or_else(|| Box::new(ListAway { gaps: Gaps::new(), _among: Among::new(all) }));
         away.gaps.add(first.clone(), last, end - start);
         let at = away.gaps.from(&first);
         for at in [Some(at), at.checked_sub(1)].into_iter().flatten() {

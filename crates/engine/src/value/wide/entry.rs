@@ -82,7 +82,16 @@ impl Wide {
             Value::ZSet(_) => Trails::ZSet(ZSetTrail::default()),
         };
         let incarnation = Some(incarnation);
-        Self { incarnation, written: false, image: None, trails, fences: 0, fencing: Fencing::default(), deadlines: 0, shed_from: ShedFrom::Start }
+        Self {
+            incarnation,
+            written: false,
+            image: None,
+            trails,
+            fences: 0,
+            fencing: Fencing::default(),
+            deadlines: 0,
+            shed_from: ShedFrom::Start,
+        }
     }
 
     /// Of a value whose elements all have rows of its incarnation, and of which there are so many rows of fences.

@@ -39,6 +39,6 @@ pub(super) use mark::{Epoch, advance, give_up};
 pub(super) use named::{Named, Order, Source, ZSetTrail};
 pub(super) use page::Page;
 pub use page::{Budget, RowSink};
-pub(crate) use row::{score_of, score_order};
 pub use row::{Content, RowKey, WideRow};
+pub(crate) use row::{score_of, score_order};
 pub(super) use runs::{Placed, behind, first};

@@ -159,7 +159,8 @@ impl BigZSet {
             }
         }
         let (Some(first), Some(last)) = (keys.first().cloned(), keys.last().cloned()) else { return next };
-        let wide = self.gaps().and_then(|gaps| gaps.touched(&first, &last)).filter(|(.., count)| *count > 2 * FENCE_ELEMENTS);
+        let wide =
+            self.gaps().and_then(|gaps| gaps.touched(&first, &last)).filter(|(.., count)| *count > 2 * FENCE_ELEMENTS);
         if let Some((first, last, _)) = wide {
             // Too many would be between two fences: all of them are needed to find better ones.
             shed.fill = Some(Want::Between(first.clone().into(), last.clone().into()));

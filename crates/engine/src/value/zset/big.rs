@@ -3,10 +3,10 @@
 //! Table and tree both name a member by its 32-bit number in the pool, so it is stored once, with its score; leaves
 //! repeat the score, for searches that stay within the leaf.
 
+use super::away::ZAway;
 use super::leaf::ZLeaf;
 use crate::prefetch::prefetch;
 use crate::value::tree::{Leaves, Tree};
-use super::away::ZAway;
 use crate::value::wide::{ZSetTrail, score_order};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
 use smallvec::SmallVec;

@@ -4,7 +4,9 @@ use super::big::{BigZSet, CHUNK, Slot};
 use super::leaf::{LEAF, ZLeaf};
 use crate::prefetch::prefetch;
 use crate::value::tree::Leaf;
-use crate::value::wide::{Budget, Content, Named, Page, RowKey, RowSink, Source, WideRow, ZSetTrail, score_of, score_order};
+use crate::value::wide::{
+    Budget, Content, Named, Page, RowKey, RowSink, Source, WideRow, ZSetTrail, score_of, score_order,
+};
 use crate::value::{HashSeed, Table, size_class};
 use std::ops::Bound;
 

@@ -3,11 +3,11 @@
 use super::super::small_limits;
 use super::model::{Key, Rows, Said, key_of, load, read, rows_of, said};
 use crate::digest::digest_value;
+use crate::value::entry::Value;
 use crate::value::wide::{Budget, WideRow};
+use crate::value::{AtRestValue, Edge, Part, ScoreBound, Want};
 use crate::value::{Entry, Kind, Limits};
 use effect::{ListPos, PathStep};
-use crate::value::entry::Value;
-use crate::value::{AtRestValue, Edge, Part, ScoreBound, Want};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -248,7 +248,8 @@ impl Bench {
         let fences: Vec<Vec<u8>> = self.fences.values().map(bytes).collect();
         let (kind, len) = (self.entry.kind(), len_of(&self.store));
         let of = AtRestValue { kind, incarnation, len, fences: &fences };
-        let made = Entry::away_all(self.warm.key(), None, &of, self.limits.seed, &self.partly).expect("fences are right");
+        let made =
+            Entry::away_all(self.warm.key(), None, &of, self.limits.seed, &self.partly).expect("fences are right");
         let Some(made) = made else { return };
         assert_eq!(made.away(), len);
         self.entry = made;
