@@ -675,4 +675,6 @@ fn refuse(stop: &Stop, reply: &mut Reply<'_>) -> Done {
 }
 
 #[cfg(test)]
+mod partly;
+#[cfg(test)]
 mod tests;

@@ -143,7 +143,16 @@ impl<'e> State<'e> {
         known.unwrap_or_else(|| self.shared.place_of(key))
     }
 
-    /// The entry of `key`, whatever its type; `None` if it does not exist or has expired.
+    /// The entry of `key` with all that belongs to it, for whoever needs the whole value.
+    pub fn whole_entry(&self, key: &[u8]) -> Result<Option<&Entry>, Stop> {
+        match self.entry(key)? {
+            Some(entry) if entry.is_partly_away() => self.site(key).miss(Part::Whole),
+            found => Ok(found),
+        }
+    }
+
+    /// The entry of `key`, whatever its type; `None` if it does not exist or has expired. Elements of a large value may be at rest:
+    /// see [`State::whole_entry`].
     #[inline]
     pub fn entry(&self, key: &[u8]) -> Result<Option<&Entry>, Stop> {
         self.look(key, true)

@@ -40,7 +40,7 @@ pub const SPECS: &[Spec] = &[
 ];
 
 fn dump(cx: &mut Cx<'_, '_>) -> Outcome {
-    match cx.state.entry(cx.arg(1))? {
+    match cx.state.whole_entry(cx.arg(1))? {
         Some(entry) => {
             let mut payload = Vec::new();
             rdb::dump(entry, cx.state.now_ms(), &mut payload);

@@ -113,7 +113,7 @@ fn copy(cx: &mut Cx<'_, '_>) -> Outcome {
     if db == cx.state.db() && from == to {
         return Err(errors::SAME_OBJECT);
     }
-    let Some(entry) = cx.state.entry(from)? else {
+    let Some(entry) = cx.state.whole_entry(from)? else {
         cx.reply.int(0);
         return Ok(());
     };
@@ -141,7 +141,7 @@ fn relocate(cx: &mut Cx<'_, '_>, from: &[u8], db: u8, to: &[u8]) -> Outcome {
     }
     // What one of the two keyspaces does not log cannot be renamed in the log: it is there as a whole, or goes.
     // A disk tier may have given it up since it was there.
-    let entry = cx.state.entry(from)?.ok_or(errors::NO_SUCH_KEY)?;
+    let entry = cx.state.whole_entry(from)?.ok_or(errors::NO_SUCH_KEY)?;
     let origin = cx.out.origin();
     let mut folded = Vec::new();
     engine::fold(entry, origin.0, cx.state.now_ms(), &mut folded);

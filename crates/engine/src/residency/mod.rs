@@ -134,7 +134,9 @@ pub(crate) struct Residency {
 pub struct ResidencyFigures {
     /// Keys that are at rest and not in memory.
     pub cold_keys: u64,
-    /// Look-ups that went to rows, because a key was not in memory.
+    /// Values of which some elements are at rest and not in memory.
+    pub partly_cold: u64,
+    /// Look-ups that went to rows, because a key or an element was not in memory.
     pub reads: u64,
     /// Keys that have left memory because it was full. They are at rest.
     pub evictions: u64,
@@ -143,11 +145,12 @@ pub struct ResidencyFigures {
 impl Engine {
     /// How memory and rest work together. Locks each shard for a moment.
     pub fn residency_figures(&self) -> ResidencyFigures {
-        let Residency { reads, evictions, .. } = &self.shared.residency;
+        let Residency { partly, reads, evictions, .. } = &self.shared.residency;
         let cold = |shard: &Mutex<Shard>| shard.lock().cold_keys();
         let cold_keys = if self.shared.residency.is_on() { self.shared.shards.iter().map(cold).sum() } else { 0 };
         ResidencyFigures {
             cold_keys,
+            partly_cold: partly.load(Ordering::Relaxed) as u64,
             reads: reads.load(Ordering::Relaxed),
             evictions: evictions.load(Ordering::Relaxed),
         }

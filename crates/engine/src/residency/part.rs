@@ -1,6 +1,7 @@
 //! Elements of large values that a command has missed are brought into memory, with no shard locked while rows are read.
 
 use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::Ordering::Relaxed;
 
 use mvcc::wide::{Element, Incarnation, Kind as RowKind, Rows as Range, Score};
 use mvcc::{Span, Store, Timestamp, Version};
@@ -58,6 +59,7 @@ impl Shared {
             has_room_for(entry, part, most)?;
             let seen = guard.seen();
             drop(guard);
+            self.residency.reads.fetch_add(1, Relaxed);
             let got = read(rows, &of, wants)?;
             let mut guard = self.shards[usize::from(place.shard.0)].lock();
             if guard.seen() != seen {

@@ -144,7 +144,7 @@ fn digest_values(room: &Room, session: &Session, args: Args<'_>, turn: &mut Turn
             let shard = [room.node.engine.shard_of(key)];
             let now_ms = turn.now.unix_ms as i64;
             let found = look(room, Lock::Some(&shard), session, turn, |context| {
-                Ok(context.state.entry(key)?.map(|entry| digest_value(entry, now_ms).to_string()))
+                Ok(context.state.whole_entry(key)?.map(|entry| digest_value(entry, now_ms).to_string()))
             });
             // Of no key, as Redis has it.
             found.ok().flatten().unwrap_or_else(|| "0".repeat(40))

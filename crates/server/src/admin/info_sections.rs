@@ -273,6 +273,7 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("evicted_keys", 0);
     let residency = node.engine.residency_figures();
     lines.add("keys_at_rest", residency.cold_keys);
+    lines.add("values_partly_at_rest", residency.partly_cold);
     lines.add("rest_reads", residency.reads);
     lines.add("rest_waits", node.readers.orders());
     lines.add("rest_waiting_clients", node.readers.waiting());
