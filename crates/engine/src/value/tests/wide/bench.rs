@@ -212,6 +212,9 @@ impl Bench {
                 && !here.lacks(&id)
             {
                 assert_eq!(here.score(&id).map(f64::to_bits), warm.score(&id).map(f64::to_bits));
+                if here.lacks_beside(&id).is_none() {
+                    assert_eq!(here.rank(&id), warm.rank(&id), "the rank of {n}");
+                }
             }
         }
     }
