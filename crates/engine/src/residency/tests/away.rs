@@ -3,6 +3,8 @@
 use super::rules::{House, lay_to_rest};
 use super::*;
 use crate::checkpoint::tests::{Step, element, emit, name};
+use crate::residency::Name;
+use crate::value::Part;
 use crate::{AtRest, Lock, Recycled, State, Stop};
 
 const MANY: u16 = 800;
@@ -58,11 +60,76 @@ fn has(state: &State<'_>, key: u8, n: u32) -> Result<bool, Stop> {
     })
 }
 
+fn field(bench: &Bench, key: u8, n: u32) -> Option<Vec<u8>> {
+    bench.look(|state| {
+        let (key, id) = (name(key), element(n));
+        let found = state.hash(&key)?.map_or(Ok(None), |hash| hash.get(&id))?;
+        Ok(found.map(|field| field.value.to_vec()))
+    })
+}
+
+/// Looks for field 5 of a hash; `between` runs once, when its row was read.
+fn fetch_field(bench: &Bench, between: impl FnOnce()) {
+    assert!(field(bench, HASH, 700).is_some(), "the hash is here, but for its fields");
+    let (mut between, part) = (Some(between), Part::Named(vec![element(5).into()]));
+    let (name, at_rest) = (Name { db: 0, key: &name(HASH) }, &mut AtRest::default());
+    let mut once = || between.take().into_iter().for_each(|between| between());
+    bench.engine.shared.fetch_part_with(name, &part, None, at_rest, &mut once).unwrap();
+}
+
 /// The members of the sorted set as they stand in it.
 fn ranked(from: u32) -> Vec<Vec<u8>> {
     let mut all: Vec<_> = (from..u32::from(MANY)).map(|n| (n % 97, element(n))).collect();
     all.sort();
     all.into_iter().map(|(_, member)| member).collect()
+}
+
+#[test]
+fn a_row_that_was_read_before_its_element_changed_and_left_again_is_not_brought_in() {
+    let house = House::new();
+    let bench = bench(&house);
+    fetch_field(&bench, || {
+        bench.run(&[Step::Write { db: 0, key: HASH, from: 5, count: 1 }], true);
+        lay_to_rest(&bench);
+        assert!(field(&bench, HASH, 700).is_some());
+    });
+    assert_eq!(field(&bench, HASH, 5), Some(b"6".to_vec()));
+}
+
+#[test]
+fn a_row_that_was_read_before_another_value_got_the_name_is_not_brought_in() {
+    let house = House::new();
+    let bench = bench(&house);
+    bench.run(&[Step::Write { db: 0, key: 6, from: 0, count: 750 }], true);
+    lay_to_rest(&bench);
+    assert!(field(&bench, 6, 700).is_some());
+    fetch_field(&bench, || bench.run(&[Step::Rename { from: (0, 6), to: (0, HASH) }], true));
+    assert_eq!(field(&bench, HASH, 5), Some(b"755".to_vec()));
+}
+
+#[test]
+fn elements_that_were_brought_in_for_a_page_count_only_until_some_of_them_leave() {
+    let house = House::new();
+    let bench = bench(&house);
+    let key = name(HASH);
+    let page = |at_rest: &AtRest| {
+        let mut recycled = Recycled::new();
+        let mut context = bench.engine.context(Lock::All, 0, bench.now_ms(), &mut recycled);
+        context.know(at_rest);
+        let mut fields = 0;
+        let scanned =
+            context.state.hash(&key).and_then(|hash| hash.map(|hash| hash.scan(0, 9, |_| fields += 1)).transpose());
+        context.abort();
+        scanned.map(|_| fields)
+    };
+    let mut at_rest = AtRest::default();
+    assert!(field(&bench, HASH, 5).is_some());
+    let Err(Stop::Miss(miss)) = page(&at_rest) else { panic!("they are away") };
+    bench.engine.load(&miss, (0, bench.now_ms()), std::iter::empty(), &mut at_rest).unwrap();
+    assert!(page(&at_rest).is_ok_and(|fields| fields >= 9));
+    // It is in use: only some of its elements go.
+    assert!(bench.engine.shared.evict_idle(1, &mut Hand::default()) > 0);
+    assert!(matches!(page(&at_rest), Err(Stop::Miss(_))));
 }
 
 #[test]
