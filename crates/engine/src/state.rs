@@ -311,7 +311,18 @@ impl<'e> State<'e> {
 /// A part of a value is missing.
 fn missed(undo: &[Undo], db: u8, key: &[u8], part: Part) -> Stop {
     let (db, key) = name_before(undo, db, key);
-    Stop::Miss(Miss::Elements { db, key: key.to_vec(), part: Some(part) })
+    Stop::Miss(Miss::Elements { db, key: key.to_vec(), part: Some(part_before(undo, part)) })
+}
+
+/// What a part was before anything was settled, and perhaps more: each element that came or went has moved others by one rank.
+fn part_before(undo: &[Undo], part: Part) -> Part {
+    match part {
+        Part::Ranks(ranks) => {
+            let moved = undo.iter().filter(|undo| matches!(undo, Undo::Score(..) | Undo::Element(..))).count();
+            Part::Ranks(ranks.start.saturating_sub(moved)..ranks.end.saturating_add(moved))
+        }
+        other => other,
+    }
 }
 
 /// What a key of a physical database was called before anything was settled: whoever loads a part of its value finds it there.

@@ -51,6 +51,23 @@ fn picks_away(random: u64, len: usize, away: usize) -> Option<[u64; 2]> {
     (drawn < away).then(|| [mix(&mut state), 0])
 }
 
+/// The first element that `find` answers between two hashes, from one on: page by page, each larger than the one before, since
+/// what has rows may have gone.
+fn pick_from<T>(
+    site: &Site<'_>,
+    mut from: u64,
+    mut find: impl FnMut(u64, Option<u64>) -> Option<T>,
+) -> Result<Option<T>, Stop> {
+    let mut count = PICKED_FROM;
+    loop {
+        let end = site.hashes(from, count)?;
+        match (find(from, end), end) {
+            (None, Some(next)) => (from, count) = (next, (2 * count).min(SCANNED_MOST)),
+            (found, _) => return Ok(found),
+        }
+    }
+}
+
 /// A hash. It has at least one field that has not expired.
 pub struct HashView<'s> {
     hash: HashRef<'s>,
@@ -125,15 +142,17 @@ impl<'s> HashView<'s> {
         self.site.check()?;
         // From the place on, or from the beginning if none follows.
         for from in picks_away(random(), self.hash.len(), self.hash.away()).into_iter().flatten() {
-            let end = self.site.hashes(from, PICKED_FROM)?;
-            let mut first: Option<(u64, FieldRef<'s>)> = None;
-            self.hash.scan_to(from, end, &mut |hash, field| {
-                if self.lives(&field) && first.is_none_or(|(least, _)| hash < least) {
-                    first = Some((hash, field));
-                }
-            });
-            if let Some((_, field)) = first {
-                return Ok(Some(field));
+            let found = pick_from(&self.site, from, |from, end| {
+                let mut first: Option<(u64, FieldRef<'s>)> = None;
+                self.hash.scan_to(from, end, &mut |hash, field| {
+                    if hash >= from && self.lives(&field) && first.is_none_or(|(least, _)| hash < least) {
+                        first = Some((hash, field));
+                    }
+                });
+                first.map(|(_, field)| field)
+            })?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         for _ in 0..64 {
@@ -211,14 +230,16 @@ impl<'s> SetView<'s> {
     pub fn pick(&self, random: u64) -> Result<Option<Member<'s>>, Stop> {
         self.site.check()?;
         for from in picks_away(random, self.set.len(), self.set.away()).into_iter().flatten() {
-            let end = self.site.hashes(from, PICKED_FROM)?;
-            let mut first: Option<(u64, &'s [u8])> = None;
-            self.set.scan_to(from, end, &mut |hash, member| {
-                if first.is_none_or(|(least, _)| hash < least) {
-                    first = Some((hash, member));
-                }
-            });
-            if let Some((_, member)) = first {
+            let found = pick_from(&self.site, from, |from, end| {
+                let mut first: Option<(u64, &'s [u8])> = None;
+                self.set.scan_to(from, end, &mut |hash, member| {
+                    if hash >= from && first.is_none_or(|(least, _)| hash < least) {
+                        first = Some((hash, member));
+                    }
+                });
+                first.map(|(_, member)| member)
+            })?;
+            if let Some(member) = found {
                 return Ok(Some(Member::Bytes(member)));
             }
         }

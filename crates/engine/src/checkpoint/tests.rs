@@ -254,7 +254,7 @@ impl Bench {
     }
 }
 
-fn emit(context: &mut Context<'_>, step: &Step, now_ms: i64) -> Result<(), Stop> {
+pub(crate) fn emit(context: &mut Context<'_>, step: &Step, now_ms: i64) -> Result<(), Stop> {
     match *step {
         Step::Write { db, key, from, count } => write(context, db, key, u32::from(from), u32::from(count))?,
         Step::Drop { db, key, from, count } => drop_some(context, db, key, u32::from(from), u32::from(count))?,

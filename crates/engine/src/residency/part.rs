@@ -41,6 +41,18 @@ impl Shared {
         most: Option<u64>,
         at_rest: &mut AtRest,
     ) -> Result<(), ReadError> {
+        self.fetch_part_with(name, part, most, at_rest, &mut || {})
+    }
+
+    /// The same; `between` runs when rows were read and no shard is locked.
+    pub(super) fn fetch_part_with(
+        &self,
+        name: Name<'_>,
+        part: &Part,
+        most: Option<u64>,
+        at_rest: &mut AtRest,
+        between: &mut dyn FnMut(),
+    ) -> Result<(), ReadError> {
         let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
         let Name { db, key } = name;
         let place = self.place_of(key);
@@ -61,6 +73,7 @@ impl Shared {
             drop(guard);
             self.residency.reads.fetch_add(1, Relaxed);
             let got = read(rows, &of, wants)?;
+            between();
             let mut guard = self.shards[usize::from(place.shard.0)].lock();
             if guard.seen() != seen {
                 tries += 1;

@@ -11,6 +11,7 @@ use crate::checkpoint::tests::{Act, Bench, rough_acts};
 use crate::shard::ShardId;
 use crate::{Cursor, Digest};
 
+mod away;
 mod peek;
 mod replay;
 mod rules;

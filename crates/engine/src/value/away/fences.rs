@@ -169,7 +169,11 @@ impl Fencing {
 
     /// Hands over what a hash has: the number of fields that have deadlines.
     pub(in crate::value) fn deadlines(&mut self, count: u64, budget: &mut Budget, sink: &mut RowSink<'_>) {
-        if std::mem::take(&mut self.wanted) {
+        if self.wanted {
+            if budget.is_spent() {
+                return;
+            }
+            self.wanted = false;
             put_varint(&mut self.row, count);
             self.put(budget, sink);
         }

@@ -40,6 +40,19 @@ impl AwayNames {
         }
     }
 
+    /// An element of this name has gone. Its row is still there: without this whoever looks for it behind the change, in the
+    /// same transaction, would miss it, and find it in memory again as soon as all was taken back.
+    pub(in crate::value) fn went(&mut self, name: &[u8]) {
+        self.vacant.insert(name.into());
+    }
+
+    /// Nobody is in a transaction: of many names it need not be known.
+    pub(in crate::value) fn forget_many(&mut self) {
+        if self.vacant.len() >= VACANT_MOST {
+            self.vacant = HashSet::new();
+        }
+    }
+
     /// So many more are away.
     pub(in crate::value) fn left(&mut self, count: usize) {
         self.count += count;

@@ -142,6 +142,9 @@ impl BigHash {
         let (seed, hash) = (self.seed, self.seed.hash(field));
         let gone = self.table.take(hash, |cell| cell.field() == field, |cell| seed.hash(cell.field()));
         let Some((cell, mark)) = gone else { return false };
+        if let Some(away) = &mut self.away {
+            away.went(field);
+        }
         self.heap -= cell.heap();
         self.unindex(cell.get().deadline, hash);
         if let Some(trail) = trail {
@@ -165,6 +168,9 @@ impl BigHash {
 
     /// An image begins, or is written.
     pub(in crate::value) fn next_epoch(&mut self) {
+        if let Some(away) = &mut self.away {
+            away.forget_many();
+        }
         self.table.next_epoch();
     }
 

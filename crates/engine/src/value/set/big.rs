@@ -34,6 +34,9 @@ impl BigSet {
         let taken = self.table.take(hash, |other| **other == *member, |other| seed.hash(other));
         let Some((gone, mark)) = taken else { return false };
         self.heap -= size_class(gone.len());
+        if let Some(away) = &mut self.away {
+            away.went(member);
+        }
         if let Some(trail) = trail {
             trail.note_removal(mark, || (hash, gone), || ());
         }
@@ -54,6 +57,9 @@ impl BigSet {
 
     /// An image begins, or is written.
     pub(in crate::value) fn next_epoch(&mut self) {
+        if let Some(away) = &mut self.away {
+            away.forget_many();
+        }
         self.table.next_epoch();
     }
 

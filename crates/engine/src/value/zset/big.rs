@@ -93,7 +93,8 @@ impl BigZSet {
 
     pub(super) fn rank(&self, member: &[u8]) -> Option<usize> {
         let score = self.score(member)?;
-        let away = self.away_below(|other, name| (score_order(other), name) < (score_order(score), member));
+        // It may be the last of a gap, and be here while others of it are away.
+        let away = self.away_below(|other, name| (score_order(other), name) <= (score_order(score), member));
         Some(self.place(score, member) + away)
     }
 
@@ -175,6 +176,9 @@ impl BigZSet {
         }
         self.heap -= size_class(member.len());
         self.fill_hole(id);
+        if let Some(away) = &mut self.away {
+            away.names().went(member);
+        }
         Some(score)
     }
 

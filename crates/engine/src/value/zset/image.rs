@@ -18,6 +18,9 @@ fn behind(score: f64, member: &[u8]) -> (u64, Box<[u8]>) {
 impl BigZSet {
     /// An image begins, or is written.
     pub(in crate::value) fn next_epoch(&mut self) {
+        if let Some(away) = &mut self.away {
+            away.names().forget_many();
+        }
         self.table.next_epoch();
         self.tree.next_epoch();
     }

@@ -41,6 +41,17 @@ fn images_are_the_value(kind: Kind, count: u16, ops: Vec<Op>) {
     bench.reload();
 }
 
+#[test]
+fn a_step_that_the_last_elements_fill_leaves_the_fences_to_the_next() {
+    for kind in [Kind::Hash, Kind::Set, Kind::ZSet, Kind::List] {
+        let mut bench = Bench::new(kind, 200);
+        bench.run(Op::Freeze);
+        (0..500).for_each(|_| bench.run(Op::Step(1, usize::MAX)));
+        bench.run(Op::Thaw);
+        bench.reload();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(250))]
 
