@@ -303,7 +303,11 @@ impl<'e> State<'e> {
     }
 
     fn site<'s>(&'s self, key: &'s [u8]) -> Site<'s> {
-        let found = self.at_rest.and_then(|at_rest| Some((at_rest, self.guards.get(self.place_of(key).shard)?)));
+        let found = self.at_rest.and_then(|at_rest| {
+            // What was found was found under the name of before, in the shard of that.
+            let (_, before) = name_before(&self.undo, self.physical(), key);
+            Some((at_rest, self.guards.get(self.place_of(before).shard)?))
+        });
         Site { probe: &self.probe, db: self.physical(), key, now_ms: self.now_ms, undo: &self.undo, found }
     }
 }

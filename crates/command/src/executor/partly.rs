@@ -88,7 +88,12 @@ fn commands_answer_the_same_wherever_elements_are() {
             let words: Vec<&str> = command.split(' ').collect();
             let (here, there) = (run(&mut cold, &words), run(&mut warm, &words));
             let short = |reply: &[u8]| reply[..reply.len().min(300)].escape_ascii().to_string();
-            assert!(plain(&words, &here) == plain(&words, &there), "{command}: {} where {} was due", short(&here), short(&there));
+            assert!(
+                plain(&words, &here) == plain(&words, &there),
+                "{command}: {} where {} was due",
+                short(&here),
+                short(&there)
+            );
             were_away = were_away.max(cold.engine().residency_figures().partly_cold);
         }
         assert!(were_away > 0, "all was in memory: {line}");
@@ -96,7 +101,9 @@ fn commands_answer_the_same_wherever_elements_are() {
     // A log that is about such values is replayed.
     drop(cold);
     let mut again = open(&dirs[1]);
-    for words in [&["dump", "moved"][..], &["dump", "l"], &["zrange", "moved", "0", "-1", "withscores"], &["scard", "t"]] {
+    for words in
+        [&["dump", "moved"][..], &["dump", "l"], &["zrange", "moved", "0", "-1", "withscores"], &["scard", "t"]]
+    {
         assert!(plain(words, &run(&mut again, words)) == plain(words, &run(&mut warm, words)), "{words:?}");
     }
 }

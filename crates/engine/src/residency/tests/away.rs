@@ -196,3 +196,37 @@ fn one_of_few_that_are_left_is_picked_while_the_rows_of_others_that_have_gone_ar
         assert!(picked.iter().all(|one| one.as_ref().is_some_and(|one| left.contains(one))), "{picked:?}");
     }
 }
+
+/// What is missed under a new name is found under the name of before, in the shard of that.
+#[test]
+fn a_value_that_a_transaction_has_renamed_is_looked_at_by_name_and_by_page() {
+    let house = House::new();
+    let bench = bench(&house);
+    let renames = [Step::Rename { from: (0, HASH), to: (0, 6) }, Step::Rename { from: (0, 6), to: (0, 7) }];
+    let (value, fields) = seen_behind(&bench, &renames, |state| {
+        let key = name(7);
+        let hash = state.hash(&key)?.expect("it was renamed");
+        let (mut fields, value) = (0, hash.get(&element(9))?.map(|field| field.value.to_vec()));
+        hash.scan(0, 9, |_| fields += 1)?;
+        Ok((value, fields))
+    });
+    assert_eq!(value, Some((9 + u32::from(MANY)).to_string().into_bytes()));
+    assert!(fields >= 9);
+}
+
+/// A log that is about elements at rest finds them before it changes them.
+#[test]
+fn a_log_is_replayed_over_values_whose_elements_are_at_rest() {
+    let house = House::new();
+    let bench = bench(&house);
+    let steps = (SET..=LIST).flat_map(|key| {
+        [Step::Write { db: 0, key, from: 40, count: 9 }, Step::Drop { db: 0, key, from: 300, count: 5 }]
+    });
+    steps.for_each(|step| bench.run(&[step], true));
+    bench.run(&[Step::Rename { from: (0, SET), to: (1, 5) }], true);
+    let before = bench.digest();
+    drop(bench);
+    let bench = house.open();
+    assert!(bench.engine.residency_figures().partly_cold > 0, "elements are at rest");
+    assert_eq!(bench.digest(), before);
+}
