@@ -392,9 +392,8 @@ pub fn latency_stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
 pub fn keyspace(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     let databases = room.node.config.settings().process.databases.min(256);
     for db in 0..databases {
-        let counts = room.node.engine.key_counts(db as u8);
-        if counts.keys > 0 {
-            let (keys, expires, ttl) = (counts.keys, counts.volatile, counts.mean_ttl_ms);
+        let engine::KeyCounts { keys, volatile: expires, mean_ttl_ms: ttl, .. } = room.node.engine.key_counts(db as u8);
+        if keys > 0 {
             lines.add(&format!("db{db}"), format!("keys={keys},expires={expires},avg_ttl={ttl},subexpiry=0"));
         }
     }

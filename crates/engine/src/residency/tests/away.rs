@@ -140,7 +140,7 @@ fn what_a_transaction_has_removed_it_knows_to_be_absent() {
         let gone = drop_some(key, 5, 3);
         let seen = |steps: &[Step]| seen_behind(&bench, steps, |state| (4..9).map(|n| has(state, key, n)).collect());
         let seen: [Vec<bool>; 2] =
-            [seen(&[gone.clone()]), seen(&[gone, Step::Write { db: 0, key, from: 6, count: 1 }])];
+            [seen(std::slice::from_ref(&gone)), seen(&[gone, Step::Write { db: 0, key, from: 6, count: 1 }])];
         assert_eq!(seen, [[true, false, false, false, true], [true, false, true, false, true]], "key {key}");
     }
 }

@@ -1,15 +1,13 @@
 //! A value that changes while images of it are written, with the store that they go to.
 
 use super::super::small_limits;
-use super::model::{Key, Rows, Said, key_of, load, read, rows_of, said};
+use super::model::{Key, Rows, Said, key_of, load, rows_of, said};
 use crate::digest::digest_value;
-use crate::value::entry::Value;
+use crate::value::Part;
 use crate::value::wide::{Budget, WideRow};
-use crate::value::{AtRestValue, Edge, Part, ScoreBound, Want};
 use crate::value::{Entry, Kind, Limits};
 use effect::{ListPos, PathStep};
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -41,7 +39,7 @@ pub(super) enum Op {
     Rename,
 }
 
-fn name(n: u16) -> Vec<u8> {
+pub(super) fn name(n: u16) -> Vec<u8> {
     format!("element:{n}").into_bytes()
 }
 
@@ -60,17 +58,17 @@ type Undo = Box<dyn Fn(&mut Entry, &Limits)>;
 
 /// A value, the store that its images go to, and what the images must be.
 pub(super) struct Bench {
-    entry: Entry,
+    pub(super) entry: Entry,
     /// The same with all elements in memory.
-    warm: Entry,
+    pub(super) warm: Entry,
     /// Values with elements away.
-    partly: Arc<AtomicUsize>,
-    fences: Rows,
-    limits: Limits,
-    store: Rows,
-    incarnation: Option<u64>,
+    pub(super) partly: Arc<AtomicUsize>,
+    pub(super) fences: Rows,
+    pub(super) limits: Limits,
+    pub(super) store: Rows,
+    pub(super) incarnation: Option<u64>,
     last: u64,
-    undo: Vec<Undo>,
+    pub(super) undo: Vec<Undo>,
     /// Rows that have changed since the last image that was written began, and whether one was given up since.
     touched: BTreeSet<Key>,
     given_up: bool,
@@ -117,174 +115,6 @@ impl Bench {
             Kind::String => self.touched.extend(now.into_keys()),
             Kind::Set | Kind::ZSet => {}
         }
-    }
-
-    /// Brings in what a change of these elements needs.
-    fn need(&mut self, ns: Range<u16>, places: &[ListPos]) {
-        if self.entry.kind() != Kind::List {
-            return self.bring(&Part::Named(ns.map(|n| name(n).into()).collect()));
-        }
-        for pos in places {
-            if let Some(ranks) = gaps_at(&self.entry, pos) {
-                self.bring(&Part::Ranks(ranks));
-            }
-        }
-    }
-
-    /// Brings a part in from the store.
-    fn bring(&mut self, part: &Part) {
-        loop {
-            let wants = self.entry.wants(part, self.limits.seed, 16);
-            if wants.is_empty() {
-                return;
-            }
-            for want in wants {
-                let is_wanted = |key: &Key| match (&want, key) {
-                    (Want::Row(hash, name), Key::Hashed(other, of)) => hash == other && **name == of[..],
-                    (Want::Hashes(from, _), Key::Hashed(hash, _)) => from <= hash,
-                    (Want::Between(Edge::Scored(order, from), Edge::Scored(upto, to)), Key::Scored(score, member)) => {
-                        let order_of = crate::value::wide::score_order(score.0);
-                        (*order, &from[..]) <= (order_of, &member[..]) && (order_of, &member[..]) <= (*upto, &to[..])
-                    }
-                    (Want::Between(Edge::Placed(from), Edge::Placed(to)), Key::Placed(pos)) => from <= pos && pos <= to,
-                    _ => false,
-                };
-                let most = if let Want::Hashes(_, count) = &want { *count } else { usize::MAX };
-                let rows: Vec<_> = self.store.iter().filter(|(key, _)| is_wanted(key)).take(most).collect();
-                for (key, said) in rows {
-                    let (key, content) = read(key, said);
-                    self.entry.arrive(&key, content).expect("what is away has rows");
-                }
-                match want {
-                    Want::Row(_, name) => self.entry.note_vacant(&name, true),
-                    Want::Between(first, last) => assert!(self.entry.is_filled(&first, &last), "{first:?} {last:?}"),
-                    Want::Hashes(..) if *part != Part::Whole => return,
-                    Want::Hashes(..) => assert!(!self.entry.is_partly_away()),
-                }
-            }
-            if matches!(part, Part::Named(_)) {
-                assert!(self.entry.wants(part, self.limits.seed, 16).is_empty(), "what was looked for is known");
-            }
-        }
-    }
-
-    /// What is in memory shows the same as where all is, by rank and by name; what is not is said to be missing.
-    fn are_reads_right(&self) {
-        let len = crate::shard::weight(&self.warm);
-        for at in (0..len).step_by(1 + len / 40) {
-            let ranks = at..(at + 3).min(len);
-            if let (Some(here), Some(warm)) = (self.entry.list(), self.warm.list())
-                && !here.lacks(&ranks)
-            {
-                assert!(here.range(ranks.clone()).eq(warm.range(ranks.clone())));
-                assert!(here.positions(ranks.clone()).eq(warm.positions(ranks.clone())));
-                assert_eq!(here.runs(ranks.clone()), warm.runs(ranks.clone()));
-                assert_eq!((here.get(at), here.position_of(at)), (warm.get(at), warm.position_of(at)));
-            }
-            if let (Some(here), Some(warm)) = (self.entry.zset(), self.warm.zset()) {
-                if !here.lacks_ranks(&ranks) {
-                    assert!(here.range(ranks.clone()).eq(warm.range(ranks.clone())));
-                    assert!(here.range(ranks.clone()).rev().eq(warm.range(ranks).rev()));
-                }
-                let (member, score) = warm.by_rank(at).expect("a rank below the length");
-                if here.score(member).is_some() && here.lacks_beside(member).is_none() {
-                    assert_eq!(here.rank(member), Some(at));
-                }
-                let bounds = (ScoreBound::Exclusive(score), ScoreBound::Inclusive(score + 3.0));
-                if here.lacks_scores(bounds.0, bounds.1).is_none() {
-                    assert_eq!(here.score_range(bounds.0, bounds.1), warm.score_range(bounds.0, bounds.1));
-                }
-            }
-        }
-        for n in 0..60 {
-            let id = name(n);
-            if let (Some(here), Some(warm)) = (self.entry.hash(), self.warm.hash())
-                && !here.lacks(&id)
-            {
-                assert_eq!(here.get(&id), warm.get(&id));
-            }
-            if let (Some(here), Some(warm)) = (self.entry.set(), self.warm.set())
-                && !here.lacks(&id)
-            {
-                assert_eq!(here.contains(&id), warm.contains(&id));
-            }
-            if let (Some(here), Some(warm)) = (self.entry.zset(), self.warm.zset())
-                && !here.lacks(&id)
-            {
-                assert_eq!(here.score(&id).map(f64::to_bits), warm.score(&id).map(f64::to_bits));
-                if here.lacks_beside(&id).is_none() {
-                    assert_eq!(here.rank(&id), warm.rank(&id), "the rank of {n}");
-                }
-            }
-        }
-    }
-
-    fn shed(&mut self) {
-        loop {
-            let shed = self.entry.shed(&self.partly);
-            assert!(shed.elements == 0 || !self.entry.is_frozen());
-            let Some(Want::Between(first, last)) = shed.fill else { return };
-            // As whoever sheds does: it is read, and gone on with.
-            let rows = self.store.clone();
-            for (key, said) in &rows {
-                let is_between = match (&first, &last, key) {
-                    (Edge::Scored(order, from), Edge::Scored(upto, to), Key::Scored(score, member)) => {
-                        let order_of = crate::value::wide::score_order(score.0);
-                        (*order, &from[..]) <= (order_of, &member[..]) && (order_of, &member[..]) <= (*upto, &to[..])
-                    }
-                    _ => false,
-                };
-                if is_between {
-                    let (key, content) = read(key, said);
-                    self.entry.arrive(&key, content).expect("what is away has rows");
-                }
-            }
-            assert!(self.entry.is_filled(&first, &last));
-        }
-    }
-
-    /// Goes on with a value whose elements are at rest, if it may be.
-    fn rest(&mut self) {
-        self.write_all();
-        let Some(incarnation) = self.incarnation else { return };
-        let bytes = |said: &Said| if let Said::Bytes(bytes) = said { bytes.clone() } else { Vec::new() };
-        let fences: Vec<Vec<u8>> = self.fences.values().map(bytes).collect();
-        let (kind, len) = (self.entry.kind(), len_of(&self.store));
-        let of = AtRestValue { kind, incarnation, len, fences: &fences };
-        let made =
-            Entry::away_all(self.warm.key(), None, &of, self.limits.seed, &self.partly).expect("fences are right");
-        let Some(made) = made else { return };
-        assert_eq!(made.away(), len);
-        self.entry = made;
-        let ends: Vec<Want> = self.entry.wants_first();
-        if !ends.is_empty() {
-            [0..1, len - 1..len].into_iter().for_each(|ranks| self.bring(&Part::Ranks(ranks)));
-        }
-        // What was taken back would need other elements.
-        self.undo.clear();
-    }
-
-    /// Whether the fences are those of the rows.
-    fn are_fences_right(&self) {
-        let len = len_of(&self.store);
-        let kind = self.entry.kind();
-        if len < crate::value::away::PARTLY_LEAST || matches!(kind, Kind::String | Kind::Set) {
-            return assert!(self.fences.is_empty(), "a value with {len} elements has fences");
-        }
-        if kind == Kind::Hash {
-            return assert_eq!(self.fences.len(), 1);
-        }
-        let bytes = |said: &Said| if let Said::Bytes(bytes) = said { bytes.clone() } else { Vec::new() };
-        let rows: Vec<Vec<u8>> = self.fences.values().map(bytes).collect();
-        assert!(self.fences.keys().zip(0..).all(|(key, n)| *key == Key::Fences(n)), "a row of fences is missing");
-        let of = AtRestValue { kind, incarnation: 1, len, fences: &rows };
-        let made = Entry::away_all(b"key", None, &of, self.limits.seed, &self.partly).expect("fences are right");
-        let made = made.unwrap_or_else(|| panic!("the fences of {len} elements count others"));
-        // Each holds as many rows as it says: what was wanted has come, and nothing else was left.
-        let mut other = Self { entry: made, store: self.store.clone(), ..Self::new(kind, 0) };
-        other.bring(&Part::Whole);
-        assert!(!other.entry.is_partly_away());
-        other.entry.validate();
     }
 
     /// Makes a change and notes all rows that differ after it.
@@ -594,12 +424,6 @@ impl Bench {
         assert_eq!(crate::shard::weight(&self.entry), crate::shard::weight(&self.warm));
         self.are_reads_right();
     }
-}
-
-/// The gap in which a position lies, as ranks.
-fn gaps_at(entry: &Entry, pos: &ListPos) -> Option<Range<usize>> {
-    let Entry::Big(_, big) = entry else { return None };
-    if let Value::List(list) = &big.value { list.gaps_between(pos, pos) } else { None }
 }
 
 /// How many elements the rows are of; how many bytes, if they are of a string.

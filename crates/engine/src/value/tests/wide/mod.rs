@@ -3,6 +3,7 @@
 //! *Rule:* after each image that was written, the store's rows are the value as it was when the image began; an image has
 //! only rows that changed since the one before, in order; and the rows make the same value again.
 
+mod away;
 mod bench;
 mod loading;
 mod model;
