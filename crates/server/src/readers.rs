@@ -51,7 +51,7 @@ struct State {
     reading: usize,
     /// How many there ever were.
     orders: u64,
-    /// Nothing is read for now.
+    /// A [`Held`] is alive: no reader begins with an order.
     held: bool,
     stopped: bool,
 }

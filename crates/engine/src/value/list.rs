@@ -9,6 +9,7 @@ mod chunks;
 mod image;
 mod marks;
 
+use super::away::Ordered;
 use super::entry::{Entry, Value};
 use super::packed;
 use super::runs::Runs;

@@ -6,6 +6,7 @@ mod image;
 mod leaf;
 mod packed_form;
 
+use super::away::Ordered;
 use super::entry::{Entry, Value};
 use super::wide::{Wide, ZSetTrail};
 use super::{Limits, below, packed};

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use effect::{Effect, Op, items::Items};
 
 use super::fences::{Key, read_deadlines, read_fences};
-use super::{Edge, Gaps, PARTLY_LEAST, Part, Shed, Want};
+use super::{Edge, Gaps, Ordered, PARTLY_LEAST, Part, Shed, Want};
 use crate::value::entry::{Big, Entry, Value};
 use crate::value::wide::{Content, Order, RowKey, RowRefused, Wide};
 use crate::value::{BigHash, BigList, BigSet, BigZSet, HashSeed, Kind, Limits};

@@ -16,7 +16,7 @@ use effect::ListPos;
 use effect::wire::{Reader, WireError, put_bytes, put_varint};
 use mvcc::wide::{INLINE_NAME_BYTES, INLINE_STEPS};
 
-use super::{Edge, FENCE_ELEMENTS, Gaps, PARTLY_LEAST};
+use super::{Edge, FENCE_ELEMENTS, Gaps, PARTLY_LEAST, Spot, Want};
 use crate::value::Kind;
 use crate::value::wide::{Budget, Content, Order, RowKey, RowSink, WideRow};
 
@@ -90,6 +90,32 @@ pub(in crate::value) trait Ordered {
     /// How many of these elements have rows once the image is written.
     fn with_rows(&self, ranks: Range<usize>) -> usize;
     fn gaps(&self) -> Option<&Gaps<Self::Key>>;
+
+    /// The gaps that some of these ranks lie in.
+    fn lacking(&self, ranks: &Range<usize>) -> Range<usize> {
+        self.gaps().map_or(0..0, |gaps| gaps.at_ranks(ranks, &|key, behind| self.place(key, behind)))
+    }
+
+    /// The ranks among elements in memory of these ranks, which are in no gap.
+    fn here(&self, ranks: Range<usize>) -> Range<usize> {
+        let Some(gaps) = self.gaps().filter(|_| !ranks.is_empty()) else { return ranks };
+        match gaps.locate(ranks.start, &|key, behind| self.place(key, behind)) {
+            Spot::Here(rank) => rank..rank + ranks.len(),
+            Spot::Gap(_) => {
+                debug_assert!(false, "elements are asked for that are away");
+                0..0
+            }
+        }
+    }
+
+    /// The rows of gaps that these ranks lie in, or of all, from the first one on, that have about so many elements together.
+    fn rows_of(&self, ranks: Option<&Range<usize>>, most: usize) -> Vec<Want> {
+        let Some(gaps) = self.gaps() else { return Vec::new() };
+        let of = ranks.map_or(0..gaps.len(), |ranks| self.lacking(ranks));
+        let mut sum = 0;
+        let some = of.map_while(|at| gaps.get(at).filter(|_| sum < most).inspect(|(.., count)| sum += count));
+        some.map(|(first, last, _)| Want::Between(first.clone().into(), last.clone().into())).collect()
+    }
 }
 
 /// Counts what has rows behind a key, up to about as many as lie between two fences. Answers also behind which key to go on;

@@ -9,7 +9,7 @@ use mvcc::wide::INLINE_STEPS;
 
 use super::BigList;
 use crate::value::Remains;
-use crate::value::away::{Among, FENCE_ELEMENTS, Gaps, Ordered, Shed, Spot, Want};
+use crate::value::away::{Among, FENCE_ELEMENTS, Gaps, Ordered, Shed, Want};
 use crate::value::tree::Leaf;
 use crate::value::wide::{Mark, Placed};
 
@@ -41,11 +41,6 @@ impl BigList {
         self.away.as_ref().map_or(0, |away| away.gaps.elements())
     }
 
-    /// The gaps that some of these indexes lie in.
-    pub(super) fn lacking(&self, indexes: &Range<usize>) -> Range<usize> {
-        self.gaps().map_or(0..0, |gaps| gaps.at_ranks(indexes, &|pos, behind| Ordered::place(self, pos, behind)))
-    }
-
     /// The gap, as indexes, in which some of the positions from one to another lie.
     pub(in crate::value) fn gaps_between(&self, first: &ListPos, last: &ListPos) -> Option<Range<usize>> {
         let gaps = self.gaps()?;
@@ -53,28 +48,6 @@ impl BigList {
         let (from, _, count) = gaps.get(at).filter(|(from, ..)| *from <= last)?;
         let start = Ordered::place(self, from, false) + gaps.before(at);
         Some(start..start + count)
-    }
-
-    /// The indexes among elements in memory of these indexes, which are in no gap.
-    pub(super) fn here(&self, indexes: Range<usize>) -> Range<usize> {
-        let Some(gaps) = self.gaps().filter(|_| !indexes.is_empty()) else { return indexes };
-        match gaps.locate(indexes.start, &|pos, behind| Ordered::place(self, pos, behind)) {
-            Spot::Here(index) => index..index + indexes.len(),
-            Spot::Gap(_) => {
-                debug_assert!(false, "elements are asked for that are away");
-                0..0
-            }
-        }
-    }
-
-    /// The rows of gaps, from the first one on, that have about so many elements together. Of all: the ends come first, since
-    /// positions beside them are asked for without a look at what is away.
-    pub(in crate::value) fn rows_of(&self, indexes: Option<&Range<usize>>, most: usize) -> Vec<Want> {
-        let Some(gaps) = self.gaps() else { return Vec::new() };
-        let of = indexes.map_or(0..gaps.len(), |indexes| self.lacking(indexes));
-        let mut sum = 0;
-        let some = of.map_while(|at| gaps.get(at).filter(|_| sum < most).inspect(|(.., count)| sum += count));
-        some.map(|(first, last, _)| Want::Between(first.clone().into(), last.clone().into())).collect()
     }
 
     /// An element has come, as its row says it is. Whether it was away; `None`: it cannot have been.

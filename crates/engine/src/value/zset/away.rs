@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use mvcc::wide::INLINE_NAME_BYTES;
 
 use super::big::{BigZSet, CHUNK, Slot};
-use crate::value::away::{AwayNames, FENCE_ELEMENTS, Gaps, Ordered, Shed, Spot, Want};
+use crate::value::away::{AwayNames, FENCE_ELEMENTS, Gaps, Ordered, Shed, Want};
 use crate::value::tree::Leaf;
 use crate::value::wide::{Mark, Order, ZSetTrail, score_of, score_order};
 use crate::value::{HashSeed, size_class};
@@ -53,11 +53,6 @@ impl BigZSet {
         self.away.as_ref().is_some_and(|away| away.names.is_unknown(member)) && self.score(member).is_none()
     }
 
-    /// The gaps that some of these ranks lie in.
-    pub(super) fn lacking(&self, ranks: &Range<usize>) -> Range<usize> {
-        self.gaps().map_or(0..0, |gaps| gaps.at_ranks(ranks, &|key, behind| self.place_of(key, behind)))
-    }
-
     /// The gap that a bound lies in, which is behind the members that satisfy `below`, as ranks.
     pub(super) fn lacks_bound(&self, below: impl Fn(f64, &[u8]) -> bool) -> Option<Range<usize>> {
         let gaps = self.gaps()?;
@@ -80,32 +75,11 @@ impl BigZSet {
         self.lacks_bound(|other, name| (score_order(other), name) <= (score_order(score), member))
     }
 
-    /// The ranks among members in memory of these ranks, which are in no gap.
-    pub(super) fn here(&self, ranks: Range<usize>) -> Range<usize> {
-        let Some(gaps) = self.gaps().filter(|_| !ranks.is_empty()) else { return ranks };
-        match gaps.locate(ranks.start, &|key, behind| self.place_of(key, behind)) {
-            Spot::Here(rank) => rank..rank + ranks.len(),
-            Spot::Gap(_) => {
-                debug_assert!(false, "ranks are asked for that are away");
-                0..0
-            }
-        }
-    }
-
     fn place_of(&self, (order, member): &Order, behind: bool) -> usize {
         self.tree.partition_point(|(score, id)| {
             let key = (score_order(*score), self.member(*id));
             key < (*order, &**member) || (behind && key == (*order, &**member))
         })
-    }
-
-    /// The rows of gaps, from the first one on, that have about so many members together.
-    pub(in crate::value) fn rows_of(&self, ranks: Option<&Range<usize>>, most: usize) -> Vec<Want> {
-        let Some(gaps) = self.gaps() else { return Vec::new() };
-        let of = ranks.map_or(0..gaps.len(), |ranks| self.lacking(ranks));
-        let mut sum = 0;
-        let some = of.map_while(|at| gaps.get(at).filter(|_| sum < most).inspect(|(.., count)| sum += count));
-        some.map(|(first, last, _)| Want::Between(first.clone().into(), last.clone().into())).collect()
     }
 
     /// A member has come, as its row says it is. Whether it was away; `None`: it cannot have been.

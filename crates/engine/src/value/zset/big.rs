@@ -6,6 +6,7 @@
 use super::away::ZAway;
 use super::leaf::ZLeaf;
 use crate::prefetch::prefetch;
+use crate::value::away::Ordered;
 use crate::value::tree::{Leaves, Tree};
 use crate::value::wide::{ZSetTrail, score_order};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
