@@ -165,7 +165,8 @@ fn check_all(running: &Running, owners: &mut [Owner]) -> Result<()> {
     let expected: HashSet<Vec<u8>> = owners.iter().flat_map(|owner| owner.alive()).collect();
     let mut conn = running.open()?;
     let found = scan(&mut conn)?;
-    let named = |keys: Vec<&Vec<u8>>| keys.iter().map(|key| String::from_utf8_lossy(key)).collect::<Vec<_>>().join(", ");
+    let named =
+        |keys: Vec<&Vec<u8>>| keys.iter().map(|key| String::from_utf8_lossy(key)).collect::<Vec<_>>().join(", ");
     let lacking: Vec<_> = expected.difference(&found).take(NAMED).collect();
     ensure!(lacking.is_empty(), "SCAN has not given {}", named(lacking));
     let surplus: Vec<_> = found.difference(&expected).take(NAMED).collect();
