@@ -26,7 +26,9 @@ pub mod limits;
 pub mod op;
 pub mod pos;
 pub mod record;
+pub mod stamp;
 pub mod value;
+pub mod vector;
 pub mod wire;
 
 pub use batch::{Batch, BatchBuf, BatchMark, Effects};
@@ -36,5 +38,7 @@ pub use items::{Item, ItemValue, Seq, SeqBuf};
 pub use op::{Bind, Deadline, Definition, Effect, Kind, Merge, Mode, Op, Patch, Side};
 pub use pos::{ListPos, Path, PathStep};
 pub use record::{Batches, RecordEnd};
+pub use stamp::{Stamp, fork_choice_hash, fork_choice_less};
 pub use value::{Folded, FoldedWriter, Part};
+pub use vector::Vector;
 pub use wire::WireError;
