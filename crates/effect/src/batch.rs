@@ -25,8 +25,8 @@ const GROUP_AT: usize = 2;
 const ORIGIN_AT: usize = 6;
 const SEQ_AT: usize = 14;
 const HLC_AT: usize = 22;
-const HAS_CONTEXT: u8 = 1;
-const HAS_TRACE: u8 = 2;
+pub(crate) const HAS_CONTEXT: u8 = 1;
+pub(crate) const HAS_TRACE: u8 = 2;
 
 /// Trace id (16 bytes) and span id (8 bytes) of the W3C trace context.
 pub type TraceContext = [u8; 24];
@@ -263,6 +263,12 @@ impl<'a> Batch<'a> {
     /// Whether it has no effect.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// The effects as they are encoded.
+    #[inline]
+    pub(crate) fn encoded_effects(&self) -> &'a [u8] {
+        self.effects.clone().rest()
     }
 
     /// The effects in order.

@@ -26,6 +26,7 @@ pub mod limits;
 pub mod op;
 pub mod pos;
 pub mod record;
+mod relay;
 pub mod stamp;
 pub mod value;
 pub mod vector;

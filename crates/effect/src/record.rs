@@ -15,9 +15,9 @@ use crate::wire::{Reader, WireError};
 /// Where a record that was begun ends: what a batch must continue to be added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordEnd {
-    source: [u8; BatchBuf::SOURCE_BYTES],
-    next_seq: u64,
-    next_hlc: Hlc,
+    pub(crate) source: [u8; BatchBuf::SOURCE_BYTES],
+    pub(crate) next_seq: u64,
+    pub(crate) next_hlc: Hlc,
 }
 
 impl BatchBuf {

@@ -145,8 +145,9 @@ mod tests {
             let dot = Dot { origin: Origin(3), seq };
             let mut more = a.clone();
             more.add(dot);
-            prop_assert!(more.has(dot) && more.has(Dot { seq: 1, ..dot }));
-            prop_assert_eq!(more.has(Dot { seq: seq + 1, ..dot }), a.has(Dot { seq: seq + 1, ..dot }));
+            let [first, next] = [1, seq + 1].map(|seq| Dot { seq, ..dot });
+            prop_assert!(more.has(dot) && more.has(first));
+            prop_assert_eq!(more.has(next), a.has(next));
             prop_assert_eq!(more.since(&a).count(), usize::from(!a.has(dot)));
         }
 

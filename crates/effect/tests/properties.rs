@@ -4,7 +4,7 @@
 mod strategies;
 mod support;
 
-use effect::{Batch, BatchBuf, Batches, GroupId, Hlc, Origin, RecordEnd, WireError};
+use effect::{Batch, BatchBuf, Batches, Dot, GroupId, Hlc, Origin, RecordEnd, Vector, WireError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use strategies::{HOME, change};
@@ -189,6 +189,40 @@ proptest! {
             prop_assert_eq!(found, Ok(changes.into_iter().map(Change::flat).collect()));
         }
         prop_assert!(read.next().is_none());
+    }
+
+    #[test]
+    fn batches_are_put_into_another_log_with_their_context(
+        batches in vec((vec(change(), 0..3), prop_oneof![3 => Just(0u64), 1 => any::<u32>().prop_map(u64::from)]), 1..6),
+        context in proptest::option::of(vec((1u64..5, 1u64..9), 0..4)), apart in any::<prop::sample::Index>()
+    ) {
+        let (record, stamped) = join(&batches);
+        let dot = |(origin, seq)| Dot { origin: Origin(origin), seq };
+        let context: Option<Vector> = context.map(|dots| dots.into_iter().map(dot).collect());
+        let (mut records, mut end): (Vec<Vec<u8>>, Option<RecordEnd>) = (Vec::new(), None);
+        for (at, batch) in Batches::decode(&record).enumerate() {
+            let batch = batch.expect("own bytes");
+            match end.filter(|end| batch.follows(end) && at != apart.index(batches.len())) {
+                Some(end) => batch.extend_record(&end, records.last_mut().expect("one was begun")),
+                None => {
+                    records.push(Vec::new());
+                    batch.begin_record(context.as_ref().filter(|_| at == 0), &mut records[at.min(1)]);
+                }
+            }
+            end = Some(batch.record_end());
+        }
+        // Without a context, and in one piece, the bytes are what they were.
+        if context.is_none() && records.len() == 1 {
+            prop_assert_eq!(&records[0], &record);
+        }
+        let read: Vec<Batch<'_>> = records.iter().flat_map(|record| Batches::decode(record)).collect::<Result<_, _>>().expect("own bytes");
+        prop_assert_eq!(read.len(), stamped.len());
+        prop_assert_eq!(read[0].context_vector(), context);
+        for (batch, (changes, seq, hlc, _)) in read.iter().zip(stamped) {
+            prop_assert_eq!((batch.first.seq, batch.hlc), (seq, Hlc(hlc)));
+            let found: Result<Vec<Change>, _> = batch.effects().map(|effect| effect.map(|effect| Change::of(&effect))).collect();
+            prop_assert_eq!(found, Ok(changes.into_iter().map(Change::flat).collect()));
+        }
     }
 
     #[test]
