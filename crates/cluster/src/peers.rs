@@ -8,7 +8,7 @@
 //! ```
 //! The lower id alone decides, so both sides never choose differently. When it has one already and is greeted by the same
 //! life of the same node, the other side may know better (it may have lost the old one): the old one is doubted, and ends
-//! unless a byte comes in half of the usual time; the peer dials again meanwhile.
+//! unless a byte comes within the time of two pings; the peer dials again meanwhile.
 //!
 //! *Invariant:* at most one connection with a node is up, and `PeerUp` and `PeerDown` of a node alternate.
 
@@ -111,7 +111,7 @@ impl Driver {
             self.conns[key].phase = Phase::Waiting(hello);
             return Ok(());
         }
-        let patience = (self.config.ping_every * self.config.dead_after / 2).max(self.config.ping_every);
+        let patience = self.config.ping_every * self.config.dead_after.min(2);
         let token = self.micros(now).to_le_bytes();
         if let Some(other) = self.up.get(&hello.node).map(|other| &mut self.conns[*other])
             && other.link.as_ref().is_some_and(|link| link.life == hello.life)
