@@ -112,24 +112,29 @@ impl Shared {
 }
 
 impl State {
-    /// Accounts for an event that is taken; whether a peer has room again.
-    fn taken(&mut self, event: &Event, bound: usize) -> bool {
-        let Event::Frame(node, bytes) = event else {
-            self.notices -= 1;
-            if let Event::Rtt { node, .. } = event {
-                self.rtt.remove(node);
-            }
-            return false;
-        };
-        let held = self.held.get_mut(node).expect("each frame that waits is counted");
-        *held -= bytes.len() + EVENT_COST;
+    /// Accounts for an event that is taken: what is given back of which peer.
+    fn taken(&mut self, event: &Event) -> Option<(NodeId, usize)> {
+        if let Event::Frame(node, bytes) = event {
+            return Some((*node, bytes.len() + EVENT_COST));
+        }
+        self.notices -= 1;
+        if let Event::Rtt { node, .. } = event {
+            self.rtt.remove(node);
+        }
+        None
+    }
+
+    /// Gives back what frames of a peer have cost; whether it has room again.
+    fn give_back(&mut self, node: NodeId, cost: usize, bound: usize) -> bool {
+        let held = self.held.get_mut(&node).expect("each frame that waits is counted");
+        *held -= cost;
         let left = *held;
         if left == 0 {
-            self.held.remove(node);
+            self.held.remove(&node);
         }
-        let resumes = left <= bound / 2 && self.paused.remove(node);
+        let resumes = left <= bound / 2 && self.paused.remove(&node);
         if resumes {
-            self.resumed.push(*node);
+            self.resumed.push(node);
         }
         resumes
     }
@@ -155,10 +160,20 @@ impl Inbox {
     pub fn drain(&self, out: &mut Vec<Event>) -> usize {
         let mut state = self.0.state.lock();
         let events = mem::take(&mut state.events);
+        // Frames of one peer mostly come together.
+        let mut run: Option<(NodeId, usize)> = None;
         let mut resumes = false;
         for event in &events {
-            resumes |= state.taken(event, self.0.bound);
+            let Some((node, cost)) = state.taken(event) else { continue };
+            run = match run {
+                Some((same, sum)) if same == node => Some((node, sum + cost)),
+                other => {
+                    resumes |= other.is_some_and(|(node, cost)| state.give_back(node, cost, self.0.bound));
+                    Some((node, cost))
+                }
+            };
         }
+        resumes |= run.is_some_and(|(node, cost)| state.give_back(node, cost, self.0.bound));
         drop(state);
         if resumes {
             (self.0.wake)();
@@ -193,7 +208,7 @@ impl Inbox {
                 return None;
             }
         };
-        let resumes = state.taken(&event, self.0.bound);
+        let resumes = state.taken(&event).is_some_and(|(node, cost)| state.give_back(node, cost, self.0.bound));
         drop(state);
         if resumes {
             (self.0.wake)();
