@@ -1,4 +1,5 @@
-//! The thread of a mesh: sockets, timers, and whoever is ready has a turn. Who may be a peer is decided in `peers.rs`.
+//! The thread of a mesh: sockets, timers, and whoever is ready has a turn. Who may be a peer is decided in
+//! `peers.rs`, what time brings in `timers.rs`.
 //!
 //! ```text
 //! poll ─▶ commands ─▶ turns of reading ─▶ sending ─▶ timers ─▶ poll
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -25,11 +26,11 @@ use crate::config::Config;
 use crate::conn::{Conn, Phase, Turn};
 use crate::credentials::Credentials;
 use crate::error::{Error, Why};
-use crate::frame::Kind;
 use crate::hello::Hello;
 use crate::inbox;
-use crate::limits::{ACCEPT_PAUSE, COMPLAIN, DRAIN, READ_BYTES, STRANGERS};
+use crate::limits::{ACCEPT_PAUSE, ACCEPT_TURN, COMPLAIN, DRAIN, READ_BYTES, STRANGERS};
 use crate::node::NodeId;
+use crate::peers::Lives;
 use crate::resolve;
 use crate::routes::Routes;
 use crate::shared::{Command, Shared};
@@ -44,22 +45,23 @@ pub(crate) struct Driver {
     pub config: Config,
     pub credentials: Credentials,
     poll: Poll,
-    listeners: Vec<TcpListener>,
+    pub listeners: Vec<TcpListener>,
     pub shared: Arc<Shared>,
     pub inbox: Arc<inbox::Shared>,
     pub conns: Slab<Conn>,
     /// Connections that are up, by node.
     pub up: HashMap<NodeId, usize>,
+    pub lives: HashMap<NodeId, Lives>,
     /// Accepted and not up, the oldest first.
     pub strangers: VecDeque<usize>,
     pub routes: Routes,
     names: mpsc::Sender<String>,
     pub own: Hello,
     pub began: Instant,
-    ready: BTreeSet<usize>,
+    pub ready: BTreeSet<usize>,
     scratch: Vec<u8>,
-    accept_at: Option<Instant>,
-    stops_at: Option<Instant>,
+    pub accept_at: Option<Instant>,
+    pub stops_at: Option<Instant>,
     complain_at: Instant,
 }
 
@@ -94,6 +96,7 @@ impl Driver {
             inbox,
             conns: Slab::new(),
             up: HashMap::new(),
+            lives: HashMap::new(),
             strangers: VecDeque::new(),
             routes,
             names,
@@ -158,10 +161,10 @@ impl Driver {
                     }
                 }
                 Command::Resolved((name, found)) => {
-                    if let Err(error) = &found {
-                        tracing::debug!(%error, "{name} cannot be resolved");
+                    let error = found.as_ref().err().map(ToString::to_string).unwrap_or_else(|| "no address".into());
+                    if !self.routes.resolved(&name, found.ok(), now) {
+                        tracing::warn!("{name} cannot be resolved: {error}; it is tried again and again");
                     }
-                    self.routes.resolved(&name, found.ok(), now);
                 }
                 Command::Stop => self.stops_at = self.stops_at.or(Some(now + DRAIN)),
             }
@@ -199,9 +202,9 @@ impl Driver {
         }
     }
 
-    fn accept(&mut self, listener: usize, now: Instant) {
-        self.accept_at = None;
-        while let Some(listener) = self.listeners.get(listener) {
+    pub(crate) fn accept(&mut self, listener: usize, now: Instant) {
+        for _ in 0..ACCEPT_TURN {
+            let Some(listener) = self.listeners.get(listener) else { return };
             let (socket, addr) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -217,10 +220,14 @@ impl Driver {
             {
                 self.close(oldest, Why::Late, now);
             }
+            // An IPv4 address that came in over IPv6 is dialed as what it is.
+            let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
             if let Ok(key) = self.insert(Conn::new(socket, addr, None, self.config.frame_bytes, now)) {
                 self.strangers.push_back(key);
             }
         }
+        // There may be more; others have their turn first.
+        self.accept_at = Some(now);
     }
 
     fn insert(&mut self, mut conn: Conn) -> Result<usize, Why> {
@@ -296,68 +303,8 @@ impl Driver {
         failed.into_iter().for_each(|(key, why)| self.close(key, why, now));
     }
 
-    fn timers(&mut self, now: Instant) {
-        self.renew();
-        if self.accept_at.is_some_and(|at| at <= now) {
-            (0..self.listeners.len()).for_each(|n| self.accept(n, now));
-        }
-        let token = self.micros(now).to_le_bytes();
-        let mut ends = Vec::new();
-        for (key, conn) in &mut self.conns {
-            match conn.phase {
-                Phase::Up(_) => {
-                    if conn.pinged + self.config.ping_every <= now {
-                        conn.pinged = now;
-                        conn.say(Kind::Ping, &token);
-                        self.ready.insert(key);
-                    }
-                    let silent = conn.heard + self.config.ping_every * self.config.dead_after <= now;
-                    if !conn.paused && (silent || conn.doubted.is_some_and(|at| at <= now)) {
-                        ends.push((key, Why::Silent));
-                    }
-                }
-                Phase::Ending => {}
-                _ if conn.born + self.config.handshake <= now => ends.push((key, Why::Late)),
-                _ => {}
-            }
-        }
-        ends.into_iter().for_each(|(key, why)| self.close(key, why, now));
-    }
-
-    /// How long nothing has to be done, unless something happens.
-    fn wait(&self, now: Instant) -> Duration {
-        if !self.ready.is_empty() {
-            return Duration::ZERO;
-        }
-        let of = |conn: &Conn| match conn.phase {
-            Phase::Up(_) => [Some(conn.pinged + self.config.ping_every), conn.doubted.filter(|_| !conn.paused)],
-            Phase::Ending => [None, None],
-            _ => [Some(conn.born + self.config.handshake), None],
-        };
-        let conns = self.conns.iter().flat_map(|(_, conn)| of(conn)).flatten();
-        let others = [self.accept_at, self.stops_at].into_iter().flatten();
-        let first = conns.chain(others).min().map(|at| at.saturating_duration_since(now));
-        let dial = self.routes.wait(now, |node| self.up.contains_key(&node));
-        let dial = dial.filter(|_| self.stops_at.is_none());
-        // Certificates are looked at once a minute at least.
-        [first, dial].into_iter().flatten().min().unwrap_or(COMPLAIN).min(COMPLAIN)
-    }
-
-    /// Whether a stop is complete: all was sent, or it took too long.
-    fn has_stopped(&mut self, now: Instant) -> bool {
-        let Some(end) = self.stops_at else { return false };
-        let flushed: Vec<_> =
-            self.conns.iter().filter(|(_, c)| c.node().is_some() && c.is_flushed()).map(|c| c.0).collect();
-        flushed.into_iter().for_each(|key| self.part(key));
-        if end <= now {
-            let all: Vec<_> = self.conns.iter().map(|(key, _)| key).collect();
-            all.into_iter().for_each(|key| self.close(key, Why::Stopped, now));
-        }
-        self.conns.is_empty()
-    }
-
     /// Makes the certificate anew if it is time.
-    fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         match self.credentials.renew() {
             Ok(false) => {}
             Ok(true) => {

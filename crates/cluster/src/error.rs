@@ -104,8 +104,8 @@ pub enum Why {
     /// It was not up in time.
     #[error("the handshake took too long")]
     Late,
-    /// Another connection with the same node took its place.
-    #[error("a newer connection with this node took its place")]
+    /// Another connection with the same node took its place, or tries to and nothing was heard on this one.
+    #[error("a newer connection with this node takes its place")]
     Replaced,
     /// There is a connection with this node.
     #[error("there is a connection with this node already")]

@@ -38,6 +38,7 @@ mod routes;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};

@@ -64,6 +64,9 @@ pub(crate) const WRITE_BYTES: usize = 64 << 10;
 /// Connections that were accepted and are not up yet. The oldest goes when there is one more, so that idle ones keep nobody out.
 pub(crate) const STRANGERS: usize = 256;
 
+/// Connections accepted before others have their turn.
+pub(crate) const ACCEPT_TURN: usize = 64;
+
 /// Names and addresses to dial.
 pub(crate) const TARGETS: usize = 1024;
 

@@ -8,7 +8,10 @@
 //! ```
 //! The lower id alone decides, so both sides never choose differently. When it has one already and is greeted by the same
 //! life of the same node, the other side may know better (it may have lost the old one): the old one is doubted, and ends
-//! unless a byte comes within the time of two pings; the peer dials again meanwhile.
+//! unless a byte comes in half of the usual time; the peer dials again meanwhile.
+//!
+//! Two processes with one id would take each other's place forever. So the one that was there first is refused when it comes
+//! back: each start of a node has a random number, its life.
 //!
 //! *Invariant:* at most one connection with a node is up, and `PeerUp` and `PeerDown` of a node alternate.
 
@@ -24,9 +27,17 @@ use crate::error::Why;
 use crate::event::{Event, Peer};
 use crate::frame::Kind;
 use crate::hello::Hello;
+use crate::limits::FIGURES;
 use crate::metrics::Counters;
 use crate::node::NodeId;
 use crate::outbox::Outbox;
+
+/// The processes that were a node.
+pub(crate) struct Lives {
+    current: u64,
+    /// The one before.
+    retired: Option<u64>,
+}
 
 impl Driver {
     /// Does what a turn of reading has brought. What came before an error counts.
@@ -104,6 +115,9 @@ impl Driver {
         if hello.node == own {
             return Err(if hello.life == self.own.life { Why::Myself } else { Why::Twin(own) });
         }
+        if self.lives.get(&hello.node).is_some_and(|lives| lives.retired == Some(hello.life)) {
+            return Err(Why::Twin(hello.node));
+        }
         if self.inbox.is_crowded() {
             return Err(Why::Busy);
         }
@@ -111,7 +125,7 @@ impl Driver {
             self.conns[key].phase = Phase::Waiting(hello);
             return Ok(());
         }
-        let patience = self.config.ping_every * self.config.dead_after.min(2);
+        let patience = self.config.ping_every * self.config.dead_after.div_ceil(2);
         let token = self.micros(now).to_le_bytes();
         if let Some(other) = self.up.get(&hello.node).map(|other| &mut self.conns[*other])
             && other.link.as_ref().is_some_and(|link| link.life == hello.life)
@@ -130,9 +144,10 @@ impl Driver {
         if let Some(other) = self.up.get(&hello.node).copied() {
             self.close(other, Why::Replaced, now);
         }
+        let node = hello.node;
+        self.note_life(node, hello.life);
         let token = self.micros(now).to_le_bytes();
         let conn = &mut self.conns[key];
-        let node = hello.node;
         let peer = Peer {
             node,
             addr: conn.addr,
@@ -156,6 +171,17 @@ impl Driver {
         // Before the event: whoever is told may send at once.
         self.shared.links.write().insert(node, link);
         self.inbox.tell(Event::PeerUp(peer));
+    }
+
+    /// A process that another one has followed does not come back.
+    fn note_life(&mut self, node: NodeId, life: u64) {
+        if self.lives.len() >= FIGURES {
+            self.lives.retain(|node, _| self.up.contains_key(node));
+        }
+        let lives = self.lives.entry(node).or_insert(Lives { current: life, retired: None });
+        if lives.current != life {
+            *lives = Lives { current: life, retired: Some(lives.current) };
+        }
     }
 
     /// Ends a connection, and tells whom it concerns.

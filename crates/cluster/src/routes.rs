@@ -91,12 +91,13 @@ impl Routes {
     }
 
     /// What a name was resolved to; `None` if it was not, and then what was known of it still holds.
-    pub(crate) fn resolved(&mut self, text: &str, found: Option<Vec<SocketAddr>>, now: Instant) {
-        let Some(name) = self.names.get_mut(text) else { return };
+    /// False if this is the first failure in a row.
+    pub(crate) fn resolved(&mut self, text: &str, found: Option<Vec<SocketAddr>>, now: Instant) -> bool {
+        let Some(name) = self.names.get_mut(text) else { return true };
         let Some(found) = found.filter(|found| !found.is_empty()) else {
             name.failures += 1;
             name.at = Some(now + self.backoff.wait(name.failures, &mut self.jitter));
-            return;
+            return name.failures > 1;
         };
         (name.failures, name.at) = (0, Some(now + RESOLVE_LATER));
         name.addrs.clone_from(&found);
@@ -105,6 +106,7 @@ impl Routes {
         let named = |addr: &SocketAddr| self.names.values().any(|n| n.addrs.contains(addr));
         let gone: Vec<_> = self.routes.iter().filter(|(a, r)| r.at.is_some() && !named(a)).map(|(a, _)| *a).collect();
         gone.iter().for_each(|addr| drop(self.routes.remove(addr)));
+        true
     }
 
     /// Addresses to dial now; each must be followed by one of the three below.
@@ -220,7 +222,7 @@ mod tests {
         assert_eq!(routes.due_routes(later, ALL), [addr(3)]);
         // A resolver that fails takes nothing away, and is asked again.
         assert_eq!(routes.due_names(later + RESOLVE_LATER).len(), 1);
-        routes.resolved("db:7000", None, later + RESOLVE_LATER);
+        assert!(!routes.resolved("db:7000", None, later + RESOLVE_LATER));
         assert_eq!(routes.due_routes(later + RESOLVE_LATER, NOBODY), [addr(1)]);
         assert_eq!(routes.due_names(later + RESOLVE_LATER + Backoff::default().first).len(), 1);
     }

@@ -48,10 +48,15 @@ fn every_record_of_a_name_is_joined_but_our_own_and_it_is_asked_again() {
     names.0.lock().insert("db:7000".into(), vec![all[0], moved.mesh.addresses()[0], all[2]]);
     for node in [&mut a, &mut c] {
         assert_eq!(node.down(2), Why::Left);
-        node.up(2);
-        assert_eq!(node.mesh.peers().len(), 2);
+        // A second connection that the old one had begun may be up for a moment: what counts is who stays.
+        until("the one that moved is there, and the other still", || {
+            let found: Vec<_> = node.mesh.peers().into_iter().map(|peer| peer.announced).collect();
+            found.len() == 2 && found.contains(&Some(moved.address()))
+        });
+        node.inbox.drain(&mut node.told);
         // Talking to oneself is no failure.
-        assert!(!node.told.iter().any(|e| matches!(e, Event::Refused { why: Why::Myself | Why::Twin(_), .. })));
+        let own = |e: &Event| matches!(e, Event::Refused { why: Why::Myself | Why::Twin(_), .. });
+        assert!(!node.told.iter().any(own), "{:?}", node.told);
     }
 }
 
@@ -119,28 +124,32 @@ fn a_peer_that_was_killed_is_dialed_until_it_is_there_again() {
 }
 
 #[test]
-fn a_peer_that_has_started_again_takes_its_own_place() {
+fn a_peer_that_has_started_again_takes_its_own_place_and_the_old_one_does_not_come_back() {
     // The lower id decides: once it is the one that stays, once the one that comes back.
     for (stays, returns) in [(1, 2), (2, 1)] {
         let mut a = Node::start(config(stays));
         let mut other = config(returns);
         other.join = vec![a.address()];
-        let b = Node::start(other.clone());
+        let mut b = Node::start(other.clone());
         a.up(returns);
-        // A second life while the first still seems to be there.
+        // A second life, while the first is there and dials whenever it is sent away.
         let mut again = Node::start(other);
         again.up(stays);
         assert_eq!(a.down(returns), Why::Replaced);
         a.up(returns);
-        drop(b);
+        b.wait("that it is told why", |event| match event {
+            Event::Refused { why, .. } | Event::PeerDown { why, .. } => (*why == Why::Twin(id(returns))).then_some(()),
+            _ => None,
+        });
         a.mesh.send(again.id, b"welcome back").unwrap();
+        assert_eq!(again.frame(stays), b"welcome back");
     }
 }
 
 #[test]
 fn a_lost_connection_that_one_side_still_believes_in_gives_way() {
     let mut config = config(1);
-    (config.ping_every, config.dead_after) = (Duration::from_millis(50), 1000);
+    (config.ping_every, config.dead_after) = (Duration::from_millis(20), 100);
     let mut a = Node::start(config);
     // It falls silent on the first connection, and dials again in the same life.
     let first = Raw::up(&a.address(), 5);
@@ -158,7 +167,7 @@ fn a_lost_connection_that_one_side_still_believes_in_gives_way() {
         refused += 1;
     };
     assert!(refused > 0);
-    assert_eq!(a.down(5), Why::Silent);
+    assert_eq!(a.down(5), Why::Replaced);
     a.up(5);
     second.say(Kind::Data, b"here");
     assert_eq!(a.frame(5), b"here");

@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::raw::Raw;
-use super::{Node, PATIENCE, config, pair};
+use super::{Node, PATIENCE, config, pair, until};
 use crate::frame::Kind;
-use crate::limits::STRANGERS;
+use crate::limits::{NOTICES, STRANGERS};
 use crate::{Event, Why};
 
 /// Whether the other end closes, whatever it says before.
@@ -111,4 +111,22 @@ fn whoever_does_not_finish_the_handshake_is_late() {
     assert_eq!(raw.hear().unwrap().0, Kind::Hello);
     assert_eq!(a.refused(|_| true), Why::Late);
     assert_eq!(raw.hear(), Err(Why::Closed));
+}
+
+#[test]
+fn whoever_takes_no_events_lets_nobody_in_until_he_does() {
+    let mut a = Node::start(config(1));
+    let before = a.mesh.metrics().refused;
+    for _ in 0..NOTICES {
+        drop(TcpStream::connect(a.address()).unwrap());
+    }
+    until("all have gone", || a.mesh.metrics().refused - before == NOTICES as u64);
+    let mut b = config(2);
+    b.join = vec![a.address()];
+    let mut b = Node::start(b);
+    assert_eq!(b.refused(|_| true), Why::Busy);
+    assert!(a.mesh.peers().is_empty());
+    a.inbox.drain(&mut a.told);
+    b.up(1);
+    a.up(2);
 }
