@@ -202,10 +202,16 @@ impl Conn {
         Ok(())
     }
 
-    /// A frame of our own that goes before data that waits; false if so many wait that the peer must be up to something.
-    pub(crate) fn say(&mut self, kind: Kind, payload: &[u8]) -> bool {
+    /// A frame of our own that goes before data that waits.
+    pub(crate) fn say(&mut self, kind: Kind, payload: &[u8]) {
         frame::put(&mut self.urgent, kind, payload);
-        self.urgent.len() <= 64 * CONTROL_BYTES
+    }
+
+    /// A ping or its answer: not worth the memory if the peer takes nothing anyway.
+    pub(crate) fn say_if_heard(&mut self, kind: Kind, payload: &[u8]) {
+        if self.urgent.len() < CONTROL_BYTES {
+            self.say(kind, payload);
+        }
     }
 
     /// Encrypts and sends what the socket takes. Whether somebody who was refused has room now.

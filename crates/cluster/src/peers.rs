@@ -86,11 +86,7 @@ impl Driver {
                 self.bring_up(key, hello, now);
             }
             (Phase::Up(_), Received::Data(bytes)) => frames.push(bytes),
-            (Phase::Up(_), Received::Ping(bytes)) => {
-                if !conn.say(Kind::Pong, &bytes) {
-                    return Err(Why::Protocol("more pings than answers go out".into()));
-                }
-            }
+            (Phase::Up(_), Received::Ping(bytes)) => conn.say_if_heard(Kind::Pong, &bytes),
             (Phase::Up(node), Received::Pong(bytes)) => {
                 let sent = bytes.try_into().map(u64::from_le_bytes).ok().filter(|sent| *sent <= token);
                 let sent = sent.ok_or_else(|| Why::Protocol("an answer to no ping".into()))?;
@@ -132,7 +128,7 @@ impl Driver {
         {
             other.doubted = other.doubted.or(Some(now + patience));
             other.pinged = now;
-            other.say(Kind::Ping, &token);
+            other.say_if_heard(Kind::Ping, &token);
             return Err(Why::Duplicate);
         }
         self.conns[key].say(Kind::Welcome, &[]);

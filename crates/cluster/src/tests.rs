@@ -37,7 +37,7 @@ pub(crate) fn config(node: u64) -> Config {
     config.backoff.most = Duration::from_millis(20);
     // Machines of tests are busy: only tests of silence want it noticed soon.
     config.dead_after = 30;
-    config.handshake = PATIENCE;
+    config.handshake = 10 * PATIENCE;
     config
 }
 

@@ -22,7 +22,7 @@ impl Driver {
                 Phase::Up(_) => {
                     if conn.pinged + self.config.ping_every <= now {
                         conn.pinged = now;
-                        conn.say(Kind::Ping, &token);
+                        conn.say_if_heard(Kind::Ping, &token);
                         self.ready.insert(key);
                     }
                     let silent = conn.heard + self.config.ping_every * self.config.dead_after <= now;
