@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::Connection;
 
-use super::{PATIENCE, id, passphrases};
+use super::{PATIENCE, id, passphrases, until};
 use crate::clock::SystemClock;
 use crate::credentials::{Credentials, why};
 use crate::error::Why;
@@ -35,7 +35,15 @@ impl Raw {
     }
 
     pub(crate) fn accept(listener: &TcpListener, credentials: &Credentials) -> Self {
-        Self::over(listener.accept().unwrap().0, credentials.acceptor().unwrap())
+        listener.set_nonblocking(true).unwrap();
+        let mut socket = None;
+        until("somebody dials", || {
+            socket = listener.accept().ok();
+            socket.is_some()
+        });
+        let (socket, _) = socket.unwrap();
+        socket.set_nonblocking(false).unwrap();
+        Self::over(socket, credentials.acceptor().unwrap())
     }
 
     fn over(socket: TcpStream, session: Connection) -> Self {
