@@ -1,4 +1,4 @@
-//! The anabranch binary: `serve`, `check`, `import`, `backup`, `restore`, `version`.
+//! The anabranch binary: `serve`, `check`, `import`, `backup`, `restore`, `gen-passphrase`, `version`.
 
 mod allocator;
 mod backups;
@@ -30,6 +30,7 @@ pub(crate) const USAGE: &str = "usage: anabranch serve [redis.conf] [--directive
        anabranch backup-key FILE
        anabranch restore URL --to DIR --key FILE [--at TIME] [--backup ID] [--node ID] [--encryption-key-file PATH]
        anabranch restore URL --list
+       anabranch gen-passphrase
        anabranch version
 Master keys can be in the environment as well: ANABRANCH_ENCRYPTION_KEYS.
 `anabranch serve --help` lists all directives.";
@@ -64,6 +65,7 @@ fn run(args: Vec<OsString>) -> anyhow::Result<()> {
             Request::Serve(invocation) => return serve_until_stopped(&invocation),
         },
         Some("commands-doc") => print!("{}", server::admin::render_markdown()),
+        Some("gen-passphrase") if args.next().is_none() => println!("{}", *cluster::generate()?),
         Some("version" | "--version" | "-v") => println!("{}", version()),
         Some("help" | "--help" | "-h") => println!("{USAGE}"),
         _ => bail!("{USAGE}"),

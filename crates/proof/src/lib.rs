@@ -7,6 +7,7 @@
 //!   resp ──── replies, parsed                 crash ─── kill -9, restart, compare with a model
 //!   torn ──── crash states of the disk        crowd ─── thousands of clients, some of them hostile
 //!   proxy ─── plants bugs on the wire         bench ─── side by side with redis-server
+//!   lag ───── a proxy that is far away, and can be cut
 //!   fuzz ───── mutated bytes into decoders and sockets
 //!   measure ─ longer runs beside redis-server: sustained writes, starts, more data than memory, pauses, disk given back
 //!   selftest  shows that each harness catches a planted bug
@@ -24,6 +25,7 @@ pub mod crowd;
 pub mod diff;
 pub mod fuzz;
 pub mod golden;
+pub mod lag;
 pub mod measure;
 pub mod proxy;
 pub mod resp;
