@@ -133,7 +133,8 @@ impl Cluster {
         let seq = self.nodes[&id].applied.get(origin(from)) + 1;
         let dot = Dot { origin: origin(from), seq };
         let Some(written) = self.written[&from].get(seq as usize - 1).cloned() else { return false };
-        let within_reach = self.ids().into_iter().any(|peer| self.linked(id, peer) && self.nodes[&peer].applied.has(dot));
+        let within_reach =
+            self.ids().into_iter().any(|peer| self.linked(id, peer) && self.nodes[&peer].applied.has(dot));
         if id == from || !within_reach || !self.nodes[&id].applied.covers(&written.context) {
             return false;
         }
@@ -162,7 +163,8 @@ impl Cluster {
         self.written.iter().any(|(from, list)| {
             (1..=applied.get(origin(*from))).any(|seq| match &list[seq as usize - 1].effect {
                 Effect::Plain(key) => {
-                    !bind.observed(Dot { origin: origin(*from), seq }) && bind.keys().iter().any(|used| used.key == *key)
+                    !bind.observed(Dot { origin: origin(*from), seq })
+                        && bind.keys().iter().any(|used| used.key == *key)
                 }
                 _ => false,
             })
@@ -288,13 +290,16 @@ impl Cluster {
         }
         for _ in 0..400 {
             self.settle();
-            if self.ids().iter().all(|id| self.undecided(*id).is_empty()) {
+            if self.nodes.values().all(|node| node.binds.counts().1 == 0) {
                 return;
             }
             self.now_ms += 40;
             self.ids().into_iter().for_each(|id| self.step(id, Input::Tick));
         }
-        panic!("after healing there is no verdict on {:?}", self.ids().iter().map(|id| self.undecided(*id)).collect::<Vec<_>>());
+        panic!(
+            "after healing there is no verdict on {:?}",
+            self.ids().iter().map(|id| self.undecided(*id)).collect::<Vec<_>>()
+        );
     }
 
     /// Delivers all that is under way, in some order.
@@ -314,16 +319,6 @@ impl Cluster {
                 return;
             }
         }
-    }
-
-    pub fn undecided(&self, id: NodeId) -> Vec<Dot> {
-        let dump = self.nodes[&id].binds.dump();
-        let binds = dump.iter().filter_map(|item| match item {
-            Logged::Bind(bind, _) | Logged::Record(Record::Learned(bind)) => Some(bind.dot()),
-            _ => None,
-        });
-        let open = binds.filter(|dot| self.nodes[&id].binds.verdict(*dot).is_none()).collect();
-        open
     }
 
     /// All nodes have the verdicts that were found.
