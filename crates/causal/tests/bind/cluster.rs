@@ -296,10 +296,8 @@ impl Cluster {
             self.now_ms += 40;
             self.ids().into_iter().for_each(|id| self.step(id, Input::Tick));
         }
-        panic!(
-            "after healing there is no verdict on {:?}",
-            self.ids().iter().map(|id| self.undecided(*id)).collect::<Vec<_>>()
-        );
+        let open: Vec<_> = self.nodes.iter().map(|(id, node)| (id, node.binds.counts().1)).collect();
+        panic!("after healing nodes have binds without a visible verdict: {open:?}");
     }
 
     /// Delivers all that is under way, in some order.
