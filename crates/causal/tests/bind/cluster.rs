@@ -244,9 +244,17 @@ impl Cluster {
         self.verdicts.insert(dot, vote);
     }
 
-    /// What a node would know after a crash is what it knows.
+    /// What a node would know after a crash is what it knows, and it holds no two competitors as accepted to commit.
     fn audit(&self, id: NodeId) {
         let node = &self.nodes[&id];
+        let accepted = node.binds.dump().into_iter().filter_map(|item| match item {
+            Logged::Record(Record::Accepted(dot, vote)) if vote.commit => Some(&self.binds[&dot]),
+            _ => None,
+        });
+        let held: Vec<_> = accepted.filter(|bind| node.binds.verdict(bind.dot()) != Some(false)).collect();
+        for (a, b) in held.iter().flat_map(|a| held.iter().map(move |b| (a, b))) {
+            assert!(!a.competes(b), "node {id} holds both {:?} and {:?}", a.dot(), b.dot());
+        }
         let again = Binds::restore(id, TIMING, self.now_ms, node.log.iter().cloned());
         let sorted = |binds: &Binds| binds.dump().into_iter().collect::<BTreeSet<_>>();
         assert_eq!(sorted(&again), sorted(&node.binds), "node {id} would forget something");
@@ -293,7 +301,7 @@ impl Cluster {
             if self.nodes.values().all(|node| node.binds.counts().1 == 0) {
                 return;
             }
-            self.now_ms += 40;
+            self.now_ms += 250;
             self.ids().into_iter().for_each(|id| self.step(id, Input::Tick));
         }
         let open: Vec<_> = self.nodes.iter().map(|(id, node)| (id, node.binds.counts().1)).collect();
