@@ -69,9 +69,18 @@ impl Binds {
         }
         if ballot > promised {
             self.promise(dot, ballot, step);
+            self.leave_to(from, bind, step);
         }
         let report = self.report(bind);
         step.send(from, Message::Promise { bind: dot, ballot, report });
+    }
+
+    /// Gives another proposer the time that this voter would have waited.
+    fn leave_to(&mut self, from: NodeId, bind: &Bind, step: &Step) {
+        let pause_ms = self.first_pause_ms(bind);
+        if let Some(held) = self.table.get_mut(bind.dot()).filter(|_| from != self.node) {
+            held.next_ms = held.next_ms.max(step.now_ms + pause_ms);
+        }
     }
 
     fn promise(&mut self, dot: Dot, ballot: Ballot, step: &mut Step) {
@@ -172,7 +181,8 @@ impl Binds {
         }
         if self.table.get(bind.dot()).is_none() {
             step.push(Output::Persist(Record::Learned(Arc::clone(bind))));
-            self.put(bind);
+            let next_ms = step.now_ms + self.first_pause_ms(bind);
+            self.put(bind).next_ms = next_ms;
         }
         true
     }

@@ -56,7 +56,9 @@ impl HorizonSet {
     pub fn make_visible(&mut self, bind: Dot) -> BTreeSet<Dot> {
         let group = self.group_of.get(&bind).and_then(|id| self.groups.remove(id));
         let binds = group.map_or_else(BTreeSet::new, |group| group.binds);
-        self.group_of.retain(|dot, _| !binds.contains(dot));
+        for dot in &binds {
+            self.group_of.remove(dot);
+        }
         binds
     }
 

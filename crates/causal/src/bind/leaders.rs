@@ -83,8 +83,11 @@ impl Leaders {
             if let Some(led) = self.led.get_mut(&used.key) {
                 led.active_ms = led.active_ms.max(step.now_ms);
             }
-            self.make_room(&used.key);
-            let streak = self.streaks.entry(used.key.clone()).or_default();
+            if !commit {
+                self.make_room(&used.key);
+                self.streaks.entry(used.key.clone()).or_default();
+            }
+            let Some(streak) = self.streaks.get_mut(&used.key) else { continue };
             streak.contenders.insert(bind.originator());
             streak.last_ms = step.now_ms;
             match (mine, commit) {

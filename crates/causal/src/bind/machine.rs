@@ -224,7 +224,7 @@ impl Binds {
             Input::Tick => self.tick(&mut step),
             Input::Peers(peers) => (self.peers, self.measured) = (peers, true),
             Input::Stable(stable) => self.forget(&stable),
-            Input::Exec { id, keys, exec } => self.exec(id, &keys, exec, &mut step),
+            Input::Exec { id, keys, exec, forwarded } => self.exec(id, &keys, exec, forwarded, &mut step),
             Input::Replied(id) => drop(self.forwarded.remove(&id)),
             Input::Serialize { key, leader, stamp } => self.leaders.serialize(key, leader, stamp, now_ms),
         }
@@ -243,7 +243,8 @@ impl Binds {
         self.stable.has(dot) && self.table.get(dot).is_none()
     }
 
-    fn first_pause_ms(&self, bind: &Bind) -> u64 {
+    /// How long a voter waits until it does something about a bind that it has just heard of.
+    pub(crate) fn first_pause_ms(&self, bind: &Bind) -> u64 {
         match bind.voters().index(self.node) {
             Some(_) if bind.originator() == self.node => self.timing.resend_ms,
             Some(index) => self.pause_ms(index, 0),
@@ -370,8 +371,9 @@ impl Binds {
         past.into_iter().for_each(|dot| drop(self.table.take(dot)));
     }
 
-    fn exec(&mut self, id: u64, keys: &[Key], exec: Box<Exec>, step: &mut Step) {
+    fn exec(&mut self, id: u64, keys: &[Key], exec: Box<Exec>, forwarded: bool, step: &mut Step) {
         match self.leaders.route(keys, self.node, &self.peers, step) {
+            _ if forwarded => step.push(Output::Run(id)),
             Route::Here => step.push(Output::Run(id)),
             Route::To(to) => {
                 self.forwarded.insert(id, step.now_ms + FORWARD_TIMEOUT_MS);

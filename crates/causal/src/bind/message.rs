@@ -220,6 +220,8 @@ pub enum Input {
         keys: Vec<Key>,
         /// The transaction.
         exec: Box<Exec>,
+        /// Another node has sent it, as to a leader: it runs here, whoever leads by now.
+        forwarded: bool,
     },
     /// The leader's reply to a forwarded EXEC has come.
     Replied(u64),

@@ -215,7 +215,7 @@ impl Cluster {
                 let verdict = self.verdicts.get(&dot).map(|vote| vote.commit);
                 match answer {
                     Ok(()) => assert_eq!(verdict, Some(true), "{dot:?} was answered before it was committed"),
-                    Err(TxnError::RegionPartitioned) => assert!(!self.nodes[&id].binds.verdict(dot).is_some()),
+                    Err(TxnError::RegionPartitioned) => assert!(self.nodes[&id].binds.verdict(dot).is_none()),
                     Err(_) => assert_eq!(verdict, Some(false), "{dot:?} was refused before it was aborted"),
                 }
             }

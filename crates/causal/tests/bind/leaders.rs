@@ -50,7 +50,10 @@ fn serialized(outputs: &[Output]) -> Vec<(Key, Option<u64>)> {
 fn exec(binds: &mut Binds, now_ms: u64, id: u64, keys: &[&str]) -> Vec<Output> {
     let watches = keys.iter().map(|name| Watch { key: key(name), seen: Vector::new() }).collect();
     let exec = Exec { commands: vec![vec![b"INCR".to_vec(), b"k".to_vec()]], watches, user: b"ann".to_vec(), db: 3 };
-    binds.step(now_ms, Input::Exec { id, keys: keys.iter().map(|name| key(name)).collect(), exec: Box::new(exec) })
+    binds.step(
+        now_ms,
+        Input::Exec { id, keys: keys.iter().map(|name| key(name)).collect(), exec: Box::new(exec), forwarded: false },
+    )
 }
 
 fn lead(binds: &mut Binds, name: &str, leader: Option<u64>, at: Stamp, now_ms: u64) {
@@ -99,6 +102,9 @@ fn a_whole_exec_goes_to_the_leader_with_its_watches_and_user() {
     let gone = Output::Refuse(8, TxnError::TryAgain(Why::NoReply));
     assert!(binds.step(FORWARD_TIMEOUT_MS - 1, Input::Tick).is_empty());
     assert_eq!(binds.step(FORWARD_TIMEOUT_MS, Input::Tick), [gone], "nobody knows whether it ran");
+    let sent = Exec { commands: vec![], watches: vec![], user: vec![], db: 0 };
+    let input = Input::Exec { id: 5, keys: vec![key("k")], exec: Box::new(sent), forwarded: true };
+    assert_eq!(binds.step(0, input), [Output::Run(5)], "what was sent here runs here");
     exec(&mut binds, FORWARD_TIMEOUT_MS, 9, &["k"]);
     assert!(binds.step(FORWARD_TIMEOUT_MS + 1, Input::Replied(9)).is_empty());
     assert!(binds.step(3 * FORWARD_TIMEOUT_MS, Input::Tick).is_empty(), "the reply has come");

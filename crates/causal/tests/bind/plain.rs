@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use causal::bind::{Binds, Input, Key, KeyUse, Message, NodeId, TxnError, Why};
+use causal::bind::{Ballot, Binds, Input, Key, KeyUse, Logged, Message, NodeId, Output, Refusal, TxnError, Why};
 use effect::Dot;
 
 use crate::cluster::{Cluster, TIMING, origin};
@@ -219,6 +219,37 @@ fn a_committed_bind_is_remembered_while_a_competitor_is_undecided() {
     }
     cluster.heal();
     assert!(!cluster.verdicts[&loser].commit);
+}
+
+#[test]
+fn no_ballot_is_used_twice_not_even_in_two_lives() {
+    let mut cluster = cluster(3);
+    let dot = cluster.begin(1, both("k")).expect("nothing else is going on");
+    let mut last = None;
+    for _ in 0..5 {
+        cluster.step(1, Input::Recover(dot));
+        let ballot = cluster.net.iter().filter_map(|(_, _, message)| match message {
+            Message::Prepare { ballot, .. } => Some(*ballot),
+            _ => None,
+        });
+        let ballot = ballot.max();
+        assert!(ballot > last, "{ballot:?} after {last:?}");
+        last = ballot;
+        cluster.node(1).up = false;
+        cluster.restart(1);
+    }
+}
+
+#[test]
+fn an_originator_refuses_competitors_of_its_bind_though_it_crashed_before_it_voted() {
+    let mut cluster = cluster(3);
+    let own = cluster.begin(1, both("k")).expect("nothing else is going on");
+    let other = cluster.begin(2, both("k")).expect("it has not heard of the other");
+    let [own, other] = [own, other].map(|dot| Arc::clone(&cluster.binds[&dot]));
+    let mut node = Binds::restore(1, TIMING, 0, [Logged::Bind(own, false)]);
+    let outputs = node.step(0, Input::Bind { bind: Arc::clone(&other), conflicts_with_plain: false });
+    let (bind, ballot, cause) = (other.dot(), Ballot::ORIGINATOR, Refusal::Competitor);
+    assert_eq!(outputs, [Output::Send(2, Message::Refused { bind, ballot, cause })]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ struct Seed(u64);
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("run it again with BIND_SEED={}", self.0);
+            eprintln!("run it again with BIND_SEED={}", self.0);
         }
     }
 }
