@@ -63,9 +63,9 @@
 //! all competitors out, and accepting it displaces them. Proposers that overtake each other back off, each for another while.
 //! Without a majority of the epoch's voters there is no verdict, however long some of them are silent.
 //!
-//! **One round trip** needs [`Voters::fast`] voters: the majority for up to six, and for eight. With just a majority of seven, two originators down
-//! and no other word, nobody could tell which of two competitors has been committed; so seven need five, and if only four
-//! answer the originator goes on to ballot 1.
+//! **One round trip** needs [`Voters::fast`] voters: the majority for up to six, and for eight. With just a majority of seven, two
+//! originators down and no other word, nobody could tell which of two competitors has been committed; so seven need five,
+//! and if only four answer the originator goes on to ballot 1.
 //!
 //! A client that was told REGIONPARTITIONED has a bind that consensus will decide when it can, either way.
 //!
