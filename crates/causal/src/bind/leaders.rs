@@ -1,0 +1,149 @@
+//! Keys whose transactions keep aborting: one leader runs them for a while.
+//!
+//! *Invariant:* a leader is a matter of speed only. Whoever knows of none, or takes it for dead, runs the transaction itself, and
+//! consensus sees to it that at most one of competitors commits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use effect::Stamp;
+
+use crate::bind::ballot::NodeId;
+use crate::bind::limits::{DEFAULT_SERIALIZATION_THRESHOLD, MAX_COUNTED_KEYS, QUIET_RELEASE_MS};
+use crate::bind::machine::Step;
+use crate::bind::message::{Output, Peers};
+use crate::bind::transaction::{Bind, Key};
+
+/// Aborts in a row, and leaders, by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Leaders {
+    streaks: BTreeMap<Key, Streak>,
+    led: BTreeMap<Key, Led>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Streak {
+    aborts: u32,
+    contenders: BTreeSet<NodeId>,
+    last_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Led {
+    /// None once it is released: remembered for a while, so that an older effect does not count.
+    leader: Option<NodeId>,
+    stamp: Stamp,
+    active_ms: u64,
+    /// A release was logged, and has not come back yet.
+    releasing: bool,
+}
+
+/// Where an EXEC runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// On this node.
+    Here,
+    /// On the leader of its keys.
+    To(NodeId),
+    /// Its keys have several leaders.
+    Several,
+}
+
+impl Leaders {
+    /// The leader of a key, if its transactions are serialised.
+    pub fn leader(&self, key: &Key) -> Option<NodeId> {
+        self.led.get(key)?.leader
+    }
+
+    /// Where a transaction over `keys` runs. A leader that does not answer is released.
+    pub(crate) fn route(&mut self, keys: &[Key], node: NodeId, peers: &Peers, step: &mut Step) -> Route {
+        let mut leaders = BTreeSet::new();
+        for key in keys {
+            let Some(led) = self.led.get_mut(key) else { continue };
+            let Some(leader) = led.leader else { continue };
+            led.active_ms = led.active_ms.max(step.now_ms);
+            if leader == node || peers.alive.contains(&leader) {
+                leaders.insert(leader);
+            } else if !std::mem::replace(&mut led.releasing, true) {
+                step.push(Output::EmitSerialize(key.clone(), None));
+            }
+        }
+        let mut leaders = leaders.into_iter();
+        match (leaders.next(), leaders.next()) {
+            (Some(_), Some(_)) => Route::Several,
+            (Some(leader), None) if leader != node => Route::To(leader),
+            _ => Route::Here,
+        }
+    }
+
+    /// A bind was decided. A node counts the aborts of those that were begun on it; a row of them that is long enough makes it name a
+    /// leader.
+    pub(crate) fn verdict(&mut self, bind: &Bind, commit: bool, node: NodeId, peers: &Peers, step: &mut Step) {
+        let mine = bind.originator() == node;
+        for used in bind.keys() {
+            if let Some(led) = self.led.get_mut(&used.key) {
+                led.active_ms = led.active_ms.max(step.now_ms);
+            }
+            if !commit {
+                self.make_room(&used.key);
+                self.streaks.entry(used.key.clone()).or_default();
+            }
+            let Some(streak) = self.streaks.get_mut(&used.key) else { continue };
+            streak.contenders.insert(bind.originator());
+            streak.last_ms = step.now_ms;
+            match (mine, commit) {
+                (true, true) => streak.aborts = 0,
+                (true, false) => streak.aborts += 1,
+                (false, _) => {}
+            }
+            let led = self.led.get(&used.key).is_some_and(|led| led.leader.is_some());
+            if streak.aborts >= DEFAULT_SERIALIZATION_THRESHOLD && !led {
+                let leader = choose_leader(&streak.contenders, peers);
+                step.push(Output::EmitSerialize(used.key.clone(), leader));
+                streak.aborts = 0;
+            }
+        }
+    }
+
+    /// Forgets the row of aborts that was quiet longest, if there are too many for one more.
+    fn make_room(&mut self, key: &Key) {
+        if self.streaks.len() >= MAX_COUNTED_KEYS && !self.streaks.contains_key(key) {
+            let quiet = self.streaks.iter().min_by_key(|(_, streak)| streak.last_ms).map(|(key, _)| key.clone());
+            quiet.map(|key| self.streaks.remove(&key));
+        }
+    }
+
+    /// An effect has named a leader, or released the key: of several the one with the latest stamp counts.
+    pub(crate) fn serialize(&mut self, key: Key, leader: Option<NodeId>, stamp: Stamp, now_ms: u64) {
+        let led = Led { leader, stamp, active_ms: now_ms, releasing: false };
+        match self.led.get_mut(&key) {
+            Some(before) if before.stamp >= stamp => {}
+            Some(before) => *before = led,
+            None => drop(self.led.insert(key, led)),
+        }
+    }
+
+    /// Releases keys that this node leads and nobody has used for a while; forgets what is long over.
+    pub(crate) fn tick(&mut self, node: NodeId, step: &mut Step) {
+        let quiet_ms = |led: &Led| step.now_ms.saturating_sub(led.active_ms);
+        let mut released = Vec::new();
+        for (key, led) in &mut self.led {
+            if led.leader == Some(node) && quiet_ms(led) >= QUIET_RELEASE_MS && !led.releasing {
+                led.releasing = true;
+                released.push(Output::EmitSerialize(key.clone(), None));
+            }
+        }
+        self.led.retain(|_, led| quiet_ms(led) < 2 * QUIET_RELEASE_MS);
+        self.streaks.retain(|_, streak| step.now_ms.saturating_sub(streak.last_ms) < 2 * QUIET_RELEASE_MS);
+        released.into_iter().for_each(|output| step.push(output));
+    }
+}
+
+/// The contender with the shortest of the longest round trips to the others; one that is not known is longer than any. Of equals
+/// the lowest id.
+pub fn choose_leader(contenders: &BTreeSet<NodeId>, peers: &Peers) -> Option<NodeId> {
+    let worst = |node: NodeId| {
+        let others = contenders.iter().filter(move |other| **other != node);
+        others.map(move |other| peers.rtt_ms(node, *other).unwrap_or(u64::MAX)).max().unwrap_or(0)
+    };
+    contenders.iter().copied().min_by_key(|node| (worst(*node), *node))
+}

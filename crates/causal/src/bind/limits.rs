@@ -1,0 +1,39 @@
+//! All limits of transactions, with unit and reason.
+
+/// Most voters of an epoch. Ballots name their proposer in so many bits ([`super::Ballot`]); more replicas than this would
+/// make each transaction wait for too many.
+pub const MAX_VOTERS: usize = 1 << VOTER_BITS;
+
+/// Bits of a ballot that name its proposer.
+pub const VOTER_BITS: u32 = 6;
+
+/// Most undecided binds that one node has begun: beyond it `TRYAGAIN`. What a node keeps for binds of others is bounded by
+/// this times the members, and by how far stability lags.
+pub const MAX_BEGUN: usize = 1 << 14;
+
+/// Most keys of one bind: each costs a look-up per competitor on every replica.
+pub const MAX_KEYS: usize = 1 << 16;
+
+/// Most doublings of the pause between two recoveries of one bind: 64 times the first.
+pub const MAX_DOUBLINGS: u32 = 6;
+
+/// Transactions that abort one after the other on a key until its transactions go through one leader.
+pub const DEFAULT_SERIALIZATION_THRESHOLD: u32 = 3;
+
+/// Milliseconds without a transaction after which a leader lets go of a key.
+pub const QUIET_RELEASE_MS: u64 = 5_000;
+
+/// Milliseconds that a forwarded EXEC may take until its client is told to try again.
+pub const FORWARD_TIMEOUT_MS: u64 = 5_000;
+
+/// Most keys of which aborts are counted; the one that was quiet longest is forgotten for another.
+pub const MAX_COUNTED_KEYS: usize = 1 << 14;
+
+/// Milliseconds that a group of unsafe binds waits at most, however many join it; also the wait where no round trip is known.
+pub const HORIZON_HARD_MS: u64 = 500;
+
+/// Most patterns of safety rules: each bind's keys are matched against all of them in the worst case.
+pub const MAX_RULES: usize = 1 << 10;
+
+const _: () = assert!(VOTER_BITS < 16 && MAX_BEGUN >= MAX_VOTERS);
+const _: () = assert!(FORWARD_TIMEOUT_MS <= QUIET_RELEASE_MS);
