@@ -170,7 +170,7 @@ fn zset(c: &mut Criterion) {
         group.bench_function("100 from the middle", |b| {
             b.iter(|| {
                 let start = draw.next() as usize;
-                black_box(zset.range(start..start + 100).map(|(_, score)| score).sum::<f64>())
+                black_box(zset.range(start..start + 100).map(|found| found.map(|(_, score)| score).sum::<f64>()))
             })
         });
     }
@@ -205,7 +205,7 @@ fn list(c: &mut Criterion) {
         group.bench_function("100 from the middle", |b| {
             b.iter(|| {
                 let start = 10 * draw.next() as usize;
-                black_box(list.range(start..start + 100).map(<[u8]>::len).sum::<usize>())
+                black_box(list.range(start..start + 100).map(|found| found.map(<[u8]>::len).sum::<usize>()))
             })
         });
     }
@@ -220,7 +220,7 @@ fn list(c: &mut Criterion) {
         b.iter(|| {
             entry.list_mut(&limits).expect("a list").insert(&ListPos::new(0, 1, tail), &[b'v'; 8]);
             tail += 1;
-            let first = entry.list().expect("a list").first().expect("it is never empty");
+            let first = entry.list().expect("a list").first().expect("nothing is away").expect("it is never empty");
             entry.list_mut(&limits).expect("a list").remove(&first)
         })
     });

@@ -32,6 +32,7 @@ fn hash(parts: &[&[u8]]) -> u128 {
 
 /// The digest of one key's value, without its name.
 pub fn digest_value(entry: &Entry, now_ms: i64) -> Digest {
+    assert!(!entry.is_partly_away(), "the digest of a value is that of all its elements");
     let deadline = entry.deadline().map(i64::to_le_bytes);
     let deadline = deadline.as_ref().map_or(&[][..], |d| d);
     let kind = [entry.kind() as u8];
@@ -55,8 +56,10 @@ pub fn digest_value(entry: &Entry, now_ms: i64) -> Digest {
     Digest(hash(&[&kind, deadline, &body.to_le_bytes()]))
 }
 
-/// Appends the whole value of `entry`, without what is hidden at `now_ms`; `home` as in [`Folded::decode`].
+/// Appends the whole value of `entry`, without what is hidden at `now_ms`; `home` as in [`Folded::decode`]. None of it may be away:
+/// it would be lost.
 pub fn fold(entry: &Entry, home: u64, now_ms: i64, out: &mut Vec<u8>) {
+    assert!(!entry.is_partly_away(), "who writes a value whole has seen to it that all of it is here");
     if let Some(bytes) = entry.bytes() {
         FoldedWriter::string(out, bytes);
     } else if let Some(hash) = entry.hash() {
@@ -71,13 +74,10 @@ pub fn fold(entry: &Entry, home: u64, now_ms: i64, out: &mut Vec<u8>) {
         let mut writer = FoldedWriter::collection(out, Kind::ZSet, home, zset.len());
         zset.iter().for_each(|(member, score)| writer.scored(member, score));
     } else if let Some(list) = entry.list() {
-        let runs = list.runs(0..list.len());
+        let (runs, mut elements) = (list.runs(0..list.len()).expect("it was just asked"), list.iter());
         let mut writer = FoldedWriter::collection(out, Kind::List, home, runs.len());
-        let mut at = 0;
         for (first, len) in runs {
-            let end = at + len as usize;
-            writer.run(&first, list.range(at..end));
-            at = end;
+            writer.run(&first, elements.by_ref().take(len as usize));
         }
     }
 }

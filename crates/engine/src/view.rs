@@ -15,7 +15,7 @@ use crate::stop::Stop;
 use crate::value::{
     FieldRef, HashRef, LexBound, ListPositions, ListRange, ListRef, Member, Part, ScoreBound, SetRef, ZRange, ZSetRef,
 };
-use lacking::{SCANNED_MOST, gather, named, pick_from, picks_away, whole};
+use lacking::{SCANNED_MOST, gather, here, named, pick_from, picks_away, whole};
 
 /// A hash. It has at least one field that has not expired.
 pub struct HashView<'s> {
@@ -244,11 +244,7 @@ impl<'s> ZSetView<'s> {
     /// Members with scores by ascending rank, from either end.
     pub fn range(&self, ranks: Range<usize>) -> Result<ZRange<'s>, Stop> {
         self.site.check()?;
-        let ranks = ranks.start..ranks.end.min(self.zset.len());
-        if self.zset.away() > 0 && self.zset.lacks_ranks(&ranks) {
-            return self.site.miss(Part::Ranks(ranks));
-        }
-        Ok(self.zset.range(ranks))
+        here(&self.site, self.zset.range(ranks))
     }
 
     /// The ranks of the members whose score lies between `min` and `max`.
@@ -306,58 +302,48 @@ impl<'s> ListView<'s> {
         Ok(self.list.len())
     }
 
-    /// Sees to it that the elements of these indexes are in memory.
-    #[inline]
-    fn look(&self, indexes: Range<usize>) -> Result<(), Stop> {
-        self.site.check()?;
-        if self.list.away() > 0 && self.list.lacks(&(indexes.start..indexes.end.min(self.list.len()))) {
-            return self.site.miss(Part::Ranks(indexes));
-        }
-        Ok(())
-    }
-
     /// The element at `index` from the head.
     pub fn get(&self, index: usize) -> Result<Option<&'s [u8]>, Stop> {
-        self.look(index..index.saturating_add(1))?;
-        Ok(self.list.get(index))
+        self.site.check()?;
+        here(&self.site, self.list.get(index))
     }
 
     /// The position of the element at `index`.
     #[inline]
     pub fn position(&self, index: usize) -> Result<Option<ListPos>, Stop> {
-        self.look(index..index.saturating_add(1))?;
-        Ok(self.list.position_of(index))
+        self.site.check()?;
+        here(&self.site, self.list.position_of(index))
     }
 
     /// The position of the first element.
     #[inline]
     pub fn first_position(&self) -> Result<Option<ListPos>, Stop> {
-        self.look(0..1)?;
-        Ok(self.list.first())
+        self.site.check()?;
+        here(&self.site, self.list.first())
     }
 
     /// The position of the last element.
     #[inline]
     pub fn last_position(&self) -> Result<Option<ListPos>, Stop> {
-        self.look(self.list.len() - 1..self.list.len())?;
-        Ok(self.list.last())
+        self.site.check()?;
+        here(&self.site, self.list.last())
     }
 
     /// The values of these indexes, from either end.
     pub fn range(&self, indexes: Range<usize>) -> Result<ListRange<'s>, Stop> {
-        self.look(indexes.clone())?;
-        Ok(self.list.range(indexes))
+        self.site.check()?;
+        here(&self.site, self.list.range(indexes))
     }
 
     /// The positions of these indexes, in order.
     pub fn positions(&self, indexes: Range<usize>) -> Result<ListPositions<'s>, Stop> {
-        self.look(indexes.clone())?;
-        Ok(self.list.positions(indexes))
+        self.site.check()?;
+        here(&self.site, self.list.positions(indexes))
     }
 
     /// The elements of these indexes as runs of consecutive positions.
     pub fn runs(&self, indexes: Range<usize>) -> Result<Vec<(ListPos, u64)>, Stop> {
-        self.look(indexes.clone())?;
-        Ok(self.list.runs(indexes))
+        self.site.check()?;
+        here(&self.site, self.list.runs(indexes))
     }
 }

@@ -173,7 +173,8 @@ impl Front {
             break_transaction(session);
             return refuse(session, turn, text);
         }
-        if let Some(text) = self.forbidden(session, spec, id, turn.now.unix_ms) {
+        if let Some(barred) = self.forbidden(session, spec, id, turn.now.unix_ms) {
+            let Barred::Refused(text) = barred else { return self.await_room(session, &args, turn) };
             self.stats.reject(id);
             if spec.name == "exec" && session.multi.is_some() {
                 session::transaction::end(&self.room, session);
@@ -191,24 +192,26 @@ impl Front {
     }
 
     /// Why a command may not run now, apart from its arguments.
-    fn forbidden(&self, session: &Session, spec: &Spec, id: CommandId, now_unix_ms: u64) -> Option<String> {
+    fn forbidden(&self, session: &Session, spec: &Spec, id: CommandId, now_unix_ms: u64) -> Option<Barred> {
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
-            return Some("NOAUTH Authentication required.".into());
+            return Some(Barred::Refused("NOAUTH Authentication required.".into()));
         }
         if session.subscriptions() > 0 && session.protocol == Protocol::Resp2 && !spec.flags.has(Flags::SUBSCRIBED) {
-            return Some(format!(
+            return Some(Barred::Refused(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
                  this context",
                 table::full_name(id)
-            ));
+            )));
         }
         // One that runs again was let in before.
         if self.room.node.stats.over_memory.load(Ordering::Relaxed)
             && session.resumed.is_none()
             && needs_memory(session, spec)
-            && !self.room.node.wait_for_room(now_unix_ms)
         {
-            return Some("OOM command not allowed when used memory > 'maxmemory'.".into());
+            return Some(match self.room.node.may_have_room(now_unix_ms) {
+                true => Barred::ForWantOfRoom,
+                false => Barred::Refused("OOM command not allowed when used memory > 'maxmemory'.".into()),
+            });
         }
         None
     }
@@ -374,6 +377,14 @@ impl Front {
     }
 }
 
+/// Why a command may not run now.
+enum Barred {
+    /// Its client is told this.
+    Refused(String),
+    /// There may be room in memory for it in a moment.
+    ForWantOfRoom,
+}
+
 /// Takes back the reply that stands in the output from `start` on, if CLIENT REPLY says so.
 #[inline]
 fn mute(session: &mut Session, start: usize, turn: &mut Turn<'_>) {
@@ -521,6 +532,7 @@ impl App for Front {
                 Flow::Resume
             }
             Message::Fetched { ticket, missed, read } => self.unpark(session, ticket, (missed, read), turn),
+            Message::Room { ticket, found } => self.leave_lobby(session, ticket, found, turn),
             Message::Unpaused => self.release(session, turn),
             Message::Kill => Flow::CloseNow,
         }

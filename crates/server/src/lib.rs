@@ -24,6 +24,7 @@ pub mod front;
 pub mod keys;
 pub mod latency;
 pub mod limits;
+pub mod lobby;
 pub mod memory;
 pub mod message;
 pub mod net;

@@ -6,6 +6,12 @@ pub const TRANSACTION_BYTES_MAX: usize = 1 << 30;
 /// Bytes of a key that is read ahead for a command behind one that has missed something: longer arguments are seldom keys.
 pub const READ_AHEAD_KEY_BYTES: usize = 1024;
 
+/// Time between two looks whether there is room in memory again, for writers that wait.
+pub const ROOM_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// How long a writer waits for it at most; and then for how long nobody does.
+pub const ROOM_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Keys that changed and wait to be served in one go; more than this means that served clients keep feeding each other.
 pub const SERVE_ROUNDS_MAX: usize = 100_000;
 

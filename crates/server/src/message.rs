@@ -43,6 +43,13 @@ pub enum Message {
         /// What the client is to be told if it could not be read.
         read: Result<(), Stop>,
     },
+    /// A parked client's command has waited for room in memory.
+    Room {
+        /// The wait that is meant.
+        ticket: Ticket,
+        /// There is some. Else it has waited long enough.
+        found: bool,
+    },
     /// The connection is to be closed.
     Kill,
     /// The time of a client that was held back by CLIENT PAUSE has come.

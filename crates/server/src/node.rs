@@ -13,6 +13,7 @@ use crate::backups::Backups;
 use crate::broker::Broker;
 use crate::client::ClientInfo;
 use crate::config::Config;
+use crate::lobby::Lobby;
 use crate::memory::{Allocator, AllocatorFigures, Unknown};
 use crate::message::Message;
 use crate::net::{ClientAddr, ClientId, Control, Now};
@@ -22,10 +23,6 @@ use crate::waiting::Waiting;
 
 /// Time between looks at memory and rates, in ms: a tick of the I/O threads, less what a tick may come early.
 const LOOK_MS: u64 = 90;
-
-/// Time between two looks whether there is room in memory again, and how many there are before a command is refused: 5 s.
-const ROOM_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
-const ROOM_LOOKS: u64 = 1000;
 
 /// Time between warnings of requests from browsers, in ms: who sends them can send many.
 const HTTP_WARNING_MS: u64 = 60_000;
@@ -46,6 +43,8 @@ pub struct Node {
     pub backups: Backups,
     /// Threads that read what commands miss.
     pub readers: Readers,
+    /// Writers that wait for room in memory.
+    pub lobby: Lobby,
     /// Figures.
     pub stats: Stats,
     /// 40 hex digits that name this run of the process.
@@ -69,8 +68,6 @@ pub struct Node {
     next_ticket: AtomicU64,
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     allocator: OnceLock<Arc<dyn Allocator>>,
-    /// Until then, unix ms, nobody waits for memory.
-    no_room_until: AtomicU64,
     startup_memory: AtomicU64,
     next_look: AtomicU64,
     /// When the next warning of requests from browsers may be logged, unix ms.
@@ -110,6 +107,7 @@ impl Node {
             waiting: Waiting::default(),
             backups: Backups::default(),
             readers,
+            lobby: Lobby::default(),
             stats: Stats::default(),
             run_id,
             started: Instant::now(),
@@ -127,7 +125,6 @@ impl Node {
             stop: Mutex::new(Some(stop)),
             allocator: OnceLock::new(),
             startup_memory: AtomicU64::new(0),
-            no_room_until: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
             next_http_warning: AtomicU64::new(0),
         }
@@ -272,23 +269,16 @@ impl Node {
         figures
     }
 
-    /// Memory is over `maxmemory`: waits a little for keys to leave it. False if none do: then nobody waits again for a while.
-    ///
-    /// The caller's other clients wait as well. It is the only way to hold back those who write faster than what they write comes to
-    /// rest; without it they would be refused at once.
-    pub fn wait_for_room(&self, now_unix_ms: u64) -> bool {
+    /// Memory is over `maxmemory`: whether it is worth a wait, since keys may leave it.
+    pub fn may_have_room(&self, now_unix_ms: u64) -> bool {
+        self.lobby.is_open(now_unix_ms) && self.engine.makes_room()
+    }
+
+    /// Looks whether memory is within `maxmemory`.
+    pub fn has_room(&self) -> bool {
         let limit = self.config.settings().maxmemory;
-        if now_unix_ms < self.no_room_until.load(Ordering::Relaxed) || !self.engine.makes_room() {
-            return false;
-        }
-        for _ in 0..ROOM_LOOKS {
-            std::thread::sleep(ROOM_LOOK);
-            if limit == 0 || self.watch_memory(limit).allocated <= limit {
-                return true;
-            }
-        }
-        self.no_room_until.store(now_unix_ms + 2 * ROOM_LOOKS * ROOM_LOOK.as_millis() as u64, Ordering::Relaxed);
-        false
+        let allocated = self.watch_memory(limit).allocated;
+        limit == 0 || allocated <= limit
     }
 
     /// Bytes that were allocated before any data was loaded. 0 if nobody has said which allocator there is.

@@ -129,6 +129,7 @@ impl Running {
         self.node.control.stop();
         self.server.join();
         self.node.readers.stop();
+        self.node.lobby.stop();
         self.node.backups.stop();
         let Self { node, .. } = self;
         let engine = Arc::clone(&node.engine);

@@ -87,7 +87,10 @@ impl Batch {
     /// names or places, but rows of long ones that begin alike stand in the order of digests. So such a group is written when it is whole.
     pub(super) fn settled(&mut self) -> usize {
         let Self { bytes, rows, grouped, .. } = self;
-        let Some(last) = rows.last().filter(|row| row.shared > 0) else { return rows.len() };
+        let Some(last) = rows.last().filter(|row| row.shared > 0) else {
+            *grouped = 0;
+            return rows.len();
+        };
         let shared = |row: &Row| &bytes[row.key..row.key + row.shared];
         let same = |row: &Row| row.shared > 0 && shared(row) == shared(last);
         let settled = match rows[*grouped..].iter().rposition(|row| !same(row)) {

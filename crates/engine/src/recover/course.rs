@@ -48,3 +48,6 @@ impl Course {
         self.next.extend(self.run.take());
     }
 }
+
+#[cfg(test)]
+mod tests;

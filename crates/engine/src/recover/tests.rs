@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use effect::{KeyspaceId, Op, Patch};
+use effect::{KeyspaceId, Op, Origin, Patch};
 
 use crate::AtRest;
 use crate::checkpoint::tests::Bench;
@@ -155,6 +155,50 @@ fn a_refusal_for_a_missing_checkpoint_leaves_the_identity_alone() {
     let Err(error) = open(dir.path()) else { panic!("it was opened") };
     assert!(matches!(error, OpenError::NoCheckpoint { .. }), "{error}");
     assert!(std::fs::read(Identity::path(dir.path())).unwrap() == before);
+}
+
+/// The next number of this engine's effects, and those of all that have written its log.
+fn numbers(engine: &Engine) -> (u64, BTreeMap<Origin, u64>) {
+    let mut log = engine.log().lock();
+    let sequencer = log.state();
+    (sequencer.next_seq, sequencer.earlier.iter().copied().collect())
+}
+
+#[test]
+fn numbers_go_on_behind_the_log_whoever_wrote_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).unwrap();
+    let first = engine.shared.origin;
+    set(&engine, 0..20);
+    engine.close().unwrap();
+    let engine = open(dir.path()).unwrap();
+    assert_eq!(numbers(&engine), (21, [(first, 21)].into()), "who ended well goes on under the same name");
+    set(&engine, 20..25);
+    drop(engine);
+    let engine = open(dir.path()).unwrap();
+    let second = engine.shared.origin;
+    assert_eq!(numbers(&engine), (1, [(first, 26)].into()));
+    set(&engine, 25..28);
+    engine.close().unwrap();
+    let engine = open(dir.path()).unwrap();
+    assert_eq!(numbers(&engine), (4, [(first, 26), (second, 4)].into()));
+    assert_eq!(keys(&engine), 28);
+}
+
+#[test]
+fn a_log_in_which_the_number_of_a_batch_is_not_the_next_one_is_refused() {
+    for off in [1i64, -1] {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path()).unwrap();
+        let origin = engine.shared.origin;
+        set(&engine, 0..3);
+        engine.log().lock().state().next_seq = 4u64.saturating_add_signed(off);
+        set(&engine, 3..4);
+        drop(engine);
+        let Err(error) = open(dir.path()) else { panic!("it was opened: {off}") };
+        let OpenError::Gap { origin: of, expected, found } = error else { panic!("{error}") };
+        assert_eq!((Origin(of), expected, found), (origin, 4, 4u64.saturating_add_signed(off)));
+    }
 }
 
 /// Appends `n` to many keys, in an order that shows, and has effects on several shards in between.

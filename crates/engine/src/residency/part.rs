@@ -140,6 +140,16 @@ impl Shared {
 
     /// Reads the rows that keep elements of a value from leaving memory.
     pub(super) fn fetch_between(&self, name: Name<'_>, want: Want) -> Result<(), ReadError> {
+        self.fetch_between_with(name, want, &mut || {})
+    }
+
+    /// The same; `between` runs when rows were read and no shard is locked.
+    pub(super) fn fetch_between_with(
+        &self,
+        name: Name<'_>,
+        want: Want,
+        between: &mut dyn FnMut(),
+    ) -> Result<(), ReadError> {
         let Some(rows) = self.checkpoints.found_rows() else { return Ok(()) };
         let place = self.place_of(name.key);
         let guard = self.shards[usize::from(place.shard.0)].lock();
@@ -147,6 +157,7 @@ impl Shared {
         let (Some(of), seen) = (found, guard.seen()) else { return Ok(()) };
         drop(guard);
         let got = read(rows, &of, vec![want])?;
+        between();
         let mut guard = self.shards[usize::from(place.shard.0)].lock();
         if guard.seen() == seen {
             guard.take_part(place, name, &of, got, false)?;
@@ -328,3 +339,6 @@ pub(super) fn fences(rows: &Rows, of: &Large) -> Result<Vec<Vec<u8>>, ReadError>
         None => Ok(found),
     }
 }
+
+#[cfg(test)]
+mod tests;

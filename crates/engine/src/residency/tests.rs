@@ -12,6 +12,8 @@ use crate::shard::ShardId;
 use crate::{Cursor, Digest};
 
 mod away;
+mod image;
+mod parts;
 mod peek;
 mod replay;
 mod rules;

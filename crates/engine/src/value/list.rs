@@ -9,7 +9,7 @@ mod chunks;
 mod image;
 mod marks;
 
-use super::away::Ordered;
+use super::away::{Away, Ordered};
 use super::entry::{Entry, Value};
 use super::packed;
 use super::runs::Runs;
@@ -62,6 +62,10 @@ impl<'a> PackedList<'a> {
 
     fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         self.places().map(|(_, value)| value)
+    }
+
+    fn positions(self, indexes: Range<usize>) -> ListPositions<'a> {
+        ListPositions { indexes, part: Part::Packed(self.runs().0) }
     }
 }
 
@@ -148,43 +152,32 @@ impl<'a> ListRef<'a> {
     }
 
     /// The element at an index from the head.
-    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+    pub fn get(&self, index: usize) -> Result<Option<&'a [u8]>, Away> {
         match *self {
-            Self::Packed(list) => list.iter().nth(index),
-            Self::Big(list) => list.get(list.here(index..index + 1).start),
+            Self::Packed(list) => Ok(list.iter().nth(index)),
+            Self::Big(list) => Ok(list.get(list.here(index..index.saturating_add(1))?.start)),
         }
     }
 
     /// The position of the element at an index from the head.
     #[inline]
-    pub fn position_of(&self, index: usize) -> Option<ListPos> {
+    pub fn position_of(&self, index: usize) -> Result<Option<ListPos>, Away> {
         match self {
-            Self::Packed(list) => (index < list.len()).then(|| list.runs().0.get(index)),
-            Self::Big(list) => list.get_pos(list.here(index..index + 1).start),
+            Self::Packed(list) => Ok((index < list.len()).then(|| list.runs().0.get(index))),
+            Self::Big(list) => Ok(list.get_pos(list.here(index..index.saturating_add(1))?.start)),
         }
     }
 
     /// The position of the head.
     #[inline]
-    pub fn first(&self) -> Option<ListPos> {
+    pub fn first(&self) -> Result<Option<ListPos>, Away> {
         self.position_of(0)
     }
 
     /// The position of the tail.
     #[inline]
-    pub fn last(&self) -> Option<ListPos> {
-        self.position_of(self.len().checked_sub(1)?)
-    }
-
-    /// How many elements are away: at rest only.
-    #[inline]
-    pub(crate) fn away(&self) -> usize {
-        if let Self::Big(list) = self { list.away() } else { 0 }
-    }
-
-    /// Whether some elements of these indexes are away.
-    pub(crate) fn lacks(&self, indexes: &Range<usize>) -> bool {
-        if let Self::Big(list) = self { !list.lacking(indexes).is_empty() } else { false }
+    pub fn last(&self) -> Result<Option<ListPos>, Away> {
+        self.len().checked_sub(1).map_or(Ok(None), |last| self.position_of(last))
     }
 
     /// The element at this position.
@@ -220,28 +213,28 @@ impl<'a> ListRef<'a> {
     }
 
     /// The elements of these indexes, from either end; indexes beyond the end are ignored.
-    pub fn range(&self, indexes: Range<usize>) -> ListRange<'a> {
+    pub fn range(&self, indexes: Range<usize>) -> Result<ListRange<'a>, Away> {
         let end = indexes.end.min(self.len());
         let indexes = indexes.start.min(end)..end;
-        match *self {
+        Ok(match *self {
             Self::Packed(list) => {
                 let front = list.iter().skip(indexes.start).take(indexes.len()).collect::<Vec<_>>();
                 ListRange { list: None, indexes: 0..front.len(), front: None, back: (0, front) }
             }
             Self::Big(list) => {
-                ListRange { list: Some(list), indexes: list.here(indexes), front: None, back: Default::default() }
+                ListRange { list: Some(list), indexes: list.here(indexes)?, front: None, back: Default::default() }
             }
-        }
+        })
     }
 
     /// The positions of these indexes; indexes beyond the end are ignored.
-    pub fn positions(&self, indexes: Range<usize>) -> ListPositions<'a> {
+    pub fn positions(&self, indexes: Range<usize>) -> Result<ListPositions<'a>, Away> {
         let end = indexes.end.min(self.len());
         let indexes = indexes.start.min(end)..end;
-        match *self {
-            Self::Packed(list) => ListPositions { indexes, part: Part::Packed(list.runs().0) },
-            Self::Big(list) => list.positions(list.here(indexes)),
-        }
+        Ok(match *self {
+            Self::Packed(list) => list.positions(indexes),
+            Self::Big(list) => list.positions(list.here(indexes)?),
+        })
     }
 
     /// Those of `len` positions of a run, from `first` on, that have an element: in time proportional to the elements that
@@ -251,7 +244,7 @@ impl<'a> ListRef<'a> {
         let last = ListPos { n: first.n.saturating_add_unsigned(steps), ..first.clone() };
         let on_the_run = |pos: &ListPos| (pos.epoch, pos.origin, &pos.path) == (first.epoch, first.origin, &first.path);
         let from = match *self {
-            Self::Packed(_) => self.positions(self.rank(first)..self.len()),
+            Self::Packed(list) => list.positions(self.rank(first)..list.len()),
             Self::Big(list) => list.positions(self.rank(first)..list.chunks.len()),
         };
         from.take_while(|pos| *pos <= last).filter(on_the_run).collect()
@@ -259,7 +252,7 @@ impl<'a> ListRef<'a> {
 
     /// The positions of these indexes, consecutive ones of a run drawn together; indexes beyond the end are ignored. In
     /// time proportional to chunks and runs.
-    pub fn runs(&self, indexes: Range<usize>) -> Vec<(ListPos, u64)> {
+    pub fn runs(&self, indexes: Range<usize>) -> Result<Vec<(ListPos, u64)>, Away> {
         let mut runs: Vec<(ListPos, u64)> = Vec::new();
         let mut add = |position: ListPos, count: u64| match runs.last_mut() {
             Some((first, len)) if first.step(*len as i64) == position => *len += count,
@@ -270,7 +263,7 @@ impl<'a> ListRef<'a> {
         match self {
             Self::Packed(list) => list.runs().0.each_run(at..end, add),
             Self::Big(list) => {
-                let here = list.here(at..end);
+                let here = list.here(at..end)?;
                 (at, end) = (here.start, here.end);
                 while let Some((chunk, base)) = list.chunks.at(at).filter(|_| at < end) {
                     let till = end.min(base + chunk.len());
@@ -279,12 +272,12 @@ impl<'a> ListRef<'a> {
                 }
             }
         }
-        runs
+        Ok(runs)
     }
 
-    /// All elements from the head.
+    /// All elements from the head. None may be away.
     pub fn iter(&self) -> ListRange<'a> {
-        self.range(0..self.len())
+        self.range(0..self.len()).expect("who walks over all elements has seen to it that all are here")
     }
 
     pub(super) fn validate(&self) {

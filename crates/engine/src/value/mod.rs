@@ -33,8 +33,8 @@ mod tree;
 pub mod wide;
 mod zset;
 
-pub use away::Part;
 pub(crate) use away::{AtRestValue, Edge, Shed, Want, count_fenced};
+pub use away::{Away, Part};
 pub use effect::{HashSeed, Kind};
 pub use entry::{Big, Encoding, Entry};
 pub use hash::{BigHash, FieldRef, HashMut, HashRef, PackedHash};

@@ -6,7 +6,7 @@ mod image;
 mod leaf;
 mod packed_form;
 
-use super::away::Ordered;
+use super::away::{Away, Ordered};
 use super::entry::{Entry, Value};
 use super::wide::{Wide, ZSetTrail};
 use super::{Limits, below, packed};
@@ -112,9 +112,9 @@ impl<'a> ZSetRef<'a> {
     }
 
     /// The member of a rank, with its score.
-    pub fn by_rank(&self, rank: usize) -> Option<(&'a [u8], f64)> {
+    pub fn by_rank(&self, rank: usize) -> Result<Option<(&'a [u8], f64)>, Away> {
         match *self {
-            Self::Packed(zset) => zset.iter().nth(rank),
+            Self::Packed(zset) => Ok(zset.iter().nth(rank)),
             Self::Big(zset) => zset.by_rank(rank),
         }
     }
@@ -165,11 +165,6 @@ impl<'a> ZSetRef<'a> {
         if let Self::Big(zset) = self { zset.lacks(member) } else { false }
     }
 
-    /// Whether some members of these ranks are away.
-    pub(crate) fn lacks_ranks(&self, ranks: &Range<usize>) -> bool {
-        if let Self::Big(zset) = self { !zset.lacking(ranks).is_empty() } else { false }
-    }
-
     /// Members that are away and must be known to find the rank of this one, as ranks.
     pub(crate) fn lacks_beside(&self, member: &[u8]) -> Option<Range<usize>> {
         let Self::Big(zset) = self else { return None };
@@ -194,24 +189,25 @@ impl<'a> ZSetRef<'a> {
     }
 
     /// The members of these ranks, from either end; ranks beyond the end are ignored.
-    pub fn range(&self, ranks: Range<usize>) -> ZRange<'a> {
+    pub fn range(&self, ranks: Range<usize>) -> Result<ZRange<'a>, Away> {
         let end = ranks.end.min(self.len());
         let ranks = ranks.start.min(end)..end;
-        match *self {
+        let walk = match *self {
             Self::Packed(zset) => {
                 let mut members = zset.iter();
                 if let Some(skipped) = ranks.start.checked_sub(1) {
                     members.nth(skipped);
                 }
-                ZRange(Walk::Packed { members, left: ranks.len(), back: None })
+                Walk::Packed { members, left: ranks.len(), back: None }
             }
-            Self::Big(zset) => ZRange(Walk::Big { zset, ranks: zset.here(ranks), front: None, back: None }),
-        }
+            Self::Big(zset) => Walk::Big { zset, ranks: zset.here(ranks)?, front: None, back: None },
+        };
+        Ok(ZRange(walk))
     }
 
-    /// All members in order.
+    /// All members in order. None may be away.
     pub fn iter(&self) -> ZRange<'a> {
-        self.range(0..self.len())
+        self.range(0..self.len()).expect("who walks over all members has seen to it that all are here")
     }
 
     /// Visits some members from a position on and returns the next position, as [`Table::scan`](super::Table::scan)
@@ -380,11 +376,11 @@ impl<'a> ZSetMut<'a> {
     }
 
     /// Removes the member of a rank and returns it: rank 0 pops the least, `len - 1` the greatest.
-    pub fn pop(&mut self, rank: usize) -> Option<(Box<[u8]>, f64)> {
-        let (member, score) = self.view().by_rank(rank)?;
+    pub fn pop(&mut self, rank: usize) -> Result<Option<(Box<[u8]>, f64)>, Away> {
+        let Some((member, score)) = self.view().by_rank(rank)? else { return Ok(None) };
         let member: Box<[u8]> = member.into();
         self.remove(&member);
-        Some((member, score))
+        Ok(Some((member, score)))
     }
 
     fn make_big(&mut self) {

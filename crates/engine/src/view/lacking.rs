@@ -2,7 +2,7 @@
 
 use crate::state::Site;
 use crate::stop::Stop;
-use crate::value::{Part, mix};
+use crate::value::{Away, Part, mix};
 
 /// Elements that are brought in for one that is picked at random.
 const PICKED_FROM: usize = 4;
@@ -12,6 +12,12 @@ pub(super) const SCANNED_MOST: usize = 10_000;
 /// What a look-up by name needs.
 pub(super) fn named(name: &[u8]) -> Part {
     Part::Named(vec![name.into()])
+}
+
+/// What was found by rank, unless some of it is away.
+#[inline]
+pub(super) fn here<T>(site: &Site<'_>, found: Result<T, Away>) -> Result<T, Stop> {
+    found.or_else(|Away(ranks)| site.miss(Part::Ranks(ranks)))
 }
 
 /// Sees to it that none is away.

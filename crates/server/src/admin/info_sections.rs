@@ -277,6 +277,7 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("rest_reads", residency.reads);
     lines.add("rest_waits", node.readers.orders());
     lines.add("rest_waiting_clients", node.readers.waiting());
+    lines.add("room_waiting_clients", node.lobby.waiting());
     lines.add("rest_evictions", residency.evictions);
     lines.add("evicted_clients", 0);
     lines.add("evicted_scripts", 0);
@@ -293,10 +294,9 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("slave_expires_tracked_keys", 0);
     lines.add("total_active_defrag_time", 0);
     lines.add("current_active_defrag_time", 0);
-    lines.add("active_defrag_hits", 0);
-    lines.add("active_defrag_misses", 0);
-    lines.add("active_defrag_key_hits", 0);
-    lines.add("active_defrag_key_misses", 0);
+    for name in ["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses"] {
+        lines.add(name, 0);
+    }
     lines.add("tracking_total_keys", 0);
     lines.add("tracking_total_items", 0);
     lines.add("tracking_total_prefixes", 0);

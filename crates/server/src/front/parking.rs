@@ -1,4 +1,5 @@
-//! Commands that miss what is at rest: their clients are parked while a reader brings it in, and then they run again.
+//! Commands that miss what is at rest, or find no room in memory: their clients are parked while a reader brings it in, or until
+//! there is room, and then they run again.
 //!
 //! *Invariant:* nothing of a parked command is left but what [`Parked`] holds: no lock, no reply, no place in a queue.
 
@@ -17,7 +18,7 @@ impl Front {
     #[inline]
     pub(super) fn fetch(&self, session: &mut Session) -> Fetch {
         match session.resumed.take() {
-            None if !self.room.node.readers.are_there() => Fetch::Here,
+            _ if !self.room.node.readers.are_there() => Fetch::Here,
             None => Fetch::Apart(Progress::default()),
             Some(resumed) => Fetch::Apart(resumed.progress),
         }
@@ -36,7 +37,8 @@ impl Front {
         let keys = turn.behind.iter().filter_map(|args| args.get(1));
         keys.filter(|key| key.len() <= READ_AHEAD_KEY_BYTES).for_each(|key| missed.also(key));
         let ticket = self.room.node.ticket();
-        session.parked = Some(Parked { args: args.to_owned_args(), ticket, began: self.began });
+        let now_ms = missed.now_ms();
+        session.parked = Some(Parked { args: args.to_owned_args(), ticket, now_ms, began: self.began });
         self.room.node.readers.read(Order { missed, addr: turn.addr.clone(), ticket });
         Flow::Park
     }
@@ -51,7 +53,6 @@ impl Front {
         turn: &mut Turn<'_>,
     ) -> Flow {
         let Some(parked) = session.parked.take_if(|parked| parked.ticket == ticket) else { return Flow::Continue };
-        let Parked { args, began, .. } = parked;
         if let Err(stop) = read {
             let start = turn.out.len();
             let text = match stop {
@@ -63,8 +64,39 @@ impl Front {
             mute(session, start, turn);
             return Flow::Resume;
         }
-        session.resumed = Some(Resumed { now_ms: missed.now_ms(), progress: missed.into_progress(), began });
-        let flow = crate::net::App::execute(self, session, args.as_args(), turn);
+        let Parked { args, now_ms, began, .. } = parked;
+        session.resumed = Some(Resumed { now_ms, progress: missed.into_progress(), began });
+        self.run_again(session, &args.as_args(), turn)
+    }
+
+    /// Has a command wait for room in memory.
+    #[cold]
+    pub(super) fn await_room(&self, session: &mut Session, args: &Args<'_>, turn: &Turn<'_>) -> Flow {
+        let (node, began) = (&self.room.node, self.mark.unwrap_or_else(|| self.watch.raw()));
+        let (ticket, now_ms) = (node.ticket(), turn.now.unix_ms as i64);
+        session.parked = Some(Parked { args: args.to_owned_args(), ticket, now_ms, began });
+        node.lobby.enter(node, turn.addr.clone(), ticket);
+        Flow::Park
+    }
+
+    /// There is room for a command that has waited for it, or it has waited long enough.
+    #[cold]
+    pub(super) fn leave_lobby(
+        &mut self,
+        session: &mut Session,
+        ticket: Ticket,
+        found: bool,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        let Some(parked) = session.parked.take_if(|parked| parked.ticket == ticket) else { return Flow::Continue };
+        let Parked { args, now_ms, began, .. } = parked;
+        // If there is none it runs as one that comes now: nobody waits for the time being, so it is refused.
+        session.resumed = found.then(|| Resumed { now_ms, progress: Progress::default(), began });
+        self.run_again(session, &args.as_args(), turn)
+    }
+
+    fn run_again(&mut self, session: &mut Session, args: &Args<'_>, turn: &mut Turn<'_>) -> Flow {
+        let flow = crate::net::App::execute(self, session, *args, turn);
         // Whatever has kept it from running needs nothing of that any more.
         session.resumed = None;
         match flow {

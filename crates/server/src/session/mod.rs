@@ -69,7 +69,7 @@ pub struct Session {
     pub sleeping: bool,
     /// A command that CLIENT PAUSE holds back.
     pub held: Option<OwnedArgs>,
-    /// A command that waits for what it has missed.
+    /// A command that waits for what it has missed, or for room in memory.
     pub parked: Option<Parked>,
     /// What the command that is about to run again has come to.
     pub resumed: Option<Resumed>,
@@ -81,13 +81,15 @@ pub struct Session {
     pub unasked: crate::refusal::Unasked,
 }
 
-/// A command that waits for what it has missed: see `readers`.
+/// A command that waits for what it has missed, or for room in memory: see `readers` and `lobby`.
 pub struct Parked {
     /// Name and arguments.
     pub args: OwnedArgs,
     /// The wait.
     pub ticket: Ticket,
-    /// When it was first run, in ticks of the thread's watch.
+    /// The moment at which it began, unix ms.
+    pub now_ms: i64,
+    /// The same in ticks of the thread's watch.
     pub began: u64,
 }
 

@@ -22,5 +22,6 @@ mod oracle;
 mod parking;
 mod pubsub;
 mod rig;
+mod room;
 mod secrets;
 mod transactions;

@@ -7,18 +7,25 @@ use crate::residency::Name;
 use crate::value::Part;
 use crate::{AtRest, Lock, Recycled, State, Stop};
 
-const MANY: u16 = 800;
+pub(super) const MANY: u16 = 800;
 /// The keys that get values of these kinds.
-const SET: u8 = 0;
-const HASH: u8 = 1;
-const ZSET: u8 = 2;
-const LIST: u8 = 3;
+pub(super) const SET: u8 = 0;
+pub(super) const HASH: u8 = 1;
+pub(super) const ZSET: u8 = 2;
+pub(super) const LIST: u8 = 3;
 
-fn bench(house: &House) -> Bench {
+pub(super) fn bench(house: &House) -> Bench {
     let bench = house.open();
     (SET..=LIST).for_each(|key| bench.run(&[Step::Write { db: 0, key, from: 0, count: MANY }], true));
     lay_to_rest(&bench);
     bench
+}
+
+/// How many elements of a key in database 0 are away.
+pub(super) fn away(bench: &Bench, key: &[u8]) -> usize {
+    let place = bench.engine.shared.place_of(key);
+    let shard = bench.engine.shared.shards[usize::from(place.shard.0)].lock();
+    shard.find(0, place.order, key).expect("it is in memory").away()
 }
 
 /// What is seen behind the steps, which are then taken back; all is away before.
@@ -47,7 +54,7 @@ fn seen_behind<R>(bench: &Bench, steps: &[Step], look: impl Fn(&State<'_>) -> Re
     panic!("it misses on and on behind {steps:?}");
 }
 
-fn drop_some(key: u8, from: u16, count: u16) -> Step {
+pub(super) fn drop_some(key: u8, from: u16, count: u16) -> Step {
     Step::Drop { db: 0, key, from, count }
 }
 
@@ -78,7 +85,7 @@ fn fetch_field(bench: &Bench, between: impl FnOnce()) {
 }
 
 /// The members of the sorted set as they stand in it.
-fn ranked(from: u32) -> Vec<Vec<u8>> {
+pub(super) fn ranked(from: u32) -> Vec<Vec<u8>> {
     let mut all: Vec<_> = (from..u32::from(MANY)).map(|n| (n % 97, element(n))).collect();
     all.sort();
     all.into_iter().map(|(_, member)| member).collect()

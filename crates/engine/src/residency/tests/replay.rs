@@ -6,7 +6,7 @@ use mvcc::{Source, Store, Timestamp};
 use super::rules::{House, change, get, lay_to_rest, set};
 use super::*;
 use crate::checkpoint::tests::Step;
-use crate::limits::CLOSE_LOG_BYTES;
+use crate::limits::{CLOSE_LOG_BYTES, REPLAY_READS, REPLAY_READS_SHARE};
 
 #[test]
 fn rows_that_nobody_has_counted_may_be_of_large_values() {
@@ -143,11 +143,11 @@ fn neighbour(n: u32) -> Vec<u8> {
     format!("{{one shard}}{n}").into_bytes()
 }
 
-/// How many of 300 keys of one shard are left at rest by a start whose log changes a part of `changed` of them.
-fn left_at_rest(changed: u32, memory: u64) -> u64 {
+/// How many of so many keys of one shard are left at rest by a start whose log changes a part of `changed` of them.
+fn left_at_rest(keys: u32, changed: u32, memory: u64) -> u64 {
     let house = House::new();
     let bench = house.open();
-    (0..300).for_each(|n| set(&bench, &neighbour(n), b"value", Deadline::Clear));
+    (0..keys).for_each(|n| set(&bench, &neighbour(n), b"value", Deadline::Clear));
     bench.checkpoint(&mut || true).unwrap();
     (0..changed).for_each(|n| {
         change(&bench, |context| {
@@ -159,23 +159,31 @@ fn left_at_rest(changed: u32, memory: u64) -> u64 {
     drop(bench);
     let bench = house.open_bounded(memory);
     let left = bench.engine.residency_figures().cold_keys;
-    for n in [0, changed - 1, changed, 299] {
+    for n in [0, changed - 1, changed, keys - 1] {
         let value: &[u8] = if n < changed { b"value and more" } else { b"value" };
         assert_eq!(get(&bench, &neighbour(n)).as_deref(), Some(value), "key {n}");
     }
-    assert_eq!(bench.look(|state| state.len()), 300);
+    assert_eq!(bench.look(|state| state.len()), keys as usize);
     left
 }
 
 #[test]
 fn a_replay_that_needs_many_rows_of_a_shard_brings_in_all_of_them() {
-    assert_eq!(left_at_rest(3, 0), 297, "few are read by their names");
-    assert_eq!(left_at_rest(100, 0), 0);
+    let share = REPLAY_READS_SHARE as u32;
+    for keys in [20, 300, 500] {
+        for changed in [1, REPLAY_READS as u32 - 1, REPLAY_READS as u32, 8, 9, 14, 15] {
+            // Few are read by their names, and so are more of many.
+            let is_much = changed >= REPLAY_READS as u32 && changed >= (keys - changed) / share;
+            let left = if is_much { 0 } else { u64::from(keys - changed) };
+            assert_eq!(left_at_rest(keys, changed, 0), left, "{changed} of {keys}");
+        }
+    }
+    assert_eq!(left_at_rest(300, 100, 0), 0);
 }
 
 #[test]
 fn where_memory_is_bounded_a_replay_brings_in_what_it_needs_and_no_more() {
-    assert_eq!(left_at_rest(100, 1 << 30), 200);
+    assert_eq!(left_at_rest(300, 100, 1 << 30), 200);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{AtRest, Context, Lock, Miss, Recycled, Stop, WatchFlag};
 /// An engine with nothing in memory that nobody has asked for, and a clock of its own.
 pub(super) struct House {
     pub(super) dir: tempfile::TempDir,
-    clock: Arc<AtomicI64>,
+    pub(super) clock: Arc<AtomicI64>,
 }
 
 impl House {

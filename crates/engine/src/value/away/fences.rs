@@ -16,7 +16,7 @@ use effect::ListPos;
 use effect::wire::{Reader, WireError, put_bytes, put_varint};
 use mvcc::wide::{INLINE_NAME_BYTES, INLINE_STEPS};
 
-use super::{Edge, FENCE_ELEMENTS, Gaps, PARTLY_LEAST, Spot, Want};
+use super::{Away, Edge, FENCE_ELEMENTS, Gaps, PARTLY_LEAST, Want};
 use crate::value::Kind;
 use crate::value::wide::{Budget, Content, Order, RowKey, RowSink, WideRow};
 
@@ -96,16 +96,11 @@ pub(in crate::value) trait Ordered {
         self.gaps().map_or(0..0, |gaps| gaps.at_ranks(ranks, &|key, behind| self.place(key, behind)))
     }
 
-    /// The ranks among elements in memory of these ranks, which are in no gap.
-    fn here(&self, ranks: Range<usize>) -> Range<usize> {
-        let Some(gaps) = self.gaps().filter(|_| !ranks.is_empty()) else { return ranks };
-        match gaps.locate(ranks.start, &|key, behind| self.place(key, behind)) {
-            Spot::Here(rank) => rank..rank + ranks.len(),
-            Spot::Gap(_) => {
-                debug_assert!(false, "elements are asked for that are away");
-                0..0
-            }
-        }
+    /// The ranks among elements in memory of these ranks, unless some of them are away.
+    #[inline]
+    fn here(&self, ranks: Range<usize>) -> Result<Range<usize>, Away> {
+        let Some(gaps) = self.gaps().filter(|_| !ranks.is_empty()) else { return Ok(ranks) };
+        gaps.here(&ranks, &|key, behind| self.place(key, behind)).ok_or(Away(ranks))
     }
 
     /// The rows of gaps that these ranks lie in, or of all, from the first one on, that have about so many elements together.

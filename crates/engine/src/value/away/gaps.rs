@@ -15,7 +15,7 @@ pub(in crate::value) struct Gaps<K> {
 
 /// Where a rank lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::value) enum Spot {
+enum Spot {
     /// At this rank among the elements in memory.
     Here(usize),
     /// In this gap.
@@ -128,7 +128,7 @@ impl<K: Ord + Clone> Gaps<K> {
 
     /// Where a rank lies among all elements; `place` answers how many elements in memory come before a key, or, if `behind` is
     /// said, not behind it.
-    pub(in crate::value) fn locate(&self, rank: usize, place: &impl Fn(&K, bool) -> usize) -> Spot {
+    fn locate(&self, rank: usize, place: &impl Fn(&K, bool) -> usize) -> Spot {
         let sums = self.sums();
         let (mut low, mut high) = (0, self.len());
         // The first gap that begins behind the rank.
@@ -143,6 +143,22 @@ impl<K: Ord + Clone> Gaps<K> {
         let Some(before) = low.checked_sub(1) else { return Spot::Here(rank) };
         let end = place(&self.lasts[before], true) + sums[low];
         if rank < end { Spot::Gap(before) } else { Spot::Here(rank - sums[low]) }
+    }
+
+    /// These ranks among the elements in memory; `None`: some lie in a gap.
+    pub(in crate::value) fn here(
+        &self,
+        ranks: &Range<usize>,
+        place: &impl Fn(&K, bool) -> usize,
+    ) -> Option<Range<usize>> {
+        let at = |rank| match self.locate(rank, place) {
+            Spot::Here(here) => Some(here),
+            Spot::Gap(_) => None,
+        };
+        let first = at(ranks.start)?;
+        let last = if ranks.len() > 1 { at(ranks.end - 1)? } else { first };
+        // They are as many as in memory, or a gap lies between them.
+        (last - first + 1 == ranks.len()).then_some(first..last + 1)
     }
 
     /// How many elements are away before each gap, and behind the last one.

@@ -25,9 +25,8 @@ pub(super) use entry::ShedFrom;
 pub(crate) use fences::count_fenced;
 pub(super) use fences::{Fencing, Ordered, Went};
 pub(super) use gaps::Gaps;
-use gaps::Spot;
 pub(super) use names::{Among, AwayNames};
-pub use part::Part;
+pub use part::{Away, Part};
 pub(crate) use part::{Edge, Shed, Want};
 
 /// Values with fewer elements come into memory as a whole. Few in tests, for many that do not.

@@ -6,6 +6,10 @@ use effect::ListPos;
 
 use crate::value::Remains;
 
+/// Some elements of these ranks, by score or from the head, are at rest only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Away(pub Range<usize>);
+
 /// Elements of a large value that somebody needs in memory, or to be known to be absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {

@@ -52,6 +52,8 @@ impl ChunkMarks {
         // Of a single one there is none that could differ.
         if self.differ(mark, if len == 1 { 0 } else { len }) {
             self.each[index] = mark;
+            // Elements come into memory one by one, and are soon all the same again.
+            self.unify();
         }
     }
 

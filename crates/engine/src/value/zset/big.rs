@@ -6,7 +6,7 @@
 use super::away::ZAway;
 use super::leaf::ZLeaf;
 use crate::prefetch::prefetch;
-use crate::value::away::Ordered;
+use crate::value::away::{Away, Ordered};
 use crate::value::tree::{Leaves, Tree};
 use crate::value::wide::{ZSetTrail, score_order};
 use crate::value::{Batches, Fetch, HashSeed, Steps, Table, size_class};
@@ -99,11 +99,10 @@ impl BigZSet {
         Some(self.place(score, member) + away)
     }
 
-    pub(super) fn by_rank(&self, rank: usize) -> Option<(&[u8], f64)> {
-        let rank = self.here(rank..rank + 1).start;
-        let (leaf, start) = self.tree.leaf_at(rank)?;
-        let (score, id) = leaf.get(rank - start);
-        Some((self.member(id), score))
+    pub(super) fn by_rank(&self, rank: usize) -> Result<Option<(&[u8], f64)>, Away> {
+        let rank = self.here(rank..rank.saturating_add(1))?.start;
+        let found = self.tree.leaf_at(rank).map(|(leaf, start)| leaf.get(rank - start));
+        Ok(found.map(|(score, id)| (self.member(id), score)))
     }
 
     pub(super) fn scan(&self, from: u64, mut visit: impl FnMut(&[u8], f64)) -> Option<u64> {
@@ -227,7 +226,7 @@ impl BigZSet {
         }
         let mut before: Option<(f64, &[u8])> = None;
         for rank in 0..self.len() {
-            let (member, score) = self.by_rank(rank).expect("a rank below the length");
+            let (member, score) = self.by_rank(rank).expect("nothing is away").expect("a rank below the length");
             assert!(before.is_none_or(|before| before < (score, member)), "members are out of order");
             assert_eq!(self.score(member).map(f64::to_bits), Some(score.to_bits()));
             before = Some((score, member));

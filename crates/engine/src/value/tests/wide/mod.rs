@@ -7,6 +7,7 @@ mod away;
 mod bench;
 mod loading;
 mod model;
+mod needs;
 
 use crate::value::Kind;
 use bench::{Bench, Op};

@@ -79,7 +79,7 @@ pub(super) fn rows_of(entry: &Entry, limits: &Limits) -> Rows {
         }
         Kind::List => {
             let list = entry.list().expect("a list");
-            let positions = list.positions(0..list.len()).map(Key::Placed);
+            let positions = list.positions(0..list.len()).expect("it has all").map(Key::Placed);
             positions.zip(list.iter().map(|value| Said::Bytes(value.to_vec()))).collect()
         }
         Kind::Hash => {
