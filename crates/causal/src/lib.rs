@@ -1,0 +1,41 @@
+//! One member of a causal group, as a pure state machine: it hears what happened and answers what must be done.
+//!
+//! It knows batches by their dots, timestamps and contexts. It decides *when* a batch may be logged and applied, *what* is stable, *who* belongs to
+//! the group; what effects mean to keys is not its business. It has no clock, no randomness and no I/O.
+//!
+//! ```text
+//!  own log ──Wrote──▶ ┌─────────┐ ──Send──▶ peers' streams: batches, statements, credit
+//!  peers ──Received─▶ │ Replica │ ──Apply─▶ log and state of this node, in causal order
+//!  disk ────Synced──▶ │  step   │ ──Read──▶ the log, for peers that are behind ──Read──▶ (back in)
+//!  time ─────Tick───▶ └─────────┘ ──Cut───▶ what is stable;  ──Persist──▶ origin, votes, epochs
+//! ```
+//!
+//! Read first: [`Replica`], [`Input`], [`Output`], then [`Statement`].
+//!
+//! *Invariant:* a batch is handed out once, after all that its writer had observed.
+//! *Invariant:* nothing is called stable that any member has not said, itself, to have fsynced.
+//! *Invariant:* memory is bounded by windows: batches that peers lack stay in the log.
+
+pub mod entry;
+pub mod epoch;
+pub mod frame;
+pub mod io;
+pub mod limits;
+pub mod replica;
+pub mod statement;
+
+mod council;
+mod holes;
+mod link;
+mod lives;
+mod marks;
+mod receive;
+mod send;
+mod stability;
+
+pub use entry::Entry;
+pub use epoch::{Ballot, Epoch, Motion, Say, Vote};
+pub use frame::{Frame, Hello, Nack, Why};
+pub use io::{Change, Cut, Found, Input, LinkId, Output, Purpose, Record};
+pub use replica::{Config, Opening, Replica, Start};
+pub use statement::Statement;
