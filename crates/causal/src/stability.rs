@@ -187,11 +187,11 @@ impl Replica {
         for (life, _) in &said {
             hlc = hlc.min(self.marks.get(life)?.bound(stable.get(*life)));
         }
-        for dot in all.iter().filter(|dot| said.iter().all(|(life, _)| *life != dot.origin)) {
-            // A past life, of which somebody has more than another: until that has come over, the clock stands.
-            if stable.get(dot.origin) != dot.seq {
-                hlc = hlc.min(self.marks.get(&dot.origin).map_or(Hlc(0), |marks: &Marks| marks.bound(stable.get(dot.origin))));
-            }
+        // Of a past life somebody has more than another. That may be concurrent with whatever was written since: until all have it,
+        // the cut stands.
+        let mut past = all.iter().filter(|dot| said.iter().all(|(life, _)| *life != dot.origin));
+        if past.any(|dot| stable.get(dot.origin) != dot.seq) {
+            return None;
         }
         Some((stable, hlc))
     }

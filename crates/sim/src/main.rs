@@ -33,7 +33,7 @@ fn main() -> ExitCode {
                 slowest = slowest.max((report.settled_ms, seed));
             }
             Err(violation) => {
-                println!("FAILED {}: {}", violation.check, violation.what);
+                println!("FAILED {}: {}\n  {:?}", violation.check, violation.what, Plan::of(seed, None));
                 println!("  cargo xtask sim --seeds 1 --seed {seed}");
                 failed += 1;
                 if failed >= cli.failures {
