@@ -18,8 +18,6 @@ use crate::replica::Replica;
 #[derive(Debug)]
 pub(crate) struct Council {
     vote: Vote,
-    /// It does not vote on epochs up to this number: it may have, and forgotten.
-    abstains: u64,
     /// What this node wants, until an epoch has it.
     wanted: Option<Change>,
     attempt: Option<Attempt>,
@@ -41,14 +39,14 @@ struct Attempt {
 }
 
 impl Council {
-    pub fn new(vote: Vote, abstains: u64) -> Self {
+    pub fn new(vote: Vote) -> Self {
         let round = vote.promised.round;
         let adopted_at = Vector::new();
-        Self { vote, abstains, wanted: None, attempt: None, round, adopted_at, adopted_from: 0 }
+        Self { vote, wanted: None, attempt: None, round, adopted_at, adopted_from: 0 }
     }
 
-    pub fn abstain(&mut self, up_to: u64) {
-        self.abstains = self.abstains.max(up_to);
+    pub fn vote(&self) -> &Vote {
+        &self.vote
     }
 }
 
@@ -62,6 +60,19 @@ impl Replica {
     pub(crate) fn propose(&mut self, change: Change) {
         self.council.wanted = Some(change);
         self.attempt();
+    }
+
+    /// A start that may have forgotten its vote takes over the highest of all others.
+    pub(crate) fn recall(&mut self, votes: Vec<Vote>) {
+        for vote in votes {
+            let own = &mut self.council.vote;
+            own.promised = own.promised.max(vote.promised);
+            if vote.accepted.as_ref().map(|(ballot, _)| *ballot) > own.accepted.as_ref().map(|(ballot, _)| *ballot) {
+                own.accepted = vote.accepted;
+            }
+        }
+        self.council.round = self.council.round.max(self.council.vote.promised.round);
+        self.out.push(Output::Persist(Record::Vote(self.council.vote.clone())));
     }
 
     pub(crate) fn council_tick(&mut self) {
@@ -104,8 +115,10 @@ impl Replica {
     fn move_all(&mut self, ballot: Ballot, say: Say) {
         let motion = Motion { number: self.epoch.number + 1, ballot, say };
         let voters: Vec<LinkId> = self.epoch.members.iter().filter_map(|node| self.link_to(*node)).collect();
+        // Its own vote comes first: so whatever ballot is about is in the vote of some member.
+        let answer = self.answer(motion.clone());
         voters.into_iter().for_each(|id| self.send(id, Frame::Motion(motion.clone())));
-        if let Some(answer) = self.answer(motion) {
+        if let Some(answer) = answer {
             self.answered(self.me.node(), answer);
         }
     }
@@ -131,7 +144,7 @@ impl Replica {
 
     /// The voter.
     fn answer(&mut self, motion: Motion) -> Option<Motion> {
-        if motion.number <= self.council.abstains || !self.epoch.has(self.me.node()) {
+        if self.me.incarnation() == 0 || !self.epoch.has(self.me.node()) {
             return None;
         }
         let (ballot, vote) = (motion.ballot, &mut self.council.vote);
@@ -201,6 +214,9 @@ impl Replica {
             if has_left && was_member {
                 self.close(id, "no member any more");
             }
+            if self.me.incarnation() == 0 {
+                self.close(id, "an earlier epoch");
+            }
         }
         self.views.retain(|node, _| self.epoch.has(*node));
         if was_member && !self.epoch.has(me) {
@@ -208,10 +224,14 @@ impl Replica {
             self.out.push(Output::Dropped);
         }
         // Members count on a node anew in each epoch: only then has it heard what may be stable.
-        if let Gate::Waiting { counted_by, .. } = &mut self.gate {
-            counted_by.clear();
+        match &mut self.gate {
+            Gate::Open => {}
+            Gate::Waiting { counted_by, target } => {
+                counted_by.clear();
+                *target = Vector::new();
+            }
+            Gate::Opening { heard, .. } => heard.clear(),
         }
-        self.take_origin();
         self.deliver();
         let all: Vec<LinkId> = self.links.keys().copied().collect();
         all.into_iter().for_each(|id| self.pump(id));

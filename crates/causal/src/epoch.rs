@@ -75,6 +75,30 @@ pub struct Vote {
     pub accepted: Option<(Ballot, Epoch)>,
 }
 
+impl Vote {
+    /// Appends it.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        encode_ballot(self.promised, out);
+        out.push(u8::from(self.accepted.is_some()));
+        if let Some((ballot, epoch)) = &self.accepted {
+            encode_ballot(*ballot, out);
+            epoch.encode(out);
+        }
+    }
+
+    /// Reads what [`Vote::encode`] wrote.
+    pub fn decode(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let promised = decode_ballot(from)?;
+        let at = from.offset();
+        let accepted = match from.u8()? {
+            0 => None,
+            1 => Some((decode_ballot(from)?, Epoch::decode(from)?)),
+            _ => return Err(WireError::Invalid { what: "vote", at }),
+        };
+        Ok(Self { promised, accepted })
+    }
+}
+
 /// One message of the consensus, about the epoch `number`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Motion {

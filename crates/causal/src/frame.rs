@@ -9,7 +9,7 @@ use effect::wire::{Reader, put_varint};
 use effect::{GroupId, Origin, Vector, WireError};
 
 use crate::entry::{self, Entry};
-use crate::epoch::{Epoch, Motion};
+use crate::epoch::{Epoch, Motion, Vote};
 use crate::statement::{Statement, decode_lives, encode_lives};
 
 /// The first thing that either side says.
@@ -27,6 +27,8 @@ pub struct Hello {
     pub lives: Vec<(u64, u16)>,
     /// How many bytes of batches may be sent to it before it says more.
     pub window: u64,
+    /// Its vote on the next epoch.
+    pub vote: Vote,
 }
 
 /// Why a batch is not applied.
@@ -97,6 +99,7 @@ impl Frame {
                 hello.applied.encode(out);
                 encode_lives(&hello.lives, out);
                 put_varint(out, hello.window);
+                hello.vote.encode(out);
             }
             Frame::Batches(entries) => {
                 out.push(1);
@@ -161,6 +164,7 @@ impl Frame {
                     applied: Vector::decode(from)?,
                     lives: decode_lives(from)?,
                     window: from.varint()?,
+                    vote: Vote::decode(from)?,
                 })
             }
             1 => Frame::Batches(entry::decode(from)?),

@@ -120,13 +120,8 @@ pub enum Output {
 /// What outlives every crash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// This node writes as this origin, and takes no part in decisions about epochs up to `abstains`.
-    Life {
-        /// The origin.
-        origin: Origin,
-        /// The last epoch number that it might have voted on and forgotten.
-        abstains: u64,
-    },
+    /// This node writes as this origin.
+    Life(Origin),
     /// What it has promised about the next epoch.
     Vote(Vote),
     /// The epoch that it is in. Its vote begins anew.

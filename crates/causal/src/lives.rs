@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use effect::{Origin, Vector};
 
+use crate::epoch::Vote;
 use crate::frame::{Frame, Hello};
 use crate::io::{LinkId, Output, Record};
 use crate::replica::Replica;
@@ -29,8 +30,8 @@ pub(crate) struct Life {
 pub(crate) enum Gate {
     /// It may.
     Open,
-    /// It has no origin: of each member that has spoken, the latest life of this node that it knows.
-    Opening { disk: Origin, heard: BTreeMap<u64, u16>, abstains: u64 },
+    /// It has no origin: of each member that has spoken, the latest life of this node that it knows, and its vote.
+    Opening { disk: Origin, heard: BTreeMap<u64, (u16, Vote)> },
     /// It has an origin, but members may not count on it yet; those that do, and what they had fsynced then.
     Waiting { counted_by: BTreeSet<u64>, target: Vector },
 }
@@ -41,7 +42,7 @@ impl Gate {
     }
 
     pub fn opening(disk: Origin) -> Self {
-        Self::Opening { disk, heard: BTreeMap::new(), abstains: 0 }
+        Self::Opening { disk, heard: BTreeMap::new() }
     }
 }
 
@@ -88,7 +89,6 @@ impl Replica {
         if hello.group != self.config.group || peer.node() == self.me.node() {
             return self.close(id, "another group, or myself");
         }
-        self.heard_of_me(&hello);
         hello.lives.iter().for_each(|(node, life)| self.learn(Origin::new(*node, *life)));
         if self.me.incarnation() > 0 && hello.applied.get(self.me) > self.applied.get(self.me) {
             self.out.push(Output::Superseded);
@@ -108,37 +108,45 @@ impl Replica {
         link.cursor = hello.applied.get(self.me) + 1;
         link.credit = i64::try_from(hello.window).unwrap_or(i64::MAX);
         if hello.epoch.number > self.epoch.number {
-            self.adopt(hello.epoch);
+            self.adopt(hello.epoch.clone());
         } else if hello.epoch.number < self.epoch.number {
             let decided = Frame::Decided(self.epoch.clone());
             self.send(id, decided);
         }
+        self.heard_of_me(id, hello);
         self.pump(id);
     }
 
-    /// A node that has no origin yet learns which ones are taken.
-    fn heard_of_me(&mut self, hello: &Hello) {
+    /// A node that has no origin yet learns which ones are taken, from members that are in the same epoch: others must come again.
+    fn heard_of_me(&mut self, id: LinkId, hello: Hello) {
         let node = self.me.node();
-        let Gate::Opening { heard, abstains, .. } = &mut self.gate else { return };
+        let Gate::Opening { heard, .. } = &mut self.gate else { return };
+        if hello.epoch.number < self.epoch.number {
+            return self.close(id, "an earlier epoch");
+        }
         let told = hello.lives.iter().filter(|(other, _)| *other == node).map(|(_, life)| *life);
         let applied = hello.applied.iter().filter(|dot| dot.origin.node() == node).map(|dot| dot.origin.incarnation());
-        heard.insert(hello.origin.node(), told.chain(applied).max().unwrap_or(0));
-        *abstains = (*abstains).max(hello.epoch.number + 1);
+        heard.insert(hello.origin.node(), (told.chain(applied).max().unwrap_or(0), hello.vote));
         self.take_origin();
     }
 
     /// Takes an origin, once every member has told which ones it knows. Connections are opened anew: no peer knows it by these.
-    pub(crate) fn take_origin(&mut self) {
-        let Gate::Opening { disk, heard, abstains } = &self.gate else { return };
-        let (disk, abstains) = (*disk, *abstains);
-        if !self.epoch.members.iter().all(|node| *node == disk.node() || heard.contains_key(node)) {
+    ///
+    /// The disk may also have forgotten a vote. Every ballot in use was promised by the member that made it, before anybody heard of it;
+    /// and a decision has been accepted by some other member, but in a group of one. So the highest of all votes takes its place.
+    fn take_origin(&mut self) {
+        let Gate::Opening { disk, heard } = &self.gate else { return };
+        let spoken = |node: &u64| *node == disk.node() || heard.contains_key(node);
+        if self.epoch.members.is_empty() || !self.epoch.members.iter().all(spoken) {
             return;
         }
-        let last = heard.values().copied().max().unwrap_or(0).max(disk.incarnation());
+        let last = heard.values().map(|(life, _)| *life).max().unwrap_or(0).max(disk.incarnation());
+        let members = heard.iter().filter(|(node, _)| self.epoch.has(**node));
+        let votes: Vec<Vote> = members.map(|(_, (_, vote))| vote.clone()).collect();
         self.me = Origin::new(disk.node(), last.saturating_add(1));
         self.gate = Gate::waiting();
-        self.council.abstain(abstains);
-        self.out.push(Output::Persist(Record::Life { origin: self.me, abstains }));
+        self.out.push(Output::Persist(Record::Life(self.me)));
+        self.recall(votes);
         let all: Vec<LinkId> = self.links.keys().copied().collect();
         all.into_iter().for_each(|id| self.close(id, "an origin was taken"));
         self.open_gate();

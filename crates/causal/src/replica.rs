@@ -73,8 +73,6 @@ pub struct Opening {
     pub epoch: Epoch,
     /// The vote on the next one.
     pub vote: Vote,
-    /// Up to which epoch number it takes no part.
-    pub abstains: u64,
 }
 
 /// One member of a causal group.
@@ -119,7 +117,7 @@ impl Replica {
             out: Vec::new(),
             me,
             gate,
-            council: Council::new(opening.vote, opening.abstains),
+            council: Council::new(opening.vote),
             durable: opening.applied.clone(),
             applied: opening.applied,
             heads: opening.heads,
@@ -162,6 +160,7 @@ impl Replica {
             applied: self.applied.clone(),
             lives: self.lives.iter().map(|(node, life)| (*node, life.incarnation)).collect(),
             window: self.config.window_bytes,
+            vote: self.council.vote().clone(),
         };
         self.send(id, Frame::Hello(hello));
     }
@@ -265,6 +264,18 @@ impl Replica {
     /// Of each origin the timestamp of its last effect.
     pub fn heads(&self) -> &BTreeMap<Origin, Hlc> {
         &self.heads
+    }
+
+    /// Why it may not write, in words.
+    pub fn waits_for(&self) -> String {
+        match &self.gate {
+            Gate::Open => "nothing".to_owned(),
+            Gate::Opening { heard, .. } => format!("members of {:?} but {heard:?} to tell which origins they know", self.epoch),
+            Gate::Waiting { counted_by, target } => {
+                let missing: Vec<_> = target.since(&self.applied).filter(|dot| !self.applied.has(*dot)).collect();
+                format!("members of {:?} but {counted_by:?} to count on it, and {missing:?}", self.epoch)
+            }
+        }
     }
 
     /// The peers that are connected and have said who they are.

@@ -8,7 +8,6 @@ use effect::{Hlc, Origin, Vector};
 use crate::frame::Frame;
 use crate::io::{LinkId, Output};
 use crate::limits;
-use crate::marks::Marks;
 use crate::replica::Replica;
 use crate::statement::Statement;
 

@@ -167,10 +167,7 @@ impl Cluster {
             }
             Output::Cut(cut) => self.cut(id, &cut),
             Output::Persist(Record::Vote(vote)) => node.disk.vote = vote,
-            Output::Persist(Record::Life { origin, abstains }) => {
-                node.disk.origin = origin;
-                node.disk.abstains = abstains;
-            }
+            Output::Persist(Record::Life(origin)) => node.disk.origin = origin,
             Output::Persist(Record::Epoch(epoch)) => {
                 self.checks.decided(&epoch);
                 node.disk.vote = causal::Vote::default();

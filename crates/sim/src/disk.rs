@@ -31,8 +31,6 @@ pub struct Disk {
     pub epoch: Epoch,
     /// See [`Vote`].
     pub vote: Vote,
-    /// Up to which epoch it does not vote.
-    pub abstains: u64,
 }
 
 impl Disk {
@@ -49,7 +47,6 @@ impl Disk {
             ceiling: Hlc(0),
             epoch,
             vote: Vote::default(),
-            abstains: 0,
         }
     }
 
@@ -118,7 +115,6 @@ impl Disk {
             cut: Cut::default(),
             epoch: self.epoch.clone(),
             vote: self.vote.clone(),
-            abstains: self.abstains,
         };
         Replica::open(config, opening)
     }

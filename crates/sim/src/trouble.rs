@@ -194,7 +194,7 @@ impl Cluster {
             let Some(life) = &node.life else { return Some(format!("node {id} is down")) };
             let replica = &life.replica;
             if !replica.may_write() {
-                return Some(format!("node {id} may not write: {:?}", replica.epoch()));
+                return Some(format!("node {id} may not write, waits for {}", replica.waits_for()));
             }
             if *replica.applied() != all {
                 return Some(format!("node {id} has {:?} of {all:?}", replica.applied()));
