@@ -205,6 +205,8 @@ impl Replica {
         self.council.vote = Vote::default();
         self.council.attempt = None;
         self.epoch = epoch;
+        self.farewells.clear();
+        self.is_outside |= !self.epoch.has(me) && !self.applied.is_empty() && (was_member || self.me.incarnation() == 0);
         self.out.push(Output::Persist(Record::Epoch(self.epoch.clone())));
         let left = |node: Option<u64>| node.is_some_and(|node| !self.epoch.has(node));
         let links: Vec<(LinkId, bool)> = self.links.iter().filter(|(_, l)| l.peer.is_some()).map(|(id, l)| (*id, left(l.node()))).collect();

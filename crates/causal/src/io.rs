@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use effect::{Hlc, Origin, Vector};
+use effect::{Dot, Hlc, Origin, Vector};
 
 use crate::entry::Entry;
 use crate::epoch::{Epoch, Vote};
@@ -107,8 +107,12 @@ pub enum Output {
     Persist(Record),
     /// From now on this node may write, as this origin.
     Writable(Origin),
-    /// This node may not write: it is no member.
+    /// This node may not write: it is no member any more.
     Dropped,
+    /// What the group took from this node while it was a member is settled. All that the log has of these origins from there on never
+    /// arrived: it must be kept apart, and written again once the node is a member. The rest of log and state must be given up, since
+    /// they may have what the group has not, and the node starts as restored on an empty disk.
+    Farewell(Vec<Dot>),
     /// A peer holds effects of this origin that this node has not written: the disk is an older one, and the node must start as restored.
     Superseded,
     /// A peer does not apply a batch. For whoever watches; what can be done is done.

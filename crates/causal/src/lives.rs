@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use effect::{Origin, Vector};
+use effect::{Dot, Origin, Vector};
 
 use crate::epoch::Vote;
 use crate::frame::{Frame, Hello};
@@ -171,5 +171,23 @@ impl Replica {
             self.gate = Gate::Open;
             self.out.push(Output::Writable(self.me));
         }
+    }
+
+    /// A node that was dropped hears from a member what the group has of it. Once all have the same, that is the end of its origins.
+    pub(crate) fn farewell(&mut self, node: u64, statement: &Statement) {
+        if !self.is_outside || self.epoch.has(self.me.node()) || statement.epoch != self.epoch.number {
+            return;
+        }
+        self.farewells.insert(node, statement.durable.clone());
+        let mine: Vec<Dot> = self.applied.iter().filter(|dot| dot.origin.node() == self.me.node()).collect();
+        let ends = |dot: &Dot| -> BTreeSet<u64> { self.farewells.values().map(|has| has.get(dot.origin)).collect() };
+        let all_spoke = self.epoch.members.iter().all(|node| self.farewells.contains_key(node));
+        if !all_spoke || mine.iter().any(|dot| ends(dot).len() != 1) {
+            return;
+        }
+        let end = |dot: &Dot| ends(dot).first().copied().unwrap_or(0);
+        let undelivered = mine.iter().filter(|dot| end(dot) < dot.seq).map(|dot| Dot { seq: end(dot) + 1, ..*dot }).collect();
+        self.is_outside = false;
+        self.out.push(Output::Farewell(undelivered));
     }
 }

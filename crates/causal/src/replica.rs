@@ -87,6 +87,10 @@ pub struct Replica {
     pub(crate) gate: Gate,
     pub(crate) epoch: Epoch,
     pub(crate) council: Council,
+    /// It has effects, and belongs to no group that has them.
+    pub(crate) is_outside: bool,
+    /// What members have, for an outsider.
+    pub(crate) farewells: BTreeMap<u64, Vector>,
 
     pub(crate) applied: Vector,
     pub(crate) durable: Vector,
@@ -118,6 +122,8 @@ impl Replica {
             me,
             gate,
             council: Council::new(opening.vote),
+            is_outside: !opening.epoch.has(me.node()) && !opening.applied.is_empty(),
+            farewells: BTreeMap::new(),
             durable: opening.applied.clone(),
             applied: opening.applied,
             heads: opening.heads,

@@ -65,6 +65,7 @@ impl Replica {
             return;
         }
         self.observe(statement.hlc);
+        self.farewell(node, &statement);
         for (other, life) in statement.lives.iter().filter(|(_, life)| *life < u16::MAX) {
             self.learn(Origin::new(*other, *life));
         }

@@ -158,6 +158,15 @@ impl Checks {
         }
     }
 
+    /// These batches will be written again.
+    pub fn moved(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if let Some(written) = self.written.get_mut(&(entry.first.origin, entry.first.seq)) {
+                written.excused = true;
+            }
+        }
+    }
+
     /// At the end: nothing that was acknowledged is missing.
     pub fn complete(&mut self, node: u64, applied: &Vector) {
         let lost = |w: &&Written| w.acknowledged && !w.excused && !applied.has(w.entry.last());

@@ -175,6 +175,12 @@ impl Cluster {
             }
             Output::Writable(_) => node.disk.restored = false,
             Output::Superseded => self.checks.fail("no origin is taken twice", format!("node {id}")),
+            Output::Farewell(undelivered) => {
+                let moved = node.disk.give_up(&undelivered);
+                (node.life, node.is_back) = (None, true);
+                self.checks.moved(&moved);
+                self.after(50, Event::Start(id));
+            }
             Output::Dropped | Output::Nacked(..) | Output::NeedsSnapshot(_) => {}
         }
     }
@@ -261,7 +267,7 @@ impl Cluster {
     }
 
     fn write(&mut self, id: u64, boot: u32) {
-        if !self.runs(id, boot) || !self.is_bad {
+        if !self.runs(id, boot) {
             return;
         }
         let ms = self.rng.between(1, 2 * self.plan.write_ms) as i64;
@@ -269,6 +275,10 @@ impl Cluster {
         let (count, key) = (self.rng.between(1, 3) as u64, self.rng.below(6) as u8);
         let mut bytes = vec![key; self.rng.between(1, self.plan.batch_bytes)];
         bytes.extend_from_slice(&self.rng.bits().to_le_bytes());
+        let again = self.nodes.get(&id).and_then(|n| n.disk.again.iter().position(|(_, as_dot)| as_dot.is_none()));
+        if again.is_none() && !self.is_bad {
+            return;
+        }
         let lies = self.plan.fault == Some(Fault::BreaksPromise) && self.rng.one_in(5);
         let now_ms = self.now_ms;
         let Some(node) = self.nodes.get_mut(&id) else { return };
@@ -283,7 +293,11 @@ impl Cluster {
         }
         let Some(grown) = node.grown() else { return };
         let first = Dot { origin: me, seq: node.disk.has.get(me) + 1 };
-        let entry = Entry { first, count, hlc, grown, bytes: bytes.into() };
+        let mut entry = Entry { first, count, hlc, grown, bytes: bytes.into() };
+        if let Some((old, as_dot)) = again.and_then(|at| node.disk.again.get_mut(at)) {
+            entry.bytes = old.bytes.clone();
+            *as_dot = Some(entry.last());
+        }
         self.largest = self.largest.max(entry.size());
         let context = node.disk.has.clone();
         node.log_own(&entry);

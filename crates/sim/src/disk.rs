@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use causal::{Config, Cut, Entry, Epoch, Found, Opening, Replica, Start, Vote};
-use effect::{Hlc, Origin, Vector};
+use effect::{Dot, Hlc, Origin, Vector};
 
 use crate::rng::Rng;
 
@@ -27,7 +27,9 @@ pub struct Disk {
     pub restored: bool,
     /// The clock never passes this.
     pub ceiling: Hlc,
-    /// The epoch, and the vote on the next one.
+    /// Batches that the group never got, to be written again, each with the batch that does so once there is one.
+    pub again: Vec<(Entry, Option<Dot>)>,
+    /// The epoch.
     pub epoch: Epoch,
     /// See [`Vote`].
     pub vote: Vote,
@@ -45,6 +47,7 @@ impl Disk {
             origin: Origin::new(node, 0),
             restored: false,
             ceiling: Hlc(0),
+            again: Vec::new(),
             epoch,
             vote: Vote::default(),
         }
@@ -71,6 +74,23 @@ impl Disk {
         self.log.truncate(keep);
         self.rebuild();
         self.sync(keep);
+        // Written again is what the log says so of.
+        for (_, as_dot) in &mut self.again {
+            *as_dot = as_dot.filter(|dot| self.has.has(*dot));
+        }
+    }
+
+    /// Gives up log and state, but for what must be written again: own batches from these dots on.
+    pub fn give_up(&mut self, undelivered: &[Dot]) -> Vec<Entry> {
+        let is_one = |e: &&Entry| undelivered.iter().any(|dot| dot.origin == e.first.origin && e.first.seq >= dot.seq);
+        let kept: Vec<Entry> = self.log.iter().filter(is_one).cloned().collect();
+        // What was written again and did not arrive is among them.
+        self.again.retain(|(_, as_dot)| as_dot.is_none());
+        self.again.extend(kept.iter().map(|entry| (entry.clone(), None)));
+        self.log.clear();
+        self.rebuild();
+        (self.synced, self.durable, self.restored) = (0, Vector::new(), true);
+        kept
     }
 
     /// Counts anew what the log has.

@@ -27,6 +27,8 @@ pub struct Node {
     pub slow_ms: i64,
     /// It belongs to the group, as far as the world wants it to.
     pub is_wanted: bool,
+    /// It was dropped, and is ready to join again.
+    pub is_back: bool,
 }
 
 /// What a crash ends.
@@ -52,7 +54,7 @@ impl Node {
     /// A node that is down.
     pub fn new(id: u64, disk: Disk, skew_ms: i64, slow_ms: i64) -> Self {
         let (backup, life) = (None, None);
-        Self { id, disk, backup, boot: 0, life, skew_ms, paused_until: 0, slow_ms, is_wanted: true }
+        Self { id, disk, backup, boot: 0, life, skew_ms, paused_until: 0, slow_ms, is_wanted: true, is_back: false }
     }
 
     /// Builds what runs from what the disk has.

@@ -114,7 +114,7 @@ impl Cluster {
 
     fn back_up(&mut self) {
         let id = self.any();
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(&id).filter(|n| n.disk.again.is_empty()) else { return };
         let mut copy = node.disk.clone();
         let durable = copy.synced;
         copy.log.truncate(durable);
@@ -138,8 +138,13 @@ impl Cluster {
         self.after(ms, Event::Start(id));
     }
 
-    /// A node joins, or one leaves.
+    /// A node joins, or one leaves, or comes back.
     fn elect(&mut self) {
+        if let Some(node) = self.nodes.values_mut().find(|n| n.is_back && !n.is_wanted) {
+            (node.is_back, node.is_wanted) = (false, true);
+            let id = node.id;
+            return self.propose(Change::Join(id));
+        }
         let wanted: Vec<u64> = self.nodes.values().filter(|n| n.is_wanted).map(|n| n.id).collect();
         if self.rng.one_in(2) && wanted.len() < 7 {
             let id = self.nodes.keys().max().copied().unwrap_or(0) + 1;
@@ -176,6 +181,9 @@ impl Cluster {
         let Some(epoch) = self.nodes.values().filter(|n| n.is_wanted).map(|n| n.disk.epoch.clone()).max_by_key(|e| e.number) else {
             return;
         };
+        if let Some(node) = self.nodes.values_mut().find(|n| n.is_back && !n.is_wanted) {
+            (node.is_back, node.is_wanted) = (false, true);
+        }
         let change = self.nodes.values().find_map(|n| match (n.is_wanted, epoch.has(n.id)) {
             (true, false) => Some(Change::Join(n.id)),
             (false, true) => Some(Change::Leave(n.id)),
@@ -205,11 +213,15 @@ impl Cluster {
             if !replica.contexts().is_empty() || life.state.unfolded() > 0 || replica.held_bytes() > 0 {
                 return Some(format!("node {id} keeps causality of what is stable"));
             }
+            if node.disk.again.iter().any(|(_, as_dot)| as_dot.is_none()) {
+                return Some(format!("node {id} must write again what never arrived"));
+            }
             if node.disk.epoch != members[0].disk.epoch || members.iter().any(|m| !node.disk.epoch.has(m.id)) {
                 return Some(format!("node {id} is in {:?}", node.disk.epoch));
             }
         }
-        None
+        let away = self.nodes.values().find(|n| !n.is_wanted);
+        away.map(|n| format!("node {} has not come back", n.id))
     }
 
     /// What must hold once nothing is to come.
