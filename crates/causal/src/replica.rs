@@ -272,6 +272,11 @@ impl Replica {
         &self.heads
     }
 
+    /// Whether it has effects and belongs to no group that has them: it waits for [`Output::Farewell`].
+    pub fn is_outside(&self) -> bool {
+        self.is_outside
+    }
+
     /// Why it may not write, in words.
     pub fn waits_for(&self) -> String {
         match &self.gate {

@@ -165,7 +165,7 @@ impl Cluster {
                     life.clock.observe(hlc);
                 }
             }
-            Output::Cut(cut) => self.cut(id, &cut),
+            Output::Cut(cut) => self.cut(id, cut),
             Output::Persist(Record::Vote(vote)) => node.disk.vote = vote,
             Output::Persist(Record::Life(origin)) => node.disk.origin = origin,
             Output::Persist(Record::Epoch(epoch)) => {
@@ -188,6 +188,9 @@ impl Cluster {
     fn apply(&mut self, id: u64, entry: &Entry, context: &Vector) {
         let twice = self.plan.fault == Some(Fault::AppliesTwice) && self.rng.one_in(20);
         let skips = self.plan.fault == Some(Fault::SkipsState) && self.rng.one_in(20);
+        if self.plan.fault == Some(Fault::LosesBatch) && self.rng.one_in(20) {
+            return;
+        }
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let Some(life) = &mut node.life else { return };
         for _ in 0..=usize::from(twice) {
@@ -200,7 +203,15 @@ impl Cluster {
         self.begin_sync(id);
     }
 
-    fn cut(&mut self, id: u64, cut: &causal::Cut) {
+    fn cut(&mut self, id: u64, mut cut: causal::Cut) {
+        match self.plan.fault {
+            Some(Fault::CutGoesBack) if self.rng.one_in(5) => cut.hlc = cut.hlc.map(|hlc| effect::Hlc(hlc.0 - (3_000 << 16))),
+            Some(Fault::CutNamesMore) => {
+                let more: Vec<Dot> = cut.vector.iter().map(|dot| Dot { seq: dot.seq + 1, ..dot }).collect();
+                more.into_iter().for_each(|dot| cut.vector.add(dot));
+            }
+            _ => {}
+        }
         let Some(life) = self.nodes.get_mut(&id).and_then(|n| n.life.take()) else { return };
         let mut life = life;
         if let Some(hlc) = cut.hlc {
@@ -208,7 +219,7 @@ impl Cluster {
         }
         let disks: Vec<(u64, &Disk)> = self.nodes.values().map(|n| (n.id, &n.disk)).collect();
         let members = life.replica.epoch().clone();
-        self.checks.cut(id, &mut life.seen, cut, &members, &disks);
+        self.checks.cut(id, &mut life.seen, &cut, &members, &disks);
         if let Some(node) = self.nodes.get_mut(&id) {
             node.life = Some(life);
         }
@@ -260,7 +271,10 @@ impl Cluster {
         }
         let now_ms = self.now_ms;
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        let promised = node.promise(now_ms + node.skew_ms);
+        let mut promised = node.promise(now_ms + node.skew_ms);
+        if self.plan.fault == Some(Fault::BreaksPromise) {
+            promised = promised.plus(500 << 16);
+        }
         self.feed(id, Input::Tick { promised });
         let ms = self.rng.between(20, 60) as i64;
         self.after(ms, Event::Tick(id, boot));
@@ -279,7 +293,6 @@ impl Cluster {
         if again.is_none() && !self.is_bad {
             return;
         }
-        let lies = self.plan.fault == Some(Fault::BreaksPromise) && self.rng.one_in(5);
         let now_ms = self.now_ms;
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let Some(life) = &node.life else { return };
@@ -287,10 +300,7 @@ impl Cluster {
             return;
         }
         let me = life.replica.origin();
-        let Some(mut hlc) = node.stamp(now_ms + node.skew_ms, count) else { return };
-        if lies {
-            hlc.0 -= 500 << 16;
-        }
+        let Some(hlc) = node.stamp(now_ms + node.skew_ms, count) else { return };
         let Some(grown) = node.grown() else { return };
         let first = Dot { origin: me, seq: node.disk.has.get(me) + 1 };
         let mut entry = Entry { first, count, hlc, grown, bytes: bytes.into() };
@@ -303,6 +313,9 @@ impl Cluster {
         node.log_own(&entry);
         if let Some(life) = &mut node.life {
             self.checks.wrote(&mut life.seen, &entry, context);
+        }
+        if self.plan.fault == Some(Fault::AcknowledgesEarly) {
+            self.checks.acknowledged(&entry);
         }
         self.feed(id, Input::Wrote(entry));
         self.begin_sync(id);
@@ -321,6 +334,9 @@ impl Cluster {
         }
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
+        if self.plan.fault == Some(Fault::CutsFrames) && self.rng.one_in(50) {
+            bytes.pop();
+        }
         self.put(link.0, id, Item::Frame(bytes));
     }
 

@@ -7,39 +7,54 @@ pub enum Fault {
     ForgetsContext,
     /// The disk says it has synced what it has not.
     LyingDisk,
+    /// Clients are told before the fsync.
+    AcknowledgesEarly,
     /// A start after a crash goes on as the origin that it was.
     KeepsOrigin,
-    /// A batch that is applied is logged and applied again.
-    AppliesTwice,
-    /// A batch on its way gets another timestamp.
-    ChangesClock,
-    /// A clock ignores what it has promised.
-    BreaksPromise,
-    /// A node tells its peers of room that it does not have, and takes whatever comes.
-    GivesTooMuchRoom,
-    /// A node says it has fsynced what it has only applied, and its log loses that.
-    StatesTooMuch,
-    /// A node loses batches between its log and its state.
-    SkipsState,
     /// An older disk is started as if it were the last one.
     HidesRestore,
+    /// A batch that is applied is logged and applied again.
+    AppliesTwice,
+    /// A batch that is to be applied is not, and goes missing.
+    LosesBatch,
+    /// A batch is logged, and the state does not see it.
+    SkipsState,
+    /// A batch on its way gets another timestamp.
+    ChangesClock,
+    /// A clock promises what it will not keep.
+    BreaksPromise,
+    /// A node says it has fsynced what it has only applied.
+    StatesTooMuch,
+    /// Nodes say they have room that they do not have, and apply nothing for a second.
+    GivesTooMuchRoom,
+    /// The end of a frame is cut off.
+    CutsFrames,
     /// A voter forgets its promises when it crashes.
     ForgetsVotes,
+    /// The cut jumps back now and then.
+    CutGoesBack,
+    /// The cut names effects beyond its timestamp.
+    CutNamesMore,
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Fault; 11] = [
-        Fault::ForgetsContext,
-        Fault::LyingDisk,
-        Fault::KeepsOrigin,
-        Fault::AppliesTwice,
-        Fault::ChangesClock,
-        Fault::BreaksPromise,
-        Fault::GivesTooMuchRoom,
-        Fault::StatesTooMuch,
-        Fault::SkipsState,
-        Fault::HidesRestore,
-        Fault::ForgetsVotes,
+    /// All of them, with the check that each is meant for.
+    pub const ALL: [(Fault, &'static str); 16] = [
+        (Fault::ForgetsContext, "causal order"),
+        (Fault::LyingDisk, "stable is what all have fsynced"),
+        (Fault::AcknowledgesEarly, "nothing acknowledged is lost"),
+        (Fault::KeepsOrigin, "dots are used once"),
+        (Fault::HidesRestore, "no origin is taken twice"),
+        (Fault::AppliesTwice, "no batch is applied twice"),
+        (Fault::LosesBatch, "no gap"),
+        (Fault::SkipsState, "equal sets make equal states"),
+        (Fault::ChangesClock, "what is applied was written"),
+        (Fault::BreaksPromise, "nothing arrives below the cut"),
+        (Fault::StatesTooMuch, "stable is what all have fsynced"),
+        (Fault::GivesTooMuchRoom, "everything arrives and becomes stable"),
+        (Fault::CutsFrames, "frames are read as they were written"),
+        (Fault::ForgetsVotes, "an epoch is decided once"),
+        (Fault::CutGoesBack, "the cut never goes back"),
+        (Fault::CutNamesMore, "the cut's vector is below its timestamp"),
     ];
 }

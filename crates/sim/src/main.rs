@@ -16,6 +16,9 @@ struct Cli {
     /// The first one.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// A bug that is put in: its number in the list of them.
+    #[arg(long)]
+    fault: Option<usize>,
     /// How many failures to tell before giving up.
     #[arg(long, default_value_t = 5)]
     failures: usize,
@@ -25,15 +28,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     std::panic::set_hook(Box::new(|_| {}));
     let started = Instant::now();
+    let fault = cli.fault.and_then(|n| sim::Fault::ALL.get(n).map(|(fault, _)| *fault));
     let (mut failed, mut batches, mut slowest) = (0, 0, (0, 0));
     for seed in cli.seed..cli.seed + cli.seeds {
-        match sim::run(&Plan::of(seed, None)) {
+        match sim::run(&Plan::of(seed, fault)) {
             Ok(report) => {
                 batches += report.batches;
                 slowest = slowest.max((report.settled_ms, seed));
             }
             Err(violation) => {
-                println!("FAILED {}: {}\n  {:?}", violation.check, violation.what, Plan::of(seed, None));
+                println!("FAILED {}: {}\n  {:?}", violation.check, violation.what, Plan::of(seed, fault));
                 println!("  cargo xtask sim --seeds 1 --seed {seed}");
                 failed += 1;
                 if failed >= cli.failures {

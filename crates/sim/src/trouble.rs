@@ -17,7 +17,8 @@ impl Cluster {
         }
         let ms = self.rng.between(1, 2 * self.plan.trouble_ms) as i64;
         self.after(ms, Event::Trouble);
-        match self.rng.below(12) {
+        let what = if self.plan.storm { *self.rng.pick(&[5, 5, 10, 3, 0]) } else { self.rng.below(12) };
+        match what {
             0..=2 => self.partition(),
             3..=4 => self.reset(),
             5..=6 => self.crash_one(),
@@ -40,7 +41,7 @@ impl Cluster {
         let ids: Vec<u64> = self.nodes.keys().copied().collect();
         let side: Vec<bool> = ids.iter().map(|_| self.rng.one_in(2)).collect();
         let one_way = self.rng.one_in(4);
-        let ms = self.rng.between(50, 5_000) as i64;
+        let ms = self.rng.between(50, if self.plan.storm { 300 } else { 5_000 }) as i64;
         for (i, a) in ids.iter().enumerate() {
             for (j, b) in ids.iter().enumerate() {
                 if side[i] && !side[j] {
@@ -74,7 +75,8 @@ impl Cluster {
     fn crash_one(&mut self) {
         let id = self.any();
         self.crash(id);
-        let ms = self.rng.between(10, 3_000) as i64;
+        let most = if self.plan.storm { 100 } else { 3_000 };
+        let ms = self.rng.between(10, most) as i64;
         self.after(ms, Event::Start(id));
     }
 
@@ -160,6 +162,14 @@ impl Cluster {
                 node.is_wanted = false;
             }
             self.propose(Change::Leave(id));
+            // Two at once: one of them must wait for the other.
+            if self.rng.one_in(2) && wanted.len() > 3 {
+                let other = *self.rng.pick(&wanted);
+                if let Some(node) = self.nodes.get_mut(&other) {
+                    node.is_wanted = false;
+                }
+                self.propose(Change::Leave(other));
+            }
         }
     }
 
@@ -181,7 +191,9 @@ impl Cluster {
         let Some(epoch) = self.nodes.values().filter(|n| n.is_wanted).map(|n| n.disk.epoch.clone()).max_by_key(|e| e.number) else {
             return;
         };
-        if let Some(node) = self.nodes.values_mut().find(|n| n.is_back && !n.is_wanted) {
+        // One that never came in has nothing to take leave of.
+        let never_in = |n: &Node| n.disk.restored && !epoch.has(n.id) && n.life.as_ref().is_some_and(|l| !l.replica.is_outside());
+        if let Some(node) = self.nodes.values_mut().find(|n| !n.is_wanted && (n.is_back || never_in(n))) {
             (node.is_back, node.is_wanted) = (false, true);
         }
         let change = self.nodes.values().find_map(|n| match (n.is_wanted, epoch.has(n.id)) {
