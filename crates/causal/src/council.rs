@@ -58,8 +58,9 @@ impl Replica {
     }
 
     pub(crate) fn propose(&mut self, change: Change) {
-        self.council.wanted = Some(change);
-        self.attempt();
+        if self.council.wanted.replace(change) != Some(change) || self.council.attempt.is_none() {
+            self.attempt();
+        }
     }
 
     /// A start that may have forgotten its vote takes over the highest of all others.
@@ -213,7 +214,8 @@ impl Replica {
         for (id, has_left) in links {
             let decided = Frame::Decided(self.epoch.clone());
             self.send(id, decided);
-            if has_left && was_member {
+            // Whoever it is that adopts: what has come from there and waits is dropped.
+            if has_left {
                 self.close(id, "no member any more");
             }
             if self.me.incarnation() == 0 {
@@ -228,10 +230,7 @@ impl Replica {
         // Members count on a node anew in each epoch: only then has it heard what may be stable.
         match &mut self.gate {
             Gate::Open => {}
-            Gate::Waiting { counted_by, target } => {
-                counted_by.clear();
-                *target = Vector::new();
-            }
+            Gate::Waiting { counted_by } => counted_by.clear(),
             Gate::Opening { heard, .. } => heard.clear(),
         }
         self.deliver();

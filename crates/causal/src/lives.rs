@@ -32,13 +32,13 @@ pub(crate) enum Gate {
     Open,
     /// It has no origin: of each member that has spoken, the latest life of this node that it knows, and its vote.
     Opening { disk: Origin, heard: BTreeMap<u64, (u16, Vote)> },
-    /// It has an origin, but members may not count on it yet; those that do, and what they had fsynced then.
-    Waiting { counted_by: BTreeSet<u64>, target: Vector },
+    /// It has an origin, but members may not count on it yet; of those that do, in which life and what they had fsynced then.
+    Waiting { counted_by: BTreeMap<u64, (Origin, Vector)> },
 }
 
 impl Gate {
     pub fn waiting() -> Self {
-        Self::Waiting { counted_by: BTreeSet::new(), target: Vector::new() }
+        Self::Waiting { counted_by: BTreeMap::new() }
     }
 
     pub fn opening(disk: Origin) -> Self {
@@ -153,21 +153,24 @@ impl Replica {
     }
 
     /// A member has spoken: does it count on this node?
-    pub(crate) fn counted_on(&mut self, node: u64, statement: &Statement) {
+    pub(crate) fn counted_on(&mut self, peer: Origin, statement: &Statement) {
         let me = self.me;
-        let Gate::Waiting { counted_by, target } = &mut self.gate else { return };
+        let Gate::Waiting { counted_by } = &mut self.gate else { return };
         let knows = statement.life(me.node()) == me.incarnation() && statement.epoch == self.epoch.number;
-        if knows && counted_by.insert(node) {
-            target.join(&statement.durable);
+        // A member that has begun another life may have lost what it had.
+        let is_new = counted_by.get(&peer.node()).is_none_or(|(life, _)| *life != peer);
+        if knows && is_new {
+            counted_by.insert(peer.node(), (peer, statement.durable.clone()));
         }
         self.open_gate();
     }
 
     /// Lets this node write once every member counts on it, and it has all that any of them may have declared stable before.
     pub(crate) fn open_gate(&mut self) {
-        let Gate::Waiting { counted_by, target } = &self.gate else { return };
-        let counted = |node: &u64| *node == self.me.node() || counted_by.contains(node);
-        if self.epoch.has(self.me.node()) && self.epoch.members.iter().all(counted) && self.applied.covers(target) {
+        let Gate::Waiting { counted_by } = &self.gate else { return };
+        let has_all_of = |node: &u64| counted_by.get(node).is_some_and(|(_, target)| self.applied.covers(target));
+        let (me, members) = (self.me.node(), &self.epoch.members);
+        if members.contains(&me) && members.iter().all(|node| *node == me || has_all_of(node)) {
             self.gate = Gate::Open;
             self.out.push(Output::Writable(self.me));
         }

@@ -69,7 +69,7 @@ impl Replica {
         for (other, life) in statement.lives.iter().filter(|(_, life)| *life < u16::MAX) {
             self.learn(Origin::new(*other, *life));
         }
-        self.counted_on(node, &statement);
+        self.counted_on(peer, &statement);
         let view = self.views.entry(node).or_insert_with(|| View::of(peer));
         if view.life != peer {
             *view = View::of(peer);

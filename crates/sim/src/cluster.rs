@@ -357,6 +357,10 @@ impl Cluster {
         let Some((id, boot)) = self.net.end(conn, way) else { return };
         let Some(item) = self.net.take(conn, way) else { return };
         if !self.runs(id, boot) {
+            // Nobody is there to hear of its end.
+            if matches!(item, Item::Close) {
+                self.net.remove(conn);
+            }
             return;
         }
         let link = LinkId(conn);
@@ -414,9 +418,9 @@ impl Cluster {
         self.after(5, Event::Write(id, boot));
     }
 
-    /// Proposes a change of the members at some node that runs.
+    /// Proposes a change of the members at some member that runs.
     pub fn propose(&mut self, change: Change) {
-        let up: Vec<u64> = self.nodes.values().filter(|n| n.life.is_some() && n.is_wanted).map(|n| n.id).collect();
+        let up: Vec<u64> = self.nodes.values().filter(|n| n.life.is_some() && n.disk.epoch.has(n.id)).map(|n| n.id).collect();
         if !up.is_empty() {
             let id = *self.rng.pick(&up);
             self.feed(id, Input::Propose(change));

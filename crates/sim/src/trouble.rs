@@ -148,7 +148,7 @@ impl Cluster {
             return self.propose(Change::Join(id));
         }
         let wanted: Vec<u64> = self.nodes.values().filter(|n| n.is_wanted).map(|n| n.id).collect();
-        if self.rng.one_in(2) && wanted.len() < 7 {
+        if self.rng.one_in(2) && wanted.len() < 7 && self.nodes.len() < 10 {
             let id = self.nodes.keys().max().copied().unwrap_or(0) + 1;
             let mut disk = Disk::new(id, Epoch::default());
             disk.origin = Origin::new(id, 0);
