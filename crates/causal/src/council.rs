@@ -101,8 +101,21 @@ impl Replica {
         changes.then_some(next)
     }
 
+    /// Whether most of those that stay have what the group had when this epoch began: else what only the leaver has would go with it.
+    fn can_spare(&self, leaver: u64) -> bool {
+        let has = |node: &u64| match self.views.get(node).and_then(|view| view.said.as_ref()) {
+            _ if *node == self.me.node() => self.durable.covers(&self.council.adopted_at),
+            Some(said) => said.epoch == self.epoch.number && said.durable.covers(&self.council.adopted_at),
+            None => false,
+        };
+        let stay = self.epoch.members.iter().filter(|node| **node != leaver);
+        matches!(self.gate, Gate::Open) && stay.clone().filter(|node| has(node)).count() > stay.count() / 2
+    }
+
     fn attempt(&mut self) {
-        if !self.epoch.has(self.me.node()) || self.council.wanted.is_none() {
+        let Some(wanted) = self.council.wanted else { return };
+        let is_unsafe = matches!(wanted, Change::Leave(node) if !self.can_spare(node));
+        if !self.epoch.has(self.me.node()) || is_unsafe {
             return;
         }
         self.council.round += 1;

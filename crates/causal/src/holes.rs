@@ -51,6 +51,10 @@ impl Holes {
 impl Replica {
     /// Compares what peers say they have with what is here. What has been missing for a while is fetched; later, if its writer is here itself.
     pub(crate) fn look_for_holes(&mut self) {
+        // Nobody counts what those have that are no members: they must not have anything that the group could come to lack.
+        if !self.epoch.has(self.me.node()) {
+            return;
+        }
         let mut missing: BTreeSet<Origin> = BTreeSet::new();
         for dot in self.links.values().flat_map(|link| link.has.iter()) {
             if dot.origin != self.me && !self.applied.has(dot) {

@@ -23,7 +23,7 @@ impl Replica {
         if entries.iter().any(|entry| entry.first.origin != peer) {
             return self.close(id, "a stream of somebody else");
         }
-        let is_member = peer.incarnation() > 0 && self.epoch.has(peer.node());
+        let is_member = peer.incarnation() > 0 && self.epoch.has(peer.node()) && self.epoch.has(self.me.node());
         let Some(link) = self.links.get_mut(&id).filter(|_| is_member) else { return };
         for entry in entries {
             if link.held_bytes >= self.config.window_bytes {
