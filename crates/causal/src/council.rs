@@ -200,7 +200,9 @@ impl Replica {
             }
             Say::Accepted => {
                 attempt.accepted.insert(node);
-                if attempt.accepted.len() >= majority && let Some(epoch) = attempt.proposed.clone() {
+                if attempt.accepted.len() >= majority
+                    && let Some(epoch) = attempt.proposed.clone()
+                {
                     self.adopt(epoch);
                 }
             }
@@ -220,10 +222,12 @@ impl Replica {
         self.council.attempt = None;
         self.epoch = epoch;
         self.farewells.clear();
-        self.is_outside |= !self.epoch.has(me) && !self.applied.is_empty() && (was_member || self.me.incarnation() == 0);
+        self.is_outside |=
+            !self.epoch.has(me) && !self.applied.is_empty() && (was_member || self.me.incarnation() == 0);
         self.out.push(Output::Persist(Record::Epoch(self.epoch.clone())));
         let left = |node: Option<u64>| node.is_some_and(|node| !self.epoch.has(node));
-        let links: Vec<(LinkId, bool)> = self.links.iter().filter(|(_, l)| l.peer.is_some()).map(|(id, l)| (*id, left(l.node()))).collect();
+        let links: Vec<(LinkId, bool)> =
+            self.links.iter().filter(|(_, l)| l.peer.is_some()).map(|(id, l)| (*id, left(l.node()))).collect();
         for (id, has_left) in links {
             let decided = Frame::Decided(self.epoch.clone());
             self.send(id, decided);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use effect::{Dot, Hlc, Origin, Vector, WireError};
 use effect::wire::{Reader, put_bytes, put_varint};
+use effect::{Dot, Hlc, Origin, Vector, WireError};
 
 /// One batch. What its bytes mean to keys is not this crate's business.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -87,7 +87,9 @@ impl Replica {
         }
         have_it.retain(|(id, _)| !is_gone(id));
         // Somebody who did not answer is asked last.
-        let nearest = have_it.into_iter().min_by_key(|(id, link)| (Some(**id) == last_asked, link.rtt_ms.unwrap_or(i64::MAX), **id));
+        let nearest = have_it
+            .into_iter()
+            .min_by_key(|(id, link)| (Some(**id) == last_asked, link.rtt_ms.unwrap_or(i64::MAX), **id));
         let Some((id, to)) = nearest.map(|(id, link)| (*id, link.has.get(origin))) else { return };
         self.holes.under_way.insert(origin, (id, self.now_ms));
         self.send(id, Frame::Fetch { origin, from: have + 1, to });

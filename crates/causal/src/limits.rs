@@ -35,5 +35,6 @@ pub const BALLOT_MS: i64 = 1_000;
 /// Most members of a group: each tells each other what it has.
 pub const MEMBERS: usize = 64;
 
-const _: () = assert!(STATEMENT_MS <= HEARTBEAT_MS && 3 * HEARTBEAT_MS <= SILENT_MS, "a live peer is not taken for dead");
+const _: () =
+    assert!(STATEMENT_MS <= HEARTBEAT_MS && 3 * HEARTBEAT_MS <= SILENT_MS, "a live peer is not taken for dead");
 const _: () = assert!(FRAME_BYTES <= WINDOW_BYTES && FRAME_BYTES <= FETCH_BYTES, "a frame fits what it is a part of");

@@ -77,7 +77,9 @@ impl Replica {
         if self.lives.get(&node).is_some_and(|life| life.incarnation >= incarnation) {
             return;
         }
-        let ended = |peer: Option<Origin>| peer.is_some_and(|p| p.node() == node && (1..incarnation).contains(&p.incarnation()));
+        let ended = |peer: Option<Origin>| {
+            peer.is_some_and(|p| p.node() == node && (1..incarnation).contains(&p.incarnation()))
+        };
         let old: Vec<LinkId> = self.links.iter().filter(|(_, l)| ended(l.peer)).map(|(id, _)| *id).collect();
         old.into_iter().for_each(|id| self.close(id, "a life that has ended"));
         self.lives.insert(node, Life { incarnation, sealed: self.applied.clone() });
@@ -189,7 +191,8 @@ impl Replica {
             return;
         }
         let end = |dot: &Dot| ends(dot).first().copied().unwrap_or(0);
-        let undelivered = mine.iter().filter(|dot| end(dot) < dot.seq).map(|dot| Dot { seq: end(dot) + 1, ..*dot }).collect();
+        let undelivered =
+            mine.iter().filter(|dot| end(dot) < dot.seq).map(|dot| Dot { seq: end(dot) + 1, ..*dot }).collect();
         self.is_outside = false;
         self.out.push(Output::Farewell(undelivered));
     }

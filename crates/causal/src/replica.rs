@@ -281,11 +281,16 @@ impl Replica {
     pub fn waits_for(&self) -> String {
         match &self.gate {
             Gate::Open => "nothing".to_owned(),
-            Gate::Opening { heard, .. } => format!("members of {:?} but {heard:?} to tell which origins they know", self.epoch),
+            Gate::Opening { heard, .. } => {
+                format!("members of {:?} but {heard:?} to tell which origins they know", self.epoch)
+            }
             Gate::Waiting { counted_by } => {
                 let lacks = |has: &Vector| has.iter().filter(|dot| !self.applied.has(*dot)).collect::<Vector>();
                 let counted: Vec<_> = counted_by.iter().map(|(node, (_, has))| (node, lacks(has))).collect();
-                format!("members of {:?} to count on it; who does, and what of theirs is missing: {counted:?}", self.epoch)
+                format!(
+                    "members of {:?} to count on it; who does, and what of theirs is missing: {counted:?}",
+                    self.epoch
+                )
             }
         }
     }

@@ -42,7 +42,8 @@ impl Replica {
         let last = self.applied.get(self.me);
         let Some(link) = self.links.get_mut(&id) else { return };
         let is_member = link.peer.is_some_and(|peer| peer.incarnation() > 0 && self.epoch.has(peer.node()));
-        if !is_member || link.reading.is_some() || link.credit <= 0 || link.cursor > last || self.me.incarnation() == 0 {
+        if !is_member || link.reading.is_some() || link.credit <= 0 || link.cursor > last || self.me.incarnation() == 0
+        {
             return;
         }
         link.reading = Some(link.cursor);

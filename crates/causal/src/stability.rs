@@ -121,7 +121,8 @@ impl Replica {
             return;
         }
         let mut statement = self.own_statement();
-        let due: Vec<LinkId> = self.links.iter().filter(|(_, link)| self.is_due(link.said_ms)).map(|(id, _)| *id).collect();
+        let due: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| self.is_due(link.said_ms)).map(|(id, _)| *id).collect();
         for id in due {
             let Some(link) = self.links.get_mut(&id).filter(|link| link.peer.is_some()) else { continue };
             link.said_ms = Some(self.now_ms);
@@ -156,7 +157,9 @@ impl Replica {
         }
         let past = &self.cut.vector;
         self.contexts.retain(|_, context| !past.covers(context));
-        self.marks.retain(|origin, marks| !marks.is_empty() || self.views.values().any(|v| v.life == *origin) || *origin == self.me);
+        self.marks.retain(|origin, marks| {
+            !marks.is_empty() || self.views.values().any(|v| v.life == *origin) || *origin == self.me
+        });
         self.out.push(Output::Cut(self.cut.clone()));
     }
 

@@ -100,16 +100,26 @@ impl Checks {
         let Some(written) = self.written.get(&(origin, seq)) else {
             return self.fail("what is applied was written", format!("node {node}: {:?}", entry.first));
         };
-        let same = (written.entry.hlc, written.entry.count, &written.entry.bytes) == (entry.hlc, entry.count, &entry.bytes);
+        let same =
+            (written.entry.hlc, written.entry.count, &written.entry.bytes) == (entry.hlc, entry.count, &entry.bytes);
         let (covered, context) = (seen.applied.covers(&written.context), written.context.clone());
         if !same {
-            self.fail("what is applied was written", format!("node {node}: {:?} is not what its writer wrote", entry.first));
+            self.fail(
+                "what is applied was written",
+                format!("node {node}: {:?} is not what its writer wrote", entry.first),
+            );
         } else if !covered {
             self.fail("causal order", format!("node {node}: {:?} before its context {context:?}", entry.first));
         } else if seen.cut.is_some_and(|cut| entry.hlc <= cut) {
-            self.fail("nothing arrives below the cut", format!("node {node}: {:?} at {:?}, cut {:?}", entry.first, entry.hlc, seen.cut));
+            self.fail(
+                "nothing arrives below the cut",
+                format!("node {node}: {:?} at {:?}, cut {:?}", entry.first, entry.hlc, seen.cut),
+            );
         } else if let Some(dot) = seen.stable.iter().find(|dot| dot.origin != origin && !context.has(*dot)) {
-            self.fail("nothing arrives that is concurrent with what is stable", format!("node {node}: {:?} has not observed {dot:?}", entry.first));
+            self.fail(
+                "nothing arrives that is concurrent with what is stable",
+                format!("node {node}: {:?} has not observed {dot:?}", entry.first),
+            );
         }
     }
 
@@ -174,5 +184,20 @@ impl Checks {
             let what = format!("node {node} lacks {:?}", written.entry.last());
             self.fail("nothing acknowledged is lost", what);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_decisions_with_one_number_are_noticed() {
+        let mut checks = Checks::default();
+        checks.decided(&Epoch::new(2, [1, 2]));
+        checks.decided(&Epoch::new(2, [1, 2]));
+        assert_eq!(checks.failed(), None);
+        checks.decided(&Epoch::new(2, [1, 3]));
+        assert_eq!(checks.failed().map(|v| v.check), Some("an epoch is decided once"));
     }
 }

@@ -77,8 +77,7 @@ impl Cluster {
         }
         let (events, what, checks) = (BinaryHeap::new(), BTreeMap::new(), Checks::default());
         let (now_ms, net, count, largest) = (START_MS, Net::default(), 0, 0);
-        let mut cluster =
-            Self { plan, rng, now_ms, nodes, net, checks, is_bad: true, events, what, count, largest };
+        let mut cluster = Self { plan, rng, now_ms, nodes, net, checks, is_bad: true, events, what, count, largest };
         (1..=cluster.plan.nodes).for_each(|id| cluster.after(0, Event::Start(id)));
         cluster.after(1, Event::Dial);
         cluster.after(300, Event::Trouble);
@@ -205,7 +204,9 @@ impl Cluster {
 
     fn cut(&mut self, id: u64, mut cut: causal::Cut) {
         match self.plan.fault {
-            Some(Fault::CutGoesBack) if self.rng.one_in(5) => cut.hlc = cut.hlc.map(|hlc| effect::Hlc(hlc.0 - (3_000 << 16))),
+            Some(Fault::CutGoesBack) if self.rng.one_in(5) => {
+                cut.hlc = cut.hlc.map(|hlc| effect::Hlc(hlc.0 - (3_000 << 16)))
+            }
             Some(Fault::CutNamesMore) => {
                 let more: Vec<Dot> = cut.vector.iter().map(|dot| Dot { seq: dot.seq + 1, ..dot }).collect();
                 more.into_iter().for_each(|dot| cut.vector.add(dot));
@@ -420,7 +421,8 @@ impl Cluster {
 
     /// Proposes a change of the members at some member that runs.
     pub fn propose(&mut self, change: Change) {
-        let up: Vec<u64> = self.nodes.values().filter(|n| n.life.is_some() && n.disk.epoch.has(n.id)).map(|n| n.id).collect();
+        let up: Vec<u64> =
+            self.nodes.values().filter(|n| n.life.is_some() && n.disk.epoch.has(n.id)).map(|n| n.id).collect();
         if !up.is_empty() {
             let id = *self.rng.pick(&up);
             self.feed(id, Input::Propose(change));

@@ -19,6 +19,9 @@ struct Cli {
     /// A bug that is put in: its number in the list of them.
     #[arg(long)]
     fault: Option<usize>,
+    /// Hardly anything but elections and crashes of voters.
+    #[arg(long)]
+    storm: bool,
     /// How many failures to tell before giving up.
     #[arg(long, default_value_t = 5)]
     failures: usize,
@@ -31,13 +34,17 @@ fn main() -> ExitCode {
     let fault = cli.fault.and_then(|n| sim::Fault::ALL.get(n).map(|(fault, _)| *fault));
     let (mut failed, mut batches, mut slowest) = (0, 0, (0, 0));
     for seed in cli.seed..cli.seed + cli.seeds {
-        match sim::run(&Plan::of(seed, fault)) {
+        let mut plan = Plan::of(seed, fault);
+        if cli.storm {
+            plan = plan.storm();
+        }
+        match sim::run(&plan) {
             Ok(report) => {
                 batches += report.batches;
                 slowest = slowest.max((report.settled_ms, seed));
             }
             Err(violation) => {
-                println!("FAILED {}: {}\n  {:?}", violation.check, violation.what, Plan::of(seed, fault));
+                println!("FAILED {}: {}\n  {:?}", violation.check, violation.what, plan);
                 println!("  cargo xtask sim --seeds 1 --seed {seed}");
                 failed += 1;
                 if failed >= cli.failures {

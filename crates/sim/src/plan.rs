@@ -40,7 +40,6 @@ impl Plan {
     /// The plan of a seed.
     pub fn of(seed: u64, fault: Option<Fault>) -> Self {
         let mut rng = Rng::new(seed ^ 0xa5a5_5a5a_1234_9876);
-        let storm = rng.one_in(12) || fault == Some(Fault::ForgetsVotes);
         let latency_ms = *rng.pick(&[2, 10, 60, 150]);
         Self {
             seed,
@@ -49,14 +48,19 @@ impl Plan {
             write_ms: *rng.pick(&[20, 60, 150]),
             latency_ms,
             sync_ms: *rng.pick(&[1, 5, 40, 300]),
-            trouble_ms: if storm { 40 } else { *rng.pick(&[150, 400, 1_000]) },
+            trouble_ms: *rng.pick(&[150, 400, 1_000]),
             skew_ms: *rng.pick(&[0, 50, 2_000, 4_000]),
             batch_bytes: *rng.pick(&[20, 100, 600]),
             window_bytes: *rng.pick(&[400, 2_000, 100_000]),
-            restores: rng.one_in(3),
-            elections: rng.one_in(3) || storm,
-            storm,
+            restores: rng.one_in(3) || fault == Some(Fault::HidesRestore),
+            elections: rng.one_in(4),
+            storm: false,
             fault,
         }
+    }
+
+    /// The same with hardly anything but elections and crashes of voters.
+    pub fn storm(self) -> Self {
+        Self { trouble_ms: 40, elections: true, storm: true, ..self }
     }
 }

@@ -82,14 +82,10 @@ impl Cluster {
 
     /// Power fails. Peers hear of it, or only silence.
     pub(crate) fn crash(&mut self, id: u64) {
-        let forgets = self.plan.fault == Some(Fault::ForgetsVotes);
         let is_silent = self.rng.one_in(2);
         let Some(node) = self.nodes.get_mut(&id).filter(|n| n.life.is_some()) else { return };
         node.life = None;
         node.disk.tear(&mut self.rng);
-        if forgets {
-            node.disk.vote = causal::Vote::default();
-        }
         for conn in self.net.of(id) {
             if !is_silent {
                 self.put(conn, id, Item::Close);
@@ -188,11 +184,14 @@ impl Cluster {
 
     /// Proposes again what has not come about.
     pub fn insist(&mut self) {
-        let Some(epoch) = self.nodes.values().filter(|n| n.is_wanted).map(|n| n.disk.epoch.clone()).max_by_key(|e| e.number) else {
+        let Some(epoch) =
+            self.nodes.values().filter(|n| n.is_wanted).map(|n| n.disk.epoch.clone()).max_by_key(|e| e.number)
+        else {
             return;
         };
         // One that never came in has nothing to take leave of.
-        let never_in = |n: &Node| n.disk.restored && !epoch.has(n.id) && n.life.as_ref().is_some_and(|l| !l.replica.is_outside());
+        let never_in =
+            |n: &Node| n.disk.restored && !epoch.has(n.id) && n.life.as_ref().is_some_and(|l| !l.replica.is_outside());
         if let Some(node) = self.nodes.values_mut().find(|n| !n.is_wanted && (n.is_back || never_in(n))) {
             (node.is_back, node.is_wanted) = (false, true);
         }
