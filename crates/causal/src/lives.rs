@@ -163,6 +163,8 @@ impl Replica {
         let is_new = counted_by.get(&peer.node()).is_none_or(|(life, _)| *life != peer);
         if knows && is_new {
             counted_by.insert(peer.node(), (peer, statement.durable.clone()));
+            // However far ahead it is: what is written from now on must be above what it may call stable.
+            self.out.push(Output::Observe(statement.hlc));
         }
         self.open_gate();
     }
