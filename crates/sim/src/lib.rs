@@ -11,6 +11,7 @@
 //! *Invariant:* only tests depend on this crate. *Invariant:* each check has a [`Fault`] that it catches.
 
 pub mod checks;
+mod clients;
 pub mod cluster;
 pub mod disk;
 pub mod fault;
