@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::shell::Shell;
 
 /// Crates whose time, randomness and I/O are handed in.
-const PURE: &[&str] = &["effect", "resp", "rdb", "command"];
+const PURE: &[&str] = &["effect", "resp", "rdb", "command", "causal"];
 /// What must not be reachable from them. (`command` reaches `wal` through `engine`, but may not name its files.)
 const FORBIDDEN: &[&str] = &["tokio", "mio", "socket2", "rustls", "rand", "archive", "backup", "cluster", "server"];
 /// What must not be said in their sources.

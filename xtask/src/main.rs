@@ -75,6 +75,18 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Whole clusters of replicas, each from one seed, with faults. Further flags as `sim --help` has them.
+    Sim {
+        /// How many.
+        #[arg(long, default_value_t = 2_000)]
+        seeds: u64,
+        /// The first one.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Mutated bytes into every decoder, and into a running server.
     Fuzz {
         /// How long, for each target.
@@ -141,6 +153,7 @@ fn run() -> Result<bool> {
             Ok(shell.proof(&always)? && shell.proof(&everysec)?)
         }
         What::Torn { states, seed, rest } => torn(&shell, states, seed, &rest),
+        What::Sim { seeds, seed, rest } => sim(&shell, seeds, seed, &rest),
         What::Fuzz { seconds } => shell.proof(&["fuzz", "--seconds", &seconds.to_string()]),
         What::Bench { which, rest } if which == "blob" => shell.bench_blob(&rest),
         What::Bench { rest, .. } => shell.measure("bench", &rest),
@@ -171,6 +184,13 @@ fn torn(shell: &Shell, states: usize, seed: u64, rest: &[String]) -> Result<bool
         }
     }
     Ok(true)
+}
+
+fn sim(shell: &Shell, seeds: u64, seed: u64, rest: &[String]) -> Result<bool> {
+    let (seeds, seed) = (seeds.to_string(), seed.to_string());
+    let mut words = vec!["run", "--quiet", "-p", "sim", "--", "--seeds", &seeds, "--seed", &seed];
+    words.extend(rest.iter().map(String::as_str));
+    shell.cargo(&words)
 }
 
 fn lint(shell: &Shell) -> Result<bool> {

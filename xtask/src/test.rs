@@ -78,6 +78,10 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     report.check("build of the server, the harnesses and the clients", &nothing, |s| {
         s.cargo(&["build", "--quiet", "-p", "anabranch", "-p", "proof", "--bins", "--examples"])
     });
+    // Others than those of the unit tests.
+    report.check("simulated clusters, 1,000", &nothing, |s| {
+        s.cargo(&["run", "--quiet", "-p", "sim", "--", "--seeds", "1000", "--seed", "1001"])
+    });
     let debug = shell.target().join("debug");
     let harness = |words: &'static [&'static str]| {
         let debug = debug.clone();

@@ -1,0 +1,257 @@
+//! Deciding on the next epoch: the proposer, the voter, and what a decision changes.
+//!
+//! *Invariant:* the epoch `n + 1` is what a majority of the members of epoch `n` accepted in one ballot. What a voter promised and accepted is
+//! durable before it says so; one that may have forgotten does not vote.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use effect::Vector;
+
+use crate::epoch::{Ballot, Epoch, Motion, Say, Vote};
+use crate::frame::Frame;
+use crate::io::{Change, LinkId, Output, Record};
+use crate::limits;
+use crate::lives::Gate;
+use crate::replica::Replica;
+
+/// The part of a replica that takes part in decisions.
+#[derive(Debug)]
+pub(crate) struct Council {
+    vote: Vote,
+    /// What this node wants, until an epoch has it.
+    wanted: Option<Change>,
+    attempt: Option<Attempt>,
+    /// The highest round that was seen.
+    round: u64,
+    /// What was applied when the present epoch was adopted: peers hear of it once that is durable.
+    adopted_at: Vector,
+    adopted_from: u64,
+}
+
+/// An attempt of this node to have an epoch accepted.
+#[derive(Debug)]
+struct Attempt {
+    ballot: Ballot,
+    since_ms: i64,
+    promises: BTreeMap<u64, Option<(Ballot, Epoch)>>,
+    proposed: Option<Epoch>,
+    accepted: BTreeSet<u64>,
+}
+
+impl Council {
+    pub fn new(vote: Vote) -> Self {
+        let round = vote.promised.round;
+        let adopted_at = Vector::new();
+        Self { vote, wanted: None, attempt: None, round, adopted_at, adopted_from: 0 }
+    }
+
+    pub fn vote(&self) -> &Vote {
+        &self.vote
+    }
+}
+
+impl Replica {
+    /// The epoch that peers are told of.
+    pub(crate) fn stated_epoch(&self) -> u64 {
+        let is_sealed = self.durable.covers(&self.council.adopted_at);
+        if is_sealed { self.epoch.number } else { self.council.adopted_from }
+    }
+
+    pub(crate) fn propose(&mut self, change: Change) {
+        if self.council.wanted.replace(change) != Some(change) || self.council.attempt.is_none() {
+            self.attempt();
+        }
+    }
+
+    /// A start that may have forgotten its vote takes over the highest of all others.
+    pub(crate) fn recall(&mut self, votes: Vec<Vote>) {
+        for vote in votes {
+            let own = &mut self.council.vote;
+            own.promised = own.promised.max(vote.promised);
+            if vote.accepted.as_ref().map(|(ballot, _)| *ballot) > own.accepted.as_ref().map(|(ballot, _)| *ballot) {
+                own.accepted = vote.accepted;
+            }
+        }
+        self.council.round = self.council.round.max(self.council.vote.promised.round);
+        self.out.push(Output::Persist(Record::Vote(self.council.vote.clone())));
+    }
+
+    pub(crate) fn council_tick(&mut self) {
+        let Some(change) = self.council.wanted else { return };
+        if self.next_epoch(change).is_none() {
+            self.council.wanted = None;
+            self.council.attempt = None;
+            return;
+        }
+        // Unlike waits, lest two proposers overtake each other for ever.
+        let patience = limits::BALLOT_MS + (self.me.node() % 8) as i64 * limits::BALLOT_MS / 4;
+        let is_late = self.council.attempt.as_ref().is_none_or(|a| self.now_ms - a.since_ms >= patience);
+        if is_late {
+            self.attempt();
+        }
+    }
+
+    /// The epoch with the change, if it is one.
+    fn next_epoch(&self, change: Change) -> Option<Epoch> {
+        let mut next = Epoch { number: self.epoch.number + 1, members: self.epoch.members.clone() };
+        let changes = match change {
+            Change::Join(node) => next.members.len() < limits::MEMBERS && next.members.insert(node),
+            Change::Leave(node) => next.members.len() > 1 && next.members.remove(&node),
+        };
+        changes.then_some(next)
+    }
+
+    /// Whether most of those that stay have what the group had when this epoch began: else what only the leaver has would go with it.
+    fn can_spare(&self, leaver: u64) -> bool {
+        let has = |node: &u64| match self.views.get(node).and_then(|view| view.said.as_ref()) {
+            _ if *node == self.me.node() => self.durable.covers(&self.council.adopted_at),
+            Some(said) => said.epoch == self.epoch.number && said.durable.covers(&self.council.adopted_at),
+            None => false,
+        };
+        let stay = self.epoch.members.iter().filter(|node| **node != leaver);
+        matches!(self.gate, Gate::Open) && stay.clone().filter(|node| has(node)).count() > stay.count() / 2
+    }
+
+    fn attempt(&mut self) {
+        let Some(wanted) = self.council.wanted else { return };
+        let is_unsafe = matches!(wanted, Change::Leave(node) if !self.can_spare(node));
+        if !self.epoch.has(self.me.node()) || is_unsafe {
+            return;
+        }
+        self.council.round += 1;
+        let ballot = Ballot { round: self.council.round, node: self.me.node() };
+        let (promises, accepted) = (BTreeMap::new(), BTreeSet::new());
+        self.council.attempt = Some(Attempt { ballot, since_ms: self.now_ms, promises, proposed: None, accepted });
+        self.move_all(ballot, Say::Prepare);
+    }
+
+    /// Says something to every voter, this one among them.
+    fn move_all(&mut self, ballot: Ballot, say: Say) {
+        let motion = Motion { number: self.epoch.number + 1, ballot, say };
+        let voters: Vec<LinkId> = self.epoch.members.iter().filter_map(|node| self.link_to(*node)).collect();
+        // Its own vote comes first: so whatever ballot is about is in the vote of some member.
+        let answer = self.answer(motion.clone());
+        voters.into_iter().for_each(|id| self.send(id, Frame::Motion(motion.clone())));
+        if let Some(answer) = answer {
+            self.answered(self.me.node(), answer);
+        }
+    }
+
+    pub(crate) fn motion(&mut self, id: LinkId, node: u64, motion: Motion) {
+        if motion.number <= self.epoch.number {
+            let decided = Frame::Decided(self.epoch.clone());
+            return self.send(id, decided);
+        }
+        if !self.epoch.has(node) || motion.number != self.epoch.number + 1 {
+            return;
+        }
+        self.council.round = self.council.round.max(motion.ballot.round);
+        match motion.say {
+            Say::Prepare | Say::Accept(_) => {
+                if let Some(answer) = self.answer(motion) {
+                    self.send(id, Frame::Motion(answer));
+                }
+            }
+            Say::Promise(_) | Say::Accepted | Say::Refused(_) => self.answered(node, motion),
+        }
+    }
+
+    /// The voter.
+    fn answer(&mut self, motion: Motion) -> Option<Motion> {
+        if self.me.incarnation() == 0 || !self.epoch.has(self.me.node()) {
+            return None;
+        }
+        let (ballot, vote) = (motion.ballot, &mut self.council.vote);
+        let say = match motion.say {
+            _ if ballot < vote.promised => Say::Refused(vote.promised),
+            Say::Prepare => {
+                vote.promised = ballot;
+                Say::Promise(vote.accepted.clone())
+            }
+            Say::Accept(epoch) => {
+                *vote = Vote { promised: ballot, accepted: Some((ballot, epoch)) };
+                Say::Accepted
+            }
+            _ => return None,
+        };
+        if !matches!(say, Say::Refused(_)) {
+            self.out.push(Output::Persist(Record::Vote(self.council.vote.clone())));
+        }
+        Some(Motion { say, ..motion })
+    }
+
+    /// The proposer hears an answer.
+    fn answered(&mut self, node: u64, motion: Motion) {
+        let (majority, wanted) = (self.epoch.majority(), self.council.wanted);
+        let own = wanted.and_then(|change| self.next_epoch(change));
+        let Some(attempt) = self.council.attempt.as_mut().filter(|a| a.ballot == motion.ballot) else { return };
+        match motion.say {
+            Say::Refused(higher) => self.council.round = self.council.round.max(higher.round),
+            Say::Promise(accepted) if attempt.proposed.is_none() => {
+                attempt.promises.insert(node, accepted);
+                if attempt.promises.len() < majority {
+                    return;
+                }
+                // What may have been decided must be proposed again.
+                let last = attempt.promises.values().flatten().max_by_key(|(ballot, _)| *ballot);
+                let Some(epoch) = last.map(|(_, epoch)| epoch.clone()).or(own) else { return };
+                attempt.proposed = Some(epoch.clone());
+                self.move_all(motion.ballot, Say::Accept(epoch));
+            }
+            Say::Accepted => {
+                attempt.accepted.insert(node);
+                if attempt.accepted.len() >= majority
+                    && let Some(epoch) = attempt.proposed.clone()
+                {
+                    self.adopt(epoch);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An epoch was decided. Those that are no members any more are not listened to from here on.
+    pub(crate) fn adopt(&mut self, epoch: Epoch) {
+        if epoch.number <= self.epoch.number {
+            return;
+        }
+        let (me, was_member) = (self.me.node(), self.epoch.has(self.me.node()));
+        self.council.adopted_from = self.stated_epoch();
+        self.council.adopted_at = self.applied.clone();
+        self.council.vote = Vote::default();
+        self.council.attempt = None;
+        self.epoch = epoch;
+        self.farewells.clear();
+        self.is_outside |=
+            !self.epoch.has(me) && !self.applied.is_empty() && (was_member || self.me.incarnation() == 0);
+        self.out.push(Output::Persist(Record::Epoch(self.epoch.clone())));
+        let left = |node: Option<u64>| node.is_some_and(|node| !self.epoch.has(node));
+        let links: Vec<(LinkId, bool)> =
+            self.links.iter().filter(|(_, l)| l.peer.is_some()).map(|(id, l)| (*id, left(l.node()))).collect();
+        for (id, has_left) in links {
+            let decided = Frame::Decided(self.epoch.clone());
+            self.send(id, decided);
+            // Whoever it is that adopts: what has come from there and waits is dropped.
+            if has_left {
+                self.close(id, "no member any more");
+            }
+            if self.me.incarnation() == 0 {
+                self.close(id, "an earlier epoch");
+            }
+        }
+        self.views.retain(|node, _| self.epoch.has(*node));
+        if was_member && !self.epoch.has(me) {
+            self.gate = Gate::waiting();
+            self.out.push(Output::Dropped);
+        }
+        // Members count on a node anew in each epoch: only then has it heard what may be stable.
+        match &mut self.gate {
+            Gate::Open => {}
+            Gate::Waiting { counted_by } => counted_by.clear(),
+            Gate::Opening { heard, .. } => heard.clear(),
+        }
+        self.deliver();
+        let all: Vec<LinkId> = self.links.keys().copied().collect();
+        all.into_iter().for_each(|id| self.pump(id));
+    }
+}

@@ -1,0 +1,51 @@
+//! What clients write.
+
+use causal::{Entry, Input};
+use effect::Dot;
+
+use crate::cluster::{Cluster, Event};
+use crate::fault::Fault;
+
+impl Cluster {
+    /// A client writes at a node; or the node writes again what the group never got.
+    pub(crate) fn write(&mut self, id: u64, boot: u32) {
+        if !self.runs(id, boot) {
+            return;
+        }
+        let ms = self.rng.between(1, 2 * self.plan.write_ms) as i64;
+        self.after(ms, Event::Write(id, boot));
+        let (count, key) = (self.rng.between(1, 3) as u64, self.rng.below(6) as u8);
+        let mut bytes = vec![key; self.rng.between(1, self.plan.batch_bytes)];
+        bytes.extend_from_slice(&self.rng.bits().to_le_bytes());
+        let again = self.nodes.get(&id).and_then(|n| n.disk.again.iter().position(|(_, as_dot)| as_dot.is_none()));
+        if again.is_none() && !self.is_bad {
+            return;
+        }
+        let now_ms = self.now_ms;
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(life) = &node.life else { return };
+        if !life.replica.may_write() {
+            return;
+        }
+        let me = life.replica.origin();
+        let Some(hlc) = node.stamp(now_ms + node.skew_ms, count) else { return };
+        let Some(grown) = node.grown() else { return };
+        let first = Dot { origin: me, seq: node.disk.has.get(me) + 1 };
+        let mut entry = Entry { first, count, hlc, grown, bytes: bytes.into() };
+        if let Some((old, as_dot)) = again.and_then(|at| node.disk.again.get_mut(at)) {
+            entry.bytes = old.bytes.clone();
+            *as_dot = Some(entry.last());
+        }
+        self.largest = self.largest.max(entry.size());
+        let context = node.disk.has.clone();
+        node.log_own(&entry);
+        if let Some(life) = &mut node.life {
+            self.checks.wrote(&mut life.seen, &entry, context);
+        }
+        if self.plan.fault == Some(Fault::AcknowledgesEarly) {
+            self.checks.acknowledged(&entry);
+        }
+        self.feed(id, Input::Wrote(entry));
+        self.begin_sync(id);
+    }
+}

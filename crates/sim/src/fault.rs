@@ -1,0 +1,57 @@
+//! Bugs that are put in on purpose, outside of the replica: each must be caught by the check that it is meant for.
+
+/// A planted bug. A run with one must fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Batches lose on their way what they had observed.
+    ForgetsContext,
+    /// The disk says it has synced what it has not.
+    LyingDisk,
+    /// Clients are told before the fsync.
+    AcknowledgesEarly,
+    /// A start after a crash goes on as the origin that it was.
+    KeepsOrigin,
+    /// An older disk is started as if it were the last one.
+    HidesRestore,
+    /// A batch that is applied is logged and applied again.
+    AppliesTwice,
+    /// A batch that is to be applied is not, and goes missing.
+    LosesBatch,
+    /// A batch is logged, and the state does not see it.
+    SkipsState,
+    /// A batch on its way gets another timestamp.
+    ChangesClock,
+    /// A clock promises what it will not keep.
+    BreaksPromise,
+    /// A node says it has fsynced what it has only applied.
+    StatesTooMuch,
+    /// Nodes say they have room that they do not have, and apply nothing for a second.
+    GivesTooMuchRoom,
+    /// The end of a frame is cut off.
+    CutsFrames,
+    /// The cut jumps back now and then.
+    CutGoesBack,
+    /// The cut names effects beyond its timestamp.
+    CutNamesMore,
+}
+
+impl Fault {
+    /// All of them, with the check that each is meant for; none: several see it, each in its way.
+    pub const ALL: [(Fault, &'static str); 15] = [
+        (Fault::ForgetsContext, "causal order"),
+        (Fault::LyingDisk, "stable is what all have fsynced"),
+        (Fault::AcknowledgesEarly, "nothing acknowledged is lost"),
+        (Fault::KeepsOrigin, "dots are used once"),
+        (Fault::HidesRestore, ""),
+        (Fault::AppliesTwice, "no batch is applied twice"),
+        (Fault::LosesBatch, "no gap"),
+        (Fault::SkipsState, "equal sets make equal states"),
+        (Fault::ChangesClock, "what is applied was written"),
+        (Fault::BreaksPromise, "nothing arrives below the cut"),
+        (Fault::StatesTooMuch, "stable is what all have fsynced"),
+        (Fault::GivesTooMuchRoom, "everything arrives and becomes stable"),
+        (Fault::CutsFrames, "frames are read as they were written"),
+        (Fault::CutGoesBack, "the cut never goes back"),
+        (Fault::CutNamesMore, "the cut's vector is below its timestamp"),
+    ];
+}

@@ -1,0 +1,84 @@
+//! Whole clusters from one seed: replicas as they are, on a network, disks and clocks that are made up and as bad as they can be.
+//!
+//! ```text
+//! seed ─▶ Plan ─▶ Cluster: events in the order of their time ─▶ Replica::step ─▶ outputs ─▶ net, disks, Checks
+//!                 └ trouble: partitions, resets, crashes, pauses, clocks, older disks, elections
+//! ```
+//! The same seed is the same run on every machine: there is no clock, thread or hash order in it.
+//!
+//! Read first: [`run`], [`Cluster`], [`Checks`].
+//!
+//! *Invariant:* only tests depend on this crate. *Invariant:* each check has a [`Fault`] that it catches.
+
+pub mod checks;
+mod clients;
+pub mod cluster;
+pub mod disk;
+pub mod fault;
+pub mod net;
+pub mod node;
+pub mod plan;
+pub mod rng;
+pub mod state;
+pub mod trouble;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use checks::{Checks, Violation};
+pub use cluster::Cluster;
+pub use fault::Fault;
+pub use plan::Plan;
+
+/// How long a cluster may take to become equal once nothing bad happens any more, in ms of its own time.
+const SETTLES_MS: i64 = 120_000;
+
+/// What a run was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// How many batches were written.
+    pub batches: usize,
+    /// How long it took to become equal and stable, in ms of its own time.
+    pub settled_ms: i64,
+}
+
+/// Runs a plan; a violated invariant of the replica is a violation like any other.
+pub fn run(plan: &Plan) -> Result<Report, Violation> {
+    let whole = catch_unwind(AssertUnwindSafe(|| simulate(plan)));
+    whole.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Err(Violation { check: "invariants of the replica", what: text.unwrap_or_default() })
+    })
+}
+
+fn simulate(plan: &Plan) -> Result<Report, Violation> {
+    let mut cluster = Cluster::new(plan.clone());
+    let failed = |cluster: &Cluster| cluster.checks.failed().cloned().map_or(Ok(()), Err);
+    let end = cluster.now_ms + plan.bad_ms;
+    while cluster.now_ms < end {
+        cluster.turn();
+        failed(&cluster)?;
+    }
+    cluster.heal();
+    let healed = cluster.now_ms;
+    let mut insists = 0;
+    loop {
+        let next = cluster.now_ms + 250;
+        while cluster.now_ms < next {
+            cluster.turn();
+            failed(&cluster)?;
+        }
+        // Now and then only: proposers that overtake each other decide nothing.
+        insists += 1;
+        if insists % 16 == 1 {
+            cluster.insist();
+        }
+        let Some(what) = cluster.unsettled() else { break };
+        if cluster.now_ms - healed > SETTLES_MS {
+            return Err(Violation { check: "everything arrives and becomes stable", what });
+        }
+    }
+    cluster.final_checks();
+    failed(&cluster)?;
+    Ok(Report { batches: cluster.checks.count(), settled_ms: cluster.now_ms - healed })
+}

@@ -1,0 +1,66 @@
+//! What one seed means: how many nodes, how bad the world is, and for how long.
+
+use crate::fault::Fault;
+use crate::rng::Rng;
+
+/// One simulation.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where all of it comes from.
+    pub seed: u64,
+    /// Members at the beginning.
+    pub nodes: u64,
+    /// How long the world is bad, in ms.
+    pub bad_ms: i64,
+    /// A node writes about every so many ms.
+    pub write_ms: usize,
+    /// The way from one node to another takes up to so many ms.
+    pub latency_ms: usize,
+    /// An fsync takes up to so many ms.
+    pub sync_ms: usize,
+    /// Something bad happens about every so many ms.
+    pub trouble_ms: usize,
+    /// Clocks differ by up to so many ms.
+    pub skew_ms: usize,
+    /// Largest batch, in bytes.
+    pub batch_bytes: usize,
+    /// Of the replica.
+    pub window_bytes: u64,
+    /// Whether disks are replaced by older ones.
+    pub restores: bool,
+    /// Whether members come and go.
+    pub elections: bool,
+    /// Whether hardly anything else happens, but that voters crash.
+    pub storm: bool,
+    /// A planted bug.
+    pub fault: Option<Fault>,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn of(seed: u64, fault: Option<Fault>) -> Self {
+        let mut rng = Rng::new(seed ^ 0xa5a5_5a5a_1234_9876);
+        let latency_ms = *rng.pick(&[2, 10, 60, 150]);
+        Self {
+            seed,
+            nodes: *rng.pick(&[2, 3, 3, 3, 4, 5, 7]),
+            bad_ms: rng.between(1_500, 6_000) as i64,
+            write_ms: *rng.pick(&[20, 60, 150]),
+            latency_ms,
+            sync_ms: *rng.pick(&[1, 5, 40, 300]),
+            trouble_ms: *rng.pick(&[150, 400, 1_000]),
+            skew_ms: *rng.pick(&[0, 50, 2_000, 4_000]),
+            batch_bytes: *rng.pick(&[20, 100, 600]),
+            window_bytes: *rng.pick(&[400, 2_000, 100_000]),
+            restores: rng.one_in(3) || fault == Some(Fault::HidesRestore),
+            elections: rng.one_in(4),
+            storm: false,
+            fault,
+        }
+    }
+
+    /// The same with hardly anything but elections and crashes of voters.
+    pub fn storm(self) -> Self {
+        Self { trouble_ms: 40, elections: true, storm: true, ..self }
+    }
+}
