@@ -9,7 +9,7 @@ use wal::Position;
 
 use crate::apply::{apply, apply_at};
 use crate::emitter::Emitter;
-use crate::engine::{RECORD_BATCHES, Shared};
+use crate::engine::{RECORD_BATCHES, Sequencer, Shared};
 use crate::error::Refusal;
 use crate::events::{Event, EventClass};
 use crate::keyspace::Aftermath;
@@ -208,6 +208,9 @@ impl<'e> Context<'e> {
                     let sequencer = log.state();
                     sequencer.next_seq = seq + batch.len();
                     sequencer.record_end = Some(batch.record_end(seq, hlc));
+                    if sequencer.waymarks.is_due(position) {
+                        note_waymark(shared, &mut log);
+                    }
                     return Ok(position);
                 }
                 Tick::NeedsCeiling(hlc) => {
@@ -276,6 +279,15 @@ impl Drop for State<'_> {
     fn drop(&mut self) {
         undo_to(self, 0);
     }
+}
+
+/// Notes what is in the log up to here.
+#[cold]
+fn note_waymark(shared: &Shared, log: &mut wal::Appender<'_, Sequencer>) {
+    let end = log.end();
+    let sequencer = log.state();
+    let vector = sequencer.vector(shared.origin);
+    sequencer.waymarks.note(end, vector);
 }
 
 /// Applies what was emitted since the last time, so that the same context's later reads see it.

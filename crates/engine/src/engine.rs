@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin, RecordEnd};
+use effect::{Dot, GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin, RecordEnd, Vector};
 use envelope::Keyring;
 use parking_lot::Mutex;
 use wal::Log;
@@ -16,6 +16,7 @@ use crate::context::{Context, Recycled};
 use crate::counts::{Counts, KeyCounts};
 use crate::error::{CheckpointError, OpenError, Refusal};
 use crate::events::{EventClass, EventSink, Events};
+use crate::feed::Waymarks;
 use crate::guards::Guards;
 use crate::held::Held;
 use crate::identity::Identity;
@@ -99,8 +100,19 @@ pub struct Sequencer {
     /// Where the last record of batches ends, to which the next batch may be added.
     pub(crate) record_end: Option<RecordEnd>,
     pub(crate) clock: HlcClock,
-    /// The next numbers of origins under which this node wrote before.
-    pub(crate) earlier: Vec<(Origin, u64)>,
+    /// What is in the log of other origins, those included under which this node wrote before.
+    pub(crate) others: Vector,
+    /// Where in the log what was.
+    pub(crate) waymarks: Waymarks,
+}
+
+impl Sequencer {
+    /// All that is in the log, where this node writes as `own`.
+    pub(crate) fn vector(&self, own: Origin) -> Vector {
+        let mut vector = self.others.clone();
+        vector.add(Dot { origin: own, seq: self.next_seq - 1 });
+        vector
+    }
 }
 
 /// Bounds that can be changed while commands run.
@@ -548,8 +560,13 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>, 
             (Identity::mint(options.entropy), false)
         }
     };
-    let sequencer =
-        Sequencer { next_seq: 1, record_end: None, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
+    let sequencer = Sequencer {
+        next_seq: 1,
+        record_end: None,
+        clock: HlcClock::above(identity.ceiling),
+        others: Vector::new(),
+        waymarks: Waymarks::default(),
+    };
     let ciphers = Ciphers::open(dir, options.keyring.as_ref())?;
     let log_options = wal::Options { reaches: identity.reaches(), cipher: ciphers.log.clone(), ..options.log.clone() };
     let opened = Log::open(dir.join(LOG), log_options, sequencer);
