@@ -36,7 +36,6 @@ mod identity;
 mod keeper;
 mod keyspace;
 pub mod limits;
-pub mod numeric;
 mod prefetch;
 mod reaper;
 mod recover;
@@ -57,6 +56,7 @@ pub use checkpoint::{CheckpointFigures, CheckpointPolicy, CheckpointReport, Disk
 pub use context::{Committed, Context, Recycled, Savepoint, settle};
 pub use counts::KeyCounts;
 pub use digest::{Digest, digest_value, fold, unfold};
+pub use effect::numeric;
 pub use emitter::Emitter;
 pub use engine::{Engine, Lock, Options, Sequencer, WallClock};
 pub use envelope::{Error as KeyError, Keyring};
