@@ -166,6 +166,8 @@ pub(crate) struct Shared {
     pub(crate) kept: Kept,
     pub(crate) keyspaces: Keyspaces,
     pub(crate) residency: Residency,
+    /// Whether there are other replicas: effects can be concurrent.
+    replicates: AtomicBool,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
     seconds: AtomicU32,
 }
@@ -175,6 +177,12 @@ impl Shared {
     #[inline]
     pub(crate) fn seconds(&self) -> u32 {
         self.seconds.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are other replicas.
+    #[inline]
+    pub(crate) fn replicates(&self) -> bool {
+        self.replicates.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -362,6 +370,7 @@ impl Engine {
             kept,
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
+            replicates: AtomicBool::new(false),
         });
         shared.residency.set_memory(options.memory);
         recover::recover(&shared)?;
@@ -526,6 +535,21 @@ impl Engine {
     /// How many keys a logical database has; takes no lock.
     pub fn key_counts(&self, db: u8) -> KeyCounts {
         self.shared.counts.get(self.shared.physical(db), self.now_ms())
+    }
+
+    /// Says whether there are other replicas, whose effects can be concurrent with this node's. Nothing may run meanwhile.
+    pub fn set_replicating(&self, on: bool) {
+        self.shared.replicates.store(on, Ordering::Relaxed);
+    }
+
+    /// Says what is stable: whatever comes from now on has observed it, and its causality is forgotten.
+    pub fn note_stable(&self, stable: &Vector) {
+        self.shared.note_stable(stable);
+    }
+
+    /// Keys on which there are effects that are not stable.
+    pub fn unstable_keys(&self) -> usize {
+        self.shared.shards.iter().map(|shard| shard.lock().suffix.len()).sum()
     }
 
     /// Stops and starts the reclaiming of what has expired, for tests that want to see it kept; it stays hidden.

@@ -12,7 +12,6 @@ use effect::{Batch, Dot, Effect, Hlc, Op, RecordEnd, Vector, WireError};
 use thiserror::Error;
 use wal::Position;
 
-use crate::apply::apply;
 use crate::context::Committed;
 use crate::engine::{Engine, RECORD_BATCHES, Sequencer, Shared};
 use crate::error::Refusal;
@@ -21,6 +20,7 @@ use crate::limits::SHARDS;
 use crate::residency::ReadError;
 use crate::shard::ShardId;
 use crate::state::State;
+use crate::suffix::{self, Written};
 
 /// Why a batch of another replica is not taken. Nothing of it was applied.
 #[derive(Debug, Error)]
@@ -110,8 +110,10 @@ impl Engine {
             shared.raise_ceiling(last)?;
         };
         let mut ready = Vec::new();
-        for effect in &effects {
-            apply(&mut state.guards, shared, effect, None);
+        for (n, effect) in (0..).zip(&effects) {
+            let dot = Dot { seq: batch.first.seq + n, ..batch.first };
+            let written = Written { dot, hlc: batch.hlc.plus(n), context: Some(context) };
+            suffix::take_in(&mut state.guards, shared, effect, &written);
             if shared.has_listeners() {
                 state.tell_listeners(effect, |db| shared.logical(db), &mut ready);
             }
