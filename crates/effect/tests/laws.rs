@@ -41,8 +41,11 @@ fn bytes(key: &Reduced) -> Bytes {
     out
 }
 
+/// So many cases, or as many as `PROPTEST_CASES` asks for.
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, ..ProptestConfig::default() }
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { cases };
+    ProptestConfig { cases, failure_persistence: None, ..asked }
 }
 
 proptest! {
@@ -175,6 +178,18 @@ fn late_batch(history: &mut History, plan: &Plan) -> Vec<Written> {
     steps.map(|step| history.write_at(0, step)).filter(|batch| !batch.is_empty()).collect()
 }
 
+/// The positions that an effect gives elements at.
+fn given(entry: &Entry) -> Vec<effect::ListPos> {
+    match &entry.change.act {
+        Act::Push(side, first, values) => {
+            let way = if *side == effect::Side::Head { -1 } else { 1 };
+            (0..values.len()).map(|i| first.step(way * i as i64)).collect()
+        }
+        Act::Insert(pos, _) => vec![pos.clone()],
+        _ => Vec::new(),
+    }
+}
+
 /// The effects of a replica that came after it had seen `entry`, and of those only what did not observe it.
 fn concurrent<'e>(log: &'e [Entry], entry: &'e Entry) -> impl Iterator<Item = &'e Entry> {
     log.iter().filter(move |other| other.dot != entry.dot && !other.observed(entry.dot) && !entry.observed(other.dot))
@@ -281,30 +296,40 @@ proptest! {
             Some(Held::List(elements)) => elements,
             _ => Vec::new(),
         };
-        let place = |pos: &effect::ListPos| elements.iter().position(|(at, _)| at == pos);
+        // Who pops an end and pushes there gives the position away again: an element is that of the latest who gave it.
+        let mut givers: BTreeMap<effect::ListPos, &Entry> = BTreeMap::new();
+        let mut log: Vec<&Entry> = replica.log.iter().collect();
+        log.sort_by_key(|entry| effect::Stamp::new(entry.dot, entry.hlc));
+        for entry in &log {
+            givers.extend(given(entry).into_iter().map(|pos| (pos, *entry)));
+        }
+        let place = |giver: &Entry, pos: &effect::ListPos| {
+            let is_it = givers.get(pos).is_some_and(|latest| latest.dot == giver.dot);
+            elements.iter().position(|(at, _)| at == pos).filter(|_| is_it)
+        };
         for entry in &replica.log {
-            match &entry.change.act {
-                Act::Push(side, first, values) => {
-                    let way = if *side == effect::Side::Head { -1 } else { 1 };
-                    let places: Vec<usize> = (0..values.len()).filter_map(|i| place(&first.step(way * i as i64))).collect();
-                    let mut sorted = places.clone();
-                    if way < 0 { sorted.reverse(); }
-                    prop_assert!(sorted.windows(2).all(|pair| pair[0] < pair[1]), "in its order");
-                    // Between two of one push only what was inserted there, knowing it.
-                    for (from, to) in sorted.iter().zip(sorted.iter().skip(1)) {
-                        prop_assert!(elements[from + 1..*to].iter().all(|(pos, _)| !pos.path.is_empty()), "in one piece");
-                    }
-                    for seen in replica.log.iter().filter(|other| entry.observed(other.dot)) {
-                        let Act::Push(_, older, old_values) = &seen.change.act else { continue };
-                        let step = if matches!(&seen.change.act, Act::Push(effect::Side::Head, ..)) { -1 } else { 1 };
-                        for i in 0..old_values.len() {
-                            let Some(old) = place(&older.step(step * i as i64)) else { continue };
-                            prop_assert!(places.iter().all(|new| if way > 0 { *new > old } else { *new < old }), "at its end");
-                        }
+            if let Act::Push(side, ..) = &entry.change.act {
+                let is_tail = *side == effect::Side::Tail;
+                let mut places: Vec<usize> = given(entry).iter().filter_map(|pos| place(entry, pos)).collect();
+                if !is_tail {
+                    places.reverse();
+                }
+                prop_assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "in its order");
+                for pair in places.windows(2) {
+                    let between = &elements[pair[0] + 1..pair[1]];
+                    prop_assert!(between.iter().all(|(pos, _)| !pos.path.is_empty()), "in one piece but for what was inserted");
+                }
+                for seen in replica.log.iter().filter(|other| entry.observed(other.dot)) {
+                    for old in given(seen).iter().filter_map(|pos| place(seen, pos)) {
+                        prop_assert!(places.iter().all(|new| (*new > old) == is_tail), "at its end");
                     }
                 }
-                Act::Cut(runs) => prop_assert!(runs.iter().all(|(pos, _)| place(pos).is_none()), "nothing comes back"),
-                _ => {}
+            }
+            if let Act::Cut(runs) = &entry.change.act {
+                for (pos, _) in runs {
+                    let again = replica.log.iter().any(|other| !entry.observed(other.dot) && given(other).contains(pos));
+                    prop_assert!(again || elements.iter().all(|(at, _)| at != pos), "nothing comes back");
+                }
             }
         }
         prop_assert!(elements.windows(2).all(|pair| pair[0].0 < pair[1].0));

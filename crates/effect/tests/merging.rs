@@ -60,7 +60,12 @@ fn restamped(mut written: Vec<Written>, ms: i64) -> Vec<Written> {
 /// Every order of two sequences that keeps the order of each.
 fn interleavings<'w>(a: &'w [Written], b: &'w [Written]) -> Vec<Vec<&'w Written>> {
     let mut orders = Vec::new();
-    for (first, rest) in a.split_first().into_iter().map(|(x, rest)| (x, (rest, b))).chain(b.split_first().map(|(y, rest)| (y, (a, rest)))) {
+    for (first, rest) in a
+        .split_first()
+        .into_iter()
+        .map(|(x, rest)| (x, (rest, b)))
+        .chain(b.split_first().map(|(y, rest)| (y, (a, rest))))
+    {
         for mut order in interleavings(rest.0, rest.1) {
             order.insert(0, first);
             orders.push(order);
@@ -70,9 +75,8 @@ fn interleavings<'w>(a: &'w [Written], b: &'w [Written]) -> Vec<Vec<&'w Written>
 }
 
 fn of_key<'e>(entries: impl IntoIterator<Item = &'e Entry>, key: &str) -> Vec<&'e Entry> {
-    let concerns = |entry: &&Entry| {
-        matches!(entry.change.act, Act::FlushDb | Act::FlushAll) || entry.change.key == key.as_bytes()
-    };
+    let concerns =
+        |entry: &&Entry| matches!(entry.change.act, Act::FlushDb | Act::FlushAll) || entry.change.key == key.as_bytes();
     entries.into_iter().filter(concerns).collect()
 }
 
@@ -135,12 +139,16 @@ fn every_row_holds_in_every_order() {
 fn rows_of_the_document() -> BTreeMap<String, bool> {
     let text = include_str!("../../../docs/merging.md");
     let (_, tables) = text.split_once("## The tables").expect("the tables");
-    let rows = tables.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---") && !line.contains("| then |"));
+    let rows =
+        tables.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---") && !line.contains("| then |"));
     let cells = |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let row = |row: &str| {
         let cells = cells(row);
         assert_eq!(cells.len(), 4, "{row}");
-        (cells[..3].join(" | "), cells[3].contains("both") && !cells[3].contains("both have") && !cells[3].starts_with("both "))
+        (
+            cells[..3].join(" | "),
+            cells[3].contains("both") && !cells[3].contains("both have") && !cells[3].starts_with("both "),
+        )
     };
     let found: Vec<_> = rows.map(row).collect();
     let by_name: BTreeMap<_, _> = found.iter().cloned().collect();

@@ -48,16 +48,18 @@ pub struct Plan {
 fn words(templates: &'static [&'static str]) -> impl Strategy<Value = String> {
     let letters = || select(vec!["a", "b", "c"]);
     let numbers = || select(vec!["1", "2", "-3", "5"]);
-    (select(templates), letters(), letters(), numbers(), select(vec!["1", "7", "60"])).prop_map(|(command, x, y, n, s)| {
-        let words = command.split(' ').map(|word| match word {
-            "X" => x,
-            "Y" => y,
-            "N" => n,
-            "S" => s,
-            word => word,
-        });
-        words.collect::<Vec<_>>().join(" ")
-    })
+    (select(templates), letters(), letters(), numbers(), select(vec!["1", "7", "60"])).prop_map(
+        |(command, x, y, n, s)| {
+            let words = command.split(' ').map(|word| match word {
+                "X" => x,
+                "Y" => y,
+                "N" => n,
+                "S" => s,
+                word => word,
+            });
+            words.collect::<Vec<_>>().join(" ")
+        },
+    )
 }
 
 const STRINGS: &[&str] = &[
@@ -105,7 +107,8 @@ const LISTS: &[&str] = &[
     "LTRIM k 2",
 ];
 const SETS: &[&str] = &["SADD k X", "SADD k X Y", "SADD! k X", "SREM k X", "SPOP k Y", "RESTORE k S X Y"];
-const SCORES: &[&str] = &["ZADD k N X", "ZADD k 0.1 X", "ZINCRBY k N X", "ZINCRBY k 0.2 X", "ZINCRBY k +inf Y", "ZREM k X"];
+const SCORES: &[&str] =
+    &["ZADD k N X", "ZADD k 0.1 X", "ZINCRBY k N X", "ZINCRBY k 0.2 X", "ZINCRBY k +inf Y", "ZREM k X"];
 const KEYS: &[&str] = &["DEL k", "EXPIRE k S", "EXPIRE k 60", "PERSIST k", "FLUSHDB", "NOOP k"];
 
 fn command(theme: Theme, home: usize) -> BoxedStrategy<String> {
@@ -150,7 +153,9 @@ pub fn plan(theme: Theme) -> impl Strategy<Value = Plan> {
                     // Nothing expires while the history lasts.
                     steps.iter_mut().for_each(|step| step.wait_ms = step.wait_ms.min(5));
                 }
-                Plan { replicas, skews: skews.clone(), first: first.clone(), steps, by_clock }
+                let reach = if theme == Theme::Deadlines { 100 } else { 3000 };
+                let skews = skews.iter().map(|skew| skew % reach).collect();
+                Plan { replicas, skews, first: first.clone(), steps, by_clock }
             })
         },
     )
@@ -218,7 +223,8 @@ impl History {
         let replica = &mut self.replicas[who];
         let awaited: Vec<&Written> = self.batches.iter().filter(|batch| replica.awaits(batch)).collect();
         if !awaited.is_empty() {
-            replica.receive(which.get(&awaited));
+            let batch = *which.get(&awaited);
+            replica.receive(batch);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bigdecimal::BigDecimal;
-use effect::{Deadline, Kind, ListPos, Merge, Side, Stamp};
+use effect::{Deadline, Dot, Kind, ListPos, Merge, Side, Stamp};
 
 use crate::support::group::Entry;
 use crate::support::view::{Held, View};
@@ -89,9 +89,10 @@ fn gives(entry: &Entry) -> Vec<Part> {
     let fresh = entry.change.fresh;
     let never = || fresh.then_some(Part::Deadline(None, None));
     match &entry.change.act {
-        Act::Set(value, deadline) => {
-            [Some(Part::Value(value.clone())), with_value(*deadline, fresh, Kind::String)].into_iter().flatten().collect()
-        }
+        Act::Set(value, deadline) => [Some(Part::Value(value.clone())), with_value(*deadline, fresh, Kind::String)]
+            .into_iter()
+            .flatten()
+            .collect(),
         Act::AddInt(_) | Act::AddDecimal(_) | Act::Append(_) | Act::Write(..) | Act::Bits(..) | Act::MaxBytes(_) => {
             [Some(Part::Edit), never()].into_iter().flatten().collect()
         }
@@ -181,7 +182,8 @@ fn left<'e>(entries: &[&'e Entry]) -> Vec<Left<'e>> {
             let is_void = part.kind().is_some_and(|kind| {
                 given.iter().any(|(other, parts)| {
                     let writes = |p: &Part| p.is_write() && p.kind().is_some_and(|of| of != kind);
-                    stamp(other) > stamp(giver) && parts.iter().any(writes)
+                    let is_kept = matches!(part, Part::Deadline(..)) && other.observed(giver.dot);
+                    stamp(other) > stamp(giver) && !is_kept && parts.iter().any(writes)
                 })
             });
             if !is_taken && !is_void {
@@ -338,18 +340,19 @@ fn field_deadline(left: &[Left<'_>], wanted: &Bytes) -> Option<i64> {
 }
 
 fn list(left: &[Left<'_>]) -> Option<Held> {
-    let mut elements: BTreeMap<ListPos, Bytes> = BTreeMap::new();
+    let mut elements: BTreeMap<ListPos, (Dot, Bytes)> = BTreeMap::new();
     for l in left {
         if let Part::At(pos, value) = &l.part {
-            elements.insert(pos.clone(), value.clone());
+            elements.insert(pos.clone(), (l.entry.dot, value.clone()));
         }
     }
     for l in left {
         if let Part::Content(pos, value) = &l.part
-            && let Some(element) = elements.get_mut(pos)
+            && let Some((dot, element)) = elements.get_mut(pos)
+            && l.entry.observed(*dot)
         {
             element.clone_from(value);
         }
     }
-    (!elements.is_empty()).then(|| Held::List(elements.into_iter().collect()))
+    (!elements.is_empty()).then(|| Held::List(elements.into_iter().map(|(pos, (_, value))| (pos, value)).collect()))
 }

@@ -117,9 +117,7 @@ impl Site<'_> {
                 let before = old.map_or(Some(0), |old| integer(old));
                 before.and_then(|before| before.checked_add(delta)).map(|_| Act::AddInt(delta))
             }
-            ("INCRBYFLOAT", [delta]) => {
-                difference(old, delta).map(Act::AddDecimal)
-            }
+            ("INCRBYFLOAT", [delta]) => difference(old, delta).map(Act::AddDecimal),
             ("APPEND", [more]) if old.is_none() => Some(Act::Set(bytes(more), Deadline::Clear)),
             ("APPEND", [more]) => Some(Act::Append(bytes(more))),
             ("SETRANGE", [offset, with]) => Some(Act::Write(int(offset) as u64, bytes(with))),
@@ -202,7 +200,8 @@ impl Site<'_> {
             Some(_) => return Some(none.into_iter().map(|_: (ListPos, Bytes)| (false, Act::Noop)).collect()),
         };
         let (first, last) = (elements.first().map(|(pos, _)| pos), elements.last().map(|(pos, _)| pos));
-        let cut = |positions: &[(ListPos, Bytes)]| Act::Cut(positions.iter().map(|(pos, _)| (pos.clone(), 1)).collect());
+        let cut =
+            |positions: &[(ListPos, Bytes)]| Act::Cut(positions.iter().map(|(pos, _)| (pos.clone(), 1)).collect());
         let find = |wanted: &str| elements.iter().position(|(_, value)| value == wanted.as_bytes());
         let values = || args.iter().map(|value| bytes(value)).collect();
         let act = match (name, args) {

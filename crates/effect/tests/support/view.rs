@@ -38,9 +38,9 @@ impl View {
             Plain::List(elements) => {
                 Held::List(elements.into_iter().map(|(pos, value)| (pos.clone(), value.to_vec())).collect())
             }
-            Plain::Hash(fields) => Held::Hash(
-                fields.into_iter().map(|f| (f.name.to_vec(), (f.value.to_vec(), f.deadline))).collect(),
-            ),
+            Plain::Hash(fields) => {
+                Held::Hash(fields.into_iter().map(|f| (f.name.to_vec(), (f.value.to_vec(), f.deadline))).collect())
+            }
             Plain::Set(members) => Held::Set(members.into_iter().map(<[u8]>::to_vec).collect()),
             Plain::ZSet(members) => Held::ZSet(members.into_iter().map(|(m, score)| (m.to_vec(), score)).collect()),
         };
