@@ -145,8 +145,9 @@ mod tests {
             let dot = Dot { origin: Origin(3), seq };
             let mut more = a.clone();
             more.add(dot);
-            prop_assert!(more.has(dot) && more.has(Dot { seq: 1, ..dot }));
-            prop_assert_eq!(more.has(Dot { seq: seq + 1, ..dot }), a.has(Dot { seq: seq + 1, ..dot }));
+            let at = |seq| Dot { seq, ..dot };
+            prop_assert!(more.has(dot) && more.has(at(1)));
+            prop_assert_eq!(more.has(at(seq + 1)), a.has(at(seq + 1)));
             prop_assert_eq!(more.since(&a).count(), usize::from(!a.has(dot)));
         }
 
