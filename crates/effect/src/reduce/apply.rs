@@ -5,6 +5,7 @@ use crate::op::{Deadline, Kind, Merge, Op, Side};
 use crate::pos::ListPos;
 use crate::reduce::deadlines::{Moment, Statement};
 use crate::reduce::edit::{Content, Edit, ScoreDelta};
+use crate::reduce::element::Element;
 use crate::reduce::event::Event;
 use crate::reduce::reduced::{Name, Reduced};
 use crate::reduce::tag::Tag;
@@ -81,6 +82,7 @@ impl Reduced {
         *latest = (*latest).max(Some(event.tag()));
         self.take_bases(kind);
         self.take_types(kind, event.tag());
+        self.whole.deadlines.take_types(kind, event);
         self.stands(event, kind)
     }
 
@@ -95,7 +97,6 @@ impl Reduced {
         if kind != Kind::String {
             self.whole.register.take_before(tag);
         }
-        self.whole.deadlines.take_types(kind, tag);
         if kind != Kind::List {
             self.list.take_before(tag);
         }
@@ -275,10 +276,19 @@ impl Reduced {
     }
 
     fn set_at(&mut self, event: &Event<'_>, pos: &ListPos, value: &[u8]) {
-        self.list.with(pos, |element| element.register.edits.take(event));
-        if self.stands(event, Kind::List) {
-            self.list.at(pos.clone()).register.edits.give_one(event.tag(), Content(value.into()));
+        if !self.stands(event, Kind::List) {
+            return;
         }
+        self.list.with(pos, |Element { register, .. }| {
+            register.edits.take(event);
+            let observed =
+                register.values.iter().map(|(tag, _)| tag.dot).filter(|dot| dot.seq <= event.reach(dot.origin));
+            let base = register.base.is_some().then_some(None);
+            let on: Vec<_> = base.into_iter().chain(observed.map(Some)).collect();
+            if !on.is_empty() {
+                register.edits.give_one(event.tag(), Content { value: value.into(), on });
+            }
+        });
     }
 
     fn cut(&mut self, event: &Event<'_>, runs: &Runs<'_>) {

@@ -64,12 +64,13 @@ impl Deadlines {
         self.own.take(event);
     }
 
-    /// Takes away what came with values of other types that are earlier and not folded.
-    pub(crate) fn take_types(&mut self, kind: Kind, before: Tag) {
-        if self.own.is_empty() {
-            return;
+    /// Takes away what came with values of other types than the event's, if that is later and has not observed it. (Of what it has
+    /// observed it says itself what becomes of it.)
+    pub(crate) fn take_types(&mut self, kind: Kind, event: &Event<'_>) {
+        if !self.own.is_empty() {
+            let stays = |tag: Tag| tag > event.tag() || tag.dot.seq <= event.reach(tag.dot.origin);
+            self.own.retain(|tag, statement| statement.of.is_none_or(|of| of == kind) || stays(tag));
         }
-        self.own.retain(|tag, statement| statement.of.is_none_or(|of| of == kind) || tag > before);
     }
 
     /// The base value has gone: its deadline stands for itself.
@@ -101,14 +102,14 @@ impl Deadlines {
             }
         };
         let Self { base: folded, base_value, own } = self;
-        own.retain(|tag, Statement { moment, of }| {
+        own.retain(|tag, &mut Statement { moment, of }| {
             if !stable.has(tag.dot) || (of.is_some() && register.values.has(tag.dot)) {
                 return true;
             }
             if of.is_some() && base == Some(&tag) {
-                *base_value = Some(*moment);
+                *base_value = Some(moment);
             } else if of.is_none() || !losers.contains(&tag) {
-                *folded = (*folded).max(Some(*moment));
+                *folded = (*folded).max(Some(moment));
             }
             false
         });

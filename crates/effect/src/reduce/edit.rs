@@ -6,6 +6,7 @@ use std::convert::Infallible;
 
 use bigdecimal::BigDecimal;
 
+use crate::id::Dot;
 use crate::limits::MAX_STRING_BYTES;
 use crate::numeric;
 use crate::op::Patch;
@@ -14,6 +15,19 @@ use crate::op::Patch;
 pub(crate) trait Change<V> {
     /// The value afterwards. `None` is no value.
     fn carry_out(&self, on: Option<V>) -> Option<V>;
+
+    /// Whether it is a change of the value that this effect gave (`None`: of the base). Most are of whatever is there.
+    fn is_on(&self, _value: Option<Dot>) -> bool {
+        true
+    }
+
+    /// The value that this effect gave is the base from now on, and no other is. Whether the change can ever count.
+    fn rebase(&mut self, _base: Dot) -> bool {
+        true
+    }
+
+    /// Values of these effects have become the base elsewhere.
+    fn translate(&mut self, _is_base: &dyn Fn(Dot) -> bool) {}
 }
 
 /// A change of a string or of a field's value.
@@ -128,13 +142,39 @@ impl Change<f64> for ScoreDelta {
     }
 }
 
-/// Another value at a list position, if there is an element.
+/// Another value of an element of a list: of those at its position that its writer had observed. (Whoever pops an end and pushes
+/// there gives the position away again; the new element is not what was meant.)
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Content(pub Box<[u8]>);
+pub(crate) struct Content {
+    pub value: Box<[u8]>,
+    /// The effects that gave those elements; `None` is the base. Ascending, and never empty.
+    pub on: Vec<Option<Dot>>,
+}
 
 impl Change<Vec<u8>> for Content {
     fn carry_out(&self, on: Option<Vec<u8>>) -> Option<Vec<u8>> {
-        on.map(|_| self.0.to_vec())
+        on.map(|_| self.value.to_vec())
+    }
+
+    fn is_on(&self, value: Option<Dot>) -> bool {
+        self.on.contains(&value)
+    }
+
+    fn rebase(&mut self, base: Dot) -> bool {
+        let is_on = self.is_on(Some(base));
+        self.on.retain(|on| on.is_some_and(|dot| dot != base));
+        if is_on {
+            self.on.insert(0, None);
+        }
+        !self.on.is_empty()
+    }
+
+    fn translate(&mut self, is_base: &dyn Fn(Dot) -> bool) {
+        for on in self.on.iter_mut().filter(|on| on.is_some_and(is_base)) {
+            *on = None;
+        }
+        self.on.sort();
+        self.on.dedup();
     }
 }
 
@@ -161,7 +201,7 @@ mod tests {
         assert_eq!(after("5", Edit::AddDecimal(b"text"[..].into())), "5");
         assert_eq!(after("old", Edit::First(b"new"[..].into())), "old");
         assert_eq!(after("text", Edit::MaxInt(7)), "text");
-        assert_eq!(Content(b"new"[..].into()).carry_out(None), None);
+        assert_eq!(Content { value: b"new"[..].into(), on: vec![None] }.carry_out(None), None);
         assert!(is_too_long(MAX_STRING_BYTES as usize, 1) && !is_too_long(MAX_STRING_BYTES as usize - 1, 1));
     }
 

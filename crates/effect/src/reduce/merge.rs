@@ -3,6 +3,7 @@
 //! *Invariant:* a part is in the join iff it is in both states, or in one and the other has not seen the effect that gave it: whoever
 //! has seen it and does not have it has taken it away. No input changes.
 
+use crate::op::Kind;
 use crate::reduce::apply::Applied;
 use crate::reduce::element::{Element, Elements};
 use crate::reduce::event::Event;
@@ -64,6 +65,14 @@ impl Reduced {
             folded: folded.clone(),
         };
         joined.take_void();
+        // Of what came with a value, a write of another type takes what its writer had not observed.
+        joined.whole.deadlines.own.retain(|tag, statement| {
+            let takes = |side: &Reduced, of: Kind| {
+                !side.seen.has(tag.dot)
+                    && side.kinds.iter().enumerate().any(|(at, latest)| at != of as usize - 1 && *latest > Some(tag))
+            };
+            statement.of.is_none_or(|of| !takes(a, of) && !takes(b, of))
+        });
         joined
     }
 }

@@ -120,10 +120,10 @@ impl<T> Parts<T> {
     }
 
     /// Removes those of which `stays` says no.
-    pub(crate) fn retain(&mut self, mut stays: impl FnMut(Tag, &T) -> bool) {
+    pub(crate) fn retain(&mut self, mut stays: impl FnMut(Tag, &mut T) -> bool) {
         for Run { origin, parts } in &mut self.0 {
-            parts.retain(|given| {
-                stays(Tag { dot: Dot { origin: *origin, seq: given.seq }, hlc: given.hlc }, &given.what)
+            parts.retain_mut(|given| {
+                stays(Tag { dot: Dot { origin: *origin, seq: given.seq }, hlc: given.hlc }, &mut given.what)
             });
         }
         self.0.retain(|run| !run.parts.is_empty());
@@ -181,7 +181,7 @@ impl<T> Parts<T> {
 }
 
 impl<T: Clone> Parts<T> {
-    /// What is in both, or in one and was not seen by the other.
+    /// What is in both, as the second has it, or in one and was not seen by the other.
     pub(crate) fn join(a: (&Self, &Vector), b: (&Self, &Vector)) -> Self {
         let ((a, seen_by_a), (b, seen_by_b)) = (a, b);
         let (mut left, mut right) = (a.0.iter().peekable(), b.0.iter().peekable());
@@ -211,15 +211,15 @@ fn join_runs<T: Clone>(a: (Option<&Run<T>>, u64), b: (Option<&Run<T>>, u64)) -> 
     let mut joined = VecDeque::new();
     while let Some(seq) = left.peek().into_iter().chain(right.peek()).map(|given| given.seq).min() {
         let (mut in_left, mut in_right) = (0, 0);
-        while let Some(given) = left.next_if(|given| given.seq == seq) {
-            joined.push_back(given.clone());
-            in_left += 1;
-        }
         while let Some(given) = right.next_if(|given| given.seq == seq) {
-            if in_left == 0 {
+            joined.push_back(given.clone());
+            in_right += 1;
+        }
+        while let Some(given) = left.next_if(|given| given.seq == seq) {
+            if in_right == 0 {
                 joined.push_back(given.clone());
             }
-            in_right += 1;
+            in_left += 1;
         }
         if (in_right == 0 && b.1 >= seq) || (in_left == 0 && a.1 >= seq) {
             joined.truncate(joined.len() - in_left.max(in_right));

@@ -61,12 +61,15 @@ impl<V: Clone, E: Change<V> + Clone> Register<V, E> {
 
     /// The value that is shown.
     pub(crate) fn shown(&self) -> Option<Cow<'_, V>> {
-        let value = self.values.latest().map(|(_, value)| value).or(self.base.as_ref());
+        let (dot, value) = match self.values.latest() {
+            Some((tag, value)) => (Some(tag.dot), Some(value)),
+            None => (None, self.base.as_ref()),
+        };
         if self.edits.is_empty() {
             return value.map(Cow::Borrowed);
         }
-        let edits = self.edits.in_order();
-        edits.into_iter().fold(value.cloned(), |value, (_, edit)| edit.carry_out(value)).map(Cow::Owned)
+        let edits = self.edits.in_order().into_iter().map(|(_, edit)| edit).filter(|edit| edit.is_on(dot));
+        edits.fold(value.cloned(), |value, edit| edit.carry_out(value)).map(Cow::Owned)
     }
 
     /// Whether there is a value to show.
@@ -81,9 +84,14 @@ impl<V: Clone, E: Change<V> + Clone> Register<V, E> {
             self.base = Some(value);
             folding.values.push(tag);
         }
+        if let Some(base) = folding.values.last() {
+            self.edits.retain(|_, edit| edit.rebase(base.dot));
+        }
         if self.values.is_empty() {
             while let Some((_, edit)) = self.edits.pop_stable(stable) {
-                self.base = edit.carry_out(self.base.take());
+                if edit.is_on(None) {
+                    self.base = edit.carry_out(self.base.take());
+                }
             }
         }
         folding
@@ -98,10 +106,12 @@ impl<V: Clone, E: Change<V> + Clone> Register<V, E> {
     /// something in both or was taken as a whole: whoever takes without being known to the other has observed all of it.
     pub(crate) fn join(a: (&Self, &Vector), b: (&Self, &Vector), folded_by_b: &Vector) -> Self {
         let is_left = a.0.has_of(folded_by_b) && b.0.has_of(folded_by_b);
-        Self {
-            base: b.0.base.clone().filter(|_| is_left),
-            values: Parts::join((&a.0.values, a.1), (&b.0.values, b.1)),
-            edits: Parts::join((&a.0.edits, a.1), (&b.0.edits, b.1)),
-        }
+        let values = Parts::join((&a.0.values, a.1), (&b.0.values, b.1));
+        let mut edits = Parts::join((&a.0.edits, a.1), (&b.0.edits, b.1));
+        edits.retain(|_, edit| {
+            edit.translate(&|dot| folded_by_b.has(dot) && !values.has(dot));
+            true
+        });
+        Self { base: b.0.base.clone().filter(|_| is_left), values, edits }
     }
 }

@@ -6,10 +6,13 @@
 //! edit        := 0 ‖ zigzag (add)  | 1 ‖ bytes (add decimal) | 2 ‖ bytes (maximum) | 3 ‖ bytes (append)
 //!              | 4 ‖ offset varint ‖ bytes | 5 ‖ offset varint ‖ width u8 ‖ value varint
 //!              | 6 ‖ zigzag (maximum) | 7 ‖ bytes (if there is none)
+//! content     := bytes ‖ count varint ‖ (origin u64 LE ‖ seq varint)*      the elements that it is of; 0 and 0 is the base
 //! ```
 
 use std::convert::Infallible;
 
+use crate::codec::{dot, put_dot};
+use crate::id::{Dot, Origin};
 use crate::items::{get_deadline, put_deadline, score};
 use crate::limits::MAX_STRING_BYTES;
 use crate::op::Kind;
@@ -17,6 +20,9 @@ use crate::pos::ListPos;
 use crate::reduce::deadlines::{Moment, Statement};
 use crate::reduce::edit::{Content, Edit, ScoreDelta};
 use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
+
+/// What stands for the base among effects.
+const BASE: Dot = Dot { origin: Origin(0), seq: 0 };
 
 /// What has a form in bytes.
 pub(super) trait Code: Sized {
@@ -44,10 +50,24 @@ impl Code for Box<[u8]> {
 
 impl Code for Content {
     fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
+        self.value.put(out);
+        put_varint(out, self.on.len() as u64);
+        for on in &self.on {
+            put_dot(out, on.unwrap_or(BASE));
+        }
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        Code::get(from).map(Content)
+        let value = Code::get(from)?;
+        let at = from.offset();
+        let mut on: Vec<Option<Dot>> = Vec::new();
+        for _ in 0..from.varint()? {
+            let dot: Option<Dot> = Some(dot(from)?).filter(|dot| *dot != BASE);
+            if on.last().is_some_and(|last| *last >= dot) || dot.is_some_and(|dot| dot.seq == 0) {
+                return Err(WireError::Invalid { what: "order of elements", at });
+            }
+            on.push(dot);
+        }
+        if on.is_empty() { Err(WireError::Invalid { what: "number of parts", at }) } else { Ok(Self { value, on }) }
     }
 }
 
