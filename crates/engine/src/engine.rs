@@ -29,6 +29,7 @@ use crate::residency::{self, Filler, Residency};
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::{Known, Place, Probe};
+use crate::suffix::Swaps;
 use crate::value::{Entry, Limits};
 
 /// The kind of log record that holds batches. 1 was a single batch, before the first release.
@@ -168,6 +169,8 @@ pub(crate) struct Shared {
     pub(crate) residency: Residency,
     /// Whether there are other replicas: effects can be concurrent.
     replicates: AtomicBool,
+    /// Databases that were exchanged a short time ago, where there are.
+    pub(crate) swaps: Mutex<Swaps>,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
     seconds: AtomicU32,
 }
@@ -371,6 +374,7 @@ impl Engine {
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
             replicates: AtomicBool::new(false),
+            swaps: Mutex::default(),
         });
         shared.residency.set_memory(options.memory);
         recover::recover(&shared)?;

@@ -62,6 +62,14 @@ pub enum ReceiveError {
     /// Its bytes are not what this version writes.
     #[error("the batch cannot be read: {0}")]
     Bytes(#[from] WireError),
+    /// It is of a kind that replicas do not send each other.
+    #[error("the batch {seq} of the origin {origin} defines keyspaces, or renames a key: replicas do not send such effects")]
+    Alien {
+        /// Its origin.
+        origin: u64,
+        /// The first of the batch.
+        seq: u64,
+    },
     /// The log does not take it.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -92,6 +100,12 @@ impl Engine {
         let effects = batch.effects().collect::<Result<Vec<_>, _>>()?;
         if check(&mut shared.log.lock(), shared, batch, context)? == Standing::Known {
             return Ok(Received::Known);
+        }
+        let is_alien = |effect: &Effect<'_>| {
+            matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::Rename { .. })
+        };
+        if effects.iter().any(is_alien) {
+            return Err(ReceiveError::Alien { origin: batch.first.origin.0, seq: batch.first.seq });
         }
         // Rows are read before shards are locked; what is evicted in between is read again then.
         effects.iter().filter(|_| shared.residency.is_on()).try_for_each(|effect| shared.fetch(effect.db, effect.key))?;
@@ -202,11 +216,10 @@ fn lock<'s>(shared: &'s Shared, effects: &[Effect<'_>]) -> Guards<'s> {
     let mut ids: Vec<ShardId> = Vec::new();
     for effect in effects {
         match &effect.op {
-            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Define(_) | Op::Undefine | Op::Moved(_) => {
+            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) => {
                 ids = (0..SHARDS).map(|id| ShardId(id as u8)).collect();
                 break;
             }
-            Op::Rename { key, .. } => ids.extend([ShardId::of(effect.key), ShardId::of(key)]),
             _ => ids.push(ShardId::of(effect.key)),
         }
     }

@@ -15,9 +15,10 @@
 //! *Invariant:* a group of one replica has no parts.
 
 mod patch;
+mod swaps;
 
 use effect::reduce::{Base, Event, Reduced, Unit};
-use effect::{Dot, Effect, Hlc, Op, Vector};
+use effect::{Dot, Effect, Hlc, Op, Stamp, Vector};
 use hashbrown::HashTable;
 
 use crate::apply::{UndoLog, apply, apply_at};
@@ -27,6 +28,8 @@ use crate::keyspace::is_logged;
 use crate::shard::{DbKey, Shard};
 use crate::stop::Place;
 use crate::value::Entry;
+
+pub(crate) use swaps::Swaps;
 
 /// The keys of a shard on which there are recent effects, by physical database.
 #[derive(Default)]
@@ -133,7 +136,7 @@ pub(crate) fn settle_own(guards: &mut Guards<'_>, shared: &Shared, effect: &Effe
 /// Notes an effect of this node, which has been applied and is logged now.
 pub(crate) fn record_own(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
     match place_of(shared, effect) {
-        None => flush(guards, shared, effect, written),
+        None => note_whole(guards, shared, effect, written),
         Some(place) => {
             let Some(shard) = guards.get_mut(place.shard) else { return };
             let mut unstable = shard.unstable(place, effect);
@@ -147,7 +150,7 @@ pub(crate) fn record_own(guards: &mut Guards<'_>, shared: &Shared, effect: &Effe
 pub(crate) fn take_in(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
     let Some(place) = place_of(shared, effect) else {
         apply(guards, shared, effect, None);
-        return flush(guards, shared, effect, written);
+        return note_whole(guards, shared, effect, written);
     };
     let Some(shard) = guards.get_mut(place.shard) else { return };
     let mut unstable = shard.unstable(place, effect);
@@ -175,11 +178,20 @@ fn put_back(guards: &mut Guards<'_>, place: Place, mut unstable: Unstable, effec
     shard.suffix.put(unstable);
 }
 
-/// A flush was applied: what it had not observed is put back.
-fn flush(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
-    if !matches!(effect.op, Op::FlushDb | Op::FlushAll) {
-        return;
+/// An effect on whole databases was applied.
+fn note_whole(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
+    match effect.op {
+        Op::FlushDb | Op::FlushAll => put_back_survivors(guards, shared, effect, written),
+        Op::SwapDb(other) => {
+            let stamp = Stamp::new(written.dot, written.hlc);
+            shared.swaps.lock().note(shared, stamp, written.dot, (effect.db, other));
+        }
+        _ => {}
     }
+}
+
+/// A flush was applied: what it had not observed is put back.
+fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
     let mut survivors = Vec::new();
     for shard in guards.iter_mut() {
         let is_of = |unstable: &Unstable| effect.op == Op::FlushAll || unstable.name.0 == effect.db;
@@ -220,6 +232,7 @@ impl Shard {
 impl Shared {
     /// Forgets the causality of what is stable: whatever comes from now on has observed it.
     pub(crate) fn note_stable(&self, stable: &Vector) {
+        self.swaps.lock().settle(stable);
         for shard in &self.shards {
             let mut shard = shard.lock();
             if shard.suffix.len() > 0 {

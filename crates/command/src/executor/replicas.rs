@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use effect::reduce::{Event, Plain, Reduced};
 use effect::wire::Reader;
-use effect::{Batches, Deadline, Dot, Folded, Op, Vector};
+use effect::{Batches, Deadline, Dot, Folded, Op, Stamp, Vector};
 use engine::{AtRest, Digest, Engine, Fed, Feeder, Lock, Options, ReceiveError, Recycled};
 use proptest::prelude::*;
 use resp::{OwnedArgs, Protocol};
@@ -173,20 +173,24 @@ impl Group {
     /// What the algebra makes of all effects, as a database of its own.
     fn reduced(&self) -> (Executor, tempfile::TempDir) {
         let mut due: Vec<&Fed> = self.0.iter().flat_map(|replica| &replica.sent).collect();
-        let (mut keys, mut applied): (HashMap<(u8, Vec<u8>), Reduced>, _) = (HashMap::new(), Vector::new());
+        let (mut all, mut applied) = (All::default(), Vector::new());
         while !due.is_empty() {
             let before = due.len();
             due.retain(|fed| {
                 let is_next = applied.get(fed.first.origin) + 1 == fed.first.seq && applied.covers(&fed.context);
                 if is_next {
-                    reduce(fed, &mut keys, &mut applied);
+                    reduce(fed, &mut all, &mut applied);
                 }
                 !is_next
             });
             assert!(due.len() < before, "causality has no circles");
         }
         let (executor, dir) = open(9, &Arc::new(AtomicI64::new(NOW_MS)));
-        for ((db, key), reduced) in &keys {
+        let mut numbers: Vec<u8> = (0..16).collect();
+        all.swaps.sort();
+        all.swaps.iter().for_each(|(_, a, b)| numbers.swap(usize::from(*a), usize::from(*b)));
+        for ((physical, key), reduced) in &all.keys {
+            let db = &(numbers.iter().position(|number| number == physical).expect("a database") as u8);
             let Some(shown) = reduced.shown() else { continue };
             let mut bytes = Vec::new();
             let home = executor.engine().origin().0;
@@ -219,7 +223,15 @@ impl Group {
     }
 }
 
-fn reduce(fed: &Fed, keys: &mut HashMap<(u8, Vec<u8>), Reduced>, applied: &mut Vector) {
+/// What the algebra has reduced.
+#[derive(Default)]
+struct All {
+    /// By physical database and name.
+    keys: HashMap<(u8, Vec<u8>), Reduced>,
+    swaps: Vec<(Stamp, u8, u8)>,
+}
+
+fn reduce(fed: &Fed, All { keys, swaps }: &mut All, applied: &mut Vector) {
     for batch in Batches::decode(&fed.record) {
         let batch = batch.expect("it was read before");
         for (n, effect) in (0..).zip(batch.effects()) {
@@ -232,7 +244,9 @@ fn reduce(fed: &Fed, keys: &mut HashMap<(u8, Vec<u8>), Reduced>, applied: &mut V
                 reduced.apply(&Event { dot, hlc, context: &context, effect: &effect });
             };
             match effect.op {
-                Op::FlushDb | Op::FlushAll => keys.values_mut().for_each(apply),
+                Op::FlushAll => keys.values_mut().for_each(apply),
+                Op::FlushDb => keys.iter_mut().filter(|((db, _), _)| *db == effect.db).for_each(|(_, key)| apply(key)),
+                Op::SwapDb(other) => swaps.push((Stamp::new(dot, hlc), effect.db, other)),
                 _ => apply(keys.entry((effect.db, effect.key.to_vec())).or_default()),
             }
             applied.add(dot);
@@ -254,7 +268,7 @@ const COMMANDS: &[&str] = &[
     "sadd m e#", "sadd m e# x#", "srem m e#", "spop m", "del m", "smove m n e#", "sunionstore m m n", "sadd n e#",
     "zadd z # e#", "zadd z 1#.5 e# # f#", "zincrby z # e#", "zincrby z 0.1# e#", "zincrby z inf e1", "zrem z e#", "zpopmin z", "zremrangebyscore z # 5", "del z",
     "lpush l a#", "rpush l b# c#", "lpop l", "rpop l", "lset l # x#", "linsert l before a1 i#", "linsert l after b# j#", "lrem l 1 a#", "ltrim l 0 #", "del l", "lmove l l left right",
-    "sadd t x#", "hset t f# 1", "set t v", "rpush t a#", "zadd t # m", "incr t", "del t", "copy t s replace", "copy l t replace", "flushdb", "flushall",
+    "sadd t x#", "hset t f# 1", "set t v", "rpush t a#", "zadd t # m", "incr t", "del t", "copy t s replace", "copy l t replace", "rename s t", "rename l n", "rename h m", "move z 1", "flushdb", "flushall", "swapdb 0 1", "swapdb 1 2",
 ];
 
 fn cases() -> u32 {
@@ -264,7 +278,8 @@ fn cases() -> u32 {
 fn command() -> impl Strategy<Value = Vec<String>> {
     // Whole databases go seldom.
     (0..COMMANDS.len(), 0u32..6, any::<u8>()).prop_map(|(at, number, seldom)| {
-        let command = if COMMANDS[at].starts_with("flush") && seldom > 60 { COMMANDS[at % 60] } else { COMMANDS[at] };
+        let is_rare = COMMANDS[at].starts_with("flush") || COMMANDS[at].starts_with("swap");
+        let command = if is_rare && seldom > 90 { COMMANDS[at % 60] } else { COMMANDS[at] };
         words(&command.replace('#', &number.to_string()))
     })
 }
