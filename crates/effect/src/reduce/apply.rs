@@ -292,21 +292,19 @@ impl Reduced {
     }
 
     fn cut(&mut self, event: &Event<'_>, runs: &Runs<'_>) {
-        for (first, len) in runs.iter().filter(|(_, len)| *len > 0) {
-            let last = first.step((len - 1) as i64);
-            let here: Vec<ListPos> = match first <= last {
-                true => self
-                    .list
-                    .0
-                    .range(&first..=&last)
-                    .map(|(pos, _)| pos)
-                    .filter(|pos| pos.path == first.path)
-                    .cloned()
-                    .collect(),
-                false => Vec::new(),
-            };
+        for (first, len) in runs.iter() {
+            let here: Vec<ListPos> = self.positions(&first, len).cloned().collect();
             here.iter().for_each(|pos| self.list.with(pos, |element| element.take(event, false)));
         }
+    }
+
+    /// The positions of a run at which there are parts.
+    pub(super) fn positions(&self, first: &ListPos, len: u64) -> impl Iterator<Item = &ListPos> {
+        let last = first.step(len.saturating_sub(1) as i64);
+        let is_run = len > 0 && *first <= last;
+        let path = first.path.clone();
+        let range = is_run.then(|| self.list.0.range(first.clone()..=last));
+        range.into_iter().flatten().map(|(pos, _)| pos).filter(move |pos| pos.path == path)
     }
 
     fn replace(&mut self, event: &Event<'_>, value: &Folded<'_>, deadline: Deadline) {

@@ -125,6 +125,11 @@ impl Reduced {
         self.list.0.get(pos)?.shown().map(bytes)
     }
 
+    /// Hands those positions of a run to `visit` at which there are parts of an element.
+    pub fn each_shown_in(&self, first: &ListPos, len: u64, visit: impl FnMut(&ListPos)) {
+        self.positions(first, len).for_each(visit);
+    }
+
     /// Gives back what is no more than a base: the plain value has it. Whether nothing is left.
     pub fn give_back(&mut self) -> bool {
         let is_stable = self.folded.covers(&self.seen);

@@ -45,7 +45,11 @@ pub(super) fn patch(parts: &Reduced, guards: &mut Guards<'_>, shared: &Shared, e
         }
         Op::Insert { pos, .. } => patch.position(pos),
         Op::SetAt { pos, value: _ } => patch.content(pos),
-        Op::Cut(_) => patch.apply(effect.op.clone()),
+        Op::Cut(runs) => {
+            patch.apply(effect.op.clone());
+            // A position is taken again once its element has gone.
+            runs.iter().for_each(|(first, len)| parts.each_shown_in(&first, len, |pos| patch.position(pos)));
+        }
         Op::Expire(_) => patch.deadline(),
         _ => {}
     }
