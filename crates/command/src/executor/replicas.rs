@@ -271,6 +271,61 @@ const COMMANDS: &[&str] = &[
     "sadd t x#", "hset t f# 1", "set t v", "rpush t a#", "zadd t # m", "incr t", "del t", "copy t s replace", "copy l t replace", "rename s t", "rename l n", "rename h m", "move z 1", "flushdb", "flushall", "swapdb 0 1", "swapdb 1 2",
 ];
 
+/// What all have seen; what two replicas do then without knowing of each other. `;` is between commands.
+const MEETINGS: &[(&str, &str, &str)] = &[
+    ("hset h f1 1;expire h 300", "hdel h f1", "hset h f2 2"),
+    ("rpush l a;expire l 300", "lpop l", "rpush l b"),
+    ("hset h f1 1;expire h 300", "hgetdel h fields 1 f1", "expire h 500;hset h f2 2"),
+    ("set s 1 ex 300", "set s 2 keepttl", "incr s"),
+    ("set s 1 ex 300", "getdel s", "append s x"),
+    ("set s 5", "incr s", "set s 7;incr s"),
+    ("set s 5", "expire s 300", "set s 6 ex 500"),
+    ("hset h f1 1;hexpire h 300 fields 1 f1", "hincrby h f1 5", "hset h f1 9"),
+    ("hset h f1 1", "hexpire h 300 fields 1 f1", "hdel h f1;hset h f1 2"),
+    ("zadd z 1 e1", "zrem z e1", "zincrby z 2 e1"),
+    ("zadd z 1 e1", "zincrby z 0.1 e1", "zincrby z 0.2 e1"),
+    ("rpush l a b c", "lset l 1 x", "lrem l 1 b"),
+    ("rpush l a b c", "lset l 1 x", "lset l 1 y"),
+    ("rpush l a b c", "linsert l after a i", "linsert l after a j"),
+    ("rpush l a", "lpop l;lpush l b", "lpop l"),
+    ("hset t f 1", "del t;sadd t x", "hset t g 2"),
+    ("", "sadd t x;sadd t y", "hset t f 1;del t"),
+    ("", "set t v", "rpush t a"),
+    ("set s 1;hset h f1 1", "flushall", "incr s;set t 2"),
+    ("set s 1", "flushdb;set s 2", "append s x"),
+    ("set s 1", "swapdb 0 1", "swapdb 1 2"),
+    ("set s 1;rpush l a b", "rename s t;rename l n", "incr s;rpush l c"),
+    ("sadd m e1 e2", "smove m n e1", "srem m e1;sadd n e3"),
+    ("sadd m e1 e2", "srem m e1", "srem m e2;sadd m e1 e3"),
+];
+
+#[test]
+fn two_who_do_not_know_of_each_other_agree_in_the_end() {
+    for (before, a, b) in MEETINGS {
+        for (first, second) in [(a, b), (b, a)] {
+            let clock = Arc::new(AtomicI64::new(NOW_MS));
+            let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
+            let run = |group: &mut Group, at: usize, commands: &str| {
+                commands.split(';').filter(|command| !command.is_empty()).for_each(|command| {
+                    clock.fetch_add(1, Ordering::Relaxed);
+                    run(&mut group.0[at].executor, &words(command));
+                });
+            };
+            run(&mut group, 2, before);
+            group.heal();
+            (0..REPLICAS).for_each(|id| run(&mut group, id, &format!("set alive:{id} 1")));
+            group.heal();
+            (0..REPLICAS).for_each(|id| group.0[id].settle(id));
+            run(&mut group, 0, first);
+            run(&mut group, 1, second);
+            group.heal();
+            if let Err(error) = group.check() {
+                panic!("{before} | {first} | {second}: {error}");
+            }
+        }
+    }
+}
+
 fn cases() -> u32 {
     std::env::var("ANABRANCH_REPLICA_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
 }
