@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cases::{CASES, Case};
 use effect::reduce::{Applied, Reduced, merge_n, merge2};
-use effect::{Hlc, Origin, Stamp};
+use effect::{Hlc, Origin, Stamp, Vector};
 use support::group::{Entry, Replica, Written};
 use support::oracle::outcome;
 use support::view::{View, render};
@@ -105,9 +105,14 @@ fn check(case: &Case, scene: &Scene, key: &str, then: &str, stamps: &str) {
         for folds in [false, true] {
             let mut replica = arrive(scene, &order, folds);
             assert_eq!(shown(replica.keys.get(key)), then, "{}: in order {order:#?}", name());
-            let applied = replica.applied.clone();
-            replica.forget(&applied);
-            assert_eq!(shown(replica.keys.get(key)), then, "{}: everything forgotten", name());
+            let mut log = replica.log.clone();
+            log.sort_by_key(|entry| Stamp::new(entry.dot, entry.hlc));
+            let mut stable = Vector::new();
+            for entry in &log {
+                stable.add(entry.dot);
+                replica.forget(&stable);
+                assert_eq!(shown(replica.keys.get(key)), then, "{}: forgotten up to {entry:#?}", name());
+            }
             assert!(replica.keys.values().all(Reduced::is_plain), "{}: something is left", name());
         }
     }

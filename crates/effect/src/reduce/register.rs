@@ -152,3 +152,23 @@ impl<V: Clone, E: Change<V> + Clone> Register<V, E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hlc::Hlc;
+    use crate::id::Origin;
+    use crate::reduce::edit::Content;
+
+    /// Two who restore a list give its positions twice; an LSET that saw one of the two is of no use to the other.
+    #[test]
+    fn a_content_is_of_the_elements_that_were_seen() {
+        let tag = |node| Tag { dot: Dot { origin: Origin::new(node, 1), seq: 1 }, hlc: Hlc(node) };
+        let mut register: Register<Vec<u8>, Content> = Register::default();
+        register.values.give(tag(1), b"seen".to_vec());
+        register.edits.give(tag(3), Content { value: b"set"[..].into(), on: vec![Some(tag(1).dot)] });
+        assert_eq!(register.shown().as_deref(), Some(&b"set".to_vec()));
+        register.values.give(tag(2), b"other".to_vec());
+        assert_eq!(register.shown().as_deref(), Some(&b"other".to_vec()));
+    }
+}
