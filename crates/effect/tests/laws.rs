@@ -49,7 +49,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(1500))]
+    #![proptest_config(config(4000))]
 
     /// Law 1, and the rule itself: after every batch each replica shows what the declarative rule makes of the effects that it has,
     /// forgetting as it goes; in the end all are the same to the byte, and plain.
@@ -196,7 +196,7 @@ fn concurrent<'e>(log: &'e [Entry], entry: &'e Entry) -> impl Iterator<Item = &'
 }
 
 proptest! {
-    #![proptest_config(config(600))]
+    #![proptest_config(config(1500))]
 
     /// Laws 3 and 6: the field that is shown was written by an HSET that no other of the field has observed, and of those the latest.
     #[test]
@@ -246,7 +246,7 @@ proptest! {
             Some(Held::String(text)) => prop_assert_eq!(text, sum.unwrap_or(0).to_string().into_bytes()),
             Some(Held::Hash(fields)) => {
                 let fields: BTreeMap<Bytes, i64> =
-                    fields.into_iter().map(|(name, (value, _))| (name, String::from_utf8(value).unwrap().parse().unwrap())).collect();
+                    fields.into_iter().map(|(name, (value, _))| (name, model::number(&String::from_utf8_lossy(&value)))).collect();
                 prop_assert_eq!(fields, sums);
             }
             Some(Held::ZSet(members)) => {

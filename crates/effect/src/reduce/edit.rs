@@ -21,13 +21,16 @@ pub(crate) trait Change<V> {
         true
     }
 
-    /// The value that this effect gave is the base from now on, and no other is. Whether the change can ever count.
-    fn rebase(&mut self, _base: Dot) -> bool {
+    /// Whether it is of certain values only, and has to hear what becomes of them.
+    const IS_BOUND: bool = false;
+
+    /// The values of these effects are the base from now on.
+    fn rebase(&mut self, _is_base: &dyn Fn(Dot) -> bool) {}
+
+    /// Forgets values that are not there any more. Whether there is one that it is of.
+    fn prune(&mut self, _is_there: &dyn Fn(Option<Dot>) -> bool) -> bool {
         true
     }
-
-    /// Values of these effects have become the base elsewhere.
-    fn translate(&mut self, _is_base: &dyn Fn(Dot) -> bool) {}
 }
 
 /// A change of a string or of a field's value.
@@ -160,16 +163,14 @@ impl Change<Vec<u8>> for Content {
         self.on.contains(&value)
     }
 
-    fn rebase(&mut self, base: Dot) -> bool {
-        let is_on = self.is_on(Some(base));
-        self.on.retain(|on| on.is_some_and(|dot| dot != base));
-        if is_on {
-            self.on.insert(0, None);
-        }
+    const IS_BOUND: bool = true;
+
+    fn prune(&mut self, is_there: &dyn Fn(Option<Dot>) -> bool) -> bool {
+        self.on.retain(|on| is_there(*on));
         !self.on.is_empty()
     }
 
-    fn translate(&mut self, is_base: &dyn Fn(Dot) -> bool) {
+    fn rebase(&mut self, is_base: &dyn Fn(Dot) -> bool) {
         for on in self.on.iter_mut().filter(|on| on.is_some_and(is_base)) {
             *on = None;
         }

@@ -129,6 +129,7 @@ impl<K: Ord + Clone, V: Clone, E: Change<V> + Clone> Elements<K, V, E> {
     pub(crate) fn take_bases(&mut self) {
         self.each(|element| {
             element.register.base = None;
+            element.register.prune();
             (element.deadlines.base, element.deadlines.base_value) = (None, None);
         });
     }

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use crate::id::Dot;
 use crate::reduce::edit::Change;
 use crate::reduce::event::Event;
 use crate::reduce::parts::Parts;
@@ -27,6 +28,8 @@ pub(crate) struct Register<V, E> {
 pub(crate) struct Folding {
     /// The values that were folded, the earliest first: the last is the base, the others have gone.
     pub values: Vec<Tag>,
+    /// There was a base before.
+    pub before: bool,
 }
 
 impl<V, E> Default for Register<V, E> {
@@ -51,12 +54,14 @@ impl<V: Clone, E: Change<V> + Clone> Register<V, E> {
         self.base = None;
         self.values.take(event);
         self.edits.take(event);
+        self.prune();
     }
 
     /// Takes away what is earlier and not folded.
     pub(crate) fn take_before(&mut self, tag: Tag) {
         self.values.take_before(tag);
         self.edits.take_before(tag);
+        self.prune();
     }
 
     /// The value that is shown.
@@ -79,13 +84,18 @@ impl<V: Clone, E: Change<V> + Clone> Register<V, E> {
 
     /// Folds what is stable, as far as nothing earlier is left beside it.
     pub(crate) fn fold(&mut self, stable: &Vector) -> Folding {
-        let mut folding = Folding::default();
+        let mut folding = Folding { before: self.base.is_some(), ..Folding::default() };
         while let Some((tag, value)) = self.values.pop_stable(stable) {
             self.base = Some(value);
             folding.values.push(tag);
         }
         if let Some(base) = folding.values.last() {
-            self.edits.retain(|_, edit| edit.rebase(base.dot));
+            if folding.before {
+                // It has lost, and so has what was of it.
+                self.edits.retain(|_, edit| edit.prune(&|of| of.is_some()));
+            }
+            self.rebase(|dot| dot == base.dot);
+            self.prune();
         }
         if self.values.is_empty() {
             while let Some((_, edit)) = self.edits.pop_stable(stable) {
@@ -107,11 +117,58 @@ impl<V: Clone, E: Change<V> + Clone> Register<V, E> {
     pub(crate) fn join(a: (&Self, &Vector), b: (&Self, &Vector), folded_by_b: &Vector) -> Self {
         let is_left = a.0.has_of(folded_by_b) && b.0.has_of(folded_by_b);
         let values = Parts::join((&a.0.values, a.1), (&b.0.values, b.1));
-        let mut edits = Parts::join((&a.0.edits, a.1), (&b.0.edits, b.1));
-        edits.retain(|_, edit| {
-            edit.translate(&|dot| folded_by_b.has(dot) && !values.has(dot));
-            true
-        });
-        Self { base: b.0.base.clone().filter(|_| is_left), values, edits }
+        let edits = Parts::join((&a.0.edits, a.1), (&b.0.edits, b.1));
+        let mut joined = Self { base: b.0.base.clone().filter(|_| is_left), values, edits };
+        let Self { values, .. } = &joined;
+        let folded: Vec<Dot> = match E::IS_BOUND {
+            true => {
+                a.0.values
+                    .iter()
+                    .map(|(tag, _)| tag.dot)
+                    .filter(|dot| folded_by_b.has(*dot) && !values.has(*dot))
+                    .collect()
+            }
+            false => Vec::new(),
+        };
+        joined.rebase(|dot| folded.contains(&dot));
+        joined.prune();
+        joined
+    }
+
+    fn rebase(&mut self, is_base: impl Fn(Dot) -> bool) {
+        if E::IS_BOUND {
+            self.edits.retain(|_, edit| {
+                edit.rebase(&is_base);
+                true
+            });
+        }
+    }
+
+    /// Gives up changes of values that are not there any more.
+    pub(crate) fn prune(&mut self) {
+        if E::IS_BOUND {
+            let Self { base, values, edits } = self;
+            edits.retain(|_, edit| edit.prune(&|of| of.map_or(base.is_some(), |dot| values.has(dot))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hlc::Hlc;
+    use crate::id::Origin;
+    use crate::reduce::edit::Content;
+
+    /// Two who restore a list give its positions twice; an LSET that saw one of the two is of no use to the other.
+    #[test]
+    fn a_content_is_of_the_elements_that_were_seen() {
+        let tag = |node| Tag { dot: Dot { origin: Origin::new(node, 1), seq: 1 }, hlc: Hlc(node) };
+        let mut register: Register<Vec<u8>, Content> = Register::default();
+        register.values.give(tag(1), b"seen".to_vec());
+        register.edits.give(tag(3), Content { value: b"set"[..].into(), on: vec![Some(tag(1).dot)] });
+        assert_eq!(register.shown().as_deref(), Some(&b"set".to_vec()));
+        register.values.give(tag(2), b"other".to_vec());
+        assert_eq!(register.shown().as_deref(), Some(&b"other".to_vec()));
     }
 }

@@ -14,6 +14,10 @@ pub struct Model {
     key: Option<View>,
 }
 
+pub fn number<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().ok().expect("a number")
+}
+
 fn float(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
@@ -36,7 +40,7 @@ impl Model {
     pub fn run(&mut self, now: i64, command: &str) {
         let words: Vec<&str> = command.split(' ').collect();
         self.key = self.view(now).map(|view| View::new(view.value, view.deadline));
-        let after = |seconds: &str| now + seconds.parse::<i64>().unwrap() * 1000;
+        let after = |seconds: &str| now + number::<i64>(seconds) * 1000;
         let old_deadline = self.key.as_ref().and_then(|key| key.deadline);
         let bytes = |text: &str| text.as_bytes().to_vec();
         let put = |value, deadline| Some(View::new(value, deadline));
@@ -104,7 +108,7 @@ impl Model {
                 match *args {
                     [member] => drop(scores.remove(member.as_bytes())),
                     [score, member] => {
-                        let score: f64 = score.parse().unwrap();
+                        let score: f64 = number(score);
                         let old = scores.get(member.as_bytes()).copied().unwrap_or(0.0);
                         let score = if name == "ZADD" { score } else { old + score };
                         scores.insert(member.as_bytes().to_vec(), score);
@@ -129,18 +133,18 @@ fn string(name: &str, args: &[&str], old: Option<Bytes>) -> Option<Bytes> {
         ("INCR", []) => return string("INCRBY", &["1"], old),
         ("INCRBY", [n]) => {
             let old_int = old.as_ref().map_or(Some(0), |old| int(old));
-            let sum = old_int.and_then(|before| before.checked_add(n.parse::<i64>().unwrap()));
+            let sum = old_int.and_then(|before| before.checked_add(number::<i64>(n)));
             return sum.map(|sum| sum.to_string().into_bytes()).or(old);
         }
         ("INCRBYFLOAT", [n]) => {
-            let sum = old.as_ref().map_or(Some(0.0), |old| float(old)).map(|before| before + n.parse::<f64>().unwrap());
+            let sum = old.as_ref().map_or(Some(0.0), |old| float(old)).map(|before| before + number::<f64>(n));
             return sum.map(|sum| sum.to_string().into_bytes()).or(old);
         }
         ("APPEND", [more]) => bytes.extend(more.as_bytes()),
-        ("SETRANGE", [at, with]) => write(&mut bytes, at.parse().unwrap(), with.as_bytes()),
-        ("SETBIT", [at, bit]) => set_bits(&mut bytes, at.parse().unwrap(), 1, bit.parse().unwrap()),
+        ("SETRANGE", [at, with]) => write(&mut bytes, number(at), with.as_bytes()),
+        ("SETBIT", [at, bit]) => set_bits(&mut bytes, number(at), 1, number(bit)),
         ("SETBITS", [at, width, value]) => {
-            set_bits(&mut bytes, at.parse().unwrap(), width.parse().unwrap(), value.parse().unwrap());
+            set_bits(&mut bytes, number(at), number(width), number(value));
         }
         ("PFADD", [element]) => {
             let other = sketch(&[element]);
@@ -168,9 +172,9 @@ fn change_list(name: &str, args: &[&str], mut values: Vec<Bytes>) -> Vec<Bytes> 
         ("LPUSH", more) => more.iter().for_each(|value| values.insert(0, value.as_bytes().to_vec())),
         ("LPOP", []) if !values.is_empty() => drop(values.remove(0)),
         ("RPOP", []) => drop(values.pop()),
-        ("LTRIM", [count]) => values.truncate(count.parse().unwrap()),
+        ("LTRIM", [count]) => values.truncate(number(count)),
         ("LSET", [index, value]) => {
-            if let Some(old) = values.get_mut(index.parse::<usize>().unwrap()) {
+            if let Some(old) = values.get_mut(number::<usize>(index)) {
                 *old = value.as_bytes().to_vec();
             }
         }
@@ -188,7 +192,7 @@ fn change_list(name: &str, args: &[&str], mut values: Vec<Bytes>) -> Vec<Bytes> 
 type Fields = BTreeMap<Bytes, (Bytes, Option<i64>)>;
 
 fn change_hash(name: &str, args: &[&str], mut fields: Fields, now: i64) -> Fields {
-    let after = |seconds: &str| now + seconds.parse::<i64>().unwrap() * 1000;
+    let after = |seconds: &str| now + number::<i64>(seconds) * 1000;
     let bytes = |text: &str| text.as_bytes().to_vec();
     match (name, args) {
         ("HSET", pairs) => fields.extend(pairs.chunks(2).map(|pair| (bytes(pair[0]), (bytes(pair[1]), None)))),

@@ -10,8 +10,8 @@ pub struct Case {
     pub b: &'static [&'static str],
     /// The order of the stamps does not matter.
     pub both: bool,
-    /// One side finds nothing to do.
-    pub may_write_nothing: bool,
+    /// Whoever wrote what was before writes *b*, and so goes on with its positions in lists.
+    pub by_owner: bool,
     /// What is there then, by key.
     pub then: &'static [(&'static str, &'static str)],
 }
@@ -20,7 +20,7 @@ type Commands = &'static [&'static str];
 
 /// A row in which the stamp of *a* is the earlier one.
 const fn ordered(row: &'static str, before: Commands, a: Commands, b: Commands, then: &'static [(&str, &str)]) -> Case {
-    Case { row, before, a, b, both: false, may_write_nothing: false, then }
+    Case { row, before, a, b, both: false, by_owner: false, then }
 }
 
 /// A row that holds for both orders of the stamps.
@@ -102,6 +102,7 @@ pub const CASES: &[Case] = &[
     either("[x] | LPOP k | LPUSH k a", &["RPUSH k x"], &["LPOP k"], &["LPUSH k a"], k!("[a]")),
     ordered("[x] | LSET k 0 a | LSET k 0 b", &["RPUSH k x"], &["LSET k 0 a"], &["LSET k 0 b"], k!("[b]")),
     either("[x, y] | LSET k 0 a | LREM k 1 x", &["RPUSH k x y"], &["LSET k 0 a"], &["LREM k 1 x"], k!("[y]")),
+    Case { by_owner: true, ..either("[x, y] | LSET k 1 a | RPOP k; RPUSH k z", &["RPUSH k x y"], &["LSET k 1 a"], &["RPOP k", "RPUSH k z"], k!("[x; z]")) },
     ordered("[x, y] | LINSERT k BEFORE y a | LINSERT k BEFORE y b", &["RPUSH k x y"], &["LINSERT k BEFORE y a"], &["LINSERT k BEFORE y b"], k!("[x; a; b; y]")),
     either("[x, y] | LREM k 1 x | LINSERT k AFTER x a", &["RPUSH k x y"], &["LREM k 1 x"], &["LINSERT k AFTER x a"], k!("[a; y]")),
     either("[x] | DEL k | RPUSH k a", &["RPUSH k x"], &["DEL k"], &["RPUSH k a"], k!("[a]")),

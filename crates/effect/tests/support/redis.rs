@@ -67,6 +67,12 @@ impl Site<'_> {
         }
     }
 
+    /// A whole value that keeps the deadline: stated anew if there is another that must not come to count.
+    fn keeping(&self, act: Act) -> Written {
+        let stated = (self.hides)(None).then(|| self.view.map(|view| (false, Act::Expire(view.deadline)))).flatten();
+        [(self.view.is_none(), act)].into_iter().chain(stated).collect()
+    }
+
     /// What `command` writes to the key.
     pub fn decide(&self, command: &[&str]) -> Written {
         let fresh = self.view.is_none();
@@ -79,13 +85,7 @@ impl Site<'_> {
             ["PERSIST"] if self.view.is_some_and(|view| view.deadline.is_some()) => vec![(false, Act::Expire(None))],
             ["SET", value] => vec![(fresh, Act::Set(bytes(value), Deadline::Clear))],
             ["SET", value, "EX", s] => vec![(fresh, Act::Set(bytes(value), Deadline::At(self.after(s))))],
-            ["SET", value, "KEEPTTL"] => {
-                let mut acts = vec![(fresh, Act::Set(bytes(value), Deadline::Keep))];
-                if !fresh && (self.hides)(None) {
-                    acts.push((false, Act::Expire(self.view.and_then(|view| view.deadline))));
-                }
-                acts
-            }
+            ["SET", value, "KEEPTTL"] => self.keeping(Act::Set(bytes(value), Deadline::Keep)),
             ["RESTORE", s, ref rest @ ..] => {
                 let members = rest.iter().map(|member| bytes(member)).collect();
                 vec![(fresh, Act::Replace(Whole::Set(members), Deadline::At(self.after(s))))]
@@ -94,7 +94,7 @@ impl Site<'_> {
                 let fields = rest.chunks(2).map(|pair| (bytes(pair[0]), bytes(pair[1]), None)).collect();
                 vec![(fresh, Act::Replace(Whole::Hash(fields), Deadline::Clear))]
             }
-            ["RESTORESTRING", value] => vec![(fresh, Act::Replace(Whole::String(bytes(value)), Deadline::Keep))],
+            ["RESTORESTRING", value] => self.keeping(Act::Replace(Whole::String(bytes(value)), Deadline::Keep)),
             [name, ref rest @ ..] => {
                 let written = self.string_command(name, rest).or_else(|| self.hash_command(name, rest));
                 let written = written.or_else(|| self.list_command(name, rest));
