@@ -677,4 +677,6 @@ fn refuse(stop: &Stop, reply: &mut Reply<'_>) -> Done {
 #[cfg(test)]
 mod partly;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod tests;

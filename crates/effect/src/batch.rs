@@ -128,6 +128,17 @@ impl BatchBuf {
         }
     }
 
+    /// Hands the effects before `mark` on to `visit`.
+    pub fn each_before(&self, mark: BatchMark, mut visit: impl FnMut(&Effect<'_>)) {
+        let mut reader = Reader::new(&self.effects()[..mark.bytes]);
+        for left in (0..mark.count).rev() {
+            if left == 0 {
+                reader = reader.at_own_end();
+            }
+            visit(&codec::decode(self.home, &mut reader).expect("the batch encoded its own effects"));
+        }
+    }
+
     /// Fills in what the sequencer gave.
     #[inline]
     pub fn stamp(&mut self, first_seq: u64, hlc: Hlc) {

@@ -55,6 +55,11 @@ impl Batch<'_> {
         out.extend_from_slice(effects);
     }
 
+    /// Bytes that it adds to a record, at most.
+    pub fn size(&self) -> usize {
+        self.encoded_effects().len() + 30
+    }
+
     /// The context that it says, as a vector.
     pub fn context_vector(&self) -> Option<Vector> {
         self.context.map(|dots| dots.iter().collect())

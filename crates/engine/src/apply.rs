@@ -5,6 +5,7 @@
 //!
 //! *Invariant:* applying the same effects in the same order to the same state gives the same state.
 
+use effect::numeric::{self, Text};
 use effect::{
     Deadline, Effect, Folded, Item, ItemValue, KeyspaceId, Kind, ListPos, Op, Part, Patch, Side,
     items::{Fields, Ids, Items, Runs, Values},
@@ -13,7 +14,6 @@ use effect::{
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::limits::CUT_BY_CHUNKS;
-use crate::numeric::{self, Text};
 use crate::reaper::is_large;
 use crate::shard::{DbKey, Shard, ShardId, is_empty_collection};
 use crate::stop::Place;
@@ -249,14 +249,7 @@ impl Target<'_, '_> {
         self.upsert(Kind::String, |entry, _, notes| {
             let whole = string(entry);
             let mut bits = [0u8; 9];
-            let (offset, bytes) = match *patch {
-                Patch::Append(bytes) => (whole.len(), bytes),
-                Patch::Write { offset, bytes } => (offset as usize, bytes),
-                Patch::Bits { offset, width, value } => {
-                    let used = numeric::spliced_bits(whole, offset, width, value, &mut bits);
-                    ((offset / 8) as usize, &bits[..used])
-                }
-            };
+            let (offset, bytes) = numeric::patched(whole, patch, &mut bits);
             notes.push(|key| {
                 let len = whole.len();
                 let from = offset.min(len);

@@ -4,19 +4,20 @@
 //! them to the locked state, keeping what is needed to undo them, so that later reads of the same context see them;
 //! `commit` logs the batch and applies what was not settled; dropping the context undoes everything.
 
-use effect::{BatchBuf, BatchMark, Effect, Op, RecordEnd, Tick};
+use effect::{BatchBuf, BatchMark, Dot, Effect, Hlc, Op, RecordEnd, Tick};
 use wal::Position;
 
 use crate::apply::{apply, apply_at};
 use crate::emitter::Emitter;
-use crate::engine::{RECORD_BATCHES, Shared};
+use crate::engine::{RECORD_BATCHES, Sequencer, Shared};
 use crate::error::Refusal;
 use crate::events::{Event, EventClass};
-use crate::keyspace::Aftermath;
+use crate::keyspace::{Aftermath, is_logged};
 use crate::residency::AtRest;
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::Stop;
+use crate::suffix::{self, Written};
 use crate::undo::{forget, undo_to};
 
 /// Memory that contexts hand on from one to the next, one a thread.
@@ -53,6 +54,13 @@ pub struct Savepoint {
     undo: usize,
     rewritten: usize,
     events: usize,
+}
+
+/// Where a batch stands in the log, and what its first effect was given.
+pub(crate) struct Logged {
+    pub(crate) position: Position,
+    pub(crate) seq: u64,
+    pub(crate) hlc: Hlc,
 }
 
 /// What became of a committed context.
@@ -178,8 +186,8 @@ impl<'e> Context<'e> {
         let committed = if self.out.cached {
             self.commit_cached()?
         } else {
-            let position = Self::log(self.shared, self.state.now_ms, self.out.batch)?;
-            self.make_visible(position)
+            let logged = Self::log(self.shared, self.state.now_ms, self.out.batch)?;
+            self.make_visible(&logged)
         };
         if !self.events.is_empty() {
             self.tell_events(committed.position);
@@ -189,7 +197,7 @@ impl<'e> Context<'e> {
 
     /// Gives the batch its dots, timestamps and place in the log: one critical section.
     #[inline(always)]
-    pub(crate) fn log(shared: &Shared, now_ms: i64, batch: &mut BatchBuf) -> Result<Position, Refusal> {
+    pub(crate) fn log(shared: &Shared, now_ms: i64, batch: &mut BatchBuf) -> Result<Logged, Refusal> {
         let (size, limit) = (batch.size_in_record(), shared.limits.batch_bytes());
         if size > limit {
             return Err(Refusal::BatchTooLarge { size, limit });
@@ -208,7 +216,10 @@ impl<'e> Context<'e> {
                     let sequencer = log.state();
                     sequencer.next_seq = seq + batch.len();
                     sequencer.record_end = Some(batch.record_end(seq, hlc));
-                    return Ok(position);
+                    if sequencer.waymarks.is_due(position) {
+                        note_waymark(shared, &mut log);
+                    }
+                    return Ok(Logged { position, seq, hlc });
                 }
                 Tick::NeedsCeiling(hlc) => {
                     drop(log);
@@ -220,12 +231,17 @@ impl<'e> Context<'e> {
 
     /// Applies what was emitted and not settled, and tells those who wait for it.
     #[inline(always)]
-    pub(crate) fn make_visible(&mut self, position: Position) -> Committed {
+    pub(crate) fn make_visible(&mut self, logged: &Logged) -> Committed {
         let mut ready = Vec::new();
-        let mut place = self.out.place_of_first();
-        self.out.batch.each_since(self.out.settled, |effect| {
-            apply_at(&mut self.state.guards, self.shared, effect, place.take(), None);
-        });
+        if self.shared.replicates() {
+            self.make_visible_to_others(logged);
+        } else {
+            let mut place = self.out.place_of_first();
+            self.out.batch.each_since(self.out.settled, |effect| {
+                apply_at(&mut self.state.guards, self.shared, effect, place.take(), None);
+            });
+        }
+        let position = logged.position;
         forget(&mut self.state.undo, self.shared);
         self.state.set_applied(position);
         if self.shared.has_listeners() {
@@ -233,6 +249,25 @@ impl<'e> Context<'e> {
             self.tell_listeners(&mut ready);
         }
         Committed { position, ready, after: None }
+    }
+
+    /// The same where there are other replicas: it is noted what can be concurrent with theirs.
+    #[cold]
+    fn make_visible_to_others(&mut self, logged: &Logged) {
+        let (shared, guards) = (self.shared, &mut self.state.guards);
+        let mut n = 0;
+        let mut next = |effect: &Effect<'_>| {
+            let dot = Dot { origin: shared.origin, seq: logged.seq + n };
+            let written = Written { dot, hlc: logged.hlc.plus(n), context: None };
+            n += u64::from(is_logged(effect));
+            written
+        };
+        self.out.batch.each_before(self.out.settled, |effect| {
+            suffix::record_own(guards, shared, effect, &next(effect));
+        });
+        self.out.batch.each_since(self.out.settled, |effect| {
+            suffix::take_in(guards, shared, effect, &next(effect));
+        });
     }
 
     fn tell_of_rewritten(&self) {
@@ -278,11 +313,23 @@ impl Drop for State<'_> {
     }
 }
 
+/// Notes what is in the log up to here.
+#[cold]
+fn note_waymark(shared: &Shared, log: &mut wal::Appender<'_, Sequencer>) {
+    let end = log.end();
+    let sequencer = log.state();
+    let vector = sequencer.vector(shared.origin);
+    sequencer.waymarks.note(end, vector);
+}
+
 /// Applies what was emitted since the last time, so that the same context's later reads see it.
 pub fn settle(state: &mut State<'_>, out: &mut Emitter<'_>) {
     let shared = state.shared;
     let State { guards, undo, .. } = state;
-    out.batch.each_since(out.settled, |effect| apply(guards, shared, effect, Some(undo)));
+    match shared.replicates() {
+        true => out.batch.each_since(out.settled, |effect| suffix::settle_own(guards, shared, effect, Some(undo))),
+        false => out.batch.each_since(out.settled, |effect| apply(guards, shared, effect, Some(undo))),
+    }
     out.settled = out.batch.mark();
 }
 

@@ -140,10 +140,11 @@ impl<'e> Emitter<'e> {
         self.shared.keyspaces.is_active()
     }
 
-    /// Whether a value may go from one name to another by [`Emitter::rename`]: only where the log holds both.
+    /// Whether a value may go from one name to another by [`Emitter::rename`]: only where the log holds both, and where nobody
+    /// writes to either at the same time. Else it is removed here and written as a whole there.
     pub fn may_rename(&self, from: &[u8], to: &[u8]) -> bool {
         let logged = |key: &[u8]| self.shared.keyspaces.id_of_key(key) == KeyspaceId::DEFAULT;
-        !self.shared.keyspaces.is_active() || logged(from) && logged(to)
+        !self.shared.replicates() && (!self.shared.keyspaces.is_active() || logged(from) && logged(to))
     }
 
     /// Says that `key` was written though it is what it was: for those who watch it Redis counts that as a change.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use effect::{GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin, RecordEnd};
+use effect::{Dot, GroupId, HashSeed, Hlc, HlcClock, KeyHash, Origin, RecordEnd, Vector};
 use envelope::Keyring;
 use parking_lot::Mutex;
 use wal::Log;
@@ -16,6 +16,7 @@ use crate::context::{Context, Recycled};
 use crate::counts::{Counts, KeyCounts};
 use crate::error::{CheckpointError, OpenError, Refusal};
 use crate::events::{EventClass, EventSink, Events};
+use crate::feed::Waymarks;
 use crate::guards::Guards;
 use crate::held::Held;
 use crate::identity::Identity;
@@ -28,6 +29,7 @@ use crate::residency::{self, Filler, Residency};
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::state::State;
 use crate::stop::{Known, Place, Probe};
+use crate::suffix::Swaps;
 use crate::value::{Entry, Limits};
 
 /// The kind of log record that holds batches. 1 was a single batch, before the first release.
@@ -99,8 +101,19 @@ pub struct Sequencer {
     /// Where the last record of batches ends, to which the next batch may be added.
     pub(crate) record_end: Option<RecordEnd>,
     pub(crate) clock: HlcClock,
-    /// The next numbers of origins under which this node wrote before.
-    pub(crate) earlier: Vec<(Origin, u64)>,
+    /// What is in the log of other origins, those included under which this node wrote before.
+    pub(crate) others: Vector,
+    /// Where in the log what was.
+    pub(crate) waymarks: Waymarks,
+}
+
+impl Sequencer {
+    /// All that is in the log, where this node writes as `own`.
+    pub(crate) fn vector(&self, own: Origin) -> Vector {
+        let mut vector = self.others.clone();
+        vector.add(Dot { origin: own, seq: self.next_seq - 1 });
+        vector
+    }
 }
 
 /// Bounds that can be changed while commands run.
@@ -154,6 +167,10 @@ pub(crate) struct Shared {
     pub(crate) kept: Kept,
     pub(crate) keyspaces: Keyspaces,
     pub(crate) residency: Residency,
+    /// Whether there are other replicas: effects can be concurrent.
+    replicates: AtomicBool,
+    /// Databases that were exchanged a short time ago, where there are.
+    pub(crate) swaps: Mutex<Swaps>,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
     seconds: AtomicU32,
 }
@@ -163,6 +180,12 @@ impl Shared {
     #[inline]
     pub(crate) fn seconds(&self) -> u32 {
         self.seconds.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are other replicas.
+    #[inline]
+    pub(crate) fn replicates(&self) -> bool {
+        self.replicates.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -350,6 +373,8 @@ impl Engine {
             kept,
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
+            replicates: AtomicBool::new(false),
+            swaps: Mutex::default(),
         });
         shared.residency.set_memory(options.memory);
         recover::recover(&shared)?;
@@ -516,6 +541,21 @@ impl Engine {
         self.shared.counts.get(self.shared.physical(db), self.now_ms())
     }
 
+    /// Says whether there are other replicas, whose effects can be concurrent with this node's. Nothing may run meanwhile.
+    pub fn set_replicating(&self, on: bool) {
+        self.shared.replicates.store(on, Ordering::Relaxed);
+    }
+
+    /// Says what is stable: whatever comes from now on has observed it, and its causality is forgotten.
+    pub fn note_stable(&self, stable: &Vector) {
+        self.shared.note_stable(stable);
+    }
+
+    /// Keys on which there are effects that are not stable.
+    pub fn unstable_keys(&self) -> usize {
+        self.shared.shards.iter().map(|shard| shard.lock().suffix.len()).sum()
+    }
+
     /// Stops and starts the reclaiming of what has expired, for tests that want to see it kept; it stays hidden.
     pub fn set_reclaiming(&self, on: bool) {
         self.shared.reclaims.store(on, Ordering::Relaxed);
@@ -548,8 +588,13 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>, 
             (Identity::mint(options.entropy), false)
         }
     };
-    let sequencer =
-        Sequencer { next_seq: 1, record_end: None, clock: HlcClock::above(identity.ceiling), earlier: Vec::new() };
+    let sequencer = Sequencer {
+        next_seq: 1,
+        record_end: None,
+        clock: HlcClock::above(identity.ceiling),
+        others: Vector::new(),
+        waymarks: Waymarks::default(),
+    };
     let ciphers = Ciphers::open(dir, options.keyring.as_ref())?;
     let log_options = wal::Options { reaches: identity.reaches(), cipher: ciphers.log.clone(), ..options.log.clone() };
     let opened = Log::open(dir.join(LOG), log_options, sequencer);

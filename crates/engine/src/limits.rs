@@ -239,3 +239,6 @@ pub const PART_ELEMENTS: usize = if cfg!(test) { 32 } else { 1024 };
 
 /// What one command may bring into memory of one value is one part in so many of what there is.
 pub const ONE_SHARE: u64 = 2;
+
+/// Bytes of log between two notes of what stands before a position: as much is read at most to find where a peer is to go on.
+pub const WAYMARK_BYTES: u64 = 4 << 20;

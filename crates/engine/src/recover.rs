@@ -34,9 +34,9 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
         Some(Loaded { head, keys }) if head.from >= first => {
             tracing::info!(keys, ms = millis(began), "the last checkpoint was loaded");
             shared.checkpoints.note_position(head.from);
-            (Course::new(head.origins.into_iter().collect(), head.last), head.from)
+            (Course::new(head.origins.into_iter().collect(), head.last, head.from), head.from)
         }
-        None if first == Position::START => (Course::new(HashMap::new(), Hlc(0)), first),
+        None if first == Position::START => (Course::new(HashMap::new(), Hlc(0), first), first),
         _ => return Err(OpenError::NoCheckpoint { position: first.get() }),
     };
     let (all, mut told) = (shared.log.end().get() - from.get(), Instant::now());
@@ -56,8 +56,11 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let mut log = shared.log.lock();
     let sequencer = log.state();
     sequencer.clock.observe(course.last);
-    sequencer.next_seq = course.next.get(&shared.origin).copied().unwrap_or(1);
-    sequencer.earlier = course.next.into_iter().collect();
+    let vector = course.vector();
+    sequencer.next_seq = vector.get(shared.origin) + 1;
+    sequencer.others = vector;
+    sequencer.others.remove(shared.origin);
+    sequencer.waymarks = course.waymarks;
     Ok(())
 }
 

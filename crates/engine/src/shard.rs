@@ -15,6 +15,7 @@ use crate::keyspace::Cached;
 use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
 use crate::residency::Cold;
 use crate::stop::Place;
+use crate::suffix::Suffix;
 use crate::value::{Entry, Epoch, Limits, Stamp, Table};
 use crate::wheel::Wheel;
 
@@ -172,6 +173,8 @@ pub struct Shard {
     pub(crate) evicted: u64,
     /// Changes whenever a run of rows has come into force.
     pub(crate) in_force: u64,
+    /// Recent effects, where there are other replicas.
+    pub(crate) suffix: Suffix,
     /// By logical database.
     pub(crate) waiters: HashMap<DbKey, VecDeque<Ticket>>,
     /// By logical database.

@@ -9,6 +9,11 @@ use effect::{
     Mode, Op, Part, Patch, Seq, SeqBuf, Side,
 };
 
+pub mod group;
+pub mod oracle;
+pub mod redis;
+pub mod view;
+
 pub type Bytes = Vec<u8>;
 
 /// One effect.

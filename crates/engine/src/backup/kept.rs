@@ -123,7 +123,9 @@ impl Kept {
     /// Cuts the log below `position`, but for what is pinned, and for what the next backups will read if that is not too much.
     pub(crate) fn cut(&self, log: &Log<Sequencer>, position: Position) -> Result<Position, LogError> {
         let state = self.state.lock();
-        log.remove_below(state.needed(position, log.written()))
+        let first = log.remove_below(state.needed(position, log.written()))?;
+        log.lock().state().waymarks.forget_below(first);
+        Ok(first)
     }
 }
 

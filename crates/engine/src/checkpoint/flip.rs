@@ -55,9 +55,9 @@ fn head(shared: &Shared) -> Head {
     let mut log = shared.log.lock();
     let from = log.end();
     let sequencer = log.state();
-    let mut origins = sequencer.earlier.clone();
-    origins.retain(|(origin, _)| *origin != shared.origin);
-    origins.push((shared.origin, sequencer.next_seq));
+    let vector = sequencer.vector(shared.origin);
+    let origins = vector.iter().map(|last| (last.origin, last.seq + 1)).collect();
+    sequencer.waymarks.begin_anew(from, vector);
     let last = sequencer.clock.last();
     drop(log);
     let dbs = (0..=u8::MAX).map(|db| shared.physical(db)).collect();

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
-use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Op};
+use effect::{BatchBuf, BatchMark, Effect, Hlc, KeyspaceId, Op};
 use wal::Position;
 
 use super::{Keyspaces, Space};
-use crate::context::{Committed, Context};
+use crate::context::{Committed, Context, Logged};
 use crate::engine::{Engine, Shared};
 use crate::error::Refusal;
 use crate::guards::Guards;
@@ -90,11 +90,11 @@ impl Context<'_> {
                 logged.push(effect);
             }
         });
-        let position = match logged.is_empty() {
-            true => self.state.applied(),
+        let logged = match logged.is_empty() {
+            true => Logged { position: self.state.applied(), seq: 0, hlc: Hlc(0) },
             false => Self::log(self.shared, self.state.now_ms, &mut logged)?,
         };
-        let mut committed = self.make_visible(position);
+        let mut committed = self.make_visible(&logged);
         let mut after = Aftermath::default();
         self.out.batch.each_since(BatchMark::START, |effect| {
             self.shared.keyspaces.committed(self.shared, &mut self.state.guards, effect, &mut after);
@@ -109,7 +109,7 @@ impl Context<'_> {
 }
 
 /// Whether the log holds the effect: what names a keyspace is on a key of a cache, or about the keyspace as such.
-fn is_logged(effect: &Effect<'_>) -> bool {
+pub(crate) fn is_logged(effect: &Effect<'_>) -> bool {
     effect.keyspace == KeyspaceId::DEFAULT
         || matches!(effect.op, Op::FlushAll | Op::Define(_) | Op::Undefine | Op::Moved(_))
 }

@@ -42,7 +42,7 @@ use parking_lot::{Mutex, RwLock};
 pub use admin::{KeyspaceChange, KeyspaceError};
 pub(crate) use cached::Cached;
 pub use commit::Aftermath;
-pub(crate) use commit::Aside;
+pub(crate) use commit::{Aside, is_logged};
 pub use definition::Definition;
 pub(crate) use definition::Saved;
 pub use figures::KeyspaceFigures;

@@ -83,6 +83,7 @@ impl Chunk {
             && let Some(record) = reader.next()?
         {
             self.add(shared, &record, course, sorted)?;
+            course.passes(record.end);
             self.end = record.end;
         }
         self.end_passage(sorted);

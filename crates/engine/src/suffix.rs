@@ -1,0 +1,243 @@
+//! What is not stable yet: the recent effects on each key, as parts, beside the plain values that everybody reads.
+//!
+//! ```text
+//!            local effect                          remote effect
+//!                 │ has observed all that is here       │ has observed all that is recent on its key?
+//!                 ▼                                     ├── yes ─▶ apply, as if it were local
+//!   lend ─▶ parts ─▶ apply                              └── no ──▶ parts say what its units show now ─▶ plain effects ─▶ apply
+//!
+//!   table   the plain values: what the parts show          stable ─▶ settle: parts that nothing can be concurrent with are forgotten
+//! ```
+//! Plain values are what commands read and what comes to rest; parts only say how a concurrent effect changes them. What an effect is
+//! about, its units, comes in from the plain value when it is first needed, so that a large value is never copied.
+//!
+//! *Invariant:* for every key and unit the plain value is what the parts show; of a unit that has no parts it is the base.
+//! *Invariant:* a group of one replica has no parts.
+
+mod patch;
+mod swaps;
+
+use effect::reduce::{Base, Event, Reduced, Unit};
+use effect::{Dot, Effect, Hlc, Op, Stamp, Vector};
+use hashbrown::HashTable;
+
+use crate::apply::{UndoLog, apply, apply_at};
+use crate::engine::Shared;
+use crate::guards::Guards;
+use crate::keyspace::is_logged;
+use crate::shard::{DbKey, Shard};
+use crate::stop::Place;
+use crate::value::Entry;
+
+pub(crate) use swaps::Swaps;
+
+/// The keys of a shard on which there are recent effects, by physical database.
+#[derive(Default)]
+pub(crate) struct Suffix(HashTable<Unstable>);
+
+/// The recent effects on one key.
+struct Unstable {
+    order: u64,
+    name: DbKey,
+    parts: Reduced,
+    /// Of each origin the last effect on the key, also if nothing is left of what it gave.
+    reach: Vector,
+}
+
+/// When and by whom an effect was written, and what its writer had applied: all that is here, if it is this node's own.
+#[derive(Clone, Copy)]
+pub(crate) struct Written<'c> {
+    pub(crate) dot: Dot,
+    pub(crate) hlc: Hlc,
+    pub(crate) context: Option<&'c Vector>,
+}
+
+impl Suffix {
+    fn take(&mut self, place: Place, db: u8, key: &[u8]) -> Option<Unstable> {
+        let same = |unstable: &Unstable| unstable.name.0 == db && *unstable.name.1 == *key;
+        Some(self.0.find_entry(place.order, same).ok()?.remove().0)
+    }
+
+    fn put(&mut self, unstable: Unstable) {
+        self.0.insert_unique(unstable.order, unstable, |unstable| unstable.order);
+    }
+
+    /// How many keys it has.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets what is stable.
+    fn settle(&mut self, stable: &Vector) {
+        self.0.retain(|unstable| {
+            unstable.parts.forget(stable);
+            !unstable.parts.give_back()
+        });
+        if self.0.capacity() > 4 * self.0.len() {
+            self.0.shrink_to_fit(|unstable| unstable.order);
+        }
+    }
+}
+
+impl Unstable {
+    fn new(place: Place, db: u8, key: &[u8]) -> Self {
+        Self { order: place.order, name: (db, key.into()), parts: Reduced::new(), reach: Vector::new() }
+    }
+
+    /// Lends the parts what the effect needs of the value before it.
+    fn lend(&mut self, entry: Option<&Entry>, effect: &Effect<'_>) {
+        let Some(entry) = entry else { return };
+        for unit in self.parts.lacks(effect) {
+            if let Some(base) = base(entry, &unit) {
+                self.parts.lend(&unit, base);
+            }
+        }
+    }
+
+    /// Whether the writer had applied all recent effects on the key.
+    fn is_observed(&self, written: &Written<'_>) -> bool {
+        let observed = |context: &Vector, dot: Dot| dot.origin == written.dot.origin || context.has(dot);
+        written.context.is_none_or(|context| self.reach.iter().all(|dot| observed(context, dot)))
+    }
+
+    fn record(&mut self, effect: &Effect<'_>, written: &Written<'_>) {
+        let all = written.context.is_none().then(|| self.parts.seen().clone());
+        if let Some(context) = written.context.or(all.as_ref()) {
+            self.parts.see(context);
+            self.parts.apply(&Event { dot: written.dot, hlc: written.hlc, context, effect });
+        }
+        self.reach.add(written.dot);
+    }
+}
+
+/// What the value has of a unit.
+fn base<'e>(entry: &'e Entry, unit: &Unit<'_>) -> Option<Base<'e>> {
+    match unit {
+        Unit::String => entry.bytes().map(Base::Bytes),
+        Unit::Deadline => entry.deadline().map(Base::Deadline),
+        Unit::Field(name) => entry.hash()?.get(name).map(|field| Base::Field(field.value, field.deadline)),
+        Unit::Scored(name) => entry.zset()?.score(name).map(Base::Score),
+        Unit::Element(pos) => entry.list()?.at(pos).map(Base::Bytes),
+    }
+}
+
+/// Applies an effect of this node that is not logged yet, so that it can be taken back: what its parts need is lent before.
+pub(crate) fn settle_own(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, undo: UndoLog<'_>) {
+    let Some(place) = place_of(shared, effect) else { return apply(guards, shared, effect, undo) };
+    let Some(shard) = guards.get_mut(place.shard) else { return };
+    let mut unstable = shard.unstable(place, effect);
+    let entry = shard.find(effect.db, place.order, effect.key);
+    unstable.lend(entry, effect);
+    let deadline = entry.and_then(Entry::deadline);
+    apply_at(guards, shared, effect, Some(place), undo);
+    put_back(guards, place, unstable, effect, deadline);
+}
+
+/// Notes an effect of this node, which has been applied and is logged now.
+pub(crate) fn record_own(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
+    match place_of(shared, effect) {
+        None => note_whole(guards, shared, effect, written),
+        Some(place) => {
+            let Some(shard) = guards.get_mut(place.shard) else { return };
+            let mut unstable = shard.unstable(place, effect);
+            unstable.record(effect, written);
+            shard.suffix.put(unstable);
+        }
+    }
+}
+
+/// Applies an effect that is logged: of another node, or of this one where it was not settled.
+pub(crate) fn take_in(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
+    let Some(place) = place_of(shared, effect) else {
+        apply(guards, shared, effect, None);
+        return note_whole(guards, shared, effect, written);
+    };
+    let Some(shard) = guards.get_mut(place.shard) else { return };
+    let mut unstable = shard.unstable(place, effect);
+    let entry = shard.find(effect.db, place.order, effect.key);
+    unstable.lend(entry, effect);
+    let deadline = entry.and_then(Entry::deadline);
+    let is_observed = unstable.is_observed(written);
+    unstable.record(effect, written);
+    match is_observed {
+        true => apply_at(guards, shared, effect, Some(place), None),
+        false => patch::patch(&unstable.parts, guards, shared, effect, place),
+    }
+    put_back(guards, place, unstable, effect, deadline);
+}
+
+/// A key that lost its last element has lost its deadline with it; who adds one without knowing has not.
+fn put_back(guards: &mut Guards<'_>, place: Place, mut unstable: Unstable, effect: &Effect<'_>, deadline: Option<i64>) {
+    let Some(shard) = guards.get_mut(place.shard) else { return };
+    let may_empty = matches!(effect.op, Op::Drop { .. } | Op::Cut(_) | Op::FieldDeadlines(_));
+    if let Some(ms) = deadline.filter(|_| may_empty && unstable.parts.lends_no_deadline())
+        && shard.find(effect.db, place.order, effect.key).is_none()
+    {
+        unstable.parts.lend(&Unit::Deadline, Base::Deadline(ms));
+    }
+    shard.suffix.put(unstable);
+}
+
+/// An effect on whole databases was applied.
+fn note_whole(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
+    match effect.op {
+        Op::FlushDb | Op::FlushAll => put_back_survivors(guards, shared, effect, written),
+        Op::SwapDb(other) => {
+            let stamp = Stamp::new(written.dot, written.hlc);
+            shared.swaps.lock().note(shared, stamp, written.dot, (effect.db, other));
+        }
+        _ => {}
+    }
+}
+
+/// A flush was applied: what it had not observed is put back.
+fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
+    let mut survivors = Vec::new();
+    for shard in guards.iter_mut() {
+        let is_of = |unstable: &Unstable| effect.op == Op::FlushAll || unstable.name.0 == effect.db;
+        for unstable in shard.suffix.0.iter_mut().filter(|unstable| is_of(unstable)) {
+            unstable.record(effect, written);
+            if unstable.parts.kind().is_some() {
+                survivors.push(unstable.name.clone());
+            }
+        }
+    }
+    for (db, key) in survivors {
+        let place = shared.place_of(&key);
+        let Some(unstable) = guards.get_mut(place.shard).and_then(|shard| shard.suffix.take(place, db, &key)) else { continue };
+        patch::rebuild(&unstable.parts, guards, shared, patch::At { db, key: &key, place });
+        if let Some(shard) = guards.get_mut(place.shard) {
+            shard.suffix.put(unstable);
+        }
+    }
+}
+
+/// The place of the one key that the effect is about.
+fn place_of(shared: &Shared, effect: &Effect<'_>) -> Option<Place> {
+    let is_of_many = matches!(
+        effect.op,
+        Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Rename { .. } | Op::Define(_) | Op::Undefine | Op::Moved(_)
+            | Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_)
+    );
+    (!is_of_many && is_logged(effect)).then(|| shared.place_of(effect.key))
+}
+
+impl Shard {
+    fn unstable(&mut self, place: Place, effect: &Effect<'_>) -> Unstable {
+        let found = self.suffix.take(place, effect.db, effect.key);
+        found.unwrap_or_else(|| Unstable::new(place, effect.db, effect.key))
+    }
+}
+
+impl Shared {
+    /// Forgets the causality of what is stable: whatever comes from now on has observed it.
+    pub(crate) fn note_stable(&self, stable: &Vector) {
+        self.swaps.lock().settle(stable);
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            if shard.suffix.len() > 0 {
+                shard.suffix.settle(stable);
+            }
+        }
+    }
+}
