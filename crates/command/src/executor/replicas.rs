@@ -288,6 +288,8 @@ const MEETINGS: &[(&str, &str, &str)] = &[
     ("rpush l a b c", "lset l 1 x", "lset l 1 y"),
     ("rpush l a b c", "linsert l after a i", "linsert l after a j"),
     ("rpush l a", "lpop l;lpush l b", "lpop l"),
+    ("rpush l a b", "rpop l;rpush l c", "lset l -1 x"),
+    ("rpush t x", "del t;set t v;expire t 300", "rpush t y"),
     ("hset t f 1", "del t;sadd t x", "hset t g 2"),
     ("", "sadd t x;sadd t y", "hset t f 1;del t"),
     ("", "set t v", "rpush t a"),
@@ -302,7 +304,8 @@ const MEETINGS: &[(&str, &str, &str)] = &[
 #[test]
 fn two_who_do_not_know_of_each_other_agree_in_the_end() {
     for (before, a, b) in MEETINGS {
-        for (first, second) in [(a, b), (b, a)] {
+        // Who wrote what was there before may write the same position of a list again.
+        for (starter, first, second) in [(2, a, b), (2, b, a), (0, a, b), (0, b, a)] {
             let clock = Arc::new(AtomicI64::new(NOW_MS));
             let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
             let run = |group: &mut Group, at: usize, commands: &str| {
@@ -311,7 +314,7 @@ fn two_who_do_not_know_of_each_other_agree_in_the_end() {
                     run(&mut group.0[at].executor, &words(command));
                 });
             };
-            run(&mut group, 2, before);
+            run(&mut group, starter, before);
             group.heal();
             (0..REPLICAS).for_each(|id| run(&mut group, id, &format!("set alive:{id} 1")));
             group.heal();
@@ -320,7 +323,7 @@ fn two_who_do_not_know_of_each_other_agree_in_the_end() {
             run(&mut group, 1, second);
             group.heal();
             if let Err(error) = group.check() {
-                panic!("{before} | {first} | {second}: {error}");
+                panic!("{before} at {starter} | {first} | {second}: {error}");
             }
         }
     }

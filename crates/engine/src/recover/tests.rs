@@ -161,7 +161,8 @@ fn a_refusal_for_a_missing_checkpoint_leaves_the_identity_alone() {
 fn numbers(engine: &Engine) -> (u64, BTreeMap<Origin, u64>) {
     let mut log = engine.log().lock();
     let sequencer = log.state();
-    (sequencer.next_seq, sequencer.earlier.iter().copied().collect())
+    let vector = sequencer.vector(engine.shared.origin);
+    (sequencer.next_seq, vector.iter().map(|last| (last.origin, last.seq + 1)).collect())
 }
 
 #[test]

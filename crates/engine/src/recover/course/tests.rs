@@ -4,6 +4,7 @@ use effect::codec::DotShape;
 use effect::items::Seq;
 use effect::{BatchBuf, Effect, GroupId, KeyspaceId, Op};
 use proptest::prelude::*;
+use wal::Position;
 
 use super::*;
 
@@ -42,7 +43,7 @@ proptest! {
         steps in steps(),
     ) {
         let mut due: HashMap<Origin, u64> = known.into_iter().map(|(origin, next)| (Origin(origin), next)).collect();
-        let mut course = Course::new(due.clone(), Hlc(last));
+        let mut course = Course::new(due.clone(), Hlc(last), Position::START);
         let (mut highest, mut batches) = (last, 0);
         for (origin, off, hlc, effects, settles) in steps {
             let expected = due.get(&Origin(origin)).copied();
