@@ -22,11 +22,7 @@ impl Batch<'_> {
     /// Where the record ends that this batch is the last of.
     #[inline]
     pub fn record_end(&self) -> RecordEnd {
-        RecordEnd {
-            source: self.source(),
-            next_seq: self.first.seq + self.len(),
-            next_hlc: self.hlc.plus(self.len()),
-        }
+        RecordEnd { source: self.source(), next_seq: self.first.seq + self.len(), next_hlc: self.hlc.plus(self.len()) }
     }
 
     /// Appends the record that begins with this batch; `context` is said in it, in place of what it says itself.

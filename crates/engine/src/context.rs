@@ -183,6 +183,9 @@ impl<'e> Context<'e> {
             }
             return Ok(Committed { position, ..Committed::default() });
         }
+        if self.shared.replicates() {
+            suffix::restate(&mut self.state, &mut self.out);
+        }
         let committed = if self.out.cached {
             self.commit_cached()?
         } else {

@@ -119,6 +119,12 @@ impl<'e> Emitter<'e> {
         self.aside.get_or_insert_default()
     }
 
+    /// Adds an effect on a key of a physical database that the batch has written already.
+    pub(crate) fn again(&mut self, db: u8, key: &[u8], op: Op<'_>) {
+        let deps = Seq::empty(effect::codec::DotShape);
+        self.batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db, key, fresh: false, deps, op });
+    }
+
     /// Goes back to `to`: nothing that was emitted since counts.
     pub(crate) fn rewind(&mut self, to: BatchMark, rewritten: usize) {
         self.batch.rewind(to);

@@ -87,11 +87,8 @@ impl Engine {
                 }
             }
         };
-        let Waymark { position, vector, contexts } = mark.map_err(|(dot, first)| FeedError::Gone {
-            origin: dot.origin.0,
-            since: dot.seq,
-            first,
-        })?;
+        let Waymark { position, vector, contexts } =
+            mark.map_err(|(dot, first)| FeedError::Gone { origin: dot.origin.0, since: dot.seq, first })?;
         let reader = shared.log.reader(position)?;
         Ok(Feeder { shared, reader, vector, contexts, known, own_only })
     }

@@ -65,7 +65,7 @@ pub use engine::{Engine, Lock, Options, Sequencer, WallClock};
 pub use envelope::{Error as KeyError, Keyring};
 pub use error::{CheckpointError, OpenError, Refusal};
 pub use events::{Event, EventClass, EventMark, EventSink};
-pub use feed::{FeedError, Feeder, Fed};
+pub use feed::{Fed, FeedError, Feeder};
 pub use identity::Identity;
 pub use keyspace::{Aftermath, Definition, KeyspaceChange, KeyspaceError, KeyspaceFigures};
 pub use prefetch::Sight;

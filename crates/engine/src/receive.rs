@@ -54,7 +54,9 @@ pub enum ReceiveError {
         seq: u64,
     },
     /// It says that it is this node's own, and this node has not written it.
-    #[error("the batch {seq} says that it comes from this very node, which has not written it: is the node's directory a copy?")]
+    #[error(
+        "the batch {seq} says that it comes from this very node, which has not written it: is the node's directory a copy?"
+    )]
     Own {
         /// The first of the batch.
         seq: u64,
@@ -63,7 +65,9 @@ pub enum ReceiveError {
     #[error("the batch cannot be read: {0}")]
     Bytes(#[from] WireError),
     /// It is of a kind that replicas do not send each other.
-    #[error("the batch {seq} of the origin {origin} defines keyspaces, or renames a key: replicas do not send such effects")]
+    #[error(
+        "the batch {seq} of the origin {origin} defines keyspaces, or renames a key: replicas do not send such effects"
+    )]
     Alien {
         /// Its origin.
         origin: u64,
@@ -101,14 +105,16 @@ impl Engine {
         if check(&mut shared.log.lock(), shared, batch, context)? == Standing::Known {
             return Ok(Received::Known);
         }
-        let is_alien = |effect: &Effect<'_>| {
-            matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::Rename { .. })
-        };
+        let is_alien =
+            |effect: &Effect<'_>| matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::Rename { .. });
         if effects.iter().any(is_alien) {
             return Err(ReceiveError::Alien { origin: batch.first.origin.0, seq: batch.first.seq });
         }
         // Rows are read before shards are locked; what is evicted in between is read again then.
-        effects.iter().filter(|_| shared.residency.is_on()).try_for_each(|effect| shared.fetch(effect.db, effect.key))?;
+        effects
+            .iter()
+            .filter(|_| shared.residency.is_on())
+            .try_for_each(|effect| shared.fetch(effect.db, effect.key))?;
         let mut state = State::new(shared, lock(shared, &effects), None, self.now_ms(), 0);
         prepare(shared, &mut state.guards, &effects)?;
         let position = loop {

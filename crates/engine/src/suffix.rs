@@ -15,6 +15,7 @@
 //! *Invariant:* a group of one replica has no parts.
 
 mod patch;
+mod restate;
 mod swaps;
 
 use effect::reduce::{Base, Event, Reduced, Unit};
@@ -29,6 +30,7 @@ use crate::shard::{DbKey, Shard};
 use crate::stop::Place;
 use crate::value::Entry;
 
+pub(crate) use restate::restate;
 pub(crate) use swaps::Swaps;
 
 /// The keys of a shard on which there are recent effects, by physical database.
@@ -56,6 +58,10 @@ impl Suffix {
     fn take(&mut self, place: Place, db: u8, key: &[u8]) -> Option<Unstable> {
         let same = |unstable: &Unstable| unstable.name.0 == db && *unstable.name.1 == *key;
         Some(self.0.find_entry(place.order, same).ok()?.remove().0)
+    }
+
+    fn find(&self, place: Place, db: u8, key: &[u8]) -> Option<&Unstable> {
+        self.0.find(place.order, |unstable| unstable.name.0 == db && *unstable.name.1 == *key)
     }
 
     fn put(&mut self, unstable: Unstable) {
@@ -204,7 +210,9 @@ fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
     }
     for (db, key) in survivors {
         let place = shared.place_of(&key);
-        let Some(unstable) = guards.get_mut(place.shard).and_then(|shard| shard.suffix.take(place, db, &key)) else { continue };
+        let Some(unstable) = guards.get_mut(place.shard).and_then(|shard| shard.suffix.take(place, db, &key)) else {
+            continue;
+        };
         patch::rebuild(&unstable.parts, guards, shared, patch::At { db, key: &key, place });
         if let Some(shard) = guards.get_mut(place.shard) {
             shard.suffix.put(unstable);
@@ -216,8 +224,17 @@ fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
 fn place_of(shared: &Shared, effect: &Effect<'_>) -> Option<Place> {
     let is_of_many = matches!(
         effect.op,
-        Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Rename { .. } | Op::Define(_) | Op::Undefine | Op::Moved(_)
-            | Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_)
+        Op::FlushDb
+            | Op::FlushAll
+            | Op::SwapDb(_)
+            | Op::Rename { .. }
+            | Op::Define(_)
+            | Op::Undefine
+            | Op::Moved(_)
+            | Op::Noop
+            | Op::Bind(_)
+            | Op::Verdict { .. }
+            | Op::Serialize(_)
     );
     (!is_of_many && is_logged(effect)).then(|| shared.place_of(effect.key))
 }

@@ -260,15 +260,87 @@ fn words(command: &str) -> Vec<String> {
 
 /// Commands of all types on a few keys; `#` is a small number.
 const COMMANDS: &[&str] = &[
-    "set s #", "set s v#", "set s # ex 5#00", "set s # keepttl", "incr s", "incrby s #", "decrby s #", "incrbyfloat s 0.#", "append s #",
-    "setrange s # x#", "setbit s # 1", "bitfield s set u8 # 20#", "getset s #", "getdel s", "getex s ex 9#00", "del s",
-    "expire s 3#00", "expire h 3#00", "expire l 4#00", "expire z 3#00", "expire m 6#00", "persist h", "persist s", "pexpire z 5#00000",
-    "hset h f# #", "hset h f# # g# #", "hdel h f#", "hincrby h f# #", "hincrbyfloat h f# 1.#", "hexpire h 7#00 fields 1 f#", "hpersist h fields 1 f#",
-    "hsetex h ex 8#00 fields 1 f# #", "hsetex h keepttl fields 1 f# #", "hgetdel h fields 1 f#", "del h", "hsetnx h f# #",
-    "sadd m e#", "sadd m e# x#", "srem m e#", "spop m", "del m", "smove m n e#", "sunionstore m m n", "sadd n e#",
-    "zadd z # e#", "zadd z 1#.5 e# # f#", "zincrby z # e#", "zincrby z 0.1# e#", "zincrby z inf e1", "zrem z e#", "zpopmin z", "zremrangebyscore z # 5", "del z",
-    "lpush l a#", "rpush l b# c#", "lpop l", "rpop l", "lset l # x#", "linsert l before a1 i#", "linsert l after b# j#", "lrem l 1 a#", "ltrim l 0 #", "del l", "lmove l l left right",
-    "sadd t x#", "hset t f# 1", "set t v", "rpush t a#", "zadd t # m", "incr t", "del t", "copy t s replace", "copy l t replace", "rename s t", "rename l n", "rename h m", "move z 1", "flushdb", "flushall", "swapdb 0 1", "swapdb 1 2",
+    "set s #",
+    "set s v#",
+    "set s # ex 5#00",
+    "set s # keepttl",
+    "incr s",
+    "incrby s #",
+    "decrby s #",
+    "incrbyfloat s 0.#",
+    "append s #",
+    "setrange s # x#",
+    "setbit s # 1",
+    "bitfield s set u8 # 20#",
+    "getset s #",
+    "getdel s",
+    "getex s ex 9#00",
+    "del s",
+    "expire s 3#00",
+    "expire h 3#00",
+    "expire l 4#00",
+    "expire z 3#00",
+    "expire m 6#00",
+    "persist h",
+    "persist s",
+    "pexpire z 5#00000",
+    "hset h f# #",
+    "hset h f# # g# #",
+    "hdel h f#",
+    "hincrby h f# #",
+    "hincrbyfloat h f# 1.#",
+    "hexpire h 7#00 fields 1 f#",
+    "hpersist h fields 1 f#",
+    "hsetex h ex 8#00 fields 1 f# #",
+    "hsetex h keepttl fields 1 f# #",
+    "hgetdel h fields 1 f#",
+    "del h",
+    "hsetnx h f# #",
+    "sadd m e#",
+    "sadd m e# x#",
+    "srem m e#",
+    "spop m",
+    "del m",
+    "smove m n e#",
+    "sunionstore m m n",
+    "sadd n e#",
+    "zadd z # e#",
+    "zadd z 1#.5 e# # f#",
+    "zincrby z # e#",
+    "zincrby z 0.1# e#",
+    "zincrby z inf e1",
+    "zrem z e#",
+    "zpopmin z",
+    "zremrangebyscore z # 5",
+    "del z",
+    "lpush l a#",
+    "rpush l b# c#",
+    "lpop l",
+    "rpop l",
+    "lset l # x#",
+    "linsert l before a1 i#",
+    "linsert l after b# j#",
+    "lrem l 1 a#",
+    "ltrim l 0 #",
+    "del l",
+    "lmove l l left right",
+    "sadd t x#",
+    "hset t f# 1",
+    "set t v",
+    "rpush t a#",
+    "zadd t # m",
+    "incr t",
+    "del t",
+    "copy t s replace",
+    "copy l t replace",
+    "rename s t",
+    "rename l n",
+    "rename h m",
+    "move z 1",
+    "flushdb",
+    "flushall",
+    "swapdb 0 1",
+    "swapdb 1 2",
 ];
 
 /// What all have seen; what two replicas do then without knowing of each other. `;` is between commands.
@@ -300,6 +372,36 @@ const MEETINGS: &[(&str, &str, &str)] = &[
     ("sadd m e1 e2", "smove m n e1", "srem m e1;sadd n e3"),
     ("sadd m e1 e2", "srem m e1", "srem m e2;sadd m e1 e3"),
 ];
+
+/// What happens once all have heard of that, at a third one: what it keeps, it saw.
+const AFTERWARDS: &[(&str, &str, &str)] = &[
+    ("set s 2 ex 500", "set s 3 ex 100", "set s 4 keepttl"),
+    ("set s 2 ex 500", "set s 3", "incr s;set s 4 keepttl"),
+    ("hsetex h ex 500 fields 1 f 1", "hsetex h ex 100 fields 1 f 2", "hsetex h keepttl fields 1 f 3"),
+];
+
+#[test]
+fn what_keeps_a_deadline_keeps_the_one_that_was_seen() {
+    for (a, b, then) in AFTERWARDS {
+        let clock = Arc::new(AtomicI64::new(NOW_MS));
+        let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
+        let run = |group: &mut Group, at: usize, commands: &str| {
+            clock.fetch_add(1, Ordering::Relaxed);
+            commands.split(';').for_each(|command| drop(run(&mut group.0[at].executor, &words(command))));
+        };
+        run(&mut group, 0, a);
+        run(&mut group, 1, b);
+        group.heal();
+        let key = &words(a)[1];
+        let seen = look(&mut group.0[2].executor, key).pop();
+        run(&mut group, 2, then);
+        assert_eq!(look(&mut group.0[2].executor, key).pop(), seen, "{then}");
+        group.heal();
+        if let Err(error) = group.check() {
+            panic!("{a} | {b} | {then}: {error}");
+        }
+    }
+}
 
 #[test]
 fn two_who_do_not_know_of_each_other_agree_in_the_end() {

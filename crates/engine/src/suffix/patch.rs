@@ -1,9 +1,9 @@
 //! What a concurrent effect makes of the plain value: its units, as the parts show them now.
 
+use effect::items::{BytesShape, ItemShape};
 use effect::reduce::{Plain, Reduced};
 use effect::wire::Reader;
 use effect::{Deadline, Effect, Folded, Item, ItemValue, KeyspaceId, Kind, ListPos, Merge, Op, Seq, SeqBuf, Side};
-use effect::items::{BytesShape, ItemShape};
 
 use crate::apply::apply_at;
 use crate::engine::Shared;
@@ -30,7 +30,10 @@ struct Patch<'p, 'g> {
 pub(super) fn patch(parts: &Reduced, guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, place: Place) {
     let at = At { db: effect.db, key: effect.key, place };
     let was = guards.get(place.shard).and_then(|shard| shard.find(at.db, place.order, at.key)).map(Entry::kind);
-    if effect.fresh || is_whole(&effect.op) || kind_of(&effect.op).is_some_and(|kind| was.is_some_and(|was| was != kind)) {
+    if effect.fresh
+        || is_whole(&effect.op)
+        || kind_of(&effect.op).is_some_and(|kind| was.is_some_and(|was| was != kind))
+    {
         return rebuild(parts, guards, shared, at);
     }
     let mut patch = Patch { parts, guards, shared, at };

@@ -1,0 +1,61 @@
+//! Deadlines that are kept, said again: a write that keeps one (KEEPTTL) takes a value that has lost, but not the deadline that was
+//! hidden with it, which would count then. So the one that the writer saw is stated behind it, in the same batch.
+
+use effect::items::FieldShape;
+use effect::{BatchMark, Deadline, Effect, Kind, Merge, Op, SeqBuf};
+
+use crate::context::settle;
+use crate::emitter::Emitter;
+use crate::shard::Shard;
+use crate::state::State;
+use crate::stop::Place;
+
+/// A key, or a field of it, by physical database.
+type Name = (u8, Vec<u8>, Option<Vec<u8>>);
+
+/// See the module; before a batch is logged.
+#[cold]
+pub(crate) fn restate(state: &mut State<'_>, out: &mut Emitter<'_>) {
+    let mut hiding: Vec<Name> = Vec::new();
+    out.batch.each_since(BatchMark::START, |effect| {
+        let place = state.shared.place_of(effect.key);
+        if let Ok(shard) = state.shard(place.shard) {
+            hiding.extend(hides(shard, place, effect));
+        }
+    });
+    if !hiding.is_empty() {
+        settle(state, out);
+    }
+    for (db, key, field) in &hiding {
+        let place = state.shared.place_of(key);
+        let Some(entry) = state.shard(place.shard).ok().and_then(|shard| shard.find(*db, place.order, key)) else {
+            continue;
+        };
+        match field {
+            None => out.again(*db, key, Op::Expire(entry.deadline())),
+            Some(field) => {
+                let Some(found) = entry.hash().and_then(|hash| hash.get(field)) else { continue };
+                let mut fields = SeqBuf::new(FieldShape);
+                fields.push((field, found.deadline));
+                out.again(*db, key, Op::FieldDeadlines(fields.seq()));
+            }
+        }
+    }
+}
+
+/// The key, or the fields, of which the effect keeps the deadline while another one is hidden.
+fn hides(shard: &Shard, place: Place, effect: &Effect<'_>) -> Vec<Name> {
+    let name = |field: Option<&[u8]>| (effect.db, effect.key.to_vec(), field.map(<[u8]>::to_vec));
+    let found = shard.suffix.find(place, effect.db, effect.key).filter(|_| !effect.fresh);
+    let Some(unstable) = found else { return Vec::new() };
+    let hides = |field: Option<&[u8]>| unstable.parts.hides_deadlines(field);
+    match &effect.op {
+        Op::Set { deadline: Deadline::Keep, .. } | Op::Replace { deadline: Deadline::Keep, .. } if hides(None) => {
+            vec![name(None)]
+        }
+        Op::Put { kind: Kind::Hash, merge: Merge::LastWriter, deadline: Deadline::Keep, items } => {
+            items.iter().filter(|item| hides(Some(item.id))).map(|item| name(Some(item.id))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
