@@ -1,26 +1,30 @@
 //! Version vectors: how far of each origin something has come. A context is one, and so is what a replica has applied.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use crate::id::{Dot, Origin};
 use crate::wire::{Reader, WireError, put_varint};
 
 /// Of each origin the number of its last effect that is in it; all before it are in it too. Origins of which nothing is in it
 /// do not appear, so that equal vectors are equal bytes.
+///
+/// *Invariant:* ascending by origin; there are few, and looking through them is quicker than following pointers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Vector(BTreeMap<Origin, u64>);
+pub struct Vector(Vec<(Origin, u64)>);
 
 impl Vector {
     /// The empty vector.
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 
     /// The number of the last effect of `origin` that is in it; 0 if none is.
     #[inline]
     pub fn get(&self, origin: Origin) -> u64 {
-        self.0.get(&origin).copied().unwrap_or(0)
+        self.find(origin).map_or(0, |at| self.0[at].1)
+    }
+
+    #[inline]
+    fn find(&self, origin: Origin) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&origin, |(origin, _)| *origin)
     }
 
     /// Whether the effect is in it.
@@ -39,9 +43,9 @@ impl Vector {
         if dot.seq == 0 {
             return;
         }
-        match self.0.entry(dot.origin) {
-            Entry::Vacant(entry) => drop(entry.insert(dot.seq)),
-            Entry::Occupied(mut entry) => *entry.get_mut() = dot.seq.max(*entry.get()),
+        match self.find(dot.origin) {
+            Ok(at) => self.0[at].1 = dot.seq.max(self.0[at].1),
+            Err(at) => self.0.insert(at, (dot.origin, dot.seq)),
         }
     }
 
@@ -52,13 +56,15 @@ impl Vector {
 
     /// What is in both.
     pub fn meet(&self, other: &Vector) -> Vector {
-        let both = |(origin, seq): (&Origin, &u64)| (*origin, (*seq).min(other.get(*origin)));
+        let both = |(origin, seq): &(Origin, u64)| (*origin, (*seq).min(other.get(*origin)));
         Self(self.0.iter().map(both).filter(|(_, seq)| *seq > 0).collect())
     }
 
     /// Forgets an origin.
     pub fn remove(&mut self, origin: Origin) {
-        self.0.remove(&origin);
+        if let Ok(at) = self.find(origin) {
+            self.0.remove(at);
+        }
     }
 
     /// The last effect of each origin, by origin.
@@ -101,7 +107,7 @@ impl Vector {
                 return Err(WireError::Invalid { what: "version vector", at });
             }
             last = Some(origin);
-            vector.0.insert(origin, seq);
+            vector.0.push((origin, seq));
         }
         Ok(vector)
     }

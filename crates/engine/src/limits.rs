@@ -242,3 +242,9 @@ pub const ONE_SHARE: u64 = 2;
 
 /// Bytes of log between two notes of what stands before a position: as much is read at most to find where a peer is to go on.
 pub const WAYMARK_BYTES: u64 = 4 << 20;
+
+/// Effects on a key that is never quiet, after which what is stable of them is forgotten: forgetting looks at all that is recent on it.
+pub const FORGET_EFFECTS: u32 = 256;
+
+/// Keys and effects for which a shard keeps room when it has fewer.
+pub const SUFFIX_KEPT: usize = 64;

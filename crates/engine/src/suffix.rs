@@ -18,6 +18,8 @@ mod patch;
 mod restate;
 mod swaps;
 
+use std::collections::VecDeque;
+
 use effect::reduce::{Base, Event, Reduced, Unit};
 use effect::{Dot, Effect, Hlc, Op, Stamp, Vector};
 use hashbrown::HashTable;
@@ -26,6 +28,7 @@ use crate::apply::{UndoLog, apply, apply_at};
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::keyspace::is_logged;
+use crate::limits::{FORGET_EFFECTS, SUFFIX_KEPT};
 use crate::shard::{DbKey, Shard};
 use crate::stop::Place;
 use crate::value::Entry;
@@ -35,13 +38,19 @@ pub(crate) use swaps::Swaps;
 
 /// The keys of a shard on which there are recent effects, by physical database.
 #[derive(Default)]
-pub(crate) struct Suffix(HashTable<Unstable>);
+pub(crate) struct Suffix {
+    keys: HashTable<Box<Unstable>>,
+    /// The recent effects with the order of their keys, as they were applied.
+    recent: VecDeque<(Dot, u64)>,
+}
 
 /// The recent effects on one key.
 struct Unstable {
     order: u64,
     name: DbKey,
     parts: Reduced,
+    /// Effects since something of it was forgotten.
+    effects: u32,
     /// Of each origin the last effect on the key, also if nothing is left of what it gave.
     reach: Vector,
 }
@@ -55,39 +64,63 @@ pub(crate) struct Written<'c> {
 }
 
 impl Suffix {
-    fn take(&mut self, place: Place, db: u8, key: &[u8]) -> Option<Unstable> {
-        let same = |unstable: &Unstable| unstable.name.0 == db && *unstable.name.1 == *key;
-        Some(self.0.find_entry(place.order, same).ok()?.remove().0)
+    fn take(&mut self, place: Place, db: u8, key: &[u8]) -> Option<Box<Unstable>> {
+        let same = |unstable: &Box<Unstable>| unstable.name.0 == db && *unstable.name.1 == *key;
+        Some(self.keys.find_entry(place.order, same).ok()?.remove().0)
     }
 
     fn find(&self, place: Place, db: u8, key: &[u8]) -> Option<&Unstable> {
-        self.0.find(place.order, |unstable| unstable.name.0 == db && *unstable.name.1 == *key)
+        let same = |unstable: &Box<Unstable>| unstable.name.0 == db && *unstable.name.1 == *key;
+        self.keys.find(place.order, same).map(|unstable| &**unstable)
     }
 
-    fn put(&mut self, unstable: Unstable) {
-        self.0.insert_unique(unstable.order, unstable, |unstable| unstable.order);
+    fn put(&mut self, unstable: Box<Unstable>) {
+        self.keys.insert_unique(unstable.order, unstable, |unstable| unstable.order);
+    }
+
+    /// An effect on a key with this order was recorded.
+    fn note(&mut self, dot: Dot, order: u64) {
+        self.recent.push_back((dot, order));
     }
 
     /// How many keys it has.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 
-    /// Forgets what is stable.
+    /// Forgets what is stable: keys of which all is, and of others what has become much.
     fn settle(&mut self, stable: &Vector) {
-        self.0.retain(|unstable| {
-            unstable.parts.forget(stable);
-            !unstable.parts.give_back()
-        });
-        if self.0.capacity() > 4 * self.0.len() {
-            self.0.shrink_to_fit(|unstable| unstable.order);
+        while let Some((dot, order)) = self.recent.front().copied()
+            && stable.has(dot)
+        {
+            self.recent.pop_front();
+            let is_of = |unstable: &Box<Unstable>| unstable.order == order && unstable.reach.has(dot);
+            let Ok(mut found) = self.keys.find_entry(order, is_of) else { continue };
+            let unstable = found.get_mut();
+            if stable.covers(&unstable.reach) {
+                found.remove();
+            } else if unstable.effects >= FORGET_EFFECTS {
+                unstable.parts.give_back(stable);
+                unstable.effects = 0;
+            }
+        }
+        if self.recent.is_empty() {
+            // What is left was lent to a batch that was given up.
+            self.keys.clear();
+        }
+        if self.keys.capacity() > SUFFIX_KEPT.max(4 * self.keys.len()) {
+            self.keys.shrink_to_fit(|unstable| unstable.order);
+        }
+        if self.recent.capacity() > SUFFIX_KEPT.max(4 * self.recent.len()) {
+            self.recent.shrink_to_fit();
         }
     }
 }
 
 impl Unstable {
-    fn new(place: Place, db: u8, key: &[u8]) -> Self {
-        Self { order: place.order, name: (db, key.into()), parts: Reduced::new(), reach: Vector::new() }
+    fn new(place: Place, db: u8, key: &[u8]) -> Box<Self> {
+        let (parts, reach) = (Reduced::new(), Vector::new());
+        Box::new(Self { order: place.order, name: (db, key.into()), parts, effects: 0, reach })
     }
 
     /// Lends the parts what the effect needs of the value before it.
@@ -107,12 +140,11 @@ impl Unstable {
     }
 
     fn record(&mut self, effect: &Effect<'_>, written: &Written<'_>) {
-        let all = written.context.is_none().then(|| self.parts.seen().clone());
-        if let Some(context) = written.context.or(all.as_ref()) {
-            self.parts.see(context);
-            self.parts.apply(&Event { dot: written.dot, hlc: written.hlc, context, effect });
-        }
+        // What was written here has observed all that is here.
+        let context = written.context.unwrap_or(&self.reach);
+        self.parts.take_in(&Event { dot: written.dot, hlc: written.hlc, context, effect });
         self.reach.add(written.dot);
+        self.effects += 1;
     }
 }
 
@@ -147,6 +179,7 @@ pub(crate) fn record_own(guards: &mut Guards<'_>, shared: &Shared, effect: &Effe
             let Some(shard) = guards.get_mut(place.shard) else { return };
             let mut unstable = shard.unstable(place, effect);
             unstable.record(effect, written);
+            shard.suffix.note(written.dot, place.order);
             shard.suffix.put(unstable);
         }
     }
@@ -165,6 +198,7 @@ pub(crate) fn take_in(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
     let deadline = entry.and_then(Entry::deadline);
     let is_observed = unstable.is_observed(written);
     unstable.record(effect, written);
+    shard.suffix.note(written.dot, place.order);
     match is_observed {
         true => apply_at(guards, shared, effect, Some(place), None),
         false => patch::patch(&unstable.parts, guards, shared, effect, place),
@@ -173,7 +207,13 @@ pub(crate) fn take_in(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
 }
 
 /// A key that lost its last element has lost its deadline with it; who adds one without knowing has not.
-fn put_back(guards: &mut Guards<'_>, place: Place, mut unstable: Unstable, effect: &Effect<'_>, deadline: Option<i64>) {
+fn put_back(
+    guards: &mut Guards<'_>,
+    place: Place,
+    mut unstable: Box<Unstable>,
+    effect: &Effect<'_>,
+    deadline: Option<i64>,
+) {
     let Some(shard) = guards.get_mut(place.shard) else { return };
     let may_empty = matches!(effect.op, Op::Drop { .. } | Op::Cut(_) | Op::FieldDeadlines(_));
     if let Some(ms) = deadline.filter(|_| may_empty && unstable.parts.lends_no_deadline())
@@ -201,8 +241,10 @@ fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
     let mut survivors = Vec::new();
     for shard in guards.iter_mut() {
         let is_of = |unstable: &Unstable| effect.op == Op::FlushAll || unstable.name.0 == effect.db;
-        for unstable in shard.suffix.0.iter_mut().filter(|unstable| is_of(unstable)) {
+        let Suffix { keys, recent } = &mut shard.suffix;
+        for unstable in keys.iter_mut().filter(|unstable| is_of(unstable)) {
             unstable.record(effect, written);
+            recent.push_back((written.dot, unstable.order));
             if unstable.parts.kind().is_some() {
                 survivors.push(unstable.name.clone());
             }
@@ -240,7 +282,7 @@ fn place_of(shared: &Shared, effect: &Effect<'_>) -> Option<Place> {
 }
 
 impl Shard {
-    fn unstable(&mut self, place: Place, effect: &Effect<'_>) -> Unstable {
+    fn unstable(&mut self, place: Place, effect: &Effect<'_>) -> Box<Unstable> {
         let found = self.suffix.take(place, effect.db, effect.key);
         found.unwrap_or_else(|| Unstable::new(place, effect.db, effect.key))
     }

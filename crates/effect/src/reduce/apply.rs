@@ -36,6 +36,11 @@ impl Reduced {
             event.dot
         );
         self.seen.add(event.dot);
+        self.carry_out(event)
+    }
+
+    /// The same for whoever sees to it that each comes once, and after what its writer had seen.
+    pub(super) fn carry_out(&mut self, event: &Event<'_>) -> Applied {
         if event.effect.fresh {
             self.take(event, false);
         }

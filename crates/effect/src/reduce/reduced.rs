@@ -101,6 +101,17 @@ impl Reduced {
     pub fn forget(&mut self, stable: &Vector) {
         self.seen.join(stable);
         self.folded.join(stable);
+        self.fold(stable);
+        if self.folded.covers(&self.seen) {
+            self.list.settle();
+            self.hash.settle();
+            let is_there = self.kind().is_some();
+            self.whole.deadlines.settle(is_there);
+        }
+    }
+
+    /// Makes bases of what is stable.
+    pub(super) fn fold(&mut self, stable: &Vector) {
         for kind in &mut self.kinds {
             *kind = kind.filter(|tag| !stable.has(tag.dot));
         }
@@ -109,12 +120,6 @@ impl Reduced {
         self.hash.fold(stable);
         self.set.fold(stable);
         self.zset.fold(stable);
-        if self.folded.covers(&self.seen) {
-            self.list.settle();
-            self.hash.settle();
-            let is_there = self.kind().is_some();
-            self.whole.deadlines.settle(is_there);
-        }
     }
 
     /// Whether a deadline of the key, or of a field, does not count because the value that it came with has lost.

@@ -11,8 +11,10 @@ use crate::op::{Deadline, Effect, Kind, Merge, Op};
 use crate::pos::ListPos;
 use crate::reduce::deadlines::Moment;
 use crate::reduce::element::Element;
+use crate::reduce::event::Event;
 use crate::reduce::reduced::Reduced;
 use crate::reduce::shown::{Field, bytes, shown_field};
+use crate::vector::Vector;
 
 /// A unit of which the base is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,9 +132,14 @@ impl Reduced {
         self.positions(first, len).for_each(visit);
     }
 
-    /// Gives back what is no more than a base: the plain value has it. Whether nothing is left.
-    pub fn give_back(&mut self) -> bool {
-        let is_stable = self.folded.covers(&self.seen);
+    /// Takes an effect in, of which the units that it lacks have been lent. Each comes once, and after what its writer had seen.
+    pub fn take_in(&mut self, event: &Event<'_>) {
+        self.carry_out(event);
+    }
+
+    /// Forgets which effects gave what is stable, and gives back what is no more than a base: the plain value has it.
+    pub fn give_back(&mut self, stable: &Vector) {
+        self.fold(stable);
         self.list.0.retain(|_, element| !element.is_plain());
         self.hash.0.retain(|_, element| !element.is_plain());
         self.set.0.retain(|_, element| !element.is_plain());
@@ -140,9 +147,5 @@ impl Reduced {
         if self.whole.register.is_folded() && self.whole.deadlines.own.is_empty() {
             self.whole.register.base = None;
         }
-        let are_empty =
-            self.list.0.is_empty() && self.hash.0.is_empty() && self.set.0.is_empty() && self.zset.0.is_empty();
-        let is_unwritten = self.kinds == [None; 5] && self.whole.register.is_empty();
-        is_stable && are_empty && is_unwritten && self.whole.deadlines.own.is_empty()
     }
 }
