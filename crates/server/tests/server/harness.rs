@@ -183,7 +183,8 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "in vain: {what}");
-        std::thread::yield_now();
+        // Whoever asks without a pause keeps threads of low priority from what is waited for.
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 
