@@ -257,7 +257,7 @@ impl<'e> Context<'e> {
     /// The same where there are other replicas: it is noted what can be concurrent with theirs.
     #[cold]
     fn make_visible_to_others(&mut self, logged: &Logged) {
-        let (shared, guards) = (self.shared, &mut self.state.guards);
+        let shared = self.shared;
         let mut n = 0;
         let mut next = |effect: &Effect<'_>| {
             let dot = Dot { origin: shared.origin, seq: logged.seq + n };
@@ -266,10 +266,10 @@ impl<'e> Context<'e> {
             written
         };
         self.out.batch.each_before(self.out.settled, |effect| {
-            suffix::record_own(guards, shared, effect, &next(effect));
+            suffix::record_own(&mut self.state, effect, &next(effect));
         });
         self.out.batch.each_since(self.out.settled, |effect| {
-            suffix::take_in(guards, shared, effect, &next(effect));
+            suffix::take_in(&mut self.state.guards, shared, effect, &next(effect));
         });
     }
 
@@ -328,10 +328,11 @@ fn note_waymark(shared: &Shared, log: &mut wal::Appender<'_, Sequencer>) {
 /// Applies what was emitted since the last time, so that the same context's later reads see it.
 pub fn settle(state: &mut State<'_>, out: &mut Emitter<'_>) {
     let shared = state.shared;
-    let State { guards, undo, .. } = state;
-    match shared.replicates() {
-        true => out.batch.each_since(out.settled, |effect| suffix::settle_own(guards, shared, effect, Some(undo))),
-        false => out.batch.each_since(out.settled, |effect| apply(guards, shared, effect, Some(undo))),
+    if shared.replicates() {
+        out.batch.each_since(out.settled, |effect| suffix::settle_own(state, effect));
+    } else {
+        let State { guards, undo, .. } = state;
+        out.batch.each_since(out.settled, |effect| apply(guards, shared, effect, Some(undo)));
     }
     out.settled = out.batch.mark();
 }

@@ -10,6 +10,7 @@ use crate::guards::Guards;
 use crate::residency::{AtRest, Name};
 use crate::shard::{DbKey, Shard, ShardId};
 use crate::stop::{Known, Miss, Place, Probe, Stop};
+use crate::suffix::Lent;
 use crate::undo::Undo;
 use crate::value::{Entry, Part};
 use crate::view::{HashView, ListView, SetView, ZSetView};
@@ -28,6 +29,8 @@ pub struct State<'e> {
     pub(crate) now_ms: i64,
     /// What takes back the effects that were settled.
     pub(crate) undo: Vec<Undo>,
+    /// What was lent for effects that were settled, where there are other replicas.
+    pub(crate) lent: Lent,
     db: Cell<u8>,
     touch: Cell<bool>,
     hits: Cell<u32>,
@@ -45,6 +48,7 @@ impl<'e> State<'e> {
             at_rest: None,
             now_ms,
             undo: Vec::new(),
+            lent: Lent::default(),
             db: Cell::new(db),
             touch: Cell::new(true),
             hits: Cell::new(0),

@@ -24,12 +24,13 @@ use effect::reduce::{Base, Event, Reduced, Unit};
 use effect::{Dot, Effect, Hlc, Op, Stamp, Vector};
 use hashbrown::HashTable;
 
-use crate::apply::{UndoLog, apply, apply_at};
+use crate::apply::{apply, apply_at};
 use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::keyspace::is_logged;
 use crate::limits::{FORGET_EFFECTS, SUFFIX_KEPT};
 use crate::shard::{DbKey, Shard};
+use crate::state::State;
 use crate::stop::Place;
 use crate::value::Entry;
 
@@ -44,7 +45,35 @@ pub(crate) struct Suffix {
     recent: VecDeque<(Dot, u64)>,
 }
 
+/// The recent effects on keys that a batch has changed and that is not logged yet, with what was lent for it; behind how many changes
+/// that can be taken back, and so goes with them.
+#[derive(Default)]
+pub(crate) struct Lent(Vec<(usize, Box<Unstable>)>);
+
+impl Lent {
+    fn find(&self, effect: &Effect<'_>) -> Option<&Unstable> {
+        let found = self.0.iter().rev().find(|(_, unstable)| unstable.is_of(effect));
+        found.map(|(_, unstable)| &**unstable)
+    }
+
+    fn take(&mut self, effect: &Effect<'_>) -> Option<Box<Unstable>> {
+        let last = self.0.iter().rposition(|(_, unstable)| unstable.is_of(effect))?;
+        let (_, unstable) = self.0.remove(last);
+        self.0.retain(|(_, unstable)| !unstable.is_of(effect));
+        Some(unstable)
+    }
+
+    /// The changes beyond the first `keep` were taken back.
+    #[inline]
+    pub(crate) fn truncate(&mut self, keep: usize) {
+        while self.0.last().is_some_and(|(before, _)| *before >= keep) {
+            self.0.pop();
+        }
+    }
+}
+
 /// The recent effects on one key.
+#[derive(Clone)]
 struct Unstable {
     order: u64,
     name: DbKey,
@@ -104,10 +133,6 @@ impl Suffix {
                 unstable.effects = 0;
             }
         }
-        if self.recent.is_empty() {
-            // What is left was lent to a batch that was given up.
-            self.keys.clear();
-        }
         if self.keys.capacity() > SUFFIX_KEPT.max(4 * self.keys.len()) {
             self.keys.shrink_to_fit(|unstable| unstable.order);
         }
@@ -123,6 +148,10 @@ impl Unstable {
         Box::new(Self { order: place.order, name: (db, key.into()), parts, effects: 0, reach })
     }
 
+    fn is_of(&self, effect: &Effect<'_>) -> bool {
+        self.name.0 == effect.db && *self.name.1 == *effect.key
+    }
+
     /// Lends the parts what the effect needs of the value before it.
     fn lend(&mut self, entry: Option<&Entry>, effect: &Effect<'_>) {
         let Some(entry) = entry else { return };
@@ -130,6 +159,16 @@ impl Unstable {
             if let Some(base) = base(entry, &unit) {
                 self.parts.lend(&unit, base);
             }
+        }
+    }
+
+    /// A key that lost its last element has lost its deadline with it; who adds one without knowing has not.
+    fn lend_deadline(&mut self, shard: &Shard, place: Place, effect: &Effect<'_>, deadline: Option<i64>) {
+        let may_empty = matches!(effect.op, Op::Drop { .. } | Op::Cut(_) | Op::FieldDeadlines(_));
+        if let Some(ms) = deadline.filter(|_| may_empty && self.parts.lends_no_deadline())
+            && shard.find(effect.db, place.order, effect.key).is_none()
+        {
+            self.parts.lend(&Unit::Deadline, Base::Deadline(ms));
         }
     }
 
@@ -159,25 +198,34 @@ fn base<'e>(entry: &'e Entry, unit: &Unit<'_>) -> Option<Base<'e>> {
     }
 }
 
-/// Applies an effect of this node that is not logged yet, so that it can be taken back: what its parts need is lent before.
-pub(crate) fn settle_own(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, undo: UndoLog<'_>) {
-    let Some(place) = place_of(shared, effect) else { return apply(guards, shared, effect, undo) };
+/// Applies an effect of this node that is not logged yet, so that it can be taken back: what its parts need is lent before, and kept
+/// with the batch.
+pub(crate) fn settle_own(state: &mut State<'_>, effect: &Effect<'_>) {
+    let State { shared, guards, undo, lent, .. } = state;
+    let Some(place) = place_of(shared, effect) else { return apply(guards, shared, effect, Some(undo)) };
     let Some(shard) = guards.get_mut(place.shard) else { return };
-    let mut unstable = shard.unstable(place, effect);
+    let found = lent.find(effect).or_else(|| shard.suffix.find(place, effect.db, effect.key));
+    let mut unstable =
+        found.map_or_else(|| Unstable::new(place, effect.db, effect.key), |found| Box::new(found.clone()));
     let entry = shard.find(effect.db, place.order, effect.key);
     unstable.lend(entry, effect);
-    let deadline = entry.and_then(Entry::deadline);
-    apply_at(guards, shared, effect, Some(place), undo);
-    put_back(guards, place, unstable, effect, deadline);
+    let (deadline, before) = (entry.and_then(Entry::deadline), undo.len());
+    apply_at(guards, shared, effect, Some(place), Some(undo));
+    if let Some(shard) = guards.get_mut(place.shard) {
+        unstable.lend_deadline(shard, place, effect, deadline);
+    }
+    lent.0.push((before, unstable));
 }
 
-/// Notes an effect of this node, which has been applied and is logged now.
-pub(crate) fn record_own(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
+/// Notes an effect of this node, which was settled and is logged now.
+pub(crate) fn record_own(state: &mut State<'_>, effect: &Effect<'_>, written: &Written<'_>) {
+    let State { shared, guards, lent, .. } = state;
     match place_of(shared, effect) {
         None => note_whole(guards, shared, effect, written),
         Some(place) => {
             let Some(shard) = guards.get_mut(place.shard) else { return };
-            let mut unstable = shard.unstable(place, effect);
+            let before = shard.unstable(place, effect);
+            let mut unstable = lent.take(effect).unwrap_or(before);
             unstable.record(effect, written);
             shard.suffix.note(written.dot, place.order);
             shard.suffix.put(unstable);
@@ -203,25 +251,10 @@ pub(crate) fn take_in(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
         true => apply_at(guards, shared, effect, Some(place), None),
         false => patch::patch(&unstable.parts, guards, shared, effect, place),
     }
-    put_back(guards, place, unstable, effect, deadline);
-}
-
-/// A key that lost its last element has lost its deadline with it; who adds one without knowing has not.
-fn put_back(
-    guards: &mut Guards<'_>,
-    place: Place,
-    mut unstable: Box<Unstable>,
-    effect: &Effect<'_>,
-    deadline: Option<i64>,
-) {
-    let Some(shard) = guards.get_mut(place.shard) else { return };
-    let may_empty = matches!(effect.op, Op::Drop { .. } | Op::Cut(_) | Op::FieldDeadlines(_));
-    if let Some(ms) = deadline.filter(|_| may_empty && unstable.parts.lends_no_deadline())
-        && shard.find(effect.db, place.order, effect.key).is_none()
-    {
-        unstable.parts.lend(&Unit::Deadline, Base::Deadline(ms));
+    if let Some(shard) = guards.get_mut(place.shard) {
+        unstable.lend_deadline(shard, place, effect, deadline);
+        shard.suffix.put(unstable);
     }
-    shard.suffix.put(unstable);
 }
 
 /// An effect on whole databases was applied.

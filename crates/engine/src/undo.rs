@@ -43,6 +43,7 @@ pub(crate) fn undo_to(state: &mut State<'_>, keep: usize) {
     if state.undo.len() > keep {
         take_back_to(state, keep);
     }
+    state.lent.truncate(keep);
 }
 
 #[cold]

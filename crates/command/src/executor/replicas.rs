@@ -381,6 +381,39 @@ const AFTERWARDS: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
+fn a_batch_that_is_given_up_leaves_nothing_behind() {
+    let clock = Arc::new(AtomicI64::new(NOW_MS));
+    let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
+    run(&mut group.0[0].executor, &words("set s 5"));
+    group.heal();
+    {
+        let mut recycled = Recycled::new();
+        let engine = group.0[0].executor.engine();
+        let mut context = engine.context(Lock::All, 0, NOW_MS, &mut recycled);
+        context.out.emit(b"s", false, Op::AddInt(1));
+        let one = context.savepoint();
+        context.out.emit(b"s", false, Op::Set { value: b"70", deadline: Deadline::Clear });
+        context.savepoint();
+        context.out.emit(b"s", false, Op::AddInt(1));
+        context.savepoint();
+        context.restore(one);
+        context.out.emit(b"s", false, Op::AddInt(2));
+        context.commit().expect("the log takes it");
+        drop(context);
+        let mut context = engine.context(Lock::All, 0, NOW_MS, &mut recycled);
+        context.out.emit(b"s", false, Op::Set { value: b"90", deadline: Deadline::Clear });
+        context.savepoint();
+        context.out.emit(b"s", false, Op::AddInt(1));
+        context.savepoint();
+        context.abort();
+    }
+    run(&mut group.0[1].executor, &words("incrby s 100"));
+    group.heal();
+    group.check().expect("all are what the algebra says");
+    assert_eq!(look(&mut group.0[2].executor, "s")[0], "$3 108 ");
+}
+
+#[test]
 fn what_keeps_a_deadline_keeps_the_one_that_was_seen() {
     for (a, b, then) in AFTERWARDS {
         let clock = Arc::new(AtomicI64::new(NOW_MS));
