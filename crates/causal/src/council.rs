@@ -19,7 +19,7 @@ use crate::replica::Replica;
 pub(crate) struct Council {
     vote: Vote,
     /// What this node wants, until an epoch has it.
-    wanted: Option<Change>,
+    pub wanted: Option<Change>,
     attempt: Option<Attempt>,
     /// The highest round that was seen.
     round: u64,

@@ -21,8 +21,9 @@ use crate::statement::Statement;
 pub(crate) struct Life {
     /// The latest one.
     pub incarnation: u16,
-    /// What had been applied when it became known. Peers are told of it once all of that is durable, lest a crash takes back what they rely on.
-    sealed: Vector,
+    /// What had been applied when it became known, until all of that is durable: only then peers are told of it, lest a crash takes back
+    /// what they rely on.
+    sealed: Option<Vector>,
 }
 
 /// Whether this node may write.
@@ -51,18 +52,31 @@ impl Replica {
     pub(crate) fn know_own_disk(&mut self) {
         for dot in self.applied.iter().filter(|dot| dot.origin.node() != self.me.node()) {
             // Ascending: the last one stays.
-            let life = Life { incarnation: dot.origin.incarnation(), sealed: Vector::new() };
+            let life = Life { incarnation: dot.origin.incarnation(), sealed: None };
             self.lives.insert(dot.origin.node(), life);
         }
     }
 
     /// The lives that statements tell of.
     pub(crate) fn sealed_lives(&self) -> Vec<(u64, u16)> {
-        let sealed = self.lives.iter().filter(|(_, life)| self.durable.covers(&life.sealed));
+        let sealed = self.lives.iter().filter(|(_, life)| life.sealed.is_none());
         let mut lives: Vec<(u64, u16)> = sealed.map(|(node, life)| (*node, life.incarnation)).collect();
         lives.push((self.me.node(), self.me.incarnation()));
         lives.sort_unstable();
         lives
+    }
+
+    /// Whether it tells peers that it knows this life.
+    pub(crate) fn has_sealed(&self, life: Origin) -> bool {
+        let known = self.lives.get(&life.node());
+        life == self.me || known.is_some_and(|known| known.incarnation >= life.incarnation() && known.sealed.is_none())
+    }
+
+    /// Lets peers hear of lives since which everything is durable.
+    pub(crate) fn seal(&mut self) {
+        for life in self.lives.values_mut() {
+            life.sealed.take_if(|then| self.durable.covers(then));
+        }
     }
 
     /// Takes note of a life. Earlier ones have ended.
@@ -82,7 +96,8 @@ impl Replica {
         };
         let old: Vec<LinkId> = self.links.iter().filter(|(_, l)| ended(l.peer)).map(|(id, _)| *id).collect();
         old.into_iter().for_each(|id| self.close(id, "a life that has ended"));
-        self.lives.insert(node, Life { incarnation, sealed: self.applied.clone() });
+        self.lives.insert(node, Life { incarnation, sealed: Some(self.applied.clone()) });
+        self.seal();
         self.views.remove(&node);
     }
 

@@ -29,6 +29,7 @@ impl Marks {
             None if self.passed.0 > seq || self.passed.1 >= hlc => {}
             _ => self.ahead.push_back((seq, hlc)),
         }
+        debug_assert!(self.ahead.iter().rev().take(2).is_sorted_by(|a, b| a.0 > b.0 && a.1 > b.1), "marks grow");
         if self.ahead.len() > limits::MARKS {
             let mut nth = 0;
             self.ahead.retain(|_| {
@@ -59,6 +60,5 @@ impl Marks {
 
     pub fn validate(&self) {
         assert!(self.ahead.len() <= limits::MARKS, "{} marks", self.ahead.len());
-        assert!(self.ahead.iter().is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1), "marks grow");
     }
 }

@@ -9,7 +9,7 @@ use crate::council::Council;
 use crate::epoch::{Epoch, Vote};
 use crate::frame::{Frame, Hello};
 use crate::holes::Holes;
-use crate::io::{Cut, Input, LinkId, Output};
+use crate::io::{Change, Cut, Input, LinkId, Output};
 use crate::limits;
 use crate::link::Link;
 use crate::lives::{Gate, Life};
@@ -194,6 +194,7 @@ impl Replica {
 
     fn synced(&mut self, vector: &Vector) {
         self.durable.join(vector);
+        self.seal();
         self.advance();
     }
 
@@ -255,6 +256,11 @@ impl Replica {
     /// The epoch that it is in.
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    /// The change of the members that it was asked for and that has not come about.
+    pub fn wants(&self) -> Option<Change> {
+        self.council.wanted
     }
 
     /// Whether it may write.

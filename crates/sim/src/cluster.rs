@@ -1,7 +1,6 @@
 //! The cluster: its nodes and connections, the events that are to come, and the driver that does what replicas ask for.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use causal::{Change, Config, Entry, Epoch, Frame, Input, LinkId, Output, Purpose, Record};
 use effect::{Dot, Origin, Vector};
@@ -53,8 +52,8 @@ pub struct Cluster {
     pub checks: Checks,
     /// Whether bad things still happen.
     pub is_bad: bool,
-    events: BinaryHeap<Reverse<(i64, u64)>>,
-    what: BTreeMap<u64, Event>,
+    /// By time, and then in the order in which they were planned.
+    events: BTreeMap<(i64, u64), Event>,
     count: u64,
     pub(crate) largest: u64,
 }
@@ -75,9 +74,9 @@ impl Cluster {
             let slow = if rng.one_in(6) { rng.between(20, 400) as i64 } else { 0 };
             nodes.insert(id, Node::new(id, disk, skew, slow));
         }
-        let (events, what, checks) = (BinaryHeap::new(), BTreeMap::new(), Checks::default());
+        let (events, checks) = (BTreeMap::new(), Checks::default());
         let (now_ms, net, count, largest) = (START_MS, Net::default(), 0, 0);
-        let mut cluster = Self { plan, rng, now_ms, nodes, net, checks, is_bad: true, events, what, count, largest };
+        let mut cluster = Self { plan, rng, now_ms, nodes, net, checks, is_bad: true, events, count, largest };
         (1..=cluster.plan.nodes).for_each(|id| cluster.after(0, Event::Start(id)));
         cluster.after(1, Event::Dial);
         cluster.after(300, Event::Trouble);
@@ -87,15 +86,13 @@ impl Cluster {
     /// Plans an event.
     pub fn after(&mut self, ms: i64, event: Event) {
         self.count += 1;
-        self.events.push(Reverse((self.now_ms + ms, self.count)));
-        self.what.insert(self.count, event);
+        self.events.insert((self.now_ms + ms, self.count), event);
     }
 
     /// Lets the next event happen.
     pub fn turn(&mut self) {
-        let Some(Reverse((at, number))) = self.events.pop() else { return };
+        let Some(((at, _), event)) = self.events.pop_first() else { return };
         self.now_ms = self.now_ms.max(at);
-        let Some(event) = self.what.remove(&number) else { return };
         if let Some(until) = self.asleep(&event) {
             return self.after(until - self.now_ms, event);
         }

@@ -182,8 +182,12 @@ impl Cluster {
         }
     }
 
-    /// Proposes again what has not come about.
+    /// Proposes again what has not come about; one after the other, since proposers that overtake each other decide nothing.
     pub fn insist(&mut self) {
+        let running = || self.nodes.values().filter_map(|n| Some((n.disk.epoch.has(n.id), &n.life.as_ref()?.replica)));
+        if running().any(|(is_member, replica)| is_member && replica.wants().is_some()) {
+            return;
+        }
         let Some(epoch) =
             self.nodes.values().filter(|n| n.is_wanted).map(|n| n.disk.epoch.clone()).max_by_key(|e| e.number)
         else {
