@@ -241,7 +241,12 @@ impl Replica {
         }
         self.views.retain(|node, _| self.epoch.has(*node));
         if was_member && !self.epoch.has(me) {
-            self.gate = Gate::waiting();
+            // One that has no origin yet needs one still, once it is a member again.
+            if self.me.incarnation() > 0 {
+                self.gate = Gate::waiting();
+            }
+            // Nor is it to act, once it is back, on what somebody wanted before.
+            self.council.wanted = None;
             self.out.push(Output::Dropped);
         }
         // Members count on a node anew in each epoch: only then has it heard what may be stable.

@@ -326,8 +326,7 @@ impl Replica {
         }
         self.holes.validate(self.config.fetch_bytes + largest);
         self.marks.values().for_each(Marks::validate);
-        if let Gate::Open = self.gate {
-            assert!(self.me.incarnation() > 0, "an open gate without an origin");
-        }
+        let is_opening = matches!(self.gate, Gate::Opening { .. });
+        assert!(is_opening == (self.me.incarnation() == 0), "an origin is what is waited for first");
     }
 }

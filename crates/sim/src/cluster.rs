@@ -50,6 +50,8 @@ pub struct Cluster {
     pub net: Net,
     /// What must hold.
     pub checks: Checks,
+    /// When members were last proposed again.
+    pub(crate) insisted_ms: i64,
     /// Whether bad things still happen.
     pub is_bad: bool,
     /// By time, and then in the order in which they were planned.
@@ -72,11 +74,12 @@ impl Cluster {
             disk.origin = Origin::new(id, 0);
             let skew = rng.between(0, 2 * plan.skew_ms) as i64 - plan.skew_ms as i64;
             let slow = if rng.one_in(6) { rng.between(20, 400) as i64 } else { 0 };
-            nodes.insert(id, Node::new(id, disk, skew, slow));
+            nodes.insert(id, Node::new(id, disk, skew, slow, plan.ahead_ms as i64));
         }
         let (events, checks) = (BTreeMap::new(), Checks::default());
-        let (now_ms, net, count, largest) = (START_MS, Net::default(), 0, 0);
-        let mut cluster = Self { plan, rng, now_ms, nodes, net, checks, is_bad: true, events, count, largest };
+        let (now_ms, net, count, largest, insisted_ms) = (START_MS, Net::default(), 0, 0, 0);
+        let mut cluster =
+            Self { plan, rng, now_ms, nodes, net, checks, insisted_ms, is_bad: true, events, count, largest };
         (1..=cluster.plan.nodes).for_each(|id| cluster.after(0, Event::Start(id)));
         cluster.after(1, Event::Dial);
         cluster.after(300, Event::Trouble);
@@ -354,7 +357,12 @@ impl Cluster {
     pub fn start(&mut self, id: u64) {
         let config = Config {
             window_bytes: self.plan.window_bytes,
-            fetch_bytes: self.plan.window_bytes.max(500),
+            // Those that come back fetch everything.
+            fetch_bytes: self.plan.window_bytes.max(if self.plan.elections || self.plan.restores {
+                4_000
+            } else {
+                500
+            }),
             frame_bytes: self.plan.window_bytes.min(1_000),
             ..Config::default()
         };
@@ -377,8 +385,12 @@ impl Cluster {
 
     /// Proposes a change of the members at some member that runs.
     pub fn propose(&mut self, change: Change) {
-        let up: Vec<u64> =
-            self.nodes.values().filter(|n| n.life.is_some() && n.disk.epoch.has(n.id)).map(|n| n.id).collect();
+        let is_member = |n: &&Node| n.life.is_some() && n.disk.epoch.has(n.id);
+        let may_write = |n: &&Node| n.life.as_ref().is_some_and(|life| life.replica.may_write());
+        let mut up: Vec<u64> = self.nodes.values().filter(is_member).filter(may_write).map(|n| n.id).collect();
+        if up.is_empty() || self.rng.one_in(8) {
+            up = self.nodes.values().filter(is_member).map(|n| n.id).collect();
+        }
         if !up.is_empty() {
             let id = *self.rng.pick(&up);
             self.feed(id, Input::Propose(change));

@@ -22,6 +22,8 @@ pub struct Plan {
     pub trouble_ms: usize,
     /// Clocks differ by up to so many ms.
     pub skew_ms: usize,
+    /// How far ahead of the wall the ceilings of clocks are raised, in ms: so much a crash may cost.
+    pub ahead_ms: usize,
     /// Largest batch, in bytes.
     pub batch_bytes: usize,
     /// Of the replica.
@@ -56,11 +58,12 @@ impl Plan {
             elections: rng.one_in(4),
             storm: false,
             fault,
+            ahead_ms: *rng.pick(&[500, 2_000, 2_000, 10_000]),
         }
     }
 
     /// The same with hardly anything but elections and crashes of voters.
     pub fn storm(self) -> Self {
-        Self { trouble_ms: 40, elections: true, storm: true, ..self }
+        Self { trouble_ms: 40, window_bytes: self.window_bytes.max(2_000), elections: true, storm: true, ..self }
     }
 }

@@ -149,7 +149,7 @@ impl Cluster {
             let mut disk = Disk::new(id, Epoch::default());
             disk.origin = Origin::new(id, 0);
             disk.restored = true;
-            self.nodes.insert(id, Node::new(id, disk, 0, 0));
+            self.nodes.insert(id, Node::new(id, disk, 0, 0, self.plan.ahead_ms as i64));
             self.after(0, Event::Start(id));
             self.propose(Change::Join(id));
         } else if wanted.len() > 2 {
@@ -185,9 +185,11 @@ impl Cluster {
     /// Proposes again what has not come about; one after the other, since proposers that overtake each other decide nothing.
     pub fn insist(&mut self) {
         let running = || self.nodes.values().filter_map(|n| Some((n.disk.epoch.has(n.id), &n.life.as_ref()?.replica)));
-        if running().any(|(is_member, replica)| is_member && replica.wants().is_some()) {
+        let is_under_way = running().any(|(is_member, replica)| is_member && replica.wants().is_some());
+        if is_under_way && self.now_ms - self.insisted_ms < 4_000 {
             return;
         }
+        self.insisted_ms = self.now_ms;
         let Some(epoch) =
             self.nodes.values().filter(|n| n.is_wanted).map(|n| n.disk.epoch.clone()).max_by_key(|e| e.number)
         else {
@@ -199,12 +201,10 @@ impl Cluster {
         if let Some(node) = self.nodes.values_mut().find(|n| !n.is_wanted && (n.is_back || never_in(n))) {
             (node.is_back, node.is_wanted) = (false, true);
         }
-        let change = self.nodes.values().find_map(|n| match (n.is_wanted, epoch.has(n.id)) {
-            (true, false) => Some(Change::Join(n.id)),
-            (false, true) => Some(Change::Leave(n.id)),
-            _ => None,
-        });
-        change.into_iter().for_each(|change| self.propose(change));
+        // The last member cannot leave.
+        let join = self.nodes.values().find(|n| n.is_wanted && !epoch.has(n.id)).map(|n| Change::Join(n.id));
+        let leave = || self.nodes.values().find(|n| !n.is_wanted && epoch.has(n.id)).map(|n| Change::Leave(n.id));
+        join.or_else(leave).into_iter().for_each(|change| self.propose(change));
     }
 
     /// What is still to come: None, once all members are equal and everything is stable.
