@@ -45,6 +45,11 @@ impl Marks {
         within.checked_sub(1).map_or(self.passed.1, |at| self.ahead[at].1)
     }
 
+    /// The timestamp of the last mark.
+    pub fn last(&self) -> Hlc {
+        self.ahead.back().map_or(self.passed.1, |last| last.1)
+    }
+
     /// Drops the marks up to `hlc`; how many effects are surely below it.
     pub fn pass(&mut self, hlc: Hlc) -> u64 {
         while let Some(mark) = self.ahead.front().filter(|mark| mark.1 <= hlc) {

@@ -155,6 +155,7 @@ impl Replica {
             self.cut.vector.add(Dot { origin: *origin, seq });
         }
         complete.into_iter().for_each(|dot| self.cut.vector.add(dot));
+        debug_assert!(self.applied.covers(&self.cut.vector), "something is stable that was not applied");
         let past = &self.cut.vector;
         self.contexts.retain(|_, context| !past.covers(context));
         self.marks.retain(|origin, marks| {
@@ -167,6 +168,12 @@ impl Replica {
     /// lies below it. None as long as somebody has not spoken.
     fn reach(&self) -> Option<(Hlc, Vec<Dot>)> {
         if !self.epoch.has(self.me.node()) || self.me.incarnation() == 0 {
+            return None;
+        }
+        // Most of what is said moves nothing, since somebody else is behind.
+        let is_behind = |life: Origin| self.marks.get(&life).is_none_or(|marks| Some(marks.last()) <= self.cut.hlc);
+        let mut lives = self.epoch.members.iter().filter_map(|node| self.views.get(node)).map(|view| view.life);
+        if is_behind(self.me) || lives.any(is_behind) {
             return None;
         }
         let mut others: Vec<(Origin, &Statement)> = Vec::with_capacity(self.epoch.members.len());

@@ -292,7 +292,7 @@ impl Cluster {
             (Some(Fault::GivesTooMuchRoom), Frame::Hello(hello)) => hello.window = 1 << 30,
             _ => {}
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(300);
         frame.encode(&mut bytes);
         if self.plan.fault == Some(Fault::CutsFrames) && self.rng.one_in(50) {
             bytes.pop();

@@ -43,7 +43,7 @@ impl Plan {
     pub fn of(seed: u64, fault: Option<Fault>) -> Self {
         let mut rng = Rng::new(seed ^ 0xa5a5_5a5a_1234_9876);
         let latency_ms = *rng.pick(&[2, 10, 60, 150]);
-        Self {
+        let plan = Self {
             seed,
             nodes: *rng.pick(&[2, 3, 3, 3, 4, 5, 7]),
             bad_ms: rng.between(1_500, 6_000) as i64,
@@ -59,7 +59,8 @@ impl Plan {
             storm: false,
             fault,
             ahead_ms: *rng.pick(&[500, 2_000, 2_000, 10_000]),
-        }
+        };
+        if rng.one_in(12) { plan.storm() } else { plan }
     }
 
     /// The same with hardly anything but elections and crashes of voters.
