@@ -117,11 +117,14 @@ impl Replica {
                 return self.close(id, "a life that has ended");
             }
         }
+        if self.council.is_from_before(peer.node(), hello.epoch.number) {
+            return self.close(id, "it spoke before it became a member");
+        }
         if let Some(older) = self.link_to(peer.node()) {
             self.close(older, "a newer connection");
         }
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.peer = Some(peer);
+        (link.peer, link.spoke_in) = (Some(peer), hello.epoch.number);
         link.cursor = hello.applied.get(self.me) + 1;
         link.credit = i64::try_from(hello.window).unwrap_or(i64::MAX);
         if hello.epoch.number > self.epoch.number {

@@ -60,7 +60,14 @@ impl Plan {
             fault,
             ahead_ms: *rng.pick(&[500, 2_000, 2_000, 10_000]),
         };
+        let plan = plan.with_room();
         if rng.one_in(12) { plan.storm() } else { plan }
+    }
+
+    /// The same with windows through which half of what is written fits while it is written: else it takes minutes to arrive.
+    fn with_room(self) -> Self {
+        let half = self.batch_bytes * self.latency_ms / self.write_ms / 2;
+        Self { window_bytes: self.window_bytes.max(half as u64), ..self }
     }
 
     /// The same with hardly anything but elections and crashes of voters.
