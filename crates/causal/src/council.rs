@@ -41,9 +41,10 @@ struct Attempt {
 }
 
 impl Council {
-    pub fn new(vote: Vote) -> Self {
+    /// A start does not know any more what there was when the epoch was adopted: no less than that is what it finds.
+    pub fn new(vote: Vote, found: Vector) -> Self {
         let round = vote.promised.round;
-        let (adopted_at, joined) = (Vector::new(), BTreeMap::new());
+        let (adopted_at, joined) = (found, BTreeMap::new());
         Self { vote, wanted: None, attempt: None, round, adopted_at, adopted_from: 0, joined }
     }
 

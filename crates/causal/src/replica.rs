@@ -121,7 +121,7 @@ impl Replica {
             out: Vec::new(),
             me,
             gate,
-            council: Council::new(opening.vote),
+            council: Council::new(opening.vote, opening.applied.clone()),
             is_outside: !opening.epoch.has(me.node()) && !opening.applied.is_empty(),
             farewells: BTreeMap::new(),
             durable: opening.applied.clone(),

@@ -178,6 +178,7 @@ impl Cluster {
                 let moved = node.disk.give_up(&undelivered);
                 (node.life, node.is_back) = (None, true);
                 self.checks.moved(&moved);
+                self.excuse_without(id);
                 self.after(50, Event::Start(id));
             }
             Output::Dropped | Output::Nacked(..) | Output::NeedsSnapshot(_) => {}

@@ -29,6 +29,8 @@ pub struct Node {
     pub ahead_ms: i64,
     /// It belongs to the group, as far as the world wants it to.
     pub is_wanted: bool,
+    /// An older disk was put in the place of its last one.
+    pub has_lost: bool,
     /// It was dropped, and is ready to join again.
     pub is_back: bool,
 }
@@ -57,8 +59,8 @@ impl Node {
     /// A node that is down.
     pub fn new(id: u64, disk: Disk, skew_ms: i64, slow_ms: i64, ahead_ms: i64) -> Self {
         let (backup, life, boot, paused_until) = (None, None, 0, 0);
-        let (is_wanted, is_back) = (true, false);
-        Self { id, disk, backup, boot, life, skew_ms, paused_until, slow_ms, ahead_ms, is_wanted, is_back }
+        let (is_wanted, is_back, has_lost) = (true, false, false);
+        Self { id, disk, backup, boot, life, skew_ms, paused_until, slow_ms, ahead_ms, is_wanted, has_lost, is_back }
     }
 
     /// Builds what runs from what the disk has.

@@ -126,14 +126,23 @@ impl Cluster {
         let hides = self.plan.fault == Some(Fault::HidesRestore);
         let Some(copy) = self.nodes.get_mut(&id).filter(|n| n.is_wanted).and_then(|n| n.backup.take()) else { return };
         self.crash(id);
-        let others: Vec<&Disk> = self.nodes.values().filter(|n| n.id != id).map(|n| &n.disk).collect();
-        self.checks.excuse(&others);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.has_lost = true;
+        }
+        self.excuse_without(id);
         if let Some(node) = self.nodes.get_mut(&id) {
             node.disk = copy;
             node.disk.restored = !hides;
         }
         let ms = self.rng.between(10, 2_000) as i64;
         self.after(ms, Event::Start(id));
+    }
+
+    /// What a node has is gone: what others have lost before and only it still had is gone with it.
+    pub(crate) fn excuse_without(&mut self, id: u64) {
+        let others: Vec<&Disk> = self.nodes.values().filter(|n| n.id != id).map(|n| &n.disk).collect();
+        let losers: Vec<u64> = self.nodes.values().filter(|n| n.has_lost).map(|n| n.id).collect();
+        self.checks.excuse(&others, &losers);
     }
 
     /// A node joins, or one leaves, or comes back.
