@@ -10,6 +10,7 @@ use effect::{Dot, Origin, Vector};
 use crate::epoch::Vote;
 use crate::frame::{Frame, Hello};
 use crate::io::{LinkId, Output, Record};
+use crate::limits;
 use crate::replica::Replica;
 use crate::statement::Statement;
 
@@ -163,7 +164,8 @@ impl Replica {
         let last = heard.values().map(|(life, _)| *life).max().unwrap_or(0).max(disk.incarnation());
         let members = heard.iter().filter(|(node, _)| self.epoch.has(**node));
         let votes: Vec<Vote> = members.map(|(_, (_, vote))| vote.clone()).collect();
-        self.me = Origin::new(disk.node(), last.saturating_add(1));
+        // Lives that nobody has heard of may have come after the one that the disk knows, and what they sent may still arrive.
+        self.me = Origin::new(disk.node(), last.saturating_add(limits::LIVES_PASSED_OVER));
         self.gate = Gate::waiting();
         self.out.push(Output::Persist(Record::Life(self.me)));
         self.recall(votes);
