@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use causal::{Change, Config, Entry, Epoch, Frame, Input, LinkId, Output, Purpose, Record};
+use causal::{Config, Entry, Epoch, Frame, Input, LinkId, Output, Purpose, Record};
 use effect::{Dot, Origin, Vector};
 
 use crate::checks::Checks;
@@ -382,19 +382,5 @@ impl Cluster {
         let boot = node.boot;
         self.after(1, Event::Tick(id, boot));
         self.after(5, Event::Write(id, boot));
-    }
-
-    /// Proposes a change of the members at some member that runs.
-    pub fn propose(&mut self, change: Change) {
-        let is_member = |n: &&Node| n.life.is_some() && n.disk.epoch.has(n.id);
-        let may_write = |n: &&Node| n.life.as_ref().is_some_and(|life| life.replica.may_write());
-        let mut up: Vec<u64> = self.nodes.values().filter(is_member).filter(may_write).map(|n| n.id).collect();
-        if up.is_empty() || self.rng.one_in(8) {
-            up = self.nodes.values().filter(is_member).map(|n| n.id).collect();
-        }
-        if !up.is_empty() {
-            let id = *self.rng.pick(&up);
-            self.feed(id, Input::Propose(change));
-        }
     }
 }

@@ -178,6 +178,20 @@ impl Cluster {
         }
     }
 
+    /// Proposes a change of the members at some member that runs.
+    pub fn propose(&mut self, change: Change) {
+        let is_member = |n: &&Node| n.life.is_some() && n.disk.epoch.has(n.id);
+        let may_write = |n: &&Node| n.life.as_ref().is_some_and(|life| life.replica.may_write());
+        let mut up: Vec<u64> = self.nodes.values().filter(is_member).filter(may_write).map(|n| n.id).collect();
+        if up.is_empty() || self.rng.one_in(8) {
+            up = self.nodes.values().filter(is_member).map(|n| n.id).collect();
+        }
+        if !up.is_empty() {
+            let id = *self.rng.pick(&up);
+            self.feed(id, causal::Input::Propose(change));
+        }
+    }
+
     /// From here on nothing bad happens.
     pub fn heal(&mut self) {
         self.is_bad = false;
