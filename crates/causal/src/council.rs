@@ -19,13 +19,15 @@ use crate::replica::Replica;
 pub(crate) struct Council {
     vote: Vote,
     /// What this node wants, until an epoch has it.
-    wanted: Option<Change>,
+    pub wanted: Option<Change>,
     attempt: Option<Attempt>,
     /// The highest round that was seen.
     round: u64,
     /// What was applied when the present epoch was adopted: peers hear of it once that is durable.
     adopted_at: Vector,
     adopted_from: u64,
+    /// In which epoch a node became a member, as far as this start has seen it.
+    joined: BTreeMap<u64, u64>,
 }
 
 /// An attempt of this node to have an epoch accepted.
@@ -39,14 +41,21 @@ struct Attempt {
 }
 
 impl Council {
-    pub fn new(vote: Vote) -> Self {
+    /// A start does not know any more what there was when the epoch was adopted: no less than that is what it finds.
+    pub fn new(vote: Vote, found: Vector) -> Self {
         let round = vote.promised.round;
-        let adopted_at = Vector::new();
-        Self { vote, wanted: None, attempt: None, round, adopted_at, adopted_from: 0 }
+        let (adopted_at, joined) = (found, BTreeMap::new());
+        Self { vote, wanted: None, attempt: None, round, adopted_at, adopted_from: 0, joined }
     }
 
     pub fn vote(&self) -> &Vote {
         &self.vote
+    }
+
+    /// Whether one who was in that epoch when it spoke may be what the node was before it left and came back: what such a one sent
+    /// late is below what has become stable without it.
+    pub fn is_from_before(&self, node: u64, epoch: u64) -> bool {
+        self.joined.get(&node).is_some_and(|joined| epoch < *joined)
     }
 }
 
@@ -220,20 +229,22 @@ impl Replica {
         self.council.adopted_at = self.applied.clone();
         self.council.vote = Vote::default();
         self.council.attempt = None;
+        for node in epoch.members.difference(&self.epoch.members) {
+            self.council.joined.insert(*node, epoch.number);
+        }
         self.epoch = epoch;
         self.farewells.clear();
         self.is_outside |=
             !self.epoch.has(me) && !self.applied.is_empty() && (was_member || self.me.incarnation() == 0);
         self.out.push(Output::Persist(Record::Epoch(self.epoch.clone())));
-        let left = |node: Option<u64>| node.is_some_and(|node| !self.epoch.has(node));
-        let links: Vec<(LinkId, bool)> =
-            self.links.iter().filter(|(_, l)| l.peer.is_some()).map(|(id, l)| (*id, left(l.node()))).collect();
-        for (id, has_left) in links {
+        let is_over = |node: u64, spoke_in: u64| !self.epoch.has(node) || self.council.is_from_before(node, spoke_in);
+        let links = self.links.iter().filter_map(|(id, l)| Some((*id, is_over(l.node()?, l.spoke_in))));
+        for (id, is_over) in links.collect::<Vec<(LinkId, bool)>>() {
             let decided = Frame::Decided(self.epoch.clone());
             self.send(id, decided);
-            // Whoever it is that adopts: what has come from there and waits is dropped.
-            if has_left {
-                self.close(id, "no member any more");
+            // Whoever it is that adopts: what has come from there and waits is dropped, and what is on its way.
+            if is_over {
+                self.close(id, "no member any more, or only now");
             }
             if self.me.incarnation() == 0 {
                 self.close(id, "an earlier epoch");
@@ -241,7 +252,12 @@ impl Replica {
         }
         self.views.retain(|node, _| self.epoch.has(*node));
         if was_member && !self.epoch.has(me) {
-            self.gate = Gate::waiting();
+            // One that has no origin yet needs one still, once it is a member again.
+            if self.me.incarnation() > 0 {
+                self.gate = Gate::waiting();
+            }
+            // Nor is it to act, once it is back, on what somebody wanted before.
+            self.council.wanted = None;
             self.out.push(Output::Dropped);
         }
         // Members count on a node anew in each epoch: only then has it heard what may be stable.

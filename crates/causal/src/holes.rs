@@ -120,7 +120,9 @@ impl Replica {
         }
     }
 
-    pub(crate) fn deliver_fetched(&mut self) {
+    /// Whether anything could be applied.
+    pub(crate) fn deliver_fetched(&mut self) -> bool {
+        let mut is_further = false;
         let origins: Vec<Origin> = self.holes.waiting.keys().copied().collect();
         for origin in origins {
             while let Some(head) = self.holes.waiting.get(&origin).and_then(|(_, entries)| entries.front()) {
@@ -139,9 +141,11 @@ impl Replica {
                 }
                 if let (Verdict::Apply, Some(entry)) = (verdict, entry) {
                     self.apply(entry);
+                    is_further = true;
                 }
             }
         }
+        is_further
     }
 
     /// A peer's log has nothing of an origin any more below `first`. Others are asked.

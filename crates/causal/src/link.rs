@@ -11,6 +11,8 @@ use crate::entry::Entry;
 pub(crate) struct Link {
     /// Who is there, once it has said so.
     pub peer: Option<Origin>,
+    /// In which epoch it was then.
+    pub spoke_in: u64,
     /// When it was last heard of.
     pub heard_ms: i64,
     /// What it has fsynced, by its last statement.

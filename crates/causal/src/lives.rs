@@ -10,6 +10,7 @@ use effect::{Dot, Origin, Vector};
 use crate::epoch::Vote;
 use crate::frame::{Frame, Hello};
 use crate::io::{LinkId, Output, Record};
+use crate::limits;
 use crate::replica::Replica;
 use crate::statement::Statement;
 
@@ -21,8 +22,9 @@ use crate::statement::Statement;
 pub(crate) struct Life {
     /// The latest one.
     pub incarnation: u16,
-    /// What had been applied when it became known. Peers are told of it once all of that is durable, lest a crash takes back what they rely on.
-    sealed: Vector,
+    /// What had been applied when it became known, until all of that is durable: only then peers are told of it, lest a crash takes back
+    /// what they rely on.
+    sealed: Option<Vector>,
 }
 
 /// Whether this node may write.
@@ -51,18 +53,31 @@ impl Replica {
     pub(crate) fn know_own_disk(&mut self) {
         for dot in self.applied.iter().filter(|dot| dot.origin.node() != self.me.node()) {
             // Ascending: the last one stays.
-            let life = Life { incarnation: dot.origin.incarnation(), sealed: Vector::new() };
+            let life = Life { incarnation: dot.origin.incarnation(), sealed: None };
             self.lives.insert(dot.origin.node(), life);
         }
     }
 
     /// The lives that statements tell of.
     pub(crate) fn sealed_lives(&self) -> Vec<(u64, u16)> {
-        let sealed = self.lives.iter().filter(|(_, life)| self.durable.covers(&life.sealed));
+        let sealed = self.lives.iter().filter(|(_, life)| life.sealed.is_none());
         let mut lives: Vec<(u64, u16)> = sealed.map(|(node, life)| (*node, life.incarnation)).collect();
         lives.push((self.me.node(), self.me.incarnation()));
         lives.sort_unstable();
         lives
+    }
+
+    /// Whether it tells peers that it knows this life.
+    pub(crate) fn has_sealed(&self, life: Origin) -> bool {
+        let known = self.lives.get(&life.node());
+        life == self.me || known.is_some_and(|known| known.incarnation >= life.incarnation() && known.sealed.is_none())
+    }
+
+    /// Lets peers hear of lives since which everything is durable.
+    pub(crate) fn seal(&mut self) {
+        for life in self.lives.values_mut() {
+            life.sealed.take_if(|then| self.durable.covers(then));
+        }
     }
 
     /// Takes note of a life. Earlier ones have ended.
@@ -82,7 +97,8 @@ impl Replica {
         };
         let old: Vec<LinkId> = self.links.iter().filter(|(_, l)| ended(l.peer)).map(|(id, _)| *id).collect();
         old.into_iter().for_each(|id| self.close(id, "a life that has ended"));
-        self.lives.insert(node, Life { incarnation, sealed: self.applied.clone() });
+        self.lives.insert(node, Life { incarnation, sealed: Some(self.applied.clone()) });
+        self.seal();
         self.views.remove(&node);
     }
 
@@ -102,11 +118,14 @@ impl Replica {
                 return self.close(id, "a life that has ended");
             }
         }
+        if self.council.is_from_before(peer.node(), hello.epoch.number) {
+            return self.close(id, "it spoke before it became a member");
+        }
         if let Some(older) = self.link_to(peer.node()) {
             self.close(older, "a newer connection");
         }
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.peer = Some(peer);
+        (link.peer, link.spoke_in) = (Some(peer), hello.epoch.number);
         link.cursor = hello.applied.get(self.me) + 1;
         link.credit = i64::try_from(hello.window).unwrap_or(i64::MAX);
         if hello.epoch.number > self.epoch.number {
@@ -145,7 +164,8 @@ impl Replica {
         let last = heard.values().map(|(life, _)| *life).max().unwrap_or(0).max(disk.incarnation());
         let members = heard.iter().filter(|(node, _)| self.epoch.has(**node));
         let votes: Vec<Vote> = members.map(|(_, (_, vote))| vote.clone()).collect();
-        self.me = Origin::new(disk.node(), last.saturating_add(1));
+        // Lives that nobody has heard of may have come after the one that the disk knows, and what they sent may still arrive.
+        self.me = Origin::new(disk.node(), last.saturating_add(limits::LIVES_PASSED_OVER));
         self.gate = Gate::waiting();
         self.out.push(Output::Persist(Record::Life(self.me)));
         self.recall(votes);

@@ -29,6 +29,7 @@ impl Marks {
             None if self.passed.0 > seq || self.passed.1 >= hlc => {}
             _ => self.ahead.push_back((seq, hlc)),
         }
+        debug_assert!(self.ahead.iter().rev().take(2).is_sorted_by(|a, b| a.0 > b.0 && a.1 > b.1), "marks grow");
         if self.ahead.len() > limits::MARKS {
             let mut nth = 0;
             self.ahead.retain(|_| {
@@ -42,6 +43,11 @@ impl Marks {
     pub fn bound(&self, stable: u64) -> Hlc {
         let within = self.ahead.partition_point(|(seq, _)| *seq <= stable);
         within.checked_sub(1).map_or(self.passed.1, |at| self.ahead[at].1)
+    }
+
+    /// The timestamp of the last mark.
+    pub fn last(&self) -> Hlc {
+        self.ahead.back().map_or(self.passed.1, |last| last.1)
     }
 
     /// Drops the marks up to `hlc`; how many effects are surely below it.
@@ -59,6 +65,5 @@ impl Marks {
 
     pub fn validate(&self) {
         assert!(self.ahead.len() <= limits::MARKS, "{} marks", self.ahead.len());
-        assert!(self.ahead.iter().is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1), "marks grow");
     }
 }

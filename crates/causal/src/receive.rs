@@ -37,11 +37,13 @@ impl Replica {
     /// Applies whatever can be applied, in whatever order it becomes so.
     pub(crate) fn deliver(&mut self) {
         loop {
-            let before = self.applied.clone();
             let held: Vec<LinkId> = self.links.iter().filter(|(_, l)| !l.held.is_empty()).map(|(id, _)| *id).collect();
-            held.into_iter().for_each(|id| self.deliver_stream(id));
-            self.deliver_fetched();
-            if self.applied == before {
+            let mut is_further = false;
+            for id in held {
+                is_further |= self.deliver_stream(id);
+            }
+            is_further |= self.deliver_fetched();
+            if !is_further {
                 break;
             }
         }
@@ -49,16 +51,17 @@ impl Replica {
         self.open_gate();
     }
 
-    fn deliver_stream(&mut self, id: LinkId) {
-        while let Some(link) = self.links.get(&id) {
-            let Some(head) = link.held.front() else { return };
+    /// Whether anything could be applied.
+    fn deliver_stream(&mut self, id: LinkId) -> bool {
+        let mut is_further = false;
+        while let Some(head) = self.links.get(&id).and_then(|link| link.held.front()) {
             let (first, verdict) = (head.first, self.judge(head));
             match verdict {
                 Verdict::Not(why) => {
                     let is_gap = why == Why::Gap;
                     self.nack(id, first, why);
                     if !is_gap {
-                        return;
+                        break;
                     }
                     self.links.get_mut(&id).and_then(|link| link.release());
                 }
@@ -66,10 +69,12 @@ impl Replica {
                 Verdict::Apply => {
                     if let Some(entry) = self.links.get_mut(&id).and_then(|link| link.release()) {
                         self.apply(entry);
+                        is_further = true;
                     }
                 }
             }
         }
+        is_further
     }
 
     /// *Invariant:* a batch is applied only if all of its origin before it has been, and all that its writer had observed; and it is not

@@ -3,7 +3,7 @@
 //! An effect with a timestamp `t` is stable if every member has said that it has fsynced it, and the receiver has all that this member wrote
 //! before it said so, and the same holds for every effect with a timestamp up to `t`.
 
-use effect::{Hlc, Origin, Vector};
+use effect::{Dot, Hlc, Origin};
 
 use crate::frame::Frame;
 use crate::io::{LinkId, Output};
@@ -120,11 +120,18 @@ impl Replica {
         if self.me.incarnation() == 0 {
             return;
         }
+        let due: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.peer.is_some() && self.is_due(link.said_ms))
+            .map(|(id, _)| *id)
+            .collect();
+        if due.is_empty() {
+            return;
+        }
         let mut statement = self.own_statement();
-        let due: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| self.is_due(link.said_ms)).map(|(id, _)| *id).collect();
         for id in due {
-            let Some(link) = self.links.get_mut(&id).filter(|link| link.peer.is_some()) else { continue };
+            let Some(link) = self.links.get_mut(&id) else { continue };
             link.said_ms = Some(self.now_ms);
             statement.echo = link.echo.map(|(sent, at)| (sent, self.now_ms - at));
             self.out.push(Output::Send(id, Frame::Statement(statement.clone())));
@@ -141,20 +148,14 @@ impl Replica {
 
     /// Moves the cut as far as it goes.
     pub(crate) fn advance(&mut self) {
-        let Some((stable, hlc)) = self.reach() else { return };
-        if self.cut.hlc.is_some_and(|before| before >= hlc) {
-            return;
-        }
+        let Some((hlc, complete)) = self.reach() else { return };
         self.cut.hlc = Some(hlc);
         for (origin, marks) in &mut self.marks {
             let seq = marks.pass(hlc);
-            self.cut.vector.add(effect::Dot { origin: *origin, seq });
+            self.cut.vector.add(Dot { origin: *origin, seq });
         }
-        for dot in self.applied.iter().filter(|dot| stable.has(*dot)) {
-            if self.heads.get(&dot.origin).is_some_and(|last| *last <= hlc) {
-                self.cut.vector.add(dot);
-            }
-        }
+        complete.into_iter().for_each(|dot| self.cut.vector.add(dot));
+        debug_assert!(self.applied.covers(&self.cut.vector), "something is stable that was not applied");
         let past = &self.cut.vector;
         self.contexts.retain(|_, context| !past.covers(context));
         self.marks.retain(|origin, marks| {
@@ -163,39 +164,51 @@ impl Replica {
         self.out.push(Output::Cut(self.cut.clone()));
     }
 
-    /// What every member has, and the highest timestamp of which everything is in that. None as long as somebody has not spoken.
-    fn reach(&self) -> Option<(Vector, Hlc)> {
+    /// The highest timestamp of which everybody has everything, if it is above the cut; and the last effects of origins of which all there is
+    /// lies below it. None as long as somebody has not spoken.
+    fn reach(&self) -> Option<(Hlc, Vec<Dot>)> {
         if !self.epoch.has(self.me.node()) || self.me.incarnation() == 0 {
             return None;
         }
-        let own = self.own_statement();
-        let mut said = vec![(self.me, &own)];
-        for node in self.epoch.members.iter().filter(|node| **node != self.me.node()) {
-            let view = self.views.get(node)?;
-            said.push((view.life, view.said.as_ref()?));
-        }
-        let mut stable = own.durable.clone();
-        said.iter().for_each(|(_, statement)| stable = stable.meet(&statement.durable));
-        let mut all = self.applied.clone();
-        said.iter().for_each(|(_, statement)| all.join(&statement.durable));
-        // Everybody is in this epoch, and has done with the earlier lives of everybody: nothing of those is on its way.
-        let settled = said.iter().all(|(_, statement)| {
-            statement.epoch == self.epoch.number
-                && said.iter().all(|(life, _)| statement.life(life.node()) >= life.incarnation())
-        });
-        if !settled {
+        // Most of what is said moves nothing, since somebody else is behind.
+        let is_behind = |life: Origin| self.marks.get(&life).is_none_or(|marks| Some(marks.last()) <= self.cut.hlc);
+        let mut lives = self.epoch.members.iter().filter_map(|node| self.views.get(node)).map(|view| view.life);
+        if is_behind(self.me) || lives.any(is_behind) {
             return None;
         }
+        let mut others: Vec<(Origin, &Statement)> = Vec::with_capacity(self.epoch.members.len());
+        for node in self.epoch.members.iter().filter(|node| **node != self.me.node()) {
+            let view = self.views.get(node)?;
+            others.push((view.life, view.said.as_ref()?));
+        }
+        // Everybody is in this epoch, and has done with the earlier lives of everybody: nothing of those is on its way.
+        let is_here = |epoch: u64| epoch == self.epoch.number;
+        if !is_here(self.stated_epoch()) || !others.iter().all(|(_, said)| is_here(said.epoch)) {
+            return None;
+        }
+        let lives = || std::iter::once(self.me).chain(others.iter().map(|(life, _)| *life));
         let mut hlc = Hlc(u64::MAX);
-        for (life, _) in &said {
-            hlc = hlc.min(self.marks.get(life)?.bound(stable.get(*life)));
+        for life in lives() {
+            let is_known = |said: &Statement| said.life(life.node()) >= life.incarnation();
+            if !self.has_sealed(life) || !others.iter().all(|(_, said)| is_known(said)) {
+                return None;
+            }
+            let all_have = others.iter().map(|(_, said)| said.durable.get(life)).fold(self.durable.get(life), u64::min);
+            hlc = hlc.min(self.marks.get(&life)?.bound(all_have));
+        }
+        if self.cut.hlc.is_some_and(|before| before >= hlc) {
+            return None;
         }
         // Of a past life somebody has more than another. That may be concurrent with whatever was written since: until all have it,
         // the cut stands.
-        let mut past = all.iter().filter(|dot| said.iter().all(|(life, _)| *life != dot.origin));
-        if past.any(|dot| stable.get(dot.origin) != dot.seq) {
+        let is_past = |dot: &Dot| lives().all(|life| life != dot.origin);
+        let here = || self.applied.iter().filter(is_past);
+        let durables = || std::iter::once(&self.durable).chain(others.iter().map(|(_, said)| &said.durable));
+        if !durables().all(|durable| durable.iter().filter(is_past).eq(here())) {
             return None;
         }
-        Some((stable, hlc))
+        let is_below = |dot: &Dot| self.heads.get(&dot.origin).is_some_and(|last| *last <= hlc);
+        let is_complete = |dot: &Dot| is_below(dot) && durables().all(|durable| durable.has(*dot));
+        Some((hlc, self.applied.since(&self.cut.vector).filter(is_complete).collect()))
     }
 }

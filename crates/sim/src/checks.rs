@@ -160,11 +160,12 @@ impl Checks {
         }
     }
 
-    /// The disk of a node is gone: what nobody else has fsynced is excused.
-    pub fn excuse(&mut self, others: &[&Disk]) {
+    /// The disk of a node is gone: what nobody else has fsynced is excused, of those whose own disk is gone as well.
+    pub fn excuse(&mut self, others: &[&Disk], losers: &[u64]) {
         for written in self.written.values_mut() {
             let dot = written.entry.last();
-            written.excused |= !others.iter().any(|disk| disk.durable.has(dot));
+            let is_left = || others.iter().any(|disk| disk.durable.has(dot));
+            written.excused |= losers.contains(&dot.origin.node()) && !is_left();
         }
     }
 

@@ -1,9 +1,8 @@
 //! The cluster: its nodes and connections, the events that are to come, and the driver that does what replicas ask for.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
-use causal::{Change, Config, Entry, Epoch, Frame, Input, LinkId, Output, Purpose, Record};
+use causal::{Config, Entry, Epoch, Frame, Input, LinkId, Output, Purpose, Record};
 use effect::{Dot, Origin, Vector};
 
 use crate::checks::Checks;
@@ -51,10 +50,12 @@ pub struct Cluster {
     pub net: Net,
     /// What must hold.
     pub checks: Checks,
+    /// When members were last proposed again.
+    pub(crate) insisted_ms: i64,
     /// Whether bad things still happen.
     pub is_bad: bool,
-    events: BinaryHeap<Reverse<(i64, u64)>>,
-    what: BTreeMap<u64, Event>,
+    /// By time, and then in the order in which they were planned.
+    events: BTreeMap<(i64, u64), Event>,
     count: u64,
     pub(crate) largest: u64,
 }
@@ -73,11 +74,12 @@ impl Cluster {
             disk.origin = Origin::new(id, 0);
             let skew = rng.between(0, 2 * plan.skew_ms) as i64 - plan.skew_ms as i64;
             let slow = if rng.one_in(6) { rng.between(20, 400) as i64 } else { 0 };
-            nodes.insert(id, Node::new(id, disk, skew, slow));
+            nodes.insert(id, Node::new(id, disk, skew, slow, plan.ahead_ms as i64));
         }
-        let (events, what, checks) = (BinaryHeap::new(), BTreeMap::new(), Checks::default());
-        let (now_ms, net, count, largest) = (START_MS, Net::default(), 0, 0);
-        let mut cluster = Self { plan, rng, now_ms, nodes, net, checks, is_bad: true, events, what, count, largest };
+        let (events, checks) = (BTreeMap::new(), Checks::default());
+        let (now_ms, net, count, largest, insisted_ms) = (START_MS, Net::default(), 0, 0, 0);
+        let mut cluster =
+            Self { plan, rng, now_ms, nodes, net, checks, insisted_ms, is_bad: true, events, count, largest };
         (1..=cluster.plan.nodes).for_each(|id| cluster.after(0, Event::Start(id)));
         cluster.after(1, Event::Dial);
         cluster.after(300, Event::Trouble);
@@ -87,15 +89,13 @@ impl Cluster {
     /// Plans an event.
     pub fn after(&mut self, ms: i64, event: Event) {
         self.count += 1;
-        self.events.push(Reverse((self.now_ms + ms, self.count)));
-        self.what.insert(self.count, event);
+        self.events.insert((self.now_ms + ms, self.count), event);
     }
 
     /// Lets the next event happen.
     pub fn turn(&mut self) {
-        let Some(Reverse((at, number))) = self.events.pop() else { return };
+        let Some(((at, _), event)) = self.events.pop_first() else { return };
         self.now_ms = self.now_ms.max(at);
-        let Some(event) = self.what.remove(&number) else { return };
         if let Some(until) = self.asleep(&event) {
             return self.after(until - self.now_ms, event);
         }
@@ -178,6 +178,7 @@ impl Cluster {
                 let moved = node.disk.give_up(&undelivered);
                 (node.life, node.is_back) = (None, true);
                 self.checks.moved(&moved);
+                self.excuse_without(id);
                 self.after(50, Event::Start(id));
             }
             Output::Dropped | Output::Nacked(..) | Output::NeedsSnapshot(_) => {}
@@ -292,7 +293,7 @@ impl Cluster {
             (Some(Fault::GivesTooMuchRoom), Frame::Hello(hello)) => hello.window = 1 << 30,
             _ => {}
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(300);
         frame.encode(&mut bytes);
         if self.plan.fault == Some(Fault::CutsFrames) && self.rng.one_in(50) {
             bytes.pop();
@@ -357,7 +358,12 @@ impl Cluster {
     pub fn start(&mut self, id: u64) {
         let config = Config {
             window_bytes: self.plan.window_bytes,
-            fetch_bytes: self.plan.window_bytes.max(500),
+            // Those that come back fetch everything.
+            fetch_bytes: self.plan.window_bytes.max(if self.plan.elections || self.plan.restores {
+                4_000
+            } else {
+                500
+            }),
             frame_bytes: self.plan.window_bytes.min(1_000),
             ..Config::default()
         };
@@ -376,15 +382,5 @@ impl Cluster {
         let boot = node.boot;
         self.after(1, Event::Tick(id, boot));
         self.after(5, Event::Write(id, boot));
-    }
-
-    /// Proposes a change of the members at some member that runs.
-    pub fn propose(&mut self, change: Change) {
-        let up: Vec<u64> =
-            self.nodes.values().filter(|n| n.life.is_some() && n.disk.epoch.has(n.id)).map(|n| n.id).collect();
-        if !up.is_empty() {
-            let id = *self.rng.pick(&up);
-            self.feed(id, Input::Propose(change));
-        }
     }
 }

@@ -61,18 +61,13 @@ fn simulate(plan: &Plan) -> Result<Report, Violation> {
     }
     cluster.heal();
     let healed = cluster.now_ms;
-    let mut insists = 0;
     loop {
         let next = cluster.now_ms + 250;
         while cluster.now_ms < next {
             cluster.turn();
             failed(&cluster)?;
         }
-        // Now and then only: proposers that overtake each other decide nothing.
-        insists += 1;
-        if insists % 16 == 1 {
-            cluster.insist();
-        }
+        cluster.insist();
         let Some(what) = cluster.unsettled() else { break };
         if cluster.now_ms - healed > SETTLES_MS {
             return Err(Violation { check: "everything arrives and becomes stable", what });

@@ -2,6 +2,8 @@
 #![allow(clippy::print_stdout, reason = "a program that tells what it found")]
 
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
@@ -27,37 +29,58 @@ struct Cli {
     failures: usize,
 }
 
+/// What the seeds have shown until now.
+#[derive(Default)]
+struct Found {
+    clusters: u64,
+    batches: usize,
+    failed: usize,
+    slowest: (i64, u64),
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     std::panic::set_hook(Box::new(|_| {}));
     let started = Instant::now();
+    let (next, found) = (AtomicU64::new(cli.seed), Mutex::new(Found::default()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        (0..threads).for_each(|_| drop(scope.spawn(|| work(&cli, &next, &found))));
+    });
+    let Found { clusters, batches, failed, slowest: (settled_ms, seed) } = found.into_inner().unwrap_or_default();
+    println!(
+        "sim: {clusters} clusters, {batches} batches, {failed} failed, {:.1} s; the slowest was equal and stable after {settled_ms} ms (seed {seed})",
+        started.elapsed().as_secs_f64()
+    );
+    if failed == 0 && clusters == cli.seeds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Takes one seed after the other. A seed is the same run whatever runs beside it.
+fn work(cli: &Cli, next: &AtomicU64, found: &Mutex<Found>) {
     let fault = cli.fault.and_then(|n| sim::Fault::ALL.get(n).map(|(fault, _)| *fault));
-    let (mut failed, mut batches, mut slowest) = (0, 0, (0, 0));
-    for seed in cli.seed..cli.seed + cli.seeds {
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        let has_enough = found.lock().map_or(true, |found| found.failed >= cli.failures);
+        if seed >= cli.seed.saturating_add(cli.seeds) || has_enough {
+            return;
+        }
         let mut plan = Plan::of(seed, fault);
         if cli.storm {
             plan = plan.storm();
         }
-        match sim::run(&plan) {
+        let result = sim::run(&plan);
+        let Ok(mut found) = found.lock() else { return };
+        found.clusters += 1;
+        match result {
             Ok(report) => {
-                batches += report.batches;
-                slowest = slowest.max((report.settled_ms, seed));
+                found.batches += report.batches;
+                found.slowest = found.slowest.max((report.settled_ms, seed));
             }
             Err(violation) => {
+                found.failed += 1;
                 println!("FAILED {}: {}\n  {:?}", violation.check, violation.what, plan);
-                println!("  cargo xtask sim --seeds 1 --seed {seed}");
-                failed += 1;
-                if failed >= cli.failures {
-                    break;
-                }
+                println!("  cargo xtask sim --seeds 1 --seed {seed}{}", if cli.storm { " --storm" } else { "" });
             }
         }
     }
-    let (settled_ms, seed) = slowest;
-    println!(
-        "sim: {} clusters, {batches} batches, {failed} failed, {:.1} s; the slowest was equal and stable after {settled_ms} ms (seed {seed})",
-        cli.seeds,
-        started.elapsed().as_secs_f64()
-    );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

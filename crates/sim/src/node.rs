@@ -25,8 +25,12 @@ pub struct Node {
     pub paused_until: i64,
     /// Each of its messages takes so many ms longer.
     pub slow_ms: i64,
+    /// How far ahead of the wall its ceiling is raised, in ms.
+    pub ahead_ms: i64,
     /// It belongs to the group, as far as the world wants it to.
     pub is_wanted: bool,
+    /// An older disk was put in the place of its last one.
+    pub has_lost: bool,
     /// It was dropped, and is ready to join again.
     pub is_back: bool,
 }
@@ -47,14 +51,16 @@ pub struct Life {
     pub is_syncing: bool,
 }
 
-/// How far ahead of the clock its ceiling is raised, in ticks.
-const AHEAD: u64 = 10_000 << 16;
+/// How far above a clock that runs ahead of the wall its ceiling is raised, in ms. With as much as is allowed ahead of the wall, a node that
+/// crashes again and again would drive the group's time away: each start is above the last ceiling.
+const STEP_MS: i64 = 20;
 
 impl Node {
     /// A node that is down.
-    pub fn new(id: u64, disk: Disk, skew_ms: i64, slow_ms: i64) -> Self {
-        let (backup, life) = (None, None);
-        Self { id, disk, backup, boot: 0, life, skew_ms, paused_until: 0, slow_ms, is_wanted: true, is_back: false }
+    pub fn new(id: u64, disk: Disk, skew_ms: i64, slow_ms: i64, ahead_ms: i64) -> Self {
+        let (backup, life, boot, paused_until) = (None, None, 0, 0);
+        let (is_wanted, is_back, has_lost) = (true, false, false);
+        Self { id, disk, backup, boot, life, skew_ms, paused_until, slow_ms, ahead_ms, is_wanted, has_lost, is_back }
     }
 
     /// Builds what runs from what the disk has.
@@ -79,14 +85,10 @@ impl Node {
 
     /// Takes timestamps; the ceiling is raised before it is passed.
     pub fn stamp(&mut self, now_ms: i64, count: u64) -> Option<Hlc> {
-        let clock = &mut self.life.as_mut()?.clock;
         loop {
-            match clock.take(now_ms, count) {
+            match self.life.as_mut()?.clock.take(now_ms, count) {
                 Tick::At(hlc) => return Some(hlc),
-                Tick::NeedsCeiling(to) => {
-                    self.disk.ceiling = to.plus(AHEAD);
-                    clock.raise_ceiling(self.disk.ceiling);
-                }
+                Tick::NeedsCeiling(to) => self.raise_ceiling(now_ms, to),
             }
         }
     }
@@ -95,12 +97,20 @@ impl Node {
     pub fn promise(&mut self, now_ms: i64) -> Hlc {
         let Some(life) = &mut self.life else { return Hlc(0) };
         let promised = life.clock.last().max(Hlc::at_ms(now_ms));
-        if promised.plus(AHEAD / 2) > self.disk.ceiling {
-            self.disk.ceiling = promised.plus(AHEAD);
-            life.clock.raise_ceiling(self.disk.ceiling);
-        }
         life.clock.observe(promised);
+        if promised > self.disk.ceiling {
+            self.raise_ceiling(now_ms, promised);
+        }
         promised
+    }
+
+    /// Lets the clock reach `wanted` and some time beyond it.
+    fn raise_ceiling(&mut self, now_ms: i64, wanted: Hlc) {
+        let above = Hlc::at_ms((now_ms + self.ahead_ms).max(wanted.ms() + STEP_MS));
+        self.disk.ceiling = self.disk.ceiling.max(above);
+        if let Some(life) = &mut self.life {
+            life.clock.raise_ceiling(above);
+        }
     }
 
     /// What of others the log has gained since the last own batch.

@@ -22,6 +22,8 @@ pub struct Plan {
     pub trouble_ms: usize,
     /// Clocks differ by up to so many ms.
     pub skew_ms: usize,
+    /// How far ahead of the wall the ceilings of clocks are raised, in ms: so much a crash may cost.
+    pub ahead_ms: usize,
     /// Largest batch, in bytes.
     pub batch_bytes: usize,
     /// Of the replica.
@@ -41,7 +43,7 @@ impl Plan {
     pub fn of(seed: u64, fault: Option<Fault>) -> Self {
         let mut rng = Rng::new(seed ^ 0xa5a5_5a5a_1234_9876);
         let latency_ms = *rng.pick(&[2, 10, 60, 150]);
-        Self {
+        let plan = Self {
             seed,
             nodes: *rng.pick(&[2, 3, 3, 3, 4, 5, 7]),
             bad_ms: rng.between(1_500, 6_000) as i64,
@@ -56,11 +58,20 @@ impl Plan {
             elections: rng.one_in(4),
             storm: false,
             fault,
-        }
+            ahead_ms: *rng.pick(&[500, 2_000, 2_000, 10_000]),
+        };
+        let plan = plan.with_room();
+        if rng.one_in(12) { plan.storm() } else { plan }
+    }
+
+    /// The same with windows through which half of what is written fits while it is written: else it takes minutes to arrive.
+    fn with_room(self) -> Self {
+        let half = self.batch_bytes * self.latency_ms / self.write_ms / 2;
+        Self { window_bytes: self.window_bytes.max(half as u64), ..self }
     }
 
     /// The same with hardly anything but elections and crashes of voters.
     pub fn storm(self) -> Self {
-        Self { trouble_ms: 40, elections: true, storm: true, ..self }
+        Self { trouble_ms: 40, window_bytes: self.window_bytes.max(2_000), elections: true, storm: true, ..self }
     }
 }

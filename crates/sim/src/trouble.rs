@@ -126,14 +126,23 @@ impl Cluster {
         let hides = self.plan.fault == Some(Fault::HidesRestore);
         let Some(copy) = self.nodes.get_mut(&id).filter(|n| n.is_wanted).and_then(|n| n.backup.take()) else { return };
         self.crash(id);
-        let others: Vec<&Disk> = self.nodes.values().filter(|n| n.id != id).map(|n| &n.disk).collect();
-        self.checks.excuse(&others);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.has_lost = true;
+        }
+        self.excuse_without(id);
         if let Some(node) = self.nodes.get_mut(&id) {
             node.disk = copy;
             node.disk.restored = !hides;
         }
         let ms = self.rng.between(10, 2_000) as i64;
         self.after(ms, Event::Start(id));
+    }
+
+    /// What a node has is gone: what others have lost before and only it still had is gone with it.
+    pub(crate) fn excuse_without(&mut self, id: u64) {
+        let others: Vec<&Disk> = self.nodes.values().filter(|n| n.id != id).map(|n| &n.disk).collect();
+        let losers: Vec<u64> = self.nodes.values().filter(|n| n.has_lost).map(|n| n.id).collect();
+        self.checks.excuse(&others, &losers);
     }
 
     /// A node joins, or one leaves, or comes back.
@@ -149,7 +158,7 @@ impl Cluster {
             let mut disk = Disk::new(id, Epoch::default());
             disk.origin = Origin::new(id, 0);
             disk.restored = true;
-            self.nodes.insert(id, Node::new(id, disk, 0, 0));
+            self.nodes.insert(id, Node::new(id, disk, 0, 0, self.plan.ahead_ms as i64));
             self.after(0, Event::Start(id));
             self.propose(Change::Join(id));
         } else if wanted.len() > 2 {
@@ -169,6 +178,20 @@ impl Cluster {
         }
     }
 
+    /// Proposes a change of the members at some member that runs.
+    pub fn propose(&mut self, change: Change) {
+        let is_member = |n: &&Node| n.life.is_some() && n.disk.epoch.has(n.id);
+        let may_write = |n: &&Node| n.life.as_ref().is_some_and(|life| life.replica.may_write());
+        let mut up: Vec<u64> = self.nodes.values().filter(is_member).filter(may_write).map(|n| n.id).collect();
+        if up.is_empty() || self.rng.one_in(8) {
+            up = self.nodes.values().filter(is_member).map(|n| n.id).collect();
+        }
+        if !up.is_empty() {
+            let id = *self.rng.pick(&up);
+            self.feed(id, causal::Input::Propose(change));
+        }
+    }
+
     /// From here on nothing bad happens.
     pub fn heal(&mut self) {
         self.is_bad = false;
@@ -182,8 +205,14 @@ impl Cluster {
         }
     }
 
-    /// Proposes again what has not come about.
+    /// Proposes again what has not come about; one after the other, since proposers that overtake each other decide nothing.
     pub fn insist(&mut self) {
+        let running = || self.nodes.values().filter_map(|n| Some((n.disk.epoch.has(n.id), &n.life.as_ref()?.replica)));
+        let is_under_way = running().any(|(is_member, replica)| is_member && replica.wants().is_some());
+        if is_under_way && self.now_ms - self.insisted_ms < 4_000 {
+            return;
+        }
+        self.insisted_ms = self.now_ms;
         let Some(epoch) =
             self.nodes.values().filter(|n| n.is_wanted).map(|n| n.disk.epoch.clone()).max_by_key(|e| e.number)
         else {
@@ -195,12 +224,10 @@ impl Cluster {
         if let Some(node) = self.nodes.values_mut().find(|n| !n.is_wanted && (n.is_back || never_in(n))) {
             (node.is_back, node.is_wanted) = (false, true);
         }
-        let change = self.nodes.values().find_map(|n| match (n.is_wanted, epoch.has(n.id)) {
-            (true, false) => Some(Change::Join(n.id)),
-            (false, true) => Some(Change::Leave(n.id)),
-            _ => None,
-        });
-        change.into_iter().for_each(|change| self.propose(change));
+        // The last member cannot leave.
+        let join = self.nodes.values().find(|n| n.is_wanted && !epoch.has(n.id)).map(|n| Change::Join(n.id));
+        let leave = || self.nodes.values().find(|n| !n.is_wanted && epoch.has(n.id)).map(|n| Change::Leave(n.id));
+        join.or_else(leave).into_iter().for_each(|change| self.propose(change));
     }
 
     /// What is still to come: None, once all members are equal and everything is stable.

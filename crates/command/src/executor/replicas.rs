@@ -397,6 +397,7 @@ fn a_batch_that_is_given_up_leaves_nothing_behind() {
         context.savepoint();
         context.restore(one);
         context.out.emit(b"s", false, Op::AddInt(2));
+        context.savepoint();
         context.commit().expect("the log takes it");
         drop(context);
         let mut context = engine.context(Lock::All, 0, NOW_MS, &mut recycled);

@@ -1,0 +1,86 @@
+//! What members that come, leave and crash could do wrong, step by step.
+
+use std::collections::BTreeMap;
+
+use causal::{Change, Config, Cut, Epoch, Frame, Hello, Input, LinkId, Opening, Output, Record, Replica, Start};
+use causal::{Statement, Vote};
+use effect::{Dot, GroupId, Hlc, Origin, Vector};
+
+const PEER: LinkId = LinkId(1);
+const THIRD: LinkId = LinkId(2);
+
+fn vector(dots: &[(Origin, u64)]) -> Vector {
+    dots.iter().map(|(origin, seq)| Dot { origin: *origin, seq: *seq }).collect()
+}
+
+/// Node 1, which finds this on its disk.
+fn open(start: Start, applied: Vector, epoch: Epoch) -> Replica {
+    let (heads, contexts, cut) = (BTreeMap::new(), BTreeMap::new(), Cut::default());
+    let origin = Origin::new(1, 1);
+    Replica::open(
+        Config::default(),
+        Opening { origin, start, applied, heads, contexts, cut, epoch, vote: Vote::default() },
+    )
+}
+
+fn hello(origin: Origin, epoch: Epoch) -> Frame {
+    let (group, applied, lives, vote) = (GroupId(0), Vector::new(), Vec::new(), Vote::default());
+    Frame::Hello(Hello { group, origin, epoch, applied, lives, window: 1 << 20, vote })
+}
+
+/// A connection opens and somebody speaks.
+fn meet(replica: &mut Replica, link: LinkId, hello: Frame) -> Vec<Output> {
+    replica.step(0, Input::Connected(link));
+    hear(replica, link, hello)
+}
+
+fn hear(replica: &mut Replica, link: LinkId, frame: Frame) -> Vec<Output> {
+    let out = replica.step(0, Input::Received(link, frame));
+    replica.validate(0);
+    out
+}
+
+fn closes(out: &[Output], link: LinkId) -> bool {
+    out.iter().any(|output| matches!(output, Output::Close(id, _) if *id == link))
+}
+
+#[test]
+fn one_that_is_dropped_before_it_has_an_origin_still_takes_one() {
+    let mut replica = open(Start::Restored, Vector::new(), Epoch::new(1, [1, 2, 3]));
+    let out = meet(&mut replica, PEER, hello(Origin::new(2, 1), Epoch::new(2, [2])));
+    assert_eq!(replica.epoch().number, 2);
+    let takes = |output: &Output| matches!(output, Output::Persist(Record::Life(origin)) if origin.node() == 1);
+    assert!(out.iter().any(takes), "{out:?}");
+}
+
+#[test]
+fn after_a_restart_nobody_leaves_whose_effects_those_that_stay_may_lack() {
+    let (me, peer, group) = (Origin::new(1, 1), Origin::new(2, 1), Epoch::new(1, [1, 2]));
+    let proposes = |durable: Vector| {
+        let mut replica = open(Start::Sound, vector(&[(me, 5)]), group.clone());
+        meet(&mut replica, PEER, hello(peer, group.clone()));
+        let (lives, sent_ms, echo) = (Vec::new(), 0, None);
+        let said = Statement { seq: 0, hlc: Hlc(1), durable, lives, epoch: 1, sent_ms, echo };
+        hear(&mut replica, PEER, Frame::Statement(said));
+        let out = replica.step(0, Input::Propose(Change::Leave(1)));
+        out.iter().any(|output| matches!(output, Output::Send(PEER, Frame::Motion(_))))
+    };
+    assert!(!proposes(vector(&[(me, 4)])));
+    assert!(proposes(vector(&[(me, 5)])));
+}
+
+#[test]
+fn one_that_spoke_before_it_came_back_is_not_heard() {
+    let (peer, third) = (Origin::new(2, 1), Origin::new(3, 1));
+    let mut replica = open(Start::Sound, Vector::new(), Epoch::new(1, [1, 2, 3]));
+    meet(&mut replica, THIRD, hello(third, Epoch::new(1, [1, 2, 3])));
+    hear(&mut replica, THIRD, Frame::Decided(Epoch::new(2, [1, 3])));
+    let out = meet(&mut replica, PEER, hello(peer, Epoch::new(1, [1, 2, 3])));
+    assert!(!closes(&out, PEER), "it may hear its end");
+    let out = hear(&mut replica, THIRD, Frame::Decided(Epoch::new(3, [1, 2, 3])));
+    assert!(closes(&out, PEER) && !closes(&out, THIRD));
+    let out = meet(&mut replica, LinkId(8), hello(peer, Epoch::new(1, [1, 2, 3])));
+    assert!(closes(&out, LinkId(8)), "what is late comes from before");
+    let out = meet(&mut replica, LinkId(9), hello(Origin::new(2, 2), Epoch::new(3, [1, 2, 3])));
+    assert!(!closes(&out, LinkId(9)));
+}
