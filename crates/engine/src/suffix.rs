@@ -41,8 +41,8 @@ pub(crate) use swaps::Swaps;
 #[derive(Default)]
 pub(crate) struct Suffix {
     keys: HashTable<Box<Unstable>>,
-    /// The recent effects with the order of their keys, as they were applied.
-    recent: VecDeque<(Dot, u64)>,
+    /// The recent effects as they were applied, each with the database and the order of its key.
+    recent: VecDeque<(Dot, u8, u64)>,
 }
 
 /// The recent effects on keys that a batch has changed and that is not logged yet, with what was lent for it; behind how many changes
@@ -108,8 +108,8 @@ impl Suffix {
     }
 
     /// An effect on a key with this order was recorded.
-    fn note(&mut self, dot: Dot, order: u64) {
-        self.recent.push_back((dot, order));
+    fn note(&mut self, dot: Dot, db: u8, order: u64) {
+        self.recent.push_back((dot, db, order));
     }
 
     /// How many keys it has.
@@ -119,11 +119,12 @@ impl Suffix {
 
     /// Forgets what is stable: keys of which all is, and of others what has become much.
     fn settle(&mut self, stable: &Vector) {
-        while let Some((dot, order)) = self.recent.front().copied()
+        while let Some((dot, db, order)) = self.recent.front().copied()
             && stable.has(dot)
         {
             self.recent.pop_front();
-            let is_of = |unstable: &Box<Unstable>| unstable.order == order && unstable.reach.has(dot);
+            let is_of =
+                |unstable: &Box<Unstable>| (unstable.order, unstable.name.0) == (order, db) && unstable.reach.has(dot);
             let Ok(mut found) = self.keys.find_entry(order, is_of) else { continue };
             let unstable = found.get_mut();
             if stable.covers(&unstable.reach) {
@@ -227,7 +228,7 @@ pub(crate) fn record_own(state: &mut State<'_>, effect: &Effect<'_>, written: &W
             let before = shard.unstable(place, effect);
             let mut unstable = lent.take(effect).unwrap_or(before);
             unstable.record(effect, written);
-            shard.suffix.note(written.dot, place.order);
+            shard.suffix.note(written.dot, effect.db, place.order);
             shard.suffix.put(unstable);
         }
     }
@@ -246,7 +247,7 @@ pub(crate) fn take_in(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
     let deadline = entry.and_then(Entry::deadline);
     let is_observed = unstable.is_observed(written);
     unstable.record(effect, written);
-    shard.suffix.note(written.dot, place.order);
+    shard.suffix.note(written.dot, effect.db, place.order);
     match is_observed {
         true => apply_at(guards, shared, effect, Some(place), None),
         false => patch::patch(&unstable.parts, guards, shared, effect, place),
@@ -277,7 +278,7 @@ fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
         let Suffix { keys, recent } = &mut shard.suffix;
         for unstable in keys.iter_mut().filter(|unstable| is_of(unstable)) {
             unstable.record(effect, written);
-            recent.push_back((written.dot, unstable.order));
+            recent.push_back((written.dot, unstable.name.0, unstable.order));
             if unstable.parts.kind().is_some() {
                 survivors.push(unstable.name.clone());
             }
