@@ -361,7 +361,7 @@ const MEETINGS: &[(&str, &str, &str)] = &[
     ("rpush l a b c", "linsert l after a i", "linsert l after a j"),
     ("rpush l a", "lpop l;lpush l b", "lpop l"),
     ("rpush l a b", "rpop l;rpush l c", "lset l -1 x"),
-    ("rpush t x", "del t;set t v;expire t 300", "rpush t y"),
+    ("rpush t x", "del t;set t v;expire t 300", "set s 1;set s 2;set s 3;rpush t y"),
     ("hset t f 1", "del t;sadd t x", "hset t g 2"),
     ("", "sadd t x;sadd t y", "hset t f 1;del t"),
     ("", "set t v", "rpush t a"),
@@ -386,6 +386,10 @@ fn a_batch_that_is_given_up_leaves_nothing_behind() {
     let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
     run(&mut group.0[0].executor, &words("set s 5"));
     group.heal();
+    group.0.iter().for_each(|replica| {
+        let engine = replica.executor.engine();
+        engine.note_stable(&engine.vector());
+    });
     {
         let mut recycled = Recycled::new();
         let engine = group.0[0].executor.engine();
