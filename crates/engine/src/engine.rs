@@ -22,7 +22,7 @@ use crate::held::Held;
 use crate::identity::Identity;
 use crate::keeper::Keeper;
 use crate::keyspace::{self, Keyspaces, Worker};
-use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, DATABASES_MAX, SHARDS};
+use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, CEILING_STEP_MS, DATABASES_MAX, SHARDS};
 use crate::reaper::Reaper;
 use crate::recover;
 use crate::residency::{self, Filler, Residency};
@@ -274,7 +274,8 @@ impl Shared {
     /// Makes a ceiling durable that allows `wanted` and some time beyond it.
     pub(crate) fn raise_ceiling(&self, wanted: Hlc) -> Result<(), Refusal> {
         let mut identity = self.identity.lock();
-        let ahead = Hlc::at_ms((self.clock)().max(wanted.ms()) + CEILING_AHEAD_MS);
+        // Not from what is wanted: after each crash the clock begins at the ceiling, and would run away from the wall.
+        let ahead = Hlc::at_ms(((self.clock)() + CEILING_AHEAD_MS).max(wanted.ms() + CEILING_STEP_MS));
         if identity.ceiling < ahead {
             let durable = self.log.durable().get().max(identity.durable);
             let raised = Identity { ceiling: ahead, durable, ..identity.clone() };

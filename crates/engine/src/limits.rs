@@ -11,8 +11,11 @@ pub const CURSOR_BITS: u8 = 38;
 /// largest bulk argument (512 MiB) with its key.
 pub const BATCH_BYTES_MAX: usize = 768 << 20;
 
-/// How far ahead, in ms, the durable ceiling of the clock is set.
+/// How far ahead of the wall, in ms, the durable ceiling of the clock is set.
 pub const CEILING_AHEAD_MS: i64 = 10_000;
+
+/// How far ahead of a clock, in ms, that has run ahead of the wall: room for 16 million effects.
+pub const CEILING_STEP_MS: i64 = 256;
 
 /// The ceiling is renewed in the background when less than this many ms are left.
 pub const CEILING_RENEW_MS: i64 = 5_000;

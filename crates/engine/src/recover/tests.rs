@@ -9,6 +9,7 @@ use effect::{KeyspaceId, Op, Origin, Patch};
 
 use crate::AtRest;
 use crate::checkpoint::tests::Bench;
+use crate::limits::{CEILING_AHEAD_MS, CEILING_STEP_MS};
 use crate::{Engine, Identity, Lock, OpenError, Options, Recycled};
 
 fn open(dir: &Path) -> Result<Engine, OpenError> {
@@ -155,6 +156,19 @@ fn a_refusal_for_a_missing_checkpoint_leaves_the_identity_alone() {
     let Err(error) = open(dir.path()) else { panic!("it was opened") };
     assert!(matches!(error, OpenError::NoCheckpoint { .. }), "{error}");
     assert!(std::fs::read(Identity::path(dir.path())).unwrap() == before);
+}
+
+#[test]
+fn the_clock_does_not_run_away_from_the_wall_by_crashes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for crash in 0..20 {
+        let engine = open(dir.path()).unwrap();
+        set(&engine, crash..crash + 1);
+        last = engine.log().lock().state().clock.last().ms();
+        drop(engine);
+    }
+    assert!(last <= 1_000_000 + CEILING_AHEAD_MS + 20 * (CEILING_STEP_MS + 1), "{last}");
 }
 
 /// The next number of this engine's effects, and those of all that have written its log.
