@@ -46,7 +46,7 @@ fn set_all(engine: &Engine, keys: u64, value: u8) -> Result<f64, Box<dyn Error>>
 fn receive_all(from: &Engine, to: &Engine, known: &Vector) -> Result<(f64, f64), Box<dyn Error>> {
     from.log().write_out()?;
     let (mut feeder, mut records) = (from.feed(known.clone(), true)?, Vec::new());
-    while let Some(fed) = feeder.next()? {
+    while let Some(fed) = feeder.next_record()? {
         records.push(fed);
     }
     let bytes: usize = records.iter().map(|fed| fed.record.len()).sum();

@@ -101,7 +101,7 @@ impl Engine {
 
 impl Feeder {
     /// The next record that is not known; none at the end of what is written, where it can be asked again.
-    pub fn next(&mut self) -> Result<Option<Fed>, FeedError> {
+    pub fn next_record(&mut self) -> Result<Option<Fed>, FeedError> {
         while let Some(record) = self.reader.next()? {
             if record.kind != RECORD_BATCHES {
                 continue;

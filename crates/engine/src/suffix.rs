@@ -52,14 +52,14 @@ pub(crate) struct Lent(Vec<(usize, Box<Unstable>)>);
 
 impl Lent {
     fn find(&self, effect: &Effect<'_>) -> Option<&Unstable> {
-        let found = self.0.iter().rev().find(|(_, unstable)| unstable.is_of(effect));
+        let found = self.0.iter().rev().find(|(_, unstable)| unstable.is_named(effect.db, effect.key));
         found.map(|(_, unstable)| &**unstable)
     }
 
     fn take(&mut self, effect: &Effect<'_>) -> Option<Box<Unstable>> {
-        let last = self.0.iter().rposition(|(_, unstable)| unstable.is_of(effect))?;
+        let last = self.0.iter().rposition(|(_, unstable)| unstable.is_named(effect.db, effect.key))?;
         let (_, unstable) = self.0.remove(last);
-        self.0.retain(|(_, unstable)| !unstable.is_of(effect));
+        self.0.retain(|(_, unstable)| !unstable.is_named(effect.db, effect.key));
         Some(unstable)
     }
 
@@ -94,13 +94,11 @@ pub(crate) struct Written<'c> {
 
 impl Suffix {
     fn take(&mut self, place: Place, db: u8, key: &[u8]) -> Option<Box<Unstable>> {
-        let same = |unstable: &Box<Unstable>| unstable.name.0 == db && *unstable.name.1 == *key;
-        Some(self.keys.find_entry(place.order, same).ok()?.remove().0)
+        Some(self.keys.find_entry(place.order, |unstable| unstable.is_named(db, key)).ok()?.remove().0)
     }
 
     fn find(&self, place: Place, db: u8, key: &[u8]) -> Option<&Unstable> {
-        let same = |unstable: &Box<Unstable>| unstable.name.0 == db && *unstable.name.1 == *key;
-        self.keys.find(place.order, same).map(|unstable| &**unstable)
+        self.keys.find(place.order, |unstable| unstable.is_named(db, key)).map(|unstable| &**unstable)
     }
 
     fn put(&mut self, unstable: Box<Unstable>) {
@@ -123,9 +121,10 @@ impl Suffix {
             && stable.has(dot)
         {
             self.recent.pop_front();
-            let is_of =
-                |unstable: &Box<Unstable>| (unstable.order, unstable.name.0) == (order, db) && unstable.reach.has(dot);
-            let Ok(mut found) = self.keys.find_entry(order, is_of) else { continue };
+            let found = self.keys.find_entry(order, |unstable| {
+                (unstable.order, unstable.name.0) == (order, db) && unstable.reach.has(dot)
+            });
+            let Ok(mut found) = found else { continue };
             let unstable = found.get_mut();
             if stable.covers(&unstable.reach) {
                 found.remove();
@@ -149,8 +148,8 @@ impl Unstable {
         Box::new(Self { order: place.order, name: (db, key.into()), parts, effects: 0, reach })
     }
 
-    fn is_of(&self, effect: &Effect<'_>) -> bool {
-        self.name.0 == effect.db && *self.name.1 == *effect.key
+    fn is_named(&self, db: u8, key: &[u8]) -> bool {
+        self.name.0 == db && *self.name.1 == *key
     }
 
     /// Lends the parts what the effect needs of the value before it.

@@ -69,7 +69,7 @@ impl Replica {
 
     fn send(&mut self) {
         self.executor.engine().log().write_out().expect("the log is written");
-        while let Some(fed) = self.feeder.next().expect("the log can be read") {
+        while let Some(fed) = self.feeder.next_record().expect("the log can be read") {
             self.sent.push(fed);
         }
     }
