@@ -86,7 +86,7 @@ pub(crate) struct Conn {
     pub doubted: Option<Instant>,
     /// It is not read, because what came before was not taken yet.
     pub paused: bool,
-    /// The socket has taken all that it takes for now.
+    /// The socket takes no more until it says that it is writable.
     pub blocked: bool,
     decoder: Decoder,
     urgent: Vec<u8>,

@@ -254,6 +254,26 @@ pub enum Op<'a> {
     Moved(u64),
 }
 
+impl Op<'_> {
+    /// Whether what it changes is one key, the effect's.
+    pub fn is_of_one_key(&self) -> bool {
+        !matches!(
+            self,
+            Op::FlushDb
+                | Op::FlushAll
+                | Op::SwapDb(_)
+                | Op::Rename { .. }
+                | Op::Define(_)
+                | Op::Undefine
+                | Op::Moved(_)
+                | Op::Noop
+                | Op::Bind(_)
+                | Op::Verdict { .. }
+                | Op::Serialize(_)
+        )
+    }
+}
+
 /// How the keys of a keyspace are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -318,7 +318,7 @@ impl Drop for State<'_> {
 
 /// Notes what is in the log up to here.
 #[cold]
-fn note_waymark(shared: &Shared, log: &mut wal::Appender<'_, Sequencer>) {
+pub(crate) fn note_waymark(shared: &Shared, log: &mut wal::Appender<'_, Sequencer>) {
     let end = log.end();
     let sequencer = log.state();
     let vector = sequencer.vector(shared.origin);

@@ -12,7 +12,7 @@ use effect::{Batch, Dot, Effect, Hlc, Op, RecordEnd, Vector, WireError};
 use thiserror::Error;
 use wal::Position;
 
-use crate::context::Committed;
+use crate::context::{Committed, note_waymark};
 use crate::engine::{Engine, RECORD_BATCHES, Sequencer, Shared};
 use crate::error::Refusal;
 use crate::guards::Guards;
@@ -210,9 +210,7 @@ fn append(
         sequencer.waymarks.hear(origin, context.clone());
     }
     if sequencer.waymarks.is_due(position) {
-        let end = log.end();
-        let vector = log.state().vector(shared.origin);
-        log.state().waymarks.note(end, vector);
+        note_waymark(shared, log);
     }
     Ok(position)
 }

@@ -297,21 +297,7 @@ fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
 
 /// The place of the one key that the effect is about.
 fn place_of(shared: &Shared, effect: &Effect<'_>) -> Option<Place> {
-    let is_of_many = matches!(
-        effect.op,
-        Op::FlushDb
-            | Op::FlushAll
-            | Op::SwapDb(_)
-            | Op::Rename { .. }
-            | Op::Define(_)
-            | Op::Undefine
-            | Op::Moved(_)
-            | Op::Noop
-            | Op::Bind(_)
-            | Op::Verdict { .. }
-            | Op::Serialize(_)
-    );
-    (!is_of_many && is_logged(effect)).then(|| shared.place_of(effect.key))
+    (effect.op.is_of_one_key() && is_logged(effect)).then(|| shared.place_of(effect.key))
 }
 
 impl Shard {

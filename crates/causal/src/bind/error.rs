@@ -31,7 +31,7 @@ pub enum Why {
     #[error("too many transactions of this node are undecided; nothing was changed")]
     TooMany,
     /// Nothing was done.
-    #[error("the transactions of these keys go through different replicas for now; nothing was changed")]
+    #[error("the transactions of these keys are serialised by different replicas; nothing was changed, try again")]
     SeveralLeaders,
     /// It may have been done.
     #[error(

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use effect::{Batches, Effect, Effects, Op, Origin};
+use effect::{Batches, Effect, Effects, Origin};
 use wal::{Position, Reader, Record};
 
 use super::course::Course;
@@ -114,7 +114,7 @@ impl Chunk {
                 let at = (end - effects.remaining()) as u32;
                 let Some(effect) = effects.next() else { break };
                 let effect = effect.map_err(refused)?;
-                let is_alone = !is_of_one_key(&effect.op);
+                let is_alone = !effect.op.is_of_one_key();
                 self.enter_passage(origin, is_alone, sorted);
                 let Place { shard, order } = shared.place_of(effect.key);
                 self.dues.push(Due { order, at, shard, db: effect.db });
@@ -190,24 +190,6 @@ fn sort_by_shard(dues: &mut [Due], sorted: &mut Vec<Due>) {
         dues[*at as usize] = *due;
         *at += 1;
     }
-}
-
-/// Whether what it changes is one key.
-fn is_of_one_key(op: &Op<'_>) -> bool {
-    !matches!(
-        op,
-        Op::FlushDb
-            | Op::FlushAll
-            | Op::SwapDb(_)
-            | Op::Rename { .. }
-            | Op::Define(_)
-            | Op::Undefine
-            | Op::Moved(_)
-            | Op::Noop
-            | Op::Bind(_)
-            | Op::Verdict { .. }
-            | Op::Serialize(_)
-    )
 }
 
 #[cfg(test)]
