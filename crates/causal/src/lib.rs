@@ -43,5 +43,5 @@ pub use entry::Entry;
 pub use epoch::{Ballot, Epoch, Motion, Say, Vote};
 pub use frame::{Frame, Hello, Nack, Why};
 pub use io::{Change, Cut, Found, Input, LinkId, Output, Purpose, Record};
-pub use replica::{Config, Opening, Replica, Start};
+pub use replica::{Config, Opening, PeerView, Replica, Start};
 pub use statement::Statement;

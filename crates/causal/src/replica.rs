@@ -75,6 +75,19 @@ pub struct Opening {
     pub vote: Vote,
 }
 
+/// What is known of a connected replica.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerView<'r> {
+    /// By which connection.
+    pub link: LinkId,
+    /// Who it is.
+    pub origin: Origin,
+    /// What it has fsynced, by its last statement.
+    pub has: &'r Vector,
+    /// The way there and back, if it was measured.
+    pub rtt_ms: Option<i64>,
+}
+
 /// One member of a causal group.
 #[derive(Debug)]
 pub struct Replica {
@@ -284,6 +297,12 @@ impl Replica {
         self.is_outside
     }
 
+    /// Connected replicas, as they have described themselves.
+    pub fn peers(&self) -> impl Iterator<Item = PeerView<'_>> {
+        let known = self.links.iter().filter_map(|(link, state)| Some((*link, state.peer?, state)));
+        known.map(|(link, origin, state)| PeerView { link, origin, has: &state.has, rtt_ms: state.rtt_ms })
+    }
+
     /// Why it may not write, in words.
     pub fn waits_for(&self) -> String {
         match &self.gate {
@@ -300,11 +319,6 @@ impl Replica {
                 )
             }
         }
-    }
-
-    /// The peers that are connected and have said who they are.
-    pub fn peers(&self) -> BTreeSet<u64> {
-        self.links.values().filter_map(Link::node).collect()
     }
 
     /// Bytes of batches that wait.

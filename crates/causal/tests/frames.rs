@@ -10,12 +10,13 @@ fn vector() -> impl Strategy<Value = Vector> {
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    let one = (1u64..4, 0u64..100, vector(), prop::collection::vec(any::<u8>(), 0..20));
+    let one = (1u64..4, (0u64..100, 0u64..3), vector(), prop::collection::vec(any::<u8>(), 0..20));
     (1u64..1000, prop::collection::vec(one, 1..5)).prop_map(|(seq, list)| {
         let (mut seq, mut hlc) = (seq, Hlc(1 << 30));
-        let make = |(count, gap, grown, bytes): (u64, u64, Vector, Vec<u8>)| {
+        let make = |(count, (gap, skipped), grown, bytes): (u64, (u64, u64), Vector, Vec<u8>)| {
             let first = Dot { origin: Origin::new(9, 1), seq };
-            let entry = Entry { first, count, hlc: hlc.plus(gap), grown, bytes: bytes.into() };
+            let entry =
+                Entry { first, count, hlc: hlc.plus(gap), ticks: count - 1 + skipped, grown, bytes: bytes.into() };
             (seq, hlc) = (seq + count, entry.last_hlc().plus(1));
             entry
         };

@@ -160,6 +160,11 @@ impl Driver {
                         tracing::warn!("{name} is not joined: {error}");
                     }
                 }
+                Command::Close(node, why) => {
+                    if let Some(key) = self.up.get(&node).copied() {
+                        self.close(key, Why::Given(why), now);
+                    }
+                }
                 Command::Resolved((name, found)) => {
                     let error = found.as_ref().err().map(ToString::to_string).unwrap_or_else(|| "no address".into());
                     if !self.routes.resolved(&name, found.ok(), now) {

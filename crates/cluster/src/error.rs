@@ -142,6 +142,9 @@ pub enum Why {
         /// What was signed.
         certified: NodeId,
     },
+    /// Whoever uses the connection wants another one.
+    #[error("this node wants another connection: {0}")]
+    Given(&'static str),
     /// Another process has our id.
     #[error(
         "another process has the id {0} of this node: was a data directory copied? Every node needs one of its own"

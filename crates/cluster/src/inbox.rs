@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     /// What of one peer may wait, in bytes.
     bound: usize,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// A nudge has not been taken note of.
+    nudged: AtomicBool,
 }
 
 #[derive(Default)]
@@ -48,7 +51,7 @@ struct State {
 impl Shared {
     /// An inbox; `wake` is called when a paused peer has room again.
     pub(crate) fn new(bound: usize, wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { state: Mutex::default(), ready: Condvar::new(), bound, wake }
+        Self { state: Mutex::default(), ready: Condvar::new(), bound, wake, nudged: AtomicBool::new(false) }
     }
 
     /// Takes frames of a peer, in order; false if nothing more of it should be read until [`Self::resumed`] names it.
@@ -140,7 +143,40 @@ impl State {
     }
 }
 
+/// Wakes whoever waits for events, for something else than an event.
+#[derive(Clone)]
+pub struct Nudge(Arc<Shared>);
+
+impl Nudge {
+    /// Ends the wait that is going on, or the next one. Costs little where one is due already.
+    pub fn nudge(&self) {
+        if self.0.nudged.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // With the lock, so that it does not come between the look of whoever is about to wait, and the wait.
+        drop(self.0.state.lock());
+        self.0.ready.notify_one();
+    }
+}
+
 impl Inbox {
+    /// What ends a [`Self::wait`].
+    pub fn nudge(&self) -> Nudge {
+        Nudge(Arc::clone(&self.0))
+    }
+
+    /// Returns when there is an event, or was a nudge, or at `until`.
+    pub fn wait(&self, until: Instant) {
+        let mut state = self.0.state.lock();
+        while state.events.is_empty() && !state.closed && !self.0.nudged.load(Ordering::SeqCst) {
+            if self.0.ready.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        // From here on a nudge is another one.
+        self.0.nudged.store(false, Ordering::SeqCst);
+    }
+
     /// The next event; waits for one. `None` once the mesh has stopped and all was taken.
     pub fn recv(&self) -> Option<Event> {
         self.take(None)

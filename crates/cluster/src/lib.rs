@@ -45,7 +45,7 @@ pub use clock::{Clock, SystemClock};
 pub use config::{Config, PORT_OFFSET, default_port};
 pub use error::{Error, SendError, Why};
 pub use event::{Event, Peer};
-pub use inbox::Inbox;
+pub use inbox::{Inbox, Nudge};
 pub use mesh::Mesh;
 pub use metrics::{Metrics, PeerMetrics};
 pub use node::{NodeId, Region};

@@ -86,6 +86,11 @@ impl Mesh {
         Ok(())
     }
 
+    /// Ends the connection with a node, if there is one. It is dialed again as after any other end.
+    pub fn close(&self, node: NodeId, why: &'static str) {
+        self.shared.command(Command::Close(node, why));
+    }
+
     /// Nodes that there is a connection with.
     pub fn peers(&self) -> Vec<Peer> {
         let mut peers: Vec<_> = self.shared.links.read().values().map(|link| link.peer.clone()).collect();

@@ -275,6 +275,7 @@ fn code_of(why: &Why) -> Option<u8> {
         Why::Twin(_) => Some(6),
         Why::Impostor { .. } => Some(7),
         Why::Protocol(_) => Some(8),
+        Why::Given(_) => Some(9),
         _ => None,
     }
 }
@@ -289,6 +290,7 @@ fn why_of(code: u8, own: NodeId) -> Why {
         6 => Why::Twin(own),
         7 => Why::Protocol("the peer says that this node is not who it says".into()),
         8 => Why::Protocol("the peer did not understand".into()),
+        9 => Why::Closed,
         code => Why::Protocol(format!("the peer refused, reason {code}")),
     }
 }

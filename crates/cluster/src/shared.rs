@@ -17,6 +17,7 @@ use crate::resolve::Answer;
 #[derive(Debug)]
 pub(crate) enum Command {
     Dial(String),
+    Close(NodeId, &'static str),
     Resolved(Answer),
     Stop,
 }

@@ -208,6 +208,9 @@ impl<'e> Context<'e> {
         loop {
             let mut log = shared.log.lock();
             let sequencer = log.state();
+            if !sequencer.is_open {
+                return Err(Refusal::NotOpen);
+            }
             match sequencer.clock.take(now_ms, batch.len()) {
                 Tick::At(hlc) => {
                     let (seq, end) = (sequencer.next_seq, sequencer.record_end);
@@ -260,7 +263,7 @@ impl<'e> Context<'e> {
         let shared = self.shared;
         let mut n = 0;
         let mut next = |effect: &Effect<'_>| {
-            let dot = Dot { origin: shared.origin, seq: logged.seq + n };
+            let dot = Dot { origin: shared.origin(), seq: logged.seq + n };
             let written = Written { dot, hlc: logged.hlc.plus(n), context: None };
             n += u64::from(is_logged(effect));
             written
@@ -321,7 +324,7 @@ impl Drop for State<'_> {
 pub(crate) fn note_waymark(shared: &Shared, log: &mut wal::Appender<'_, Sequencer>) {
     let end = log.end();
     let sequencer = log.state();
-    let vector = sequencer.vector(shared.origin);
+    let vector = sequencer.vector(shared.origin());
     sequencer.waymarks.note(end, vector);
 }
 

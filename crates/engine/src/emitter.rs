@@ -34,8 +34,12 @@ impl<'e> Emitter<'e> {
     #[inline]
     pub(crate) fn new(shared: &'e Shared, recycled: &'e mut Recycled, known: Option<Known<'e>>, db: u8) -> Self {
         let Recycled { batch, memory } = recycled;
-        let batch = batch.get_or_insert_with(|| BatchBuf::new(shared.group, shared.origin));
+        let origin = shared.origin();
+        let batch = batch.get_or_insert_with(|| BatchBuf::new(shared.group, origin));
         batch.clear();
+        if batch.origin() != origin {
+            *batch = BatchBuf::new(shared.group, origin);
+        }
         let settled = batch.mark();
         Self {
             shared,

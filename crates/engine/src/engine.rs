@@ -101,6 +101,8 @@ pub struct Sequencer {
     /// Where the last record of batches ends, to which the next batch may be added.
     pub(crate) record_end: Option<RecordEnd>,
     pub(crate) clock: HlcClock,
+    /// Whether this node may write: a member of a group must know first what its origin is.
+    pub(crate) is_open: bool,
     /// What is in the log of other origins, those included under which this node wrote before.
     pub(crate) others: Vector,
     /// Where in the log what was.
@@ -132,7 +134,8 @@ impl LiveLimits {
 pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) group: GroupId,
-    pub(crate) origin: Origin,
+    /// See [`Shared::origin`].
+    origin: AtomicU64,
     pub(crate) seed: HashSeed,
     pub(crate) shards: Box<[Mutex<Shard>]>,
     /// By shard: when its wheels have work next, unix ms.
@@ -176,6 +179,24 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The origin under which this node writes. It changes only while nothing may be written.
+    #[inline]
+    pub(crate) fn origin(&self) -> Origin {
+        Origin(self.origin.load(Ordering::Relaxed))
+    }
+
+    /// From now on this node writes as `origin`, of which nothing is in the log. Nothing may be written meanwhile.
+    pub(crate) fn take_origin(&self, origin: Origin) -> std::io::Result<()> {
+        self.note_durable(|identity| identity.origin = origin)?;
+        let mut log = self.log.lock();
+        let before = self.origin();
+        let sequencer = log.state();
+        sequencer.others.add(Dot { origin: before, seq: sequencer.next_seq - 1 });
+        (sequencer.next_seq, sequencer.record_end) = (1, None);
+        self.origin.store(origin.0, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Unix seconds, for access clocks; no state depends on it.
     #[inline]
     pub(crate) fn seconds(&self) -> u32 {
@@ -348,7 +369,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             dir: dir.into(),
             group: GroupId(0),
-            origin: identity.origin,
+            origin: AtomicU64::new(identity.origin.0),
             seed: identity.seed,
             shards: (0..SHARDS).map(|_| shard()).collect(),
             due: (0..SHARDS).map(|_| AtomicI64::new(i64::MAX)).collect(),
@@ -434,7 +455,7 @@ impl Engine {
 
     /// The origin under which this node writes.
     pub fn origin(&self) -> Origin {
-        self.shared.origin
+        self.shared.origin()
     }
 
     /// Unix ms by the clock that the engine was given.
@@ -593,6 +614,7 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>, 
         next_seq: 1,
         record_end: None,
         clock: HlcClock::above(identity.ceiling),
+        is_open: true,
         others: Vector::new(),
         waymarks: Waymarks::default(),
     };

@@ -22,6 +22,9 @@ pub enum Refusal {
     /// The log does not take writes.
     #[error("MISCONF Errors writing to the log: {0}. Commands that may modify the data set are disabled, reads go on.")]
     Log(#[from] wal::LogError),
+    /// The node belongs to a group, and may not write yet, or any more.
+    #[error("BOOTSTRAPINCOMPLETE this node is not a full member of its group yet: send writes to another one")]
+    NotOpen,
     /// The durable ceiling of the clock could not be raised.
     #[error("MISCONF the clock's ceiling could not be made durable: {0}. Writes are disabled, reads go on.")]
     Ceiling(std::io::Error),

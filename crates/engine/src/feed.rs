@@ -7,6 +7,7 @@
 //! ```
 //! *Invariant:* a record is fed with the context of its first batch, and all its batches have that one.
 
+mod records;
 mod waymarks;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use wal::{LogError, Position, Reader};
 
 use crate::engine::{Engine, RECORD_BATCHES, Shared};
 
+pub use records::{Records, Told};
 pub(crate) use waymarks::{Waymark, Waymarks};
 
 /// Why a log cannot be fed from.
@@ -78,11 +80,11 @@ impl Engine {
         let mark = {
             let mut log = shared.log.lock();
             let sequencer = log.state();
-            let own = [shared.origin];
+            let own = [shared.origin()];
             match own_only {
                 true => sequencer.waymarks.before(&known, own.into_iter()),
                 false => {
-                    let all: Vec<Origin> = sequencer.vector(shared.origin).iter().map(|dot| dot.origin).collect();
+                    let all: Vec<Origin> = sequencer.vector(shared.origin()).iter().map(|dot| dot.origin).collect();
                     sequencer.waymarks.before(&known, all.into_iter())
                 }
             }
@@ -95,7 +97,7 @@ impl Engine {
 
     /// All that is in the log.
     pub fn vector(&self) -> Vector {
-        self.shared.log.lock().state().vector(self.shared.origin)
+        self.shared.log.lock().state().vector(self.shared.origin())
     }
 }
 
@@ -118,7 +120,7 @@ impl Feeder {
             let Some(first) = first else { continue };
             let before = self.vector.clone();
             self.vector.add(Dot { origin: first.origin, seq: next_seq - 1 });
-            let is_own = first.origin == self.shared.origin;
+            let is_own = first.origin == self.shared.origin();
             if let Some(said) = said {
                 self.contexts.insert(first.origin, said);
             }

@@ -157,11 +157,11 @@ fn check(
 ) -> Result<Standing, ReceiveError> {
     let sequencer = log.state();
     let Dot { origin, seq } = batch.first;
-    let known = if origin == shared.origin { sequencer.next_seq - 1 } else { sequencer.others.get(origin) };
+    let known = if origin == shared.origin() { sequencer.next_seq - 1 } else { sequencer.others.get(origin) };
     if batch.is_empty() || seq + batch.len() - 1 <= known {
         return Ok(Standing::Known);
     }
-    if origin == shared.origin {
+    if origin == shared.origin() {
         return Err(ReceiveError::Own { seq });
     }
     if seq <= known {
@@ -170,7 +170,7 @@ fn check(
     if seq > known + 1 {
         return Err(ReceiveError::Gap { origin: origin.0, expected: known + 1, found: seq });
     }
-    let covers = |dot: Dot| match dot.origin == shared.origin {
+    let covers = |dot: Dot| match dot.origin == shared.origin() {
         true => dot.seq < sequencer.next_seq,
         false => dot.origin == origin || sequencer.others.has(dot),
     };

@@ -57,9 +57,9 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let sequencer = log.state();
     sequencer.clock.observe(course.last);
     let vector = course.vector();
-    sequencer.next_seq = vector.get(shared.origin) + 1;
+    sequencer.next_seq = vector.get(shared.origin()) + 1;
     sequencer.others = vector;
-    sequencer.others.remove(shared.origin);
+    sequencer.others.remove(shared.origin());
     sequencer.waymarks = course.waymarks;
     Ok(())
 }

@@ -31,7 +31,7 @@ impl Cluster {
         let Some(hlc) = node.stamp(now_ms + node.skew_ms, count) else { return };
         let Some(grown) = node.grown() else { return };
         let first = Dot { origin: me, seq: node.disk.has.get(me) + 1 };
-        let mut entry = Entry { first, count, hlc, grown, bytes: bytes.into() };
+        let mut entry = Entry { first, count, hlc, ticks: count - 1, grown, bytes: bytes.into() };
         if let Some((old, as_dot)) = again.and_then(|at| node.disk.again.get_mut(at)) {
             entry.bytes = old.bytes.clone();
             *as_dot = Some(entry.last());

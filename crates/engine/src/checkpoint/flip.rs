@@ -55,7 +55,7 @@ fn head(shared: &Shared) -> Head {
     let mut log = shared.log.lock();
     let from = log.end();
     let sequencer = log.state();
-    let vector = sequencer.vector(shared.origin);
+    let vector = sequencer.vector(shared.origin());
     let origins = vector.iter().map(|last| (last.origin, last.seq + 1)).collect();
     sequencer.waymarks.begin_anew(from, vector);
     let last = sequencer.clock.last();

@@ -673,7 +673,7 @@ fn a_clean_stop_is_known_as_one() {
     for key in 0..3 {
         let bench = Bench::open(dir.path(), &clock);
         bench.run(&[Step::Write { db: 0, key, from: 0, count: 10 }], true);
-        origins.insert(bench.engine.shared.origin);
+        origins.insert(bench.engine.shared.origin());
         bench.engine.close().unwrap();
     }
     assert_eq!(origins.len(), 1, "who ended well goes on under the same name");

@@ -84,7 +84,7 @@ impl Context<'_> {
         if size > limit {
             return Err(Refusal::BatchTooLarge { size, limit });
         }
-        let mut logged = BatchBuf::new(self.shared.group, self.shared.origin);
+        let mut logged = BatchBuf::new(self.shared.group, self.shared.origin());
         self.out.batch.each_since(BatchMark::START, |effect| {
             if is_logged(effect) {
                 logged.push(effect);

@@ -175,7 +175,7 @@ fn the_clock_does_not_run_away_from_the_wall_by_crashes() {
 fn numbers(engine: &Engine) -> (u64, BTreeMap<Origin, u64>) {
     let mut log = engine.log().lock();
     let sequencer = log.state();
-    let vector = sequencer.vector(engine.shared.origin);
+    let vector = sequencer.vector(engine.shared.origin());
     (sequencer.next_seq, vector.iter().map(|last| (last.origin, last.seq + 1)).collect())
 }
 
@@ -183,7 +183,7 @@ fn numbers(engine: &Engine) -> (u64, BTreeMap<Origin, u64>) {
 fn numbers_go_on_behind_the_log_whoever_wrote_it() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path()).unwrap();
-    let first = engine.shared.origin;
+    let first = engine.shared.origin();
     set(&engine, 0..20);
     engine.close().unwrap();
     let engine = open(dir.path()).unwrap();
@@ -191,7 +191,7 @@ fn numbers_go_on_behind_the_log_whoever_wrote_it() {
     set(&engine, 20..25);
     drop(engine);
     let engine = open(dir.path()).unwrap();
-    let second = engine.shared.origin;
+    let second = engine.shared.origin();
     assert_eq!(numbers(&engine), (1, [(first, 26)].into()));
     set(&engine, 25..28);
     engine.close().unwrap();
@@ -205,7 +205,7 @@ fn a_log_in_which_the_number_of_a_batch_is_not_the_next_one_is_refused() {
     for off in [1i64, -1] {
         let dir = tempfile::tempdir().unwrap();
         let engine = open(dir.path()).unwrap();
-        let origin = engine.shared.origin;
+        let origin = engine.shared.origin();
         set(&engine, 0..3);
         engine.log().lock().state().next_seq = 4u64.saturating_add_signed(off);
         set(&engine, 3..4);

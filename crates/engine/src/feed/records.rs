@@ -1,0 +1,188 @@
+//! The log record by record, with what those who lack some of it must be told: one origin's from a number on, or all that comes from now on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use effect::{Batches, Dot, Hlc, Origin, Vector, WireError};
+use wal::{Position, Reader};
+
+use crate::engine::{Engine, RECORD_BATCHES, Shared};
+use crate::feed::{FeedError, Waymark};
+
+/// A record, or what of it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its first effect.
+    pub first: Dot,
+    /// How many effects.
+    pub count: u64,
+    /// The timestamp of the first one.
+    pub hlc: Hlc,
+    /// The timestamp of the last one.
+    pub last_hlc: Hlc,
+    /// What its writer had applied of other origins before it, as far as the record before it of that origin did not say so, if
+    /// that was read as well.
+    pub grown: Vector,
+    /// Its batches. None where only this node's own are asked for, and this is another's.
+    pub bytes: Arc<[u8]>,
+}
+
+/// Reads them; at the end of what is written it waits for more.
+pub struct Records {
+    reader: Reader,
+    course: Course,
+}
+
+/// What a reader knows of what it has read.
+struct Course {
+    shared: Arc<Shared>,
+    wanted: Wanted,
+    /// What stands before the reader.
+    vector: Vector,
+    /// What the last record of each other origin said that its writer had applied.
+    contexts: HashMap<Origin, Vector>,
+    /// The context of the last record that was told.
+    last: Option<Vector>,
+}
+
+enum Wanted {
+    /// One origin's, from this number on.
+    Of(Origin, u64),
+    /// All that is not in here.
+    Behind(Vector),
+}
+
+/// Where a record begins and ends.
+struct Outline {
+    first: Dot,
+    hlc: Hlc,
+    last: Dot,
+    last_hlc: Hlc,
+    context: Option<Vector>,
+}
+
+impl Engine {
+    /// All records from now on; of others only that they are there.
+    pub fn records(&self) -> Result<Records, FeedError> {
+        let known = self.vector();
+        let origins: Vec<Origin> = known.iter().map(|dot| dot.origin).collect();
+        let mark = self.shared.log.lock().state().waymarks.before(&known, origins.into_iter());
+        self.read_from(mark, Wanted::Behind(known))
+    }
+
+    /// An origin's records, from its effect `from` on.
+    pub fn records_of(&self, origin: Origin, from: u64) -> Result<Records, FeedError> {
+        let known = Vector::from_iter([Dot { origin, seq: from.saturating_sub(1) }]);
+        let mark = self.shared.log.lock().state().waymarks.before(&known, [origin].into_iter());
+        self.read_from(mark, Wanted::Of(origin, from))
+    }
+
+    fn read_from(&self, mark: Result<Waymark, (Dot, u64)>, wanted: Wanted) -> Result<Records, FeedError> {
+        let Waymark { position, vector, contexts } =
+            mark.map_err(|(dot, first)| FeedError::Gone { origin: dot.origin.0, since: dot.seq, first })?;
+        let shared = Arc::clone(&self.shared);
+        let reader = shared.log.reader(position)?;
+        Ok(Records { reader, course: Course { shared, wanted, vector, contexts, last: None } })
+    }
+}
+
+impl Records {
+    /// The next one; none at the end of what is written, where it can be asked again.
+    pub fn next_record(&mut self) -> Result<Option<Told>, FeedError> {
+        while let Some(record) = self.reader.next()? {
+            if record.kind != RECORD_BATCHES {
+                continue;
+            }
+            let position = record.start.get();
+            let told = Outline::of(record.payload).and_then(|outline| match outline {
+                Some(outline) => self.course.pass(outline, record.payload),
+                None => Ok(None),
+            });
+            if let Some(told) = told.map_err(|source| FeedError::Record { position, source })? {
+                return Ok(Some(told));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where in the log it is.
+    pub fn position(&self) -> Position {
+        self.reader.position()
+    }
+}
+
+impl Outline {
+    fn of(record: &[u8]) -> Result<Option<Self>, WireError> {
+        let mut outline: Option<Self> = None;
+        for batch in Batches::decode(record) {
+            let batch = batch?;
+            let last = Dot { seq: batch.first.seq + batch.len() - 1, ..batch.first };
+            let last_hlc = batch.hlc.plus(batch.len() - 1);
+            match &mut outline {
+                Some(outline) => (outline.last, outline.last_hlc) = (last, last_hlc),
+                None => {
+                    let (first, hlc, context) = (batch.first, batch.hlc, batch.context_vector());
+                    outline = Some(Self { first, hlc, last, last_hlc, context });
+                }
+            }
+        }
+        Ok(outline)
+    }
+}
+
+impl Course {
+    /// Goes past a record, and tells of it if it is wanted.
+    fn pass(&mut self, outline: Outline, record: &[u8]) -> Result<Option<Told>, WireError> {
+        let Outline { first, hlc, last, last_hlc, context } = outline;
+        let origin = first.origin;
+        if let Some(said) = context {
+            self.contexts.insert(origin, said);
+        }
+        let is_own = origin == self.shared.origin();
+        let (from, has_bytes) = match &self.wanted {
+            Wanted::Of(wanted, from) => (if *wanted == origin { *from } else { u64::MAX }, true),
+            Wanted::Behind(known) => (known.get(origin) + 1, is_own),
+        };
+        let mut told = None;
+        if last.seq >= from {
+            let grown = if has_bytes { self.grown(origin) } else { Vector::new() };
+            let (begin, hlc, bytes) = match first.seq < from {
+                _ if !has_bytes => (first.seq.max(from), hlc, Arc::default()),
+                false => (first.seq, hlc, Arc::from(record)),
+                true => rest(record, from)?,
+            };
+            let first = Dot { seq: begin, ..first };
+            told = Some(Told { first, count: last.seq + 1 - begin, hlc, last_hlc, grown, bytes });
+        }
+        self.vector.add(last);
+        Ok(told)
+    }
+
+    /// By what the context of a record that begins here is more than that of the one that was told before.
+    fn grown(&mut self, origin: Origin) -> Vector {
+        let mut context = self.contexts.get(&origin).unwrap_or(&self.vector).clone();
+        context.remove(origin);
+        let grown = self.last.as_ref().map_or_else(|| context.clone(), |last| context.since(last).collect());
+        self.last = Some(context);
+        grown
+    }
+}
+
+/// The batches of a record from an effect on, as a record.
+fn rest(record: &[u8], from: u64) -> Result<(u64, Hlc, Arc<[u8]>), WireError> {
+    let (mut bytes, mut begin, mut end) = (Vec::new(), None, None);
+    for batch in Batches::decode(record) {
+        let batch = batch?;
+        if batch.first.seq + batch.len() <= from {
+            continue;
+        }
+        match &end {
+            None => batch.begin_record(None, &mut bytes),
+            Some(end) => batch.extend_record(end, &mut bytes),
+        }
+        begin.get_or_insert((batch.first.seq, batch.hlc));
+        end = Some(batch.record_end());
+    }
+    let (seq, hlc) = begin.unwrap_or((from, Hlc(0)));
+    Ok((seq, hlc, bytes.into()))
+}

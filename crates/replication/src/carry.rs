@@ -1,0 +1,141 @@
+//! What each output of the state machine comes to.
+
+use std::sync::Arc;
+
+use causal::{Entry, Input, Output, Record};
+use effect::{Batches, Vector};
+use engine::{ReceiveError, Received};
+
+use crate::driver::Driver;
+use crate::reads::Wanted;
+
+/// An output that could not be carried out, and why.
+type Held = Box<(Output, String)>;
+
+fn held<T>(output: Output, trouble: impl ToString) -> Result<T, Held> {
+    Err(Box::new((output, trouble.to_string())))
+}
+
+impl Driver {
+    /// Carries out one output. What it answers is told at once.
+    pub(crate) fn carry_out(&mut self, output: Output) -> Result<Option<Input>, Held> {
+        match output {
+            Output::Send(link, frame) => {
+                let wire = Arc::clone(&self.wire);
+                if let Some(node) = self.links.node(link) {
+                    self.outgoing.send(&*wire, node, frame, self.frame_bytes);
+                }
+            }
+            Output::Close(link, why) => {
+                if let Some(node) = self.links.node(link) {
+                    tracing::debug!(%node, why, "replication closes a connection");
+                    self.links.close(node);
+                    self.outgoing.forget(node);
+                    self.wire.close(node, why);
+                }
+                self.reads.forget(link);
+            }
+            Output::Apply(entry, context) => {
+                if let Err(trouble) = self.apply(&entry, &context) {
+                    return held(Output::Apply(entry, context), trouble);
+                }
+            }
+            Output::Read { link, purpose, origin, from, to, max_bytes } => {
+                let wanted = Wanted { link, purpose, origin, from, to, max_bytes };
+                return match self.reads.read(&self.engine, &wanted) {
+                    Ok(found) => Ok(Some(Input::Read { link, purpose, origin, from, found })),
+                    Err(error) => held(Output::Read { link, purpose, origin, from, to, max_bytes }, error),
+                };
+            }
+            Output::Observe(hlc) => {
+                if let Err(error) = self.engine.observe(hlc) {
+                    return held(Output::Observe(hlc), error);
+                }
+            }
+            Output::Cut(cut) => self.cut = Some(cut),
+            Output::Persist(record) => {
+                if let Err(trouble) = self.persist(&record) {
+                    return held(Output::Persist(record), trouble);
+                }
+            }
+            Output::Writable(origin) => {
+                self.membership.restored = false;
+                if let Err(error) = self.membership.save(&self.dir) {
+                    return held(Output::Writable(origin), error);
+                }
+                debug_assert_eq!(origin, self.engine.origin(), "the engine writes as the replica says");
+                tracing::info!(incarnation = origin.incarnation(), "this node takes writes");
+                self.is_dropped = false;
+                self.engine.set_open(true);
+            }
+            Output::Dropped => {
+                self.engine.set_open(false);
+                self.is_dropped = true;
+                tracing::warn!("this node is no member of its group any more: it takes no writes");
+            }
+            Output::Farewell(undelivered) => {
+                let effects = undelivered.len();
+                tracing::error!(
+                    origins = effects,
+                    "the group goes on without this node. To let it join again, start it with an empty data directory; what it wrote and the group never got is in its log"
+                );
+            }
+            Output::Superseded => {
+                self.engine.set_open(false);
+                self.membership.restored = true;
+                if let Err(error) = self.membership.save(&self.dir) {
+                    return held(Output::Superseded, error);
+                }
+                self.host.stop(
+                    "other nodes have effects of this one that are not in its data directory: it is an older copy. The next start \
+                     takes part as a restored node, under an origin of its own",
+                );
+            }
+            Output::Nacked(node, nack) => tracing::debug!(node, ?nack, "a peer does not apply a batch yet"),
+            Output::NeedsSnapshot(origin) => {
+                if !std::mem::replace(&mut self.needs_snapshot, true) {
+                    tracing::error!(
+                        node = origin.node(),
+                        "effects are missing here that no connected node's log has any more: this node cannot catch up from logs"
+                    );
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn apply(&mut self, entry: &Entry, context: &Vector) -> Result<(), String> {
+        let (mut ready, mut position) = (Vec::new(), None);
+        for batch in Batches::decode(&entry.bytes) {
+            let batch = batch.map_err(|e| ReceiveError::from(e).to_string())?;
+            match self.engine.receive(&batch, context).map_err(|e| e.to_string())? {
+                Received::Known => {}
+                Received::Applied(committed) => {
+                    debug_assert!(committed.after.is_none(), "caches are not replicated");
+                    position = Some(committed.position);
+                    ready.extend(committed.ready);
+                }
+            }
+        }
+        self.batches_in += 1;
+        self.effects_in += entry.count;
+        self.has_logged |= position.is_some();
+        if let Some(position) = position.filter(|_| !ready.is_empty()) {
+            self.host.ready(ready, position);
+        }
+        Ok(())
+    }
+
+    fn persist(&mut self, record: &Record) -> Result<(), String> {
+        match record {
+            Record::Life(origin) => return self.engine.take_origin(*origin).map_err(|e| e.to_string()),
+            Record::Vote(vote) => self.membership.vote = vote.clone(),
+            Record::Epoch(epoch) => {
+                tracing::info!(epoch = epoch.number, members = epoch.members.len(), "the members of the group");
+                self.membership.epoch = epoch.clone();
+                self.membership.vote = causal::Vote::default();
+            }
+        }
+        self.membership.save(&self.dir).map_err(|e| e.to_string())
+    }
+}

@@ -1,0 +1,14 @@
+//! What a member is started with.
+
+use std::path::PathBuf;
+
+/// Everything that a member is told, but for the mesh's own settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data directory, where `membership` is.
+    pub dir: PathBuf,
+    /// Whether this node joins others. If it has been a member of no group and joins nobody, it founds one.
+    pub joins: bool,
+    /// How far ahead of the local clock a batch of another node may be written, in ms, before its stream is held.
+    pub max_clock_skew_ms: i64,
+}

@@ -1,0 +1,353 @@
+//! The turn of the driver: events of peers, the own log, time; and what the state machine answers to each.
+//!
+//! *Invariant:* when a turn ends, either everything that the state machine has asked for is done, or the first thing that could not be
+//! done is at the head of `due`, and no event is taken before it is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use causal::{Change, Cut, Frame, Input, Output, Replica};
+use cluster::{Event, NodeId, Peer};
+use engine::{Engine, FeedError};
+use parking_lot::Mutex;
+
+use crate::host::Host;
+use crate::limits::{ASK_AGAIN, ASSEMBLED_BYTES, RECORDS_A_TURN, TICK, TRY_AGAIN};
+use crate::links::Links;
+use crate::membership::Membership;
+use crate::outgoing::Outgoing;
+use crate::reads::{Reads, entry};
+use crate::status::{PeerStatus, Role, Status};
+use crate::tail::Tail;
+use crate::wire::{Channel, Wire, decode_addresses, decode_published, encode_addresses};
+
+/// See the module.
+pub(crate) struct Driver {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) dir: std::path::PathBuf,
+    pub(crate) membership: Membership,
+    pub(crate) replica: Replica,
+    pub(crate) frame_bytes: u64,
+    pub(crate) links: Links,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) reads: Reads,
+    tail: Tail,
+    /// What the state machine was not told yet.
+    inputs: VecDeque<Input>,
+    /// What it has asked for and was not done yet.
+    pub(crate) due: VecDeque<Output>,
+    /// The last cut of this turn.
+    pub(crate) cut: Option<Cut>,
+    /// Batches of others that were applied in this turn lie in the log's buffer.
+    pub(crate) has_logged: bool,
+    tick_at: Instant,
+    ask_at: Instant,
+    asked: u64,
+    pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) is_dropped: bool,
+    pub(crate) needs_snapshot: bool,
+    pub(crate) batches_in: u64,
+    pub(crate) effects_in: u64,
+}
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) dir: std::path::PathBuf,
+    pub(crate) membership: Membership,
+    pub(crate) replica: Replica,
+    pub(crate) frame_bytes: u64,
+    pub(crate) status: Arc<Mutex<Status>>,
+}
+
+impl Driver {
+    /// A driver; nothing may have been written since the replica was opened.
+    pub(crate) fn new(parts: Parts, now: Instant) -> Result<Self, FeedError> {
+        let Parts { engine, wire, host, dir, membership, replica, frame_bytes, status } = parts;
+        let tail = Tail::new(&engine)?;
+        engine.set_open(replica.may_write());
+        let driver = Self {
+            engine,
+            wire,
+            host,
+            dir,
+            membership,
+            replica,
+            frame_bytes,
+            links: Links::default(),
+            outgoing: Outgoing::default(),
+            reads: Reads::default(),
+            tail,
+            inputs: VecDeque::new(),
+            due: VecDeque::new(),
+            cut: None,
+            has_logged: false,
+            tick_at: now,
+            ask_at: now,
+            asked: 0,
+            status,
+            is_dropped: false,
+            needs_snapshot: false,
+            batches_in: 0,
+            effects_in: 0,
+        };
+        driver.tell_status(None);
+        Ok(driver)
+    }
+
+    /// When it must have a turn again, if nothing happens before.
+    pub(crate) fn next_turn(&self) -> Instant {
+        self.tick_at
+    }
+
+    /// Takes what has happened. Says when to come again if something could not be carried out: no events are to be brought before.
+    pub(crate) fn turn(&mut self, events: &mut Vec<Event>, changes: Vec<Change>, now: Instant) -> Result<(), Instant> {
+        let done = self.carry_all().and_then(|()| {
+            for event in events.drain(..) {
+                self.event(event);
+            }
+            self.inputs.extend(changes.into_iter().map(Input::Propose));
+            self.step_all()?;
+            self.read_log(now)?;
+            if now >= self.tick_at {
+                self.tick(now)?;
+            }
+            Ok(())
+        });
+        if let Some(cut) = self.cut.take() {
+            self.engine.note_stable(&cut.vector);
+        }
+        let wire = Arc::clone(&self.wire);
+        self.outgoing.finish(&*wire);
+        self.wire.flush();
+        if let Err(trouble) = done {
+            self.tell_status(Some(trouble));
+            return Err(now + TRY_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// Tells the state machine everything that waits, and does what it answers.
+    pub(crate) fn step_all(&mut self) -> Result<(), String> {
+        while let Some(input) = self.inputs.pop_front() {
+            self.step(input)?;
+        }
+        Ok(())
+    }
+
+    /// What an answer brings with it is told before anything that has happened since.
+    pub(crate) fn step(&mut self, input: Input) -> Result<(), String> {
+        self.due.extend(self.replica.step(self.engine.now_ms(), input));
+        self.carry_all()
+    }
+
+    /// Does what is due, in order.
+    fn carry_all(&mut self) -> Result<(), String> {
+        while let Some(output) = self.due.pop_front() {
+            match self.carry_out(output) {
+                Ok(None) => {}
+                Ok(Some(answer)) => {
+                    self.due.extend(self.replica.step(self.engine.now_ms(), answer));
+                }
+                Err(held) => {
+                    let (output, trouble) = *held;
+                    self.due.push_front(output);
+                    return Err(trouble);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of what this node has written, and of what is fsynced.
+    fn read_log(&mut self, now: Instant) -> Result<(), String> {
+        if std::mem::take(&mut self.has_logged) {
+            // Nobody waits for what others wrote, so nobody else has it written.
+            self.engine.log().write_out().map_err(|e| e.to_string())?;
+        }
+        for _ in 0..RECORDS_A_TURN {
+            let Some(told) = self.tail.next_own(&self.engine).map_err(|e| e.to_string())? else { break };
+            self.step(Input::Wrote(entry(told)))?;
+        }
+        self.tail.note(now);
+        if let Some(vector) = self.tail.synced(self.engine.log().durable(), now) {
+            self.step(Input::Synced(vector))?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), String> {
+        let (end, promised) = self.engine.promise();
+        self.engine.log().write_out().map_err(|e| e.to_string())?;
+        // A promise counts once all before it has been told.
+        while self.tail.position() < end {
+            let before = self.tail.position();
+            self.read_log(now)?;
+            if self.tail.position() == before {
+                break;
+            }
+        }
+        if self.tail.position() >= end {
+            self.step(Input::Tick { promised })?;
+        }
+        self.tail.see_to_sync(&self.engine, now);
+        self.ask(now);
+        self.tick_at = now + TICK;
+        self.tell_status(None);
+        Ok(())
+    }
+
+    /// Whether this node has to be let in.
+    fn is_stranger(&self) -> bool {
+        !self.is_dropped && !self.replica.epoch().has(self.replica.origin().node())
+    }
+
+    /// Asks one peer after the other to be let in.
+    fn ask(&mut self, now: Instant) {
+        if !self.is_stranger() || now < self.ask_at {
+            return;
+        }
+        self.ask_at = now + ASK_AGAIN;
+        let mut peers: Vec<NodeId> = self.links.all().map(|link| link.peer.node).collect();
+        peers.sort_unstable();
+        self.asked += 1;
+        if let Some(peer) = peers.get(self.asked as usize % peers.len().max(1)).copied() {
+            let wire = Arc::clone(&self.wire);
+            self.outgoing.push(&*wire, peer, &[Channel::Join as u8]);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::PeerUp(peer) => self.up(peer),
+            Event::PeerDown { node, .. } => self.down(node),
+            Event::Frame(node, bytes) => self.frame(node, bytes),
+            Event::Room(node) => {
+                let wire = Arc::clone(&self.wire);
+                self.outgoing.room(&*wire, node);
+            }
+            Event::Rtt { node, micros } => {
+                if let Some(link) = self.links.of_mut(node) {
+                    link.rtt_micros = micros;
+                }
+            }
+            Event::Refused { .. } => {}
+        }
+    }
+
+    /// Everybody is told of everybody, so that all find each other whomever they were told to join.
+    fn up(&mut self, peer: Peer) {
+        let wire = Arc::clone(&self.wire);
+        let known: Vec<String> = self.links.all().filter_map(|link| link.peer.announced.clone()).collect();
+        if !known.is_empty() {
+            self.outgoing.push(&*wire, peer.node, &encode_addresses(&known));
+        }
+        if let Some(address) = &peer.announced {
+            let one = encode_addresses(std::slice::from_ref(address));
+            let others: Vec<NodeId> = self.links.all().map(|link| link.peer.node).collect();
+            others.into_iter().for_each(|other| self.outgoing.push(&*wire, other, &one));
+        }
+        let id = self.links.open(peer);
+        self.inputs.push_back(Input::Connected(id));
+    }
+
+    pub(crate) fn down(&mut self, node: NodeId) {
+        self.outgoing.forget(node);
+        if let Some(id) = self.links.close(node) {
+            self.reads.forget(id);
+            self.inputs.push_back(Input::Closed(id));
+        }
+    }
+
+    fn frame(&mut self, node: NodeId, bytes: Vec<u8>) {
+        let Some(link) = self.links.of_mut(node) else { return };
+        let channel = bytes.first().and_then(|byte| Channel::of(*byte));
+        let Some(channel) = channel else { return self.wire.close(node, "a frame of no kind") };
+        let mut whole = std::mem::take(&mut link.pieces);
+        if channel == Channel::Piece {
+            whole.extend_from_slice(&bytes[1..]);
+            if whole.len() > ASSEMBLED_BYTES {
+                return self.wire.close(node, "a frame that does not end");
+            }
+            link.pieces = whole;
+            return;
+        }
+        let (id, is_whole) = (link.id, whole.is_empty());
+        if !is_whole {
+            whole.extend_from_slice(&bytes[1..]);
+        }
+        let payload = if is_whole { &bytes[1..] } else { &whole[..] };
+        let read = match channel {
+            Channel::Piece => Ok(()),
+            Channel::Replica => Frame::decode(payload).map(|frame| self.inputs.push_back(Input::Received(id, frame))),
+            Channel::Join => {
+                self.asked_to_join(node);
+                Ok(())
+            }
+            Channel::Addresses => {
+                decode_addresses(payload).map(|all| all.iter().for_each(|address| self.wire.dial(address)))
+            }
+            Channel::Published => {
+                decode_published(payload).map(|(channel, message)| self.host.published(node, channel, message))
+            }
+        };
+        if let Err(error) = read {
+            tracing::warn!(%node, %error, "a frame cannot be read: the connection is closed");
+            self.wire.close(node, "a frame that cannot be read");
+        }
+    }
+
+    /// Whoever has the passphrase may be a member.
+    fn asked_to_join(&mut self, node: NodeId) {
+        let is_due = self.replica.may_write() && self.replica.wants().is_none();
+        if is_due && !self.replica.epoch().has(node.get()) {
+            tracing::info!(%node, "a node asks to join the group");
+            self.inputs.push_back(Input::Propose(Change::Join(node.get())));
+        }
+    }
+
+    fn tell_status(&self, trouble: Option<String>) {
+        let replica = &self.replica;
+        let own = replica.applied().get(replica.origin());
+        let mut peers: Vec<PeerStatus> = Vec::new();
+        for peer in replica.peers() {
+            let Some(link) = self.links.node(peer.link).and_then(|node| self.links.of(node)) else { continue };
+            peers.push(PeerStatus {
+                node: link.peer.node,
+                address: link.peer.announced.clone(),
+                seen_at: link.peer.addr.to_string(),
+                region: link.peer.region.to_string(),
+                lag_effects: own.saturating_sub(peer.has.get(replica.origin())),
+                has: peer.has.clone(),
+                rtt_micros: link.rtt_micros,
+            });
+        }
+        peers.sort_by_key(|peer| peer.node);
+        let role = match replica.may_write() {
+            true => Role::Member,
+            false if self.is_dropped => Role::Dropped,
+            false => Role::Joining,
+        };
+        *self.status.lock() = Status {
+            role,
+            waits_for: if replica.may_write() { String::new() } else { replica.waits_for() },
+            epoch: replica.epoch().number,
+            members: replica.epoch().members.clone(),
+            origin: Some(replica.origin()),
+            applied: replica.applied().clone(),
+            durable: replica.durable().clone(),
+            stable: replica.cut().vector.clone(),
+            stable_hlc: replica.cut().hlc,
+            peers,
+            trouble,
+            needs_snapshot: self.needs_snapshot,
+            batches_in: self.batches_in,
+            effects_in: self.effects_in,
+        };
+    }
+}

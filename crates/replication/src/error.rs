@@ -1,0 +1,46 @@
+//! What can go wrong when a member is started.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a member was not started.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The wire could not be had.
+    #[error(transparent)]
+    Wire(#[from] cluster::Error),
+    /// The file of the membership cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is not what this version writes.
+    #[error("{path} is damaged or was written by another version: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A node that has keys of its own was told to join others.
+    #[error(
+        "this node has {effects} changes of its own and belongs to no group: a node that joins begins with an empty data directory. Import its keys afterwards, or let the others join this one"
+    )]
+    OwnData {
+        /// How many.
+        effects: u64,
+    },
+    /// The log cannot be read.
+    #[error(transparent)]
+    Feed(#[from] engine::FeedError),
+    /// The id of the node is none.
+    #[error("the data directory has no id of a node")]
+    NoId,
+    /// The thread could not be started.
+    #[error("the thread of replication could not be started: {0}")]
+    Thread(std::io::Error),
+}

@@ -1,0 +1,34 @@
+//! Every limit of this crate, with its unit and its reason.
+
+use std::time::Duration;
+
+/// How often the state machine hears of time. Statements are at least twice as far apart.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// How often a node that belongs to no group asks to join.
+pub const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Records of the log that are read before events of peers have their turn.
+pub const RECORDS_A_TURN: usize = 4096;
+
+/// Largest piece of what is sent in pieces, in bytes: others do not wait long behind it.
+pub const PIECE_BYTES: usize = 1 << 20;
+
+/// What waits for a peer beyond what the mesh takes, in bytes: the largest batch there can be, and a window. With more the
+/// connection is closed.
+pub const OUTGOING_BYTES: usize = 640 << 20;
+
+/// What may come in pieces, in bytes: a sender's [`OUTGOING_BYTES`].
+pub const ASSEMBLED_BYTES: usize = OUTGOING_BYTES;
+
+/// Places in the log that are remembered, at most, until they are fsynced. With more, every second goes.
+pub const SYNC_MARKS: usize = 128;
+
+/// How long what others wrote may lie in the log before it is fsynced, where no policy asks for it.
+pub const SYNC_LATE: Duration = Duration::from_secs(1);
+
+/// Addresses of peers that are told in one frame.
+pub const ADDRESSES: usize = 256;
+
+/// How long the driver waits before it tries again what could not be carried out.
+pub const TRY_AGAIN: Duration = Duration::from_millis(100);

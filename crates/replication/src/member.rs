@@ -1,0 +1,176 @@
+//! The handle of a member: it starts the wire and the thread, and says how things are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use causal::{Change, Cut, Epoch, Opening, Replica, Start};
+use cluster::{Inbox, Mesh, Metrics, NodeId};
+use effect::{Origin, Vector};
+use engine::Engine;
+use parking_lot::Mutex;
+
+use crate::config::Config;
+use crate::driver::{Driver, Parts};
+use crate::error::Error;
+use crate::host::Host;
+use crate::membership::Membership;
+use crate::status::Status;
+use crate::wire::encode_published;
+
+/// This node as a member of a causal group. It stops when it is dropped.
+pub struct Member {
+    mesh: Arc<Mesh>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    status: Arc<Mutex<Status>>,
+    changes: Mutex<Vec<Change>>,
+    stop: AtomicBool,
+    nudge: cluster::Nudge,
+}
+
+impl Member {
+    /// Opens the replica on what is in the engine, and the wire. Nothing may be written to the engine meanwhile.
+    pub fn start(
+        config: &Config,
+        wire: cluster::Config,
+        engine: Arc<Engine>,
+        host: Arc<dyn Host>,
+    ) -> Result<Self, Error> {
+        let (membership, replica) = open(config, &engine)?;
+        engine.set_replicating(true);
+        let frame_bytes = causal::limits::FRAME_BYTES;
+        let status = Arc::new(Mutex::new(Status::default()));
+        let (mesh, inbox) = Mesh::start(wire)?;
+        let mesh = Arc::new(mesh);
+        let parts = Parts {
+            engine: Arc::clone(&engine),
+            wire: Arc::clone(&mesh) as Arc<dyn crate::wire::Wire>,
+            host,
+            dir: config.dir.clone(),
+            membership,
+            replica,
+            frame_bytes,
+            status: Arc::clone(&status),
+        };
+        let driver = Driver::new(parts, Instant::now())?;
+        let nudge = inbox.nudge();
+        let observer = nudge.clone();
+        engine.log().observe(move || observer.nudge());
+        let shared = Arc::new(Shared { status, changes: Mutex::default(), stop: AtomicBool::new(false), nudge });
+        let seen = Arc::clone(&shared);
+        let run = move || run(driver, &inbox, &seen);
+        let thread = thread::Builder::new().name("replica".into()).spawn(run).map_err(Error::Thread)?;
+        Ok(Self { mesh, shared, thread: Some(thread) })
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        self.shared.status.lock().clone()
+    }
+
+    /// Figures of the wire.
+    pub fn metrics(&self) -> Metrics {
+        self.mesh.metrics()
+    }
+
+    /// Where the wire is listened on.
+    pub fn addresses(&self) -> &[std::net::SocketAddr] {
+        self.mesh.addresses()
+    }
+
+    /// Proposes other members. What comes of it is in the status, later.
+    pub fn propose(&self, change: Change) {
+        self.shared.changes.lock().push(change);
+        self.shared.nudge.nudge();
+    }
+
+    /// Sends a message of a channel to all nodes; those that are not connected do not get it.
+    pub fn publish(&self, channel: &[u8], message: &[u8]) {
+        let frame = encode_published(channel, message);
+        for peer in self.shared.status.lock().peers.iter().map(|peer| peer.node) {
+            // As in Redis, a message that cannot be delivered is lost.
+            let _ = self.mesh.send(peer, &frame);
+        }
+    }
+
+    /// Sends what waits, for a while, and ends.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.nudge.nudge();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of replication has panicked");
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn run(mut driver: Driver, inbox: &Inbox, shared: &Shared) {
+    let (mut events, mut wait_until) = (Vec::new(), Instant::now());
+    while !shared.stop.load(Ordering::Acquire) {
+        inbox.wait(wait_until);
+        if events.is_empty() {
+            inbox.drain(&mut events);
+        }
+        let changes = std::mem::take(&mut *shared.changes.lock());
+        wait_until = match driver.turn(&mut events, changes, Instant::now()) {
+            Ok(()) => driver.next_turn(),
+            Err(at) => {
+                // Events stay where they are: their senders wait.
+                while !shared.stop.load(Ordering::Acquire) && Instant::now() < at {
+                    thread::sleep(crate::limits::TICK);
+                }
+                at
+            }
+        };
+    }
+}
+
+/// The replica as the disk says.
+pub(crate) fn open(config: &Config, engine: &Engine) -> Result<(Membership, Replica), Error> {
+    let origin = engine.origin();
+    let node = NodeId::of(origin).ok_or(Error::NoId)?.get();
+    let applied = engine.vector();
+    let membership = match Membership::load(&config.dir)? {
+        Some(membership) => membership,
+        None => {
+            let effects: u64 = applied.iter().map(|dot| dot.seq).sum();
+            if config.joins && effects > 0 {
+                return Err(Error::OwnData { effects });
+            }
+            let epoch = if config.joins { Epoch::default() } else { Epoch::new(1, [node]) };
+            let membership = Membership { restored: config.joins, epoch, vote: causal::Vote::default() };
+            membership.save(&config.dir)?;
+            membership
+        }
+    };
+    let start = if membership.restored { Start::Restored } else { Start::Sound };
+    let opening = Opening {
+        origin: if membership.restored { Origin::new(node, origin.incarnation()) } else { origin },
+        start,
+        applied: Vector::clone(&applied),
+        heads: BTreeMap::new(),
+        contexts: BTreeMap::new(),
+        cut: Cut::default(),
+        epoch: membership.epoch.clone(),
+        vote: membership.vote.clone(),
+    };
+    let replica_config = causal::Config { max_clock_skew_ms: config.max_clock_skew_ms, ..causal::Config::default() };
+    Ok((membership, Replica::open(replica_config, opening)))
+}
