@@ -24,7 +24,7 @@ use crate::wire::encode_published;
 pub struct Member {
     mesh: Arc<Mesh>,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -66,7 +66,7 @@ impl Member {
         let seen = Arc::clone(&shared);
         let run = move || run(driver, &inbox, &seen);
         let thread = thread::Builder::new().name("replica".into()).spawn(run).map_err(Error::Thread)?;
-        Ok(Self { mesh, shared, thread: Some(thread) })
+        Ok(Self { mesh, shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// How it is doing.
@@ -99,15 +99,12 @@ impl Member {
         }
     }
 
-    /// Sends what waits, for a while, and ends.
-    pub fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
+    /// Ends: nothing of other nodes is applied any more, and they are told nothing.
+    pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
         self.shared.nudge.nudge();
-        if let Some(thread) = self.thread.take()
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
             && thread.join().is_err()
         {
             tracing::error!("the thread of replication has panicked");
@@ -117,7 +114,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }
 

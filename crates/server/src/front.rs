@@ -535,10 +535,15 @@ impl App for Front {
             Message::Room { ticket, found } => self.leave_lobby(session, ticket, found, turn),
             Message::Unpaused => self.release(session, turn),
             Message::Kill => Flow::CloseNow,
+            Message::Ready(_) => Flow::Continue,
         }
     }
 
-    fn thread_message(&mut self, _: Message, _: &mut Outbox<'_, Session>) {}
+    fn thread_message(&mut self, message: Message, _: &mut Outbox<'_, Session>) {
+        if let Message::Ready(keys) = message {
+            self.serve(keys);
+        }
+    }
 
     fn expired(&mut self, session: &mut Session, turn: &mut Turn<'_>) -> Flow {
         if session.held.is_some() {

@@ -25,6 +25,7 @@ pub mod keys;
 pub mod latency;
 pub mod limits;
 pub mod lobby;
+mod member;
 pub mod memory;
 pub mod message;
 pub mod net;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use command::Missed;
-use engine::{Stop, Ticket};
+use engine::{DbKey, Stop, Ticket};
 use wal::Position;
 
 /// A message for a client.
@@ -50,6 +50,8 @@ pub enum Message {
         /// There is some. Else it has waited long enough.
         found: bool,
     },
+    /// For a thread: another node has changed these keys, and clients may wait for them.
+    Ready(Vec<DbKey>),
     /// The connection is to be closed.
     Kill,
     /// The time of a client that was held back by CLIENT PAUSE has come.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use command::Env;
 use engine::Engine;
 use parking_lot::{Mutex, RwLock};
+use replication::Member;
 
 use crate::backups::Backups;
 use crate::broker::Broker;
@@ -68,6 +69,7 @@ pub struct Node {
     next_ticket: AtomicU64,
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     allocator: OnceLock<Arc<dyn Allocator>>,
+    member: OnceLock<Arc<Member>>,
     startup_memory: AtomicU64,
     next_look: AtomicU64,
     /// When the next warning of requests from browsers may be logged, unix ms.
@@ -124,6 +126,7 @@ impl Node {
             next_ticket: AtomicU64::new(1),
             stop: Mutex::new(Some(stop)),
             allocator: OnceLock::new(),
+            member: OnceLock::new(),
             startup_memory: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
             next_http_warning: AtomicU64::new(0),
@@ -236,6 +239,17 @@ impl Node {
             // A client that is gone has nothing left to do.
             let _ = self.control.post().send(&addr, Message::Unpaused, 0);
         }
+    }
+
+    /// Says that this server is a member of a group; only the first call counts.
+    pub(crate) fn set_member(&self, member: Arc<Member>) {
+        // A server is started once.
+        let _ = self.member.set(member);
+    }
+
+    /// This server as a member of its group, if it is one.
+    pub fn member(&self) -> Option<&Arc<Member>> {
+        self.member.get()
     }
 
     /// Says which allocator the program uses, and the bytes that were allocated before any data was loaded; only the first

@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::config::{ClientCertificates, Config, Network, Settings};
 use crate::front::Front;
 use crate::keys::{KeyringError, keyring};
+use crate::member::{self, Told};
 use crate::memory::Allocator;
 use crate::net::{self, NetConfig, NetError, OutputLimit, Server, SessionCache, TcpEndpoint, TlsFiles, UnixEndpoint};
 use crate::node::Node;
@@ -37,6 +38,9 @@ pub enum ServeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The server could not become a node of its cluster.
+    #[error(transparent)]
+    Member(#[from] crate::member::MemberError),
     /// No random numbers could be had.
     #[error("/dev/urandom: {0}")]
     Entropy(std::io::Error),
@@ -64,6 +68,8 @@ pub fn start_on(config: Config, allocator: Option<(Arc<dyn Allocator>, u64)>) ->
     let settings = config.settings();
     let engine = Arc::new(Engine::open(&settings.persistence.dir, engine_options(&settings)?)?);
     let net = net_config(&settings)?;
+    let told = Arc::new(Told::default());
+    let member = member::start(&settings, endpoints(&settings.network, 1, false)?, &engine, Arc::clone(&told))?;
     let (stop, stopped) = sync_channel(1);
     let run_id: String = entropy::<20>()?.iter().map(|b| format!("{b:02x}")).collect();
     let seed = u64::from_le_bytes(entropy()?);
@@ -83,6 +89,8 @@ pub fn start_on(config: Config, allocator: Option<(Arc<dyn Allocator>, u64)>) ->
             let node = Arc::new(Node::new(Arc::clone(&engine), config, control.clone(), run_id, stop));
             // Before any client can ask for it, or for a change.
             allocator.into_iter().for_each(|(allocator, bytes)| node.set_allocator(allocator, bytes));
+            told.set(&node);
+            member.clone().into_iter().for_each(|member| node.set_member(member));
             crate::follow::follow_config(&node);
             parts.1 = Some(node);
         }
@@ -128,6 +136,9 @@ impl Running {
     pub fn stop(self) -> Result<(), ServeError> {
         self.node.control.stop();
         self.server.join();
+        if let Some(member) = self.node.member() {
+            member.stop();
+        }
         self.node.readers.stop();
         self.node.lobby.stop();
         self.node.backups.stop();

@@ -332,6 +332,51 @@ pub fn replication(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("repl_backlog_size", 0);
     lines.add("repl_backlog_first_byte_offset", 0);
     lines.add("repl_backlog_histlen", 0);
+    if let Some(member) = node.member() {
+        group(&member.status(), node.engine.unstable_keys(), lines);
+    }
+}
+
+/// The group of replicas that this node is a member of.
+fn group(status: &replication::Status, unstable_keys: usize, lines: &mut Lines) {
+    let role = match status.role {
+        replication::Role::Joining => "joining",
+        replication::Role::Member => "member",
+        replication::Role::Dropped => "dropped",
+    };
+    lines.add("group_role", role);
+    lines.add("group_epoch", status.epoch);
+    let members: Vec<String> = status.members.iter().map(|node| format!("{node:012x}")).collect();
+    lines.add("group_members", members.join(","));
+    if let Some(origin) = status.origin {
+        lines.add("group_node", format!("{:012x}", origin.node()));
+        lines.add("group_incarnation", origin.incarnation());
+    }
+    lines.add("group_applied", vector(&status.applied));
+    lines.add("group_durable", vector(&status.durable));
+    lines.add("group_stable", vector(&status.stable));
+    lines.add("group_unstable_keys", unstable_keys);
+    lines.add("group_batches_in", status.batches_in);
+    lines.add("group_effects_in", status.effects_in);
+    lines.add("group_waits_for", &status.waits_for);
+    lines.add("group_trouble", status.trouble.as_deref().unwrap_or_default());
+    lines.add("group_needs_snapshot", u8::from(status.needs_snapshot));
+    lines.add("group_peers", status.peers.len());
+    for (n, peer) in status.peers.iter().enumerate() {
+        let address = peer.address.as_deref().unwrap_or(&peer.seen_at);
+        let (node, region) = (peer.node, &peer.region);
+        let (rtt, lag) = (peer.rtt_micros, peer.lag_effects);
+        lines.add(
+            &format!("group_peer{n}"),
+            format!("node={node},addr={address},region={region},rtt_usec={rtt},lag_effects={lag}"),
+        );
+    }
+}
+
+/// `node-incarnation:seq`, by origin.
+fn vector(vector: &effect::Vector) -> String {
+    let one = |dot: effect::Dot| format!("{:012x}-{}:{}", dot.origin.node(), dot.origin.incarnation(), dot.seq);
+    vector.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
 /// Processor time.

@@ -69,7 +69,13 @@ fn yes_or_no(text: &[u8]) -> Result<bool, String> {
     }
 }
 
+/// Definitions that other nodes of the group would not know.
+const IN_A_GROUP: &str = "ERR keyspaces cannot be changed on a node of a cluster yet: its other nodes would not know of it";
+
 fn set(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    if room.node.member().is_some() {
+        return refuse(session, turn, IN_A_GROUP);
+    }
     let change = match read_change(&args) {
         Ok(change) => change,
         Err(text) => return refuse(session, turn, text),
@@ -81,6 +87,9 @@ fn set(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'
 }
 
 fn del(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    if room.node.member().is_some() {
+        return refuse(session, turn, IN_A_GROUP);
+    }
     match room.node.engine.delete_keyspace(&name_of(&args)) {
         Ok(()) => ok(session, turn),
         Err(error) => refuse(session, turn, text_of(&error)),

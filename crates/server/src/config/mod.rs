@@ -37,8 +37,8 @@ pub use error::{ConfigError, Place, RewriteError, SetError};
 pub use manual::{render_help, render_markdown};
 pub use number::{Number, Unit, parse_bytes};
 pub use settings::{
-    Allowed, BindAddress, ClientCertificates, Clients, Compact, Eviction, Fsync, LogLevel, Network, Observability,
-    Persistence, Process, Security, Settings, Supervisor, Tls,
+    Allowed, BindAddress, ClientCertificates, Clients, Cluster, Compact, Eviction, Fsync, LogLevel, Network,
+    Observability, Persistence, Process, Security, Settings, Supervisor, Tls,
 };
 pub use special::{EventMask, OutputLimit, OutputLimits, SavePoint, percentile_text};
 pub use store::{Changes, Config, Veto};

@@ -133,6 +133,25 @@ pub struct Network {
     pub coalesce_us: u32,
 }
 
+/// The cluster that this server is a node of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// None: it is a node of none.
+    pub passphrase_file: Option<PathBuf>,
+    /// Other nodes, `host:port`.
+    pub join: Vec<String>,
+    /// Where it is.
+    pub region: String,
+    /// How far ahead another clock may be.
+    pub max_clock_skew_ms: i64,
+    /// 0: that of clients and 10,000.
+    pub port: u16,
+    /// Where others can dial it.
+    pub announce_host: Option<String>,
+    /// 0: the one listened on.
+    pub announce_port: u16,
+}
+
 /// TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -266,6 +285,7 @@ pub struct Observability {
 #[expect(missing_docs, reason = "each field is documented at its type")]
 pub struct Settings {
     pub network: Network,
+    pub cluster: Cluster,
     pub tls: Tls,
     pub clients: Clients,
     pub security: Security,
@@ -283,6 +303,7 @@ impl Settings {
         let view = View(values);
         Self {
             network: view.network(),
+            cluster: view.cluster(),
             tls: view.tls(),
             clients: view.clients(),
             security: view.security(),
@@ -335,8 +356,12 @@ impl View<'_> {
         }
     }
 
+    fn words(&self, name: &str) -> &[Vec<u8>] {
+        let Value::Words(words) = self.value(name) else { unreachable!("{name} is a list") };
+        words
+    }
+
     fn network(&self) -> Network {
-        let Value::Words(bind) = self.value("bind") else { unreachable!("bind is a list") };
         let address = |word: &Vec<u8>| {
             let word = String::from_utf8_lossy(word);
             let (optional, host) = word.strip_prefix('-').map_or((false, &*word), |host| (true, host));
@@ -344,7 +369,7 @@ impl View<'_> {
         };
         Network {
             port: self.number("port"),
-            bind: bind.iter().map(address).collect(),
+            bind: self.words("bind").iter().map(address).collect(),
             unixsocket: self.path("unixsocket"),
             unixsocketperm: self.number("unixsocketperm"),
             tcp_backlog: self.number("tcp-backlog"),
@@ -352,6 +377,24 @@ impl View<'_> {
             timeout_s: self.number("timeout"),
             protected_mode: self.flag("protected-mode"),
             coalesce_us: self.number("io-coalesce-usecs"),
+        }
+    }
+
+    fn cluster(&self) -> Cluster {
+        let string = |name: &str| self.text(name).map(|text| String::from_utf8_lossy(&text).into_owned());
+        Cluster {
+            passphrase_file: self.path("cluster-passphrase-file"),
+            join: self
+                .words("join")
+                .iter()
+                .filter(|name| !name.is_empty())
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+                .collect(),
+            region: string("region").unwrap_or_default(),
+            max_clock_skew_ms: self.number("max-clock-skew"),
+            port: self.number("cluster-port"),
+            announce_host: string("cluster-announce-ip"),
+            announce_port: self.number("cluster-announce-bus-port"),
         }
     }
 

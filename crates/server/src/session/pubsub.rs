@@ -91,6 +91,9 @@ pub fn unsubscribe_all(room: &Room, session: &mut Session, id: crate::net::Clien
 
 fn publish(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     let sent = room.node.broker.publish(&args[1], &args[2]);
+    if let Some(member) = room.node.member() {
+        member.publish(&args[1], &args[2]);
+    }
     session.reply(turn).int(sent as i64);
     Flow::Continue
 }

@@ -98,7 +98,35 @@ pub(super) static CLUSTER: &[Directive] = &[
         .inert(NO_CLUSTER),
     Directive::new("cluster-node-timeout", LONG_COUNT, "15000", "Milliseconds until a node is suspected.")
         .inert(NO_CLUSTER),
-    Directive::new("cluster-port", PORT, "0", "Port of the cluster bus.").at_start().inert(NO_CLUSTER),
+    Directive::new(
+        "cluster-passphrase-file",
+        TEXT,
+        "\"\"",
+        "File with the passphrase of the cluster, by which its nodes know each other; with it this server is a node of one.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
+    Directive::new(
+        "join",
+        Kind::Words { max: 16, too_many: "Too many addresses to join." },
+        "\"\"",
+        "Nodes of the cluster, `host:port` of their cluster ports, or names with several records. A server that has been in no \
+         group and joins nobody founds one.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
+    Directive::new("region", TEXT, "default", "Where this node is, for people: a short label such as `eu-west`.")
+        .from(Origin::Anabranch)
+        .at_start(),
+    Directive::new(
+        "max-clock-skew",
+        range(1, MAX_I32),
+        "5000",
+        "Milliseconds that a node's clock may be ahead of this one's; what it writes further ahead is not applied before its time.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
+    Directive::new("cluster-port", PORT, "0", "Port that other nodes connect to; 0: `port` and 10,000.").at_start(),
     Directive::new("cluster-replica-validity-factor", COUNT, "10", "How old a replica may be for a failover.")
         .alias(&["cluster-slave-validity-factor"])
         .inert(NO_CLUSTER),
@@ -113,7 +141,8 @@ pub(super) static CLUSTER: &[Directive] = &[
     Directive::new("cluster-allow-pubsubshard-when-down", Bool, "yes", "Shard channels while it is down.")
         .inert(NO_CLUSTER),
     Directive::new("cluster-link-sendbuf-limit", BYTES_U64, "0", "Bytes queued for a node.").inert(NO_CLUSTER),
-    Directive::new("cluster-announce-ip", TEXT, "\"\"", "Address that is told.").inert(NO_CLUSTER),
+    Directive::new("cluster-announce-ip", TEXT, "\"\"", "Address at which others can dial this node, if not where they see it.")
+        .at_start(),
     Directive::new("cluster-announce-hostname", Kind::Text(hostname), "\"\"", "Host name that is told.")
         .inert(NO_CLUSTER),
     Directive::new("cluster-announce-human-nodename", TEXT, "\"\"", "Name of the node in logs.")
@@ -121,7 +150,8 @@ pub(super) static CLUSTER: &[Directive] = &[
         .inert(NO_CLUSTER),
     Directive::new("cluster-announce-port", PORT, "0", "Port that is told.").inert(NO_CLUSTER),
     Directive::new("cluster-announce-tls-port", PORT, "0", "TLS port that is told.").inert(NO_CLUSTER),
-    Directive::new("cluster-announce-bus-port", PORT, "0", "Bus port that is told.").inert(NO_CLUSTER),
+    Directive::new("cluster-announce-bus-port", PORT, "0", "Cluster port at which they can, if not the one listened on.")
+        .at_start(),
     Directive::new("cluster-announce-client-ipv4", TEXT, "\"\"", "Address that is told to IPv4 clients.")
         .from(Origin::Valkey)
         .inert(NO_CLUSTER),

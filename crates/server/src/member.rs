@@ -1,0 +1,132 @@
+//! This server as a node of a cluster: from its settings to a member of the group, and what the group tells it.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use cluster::{NodeId, Passphrases, Region};
+use engine::{DbKey, Engine};
+use replication::{Host, Member};
+use thiserror::Error;
+use wal::Position;
+
+use crate::config::{Cluster, Settings};
+use crate::message::Message;
+use crate::net::{TcpEndpoint, ThreadId};
+use crate::node::Node;
+
+/// Why a server did not become a node of its cluster.
+#[derive(Debug, Error)]
+pub enum MemberError {
+    /// The keys, the sockets or a setting of the wire.
+    #[error(transparent)]
+    Wire(#[from] cluster::Error),
+    /// The replica.
+    #[error(transparent)]
+    Member(#[from] replication::Error),
+    /// No port to listen on follows from the settings.
+    #[error("cluster-port: port {port} and 10,000 is no port: say which one is to be listened on")]
+    Port {
+        /// That of clients.
+        port: u16,
+    },
+    /// A setting of a cluster without the one that makes this a node of one.
+    #[error(
+        "join: without cluster-passphrase-file this server is no node of a cluster. `anabranch gen-passphrase` makes one"
+    )]
+    NoPassphrase,
+    /// Keyspaces that other nodes would not know.
+    #[error(
+        "there are keyspaces besides `default`, which nodes of a cluster do not share yet: remove them by KEYSPACE DEL, without cluster-passphrase-file"
+    )]
+    Keyspaces,
+}
+
+/// What the group tells this server; before there is a node, nobody waits for anything.
+#[derive(Default)]
+pub(crate) struct Told {
+    node: OnceLock<Weak<Node>>,
+}
+
+impl Told {
+    /// From now on there is somebody to tell.
+    pub(crate) fn set(&self, node: &Arc<Node>) {
+        // Only the one start of a server calls this.
+        let _ = self.node.set(Arc::downgrade(node));
+    }
+
+    fn node(&self) -> Option<Arc<Node>> {
+        self.node.get()?.upgrade()
+    }
+}
+
+impl Host for Told {
+    fn ready(&self, keys: Vec<DbKey>, _: Position) {
+        let Some(node) = self.node() else { return };
+        let bytes = keys.iter().map(|(_, key)| key.len() + size_of::<DbKey>()).sum();
+        // A thread that has fallen far behind runs the commands of those who wait when the next change comes.
+        if node.control.post().send_to_thread(ThreadId(0), Message::Ready(keys), bytes).is_err() {
+            tracing::warn!("the first I/O thread has too much mail: clients that wait for keys are served late");
+        }
+    }
+
+    fn published(&self, _: NodeId, channel: &[u8], message: &[u8]) {
+        if let Some(node) = self.node() {
+            node.broker.publish(channel, message);
+        }
+    }
+
+    fn stop(&self, why: &str) {
+        tracing::error!("{why}");
+        if let Some(node) = self.node() {
+            node.shut_down();
+        }
+    }
+}
+
+/// Makes this server a node of its cluster, if it is to be one. Nothing may be written meanwhile.
+pub(crate) fn start(
+    settings: &Settings,
+    listen: Vec<TcpEndpoint>,
+    engine: &Arc<Engine>,
+    told: Arc<Told>,
+) -> Result<Option<Arc<Member>>, MemberError> {
+    let cluster = &settings.cluster;
+    let Some(file) = &cluster.passphrase_file else {
+        return if cluster.join.is_empty() { Ok(None) } else { Err(MemberError::NoPassphrase) };
+    };
+    if engine.has_keyspaces() {
+        return Err(MemberError::Keyspaces);
+    }
+    let node = NodeId::of(engine.origin()).ok_or(replication::Error::NoId)?;
+    let wire = wire(settings, cluster, file, node, listen)?;
+    let config = replication::Config {
+        dir: settings.persistence.dir.clone(),
+        joins: !cluster.join.is_empty(),
+        max_clock_skew_ms: cluster.max_clock_skew_ms,
+    };
+    let member = Member::start(&config, wire, Arc::clone(engine), told)?;
+    Ok(Some(Arc::new(member)))
+}
+
+fn wire(
+    settings: &Settings,
+    cluster: &Cluster,
+    file: &std::path::Path,
+    node: NodeId,
+    listen: Vec<TcpEndpoint>,
+) -> Result<cluster::Config, MemberError> {
+    let clients = settings.network.port;
+    let port = match cluster.port {
+        0 => cluster::default_port(clients).ok_or(MemberError::Port { port: clients })?,
+        port => port,
+    };
+    let mut listen: Vec<_> = listen.into_iter().filter(|endpoint| !endpoint.optional).map(|e| e.addr).collect();
+    listen.iter_mut().for_each(|address| address.set_port(port));
+    Ok(cluster::Config {
+        listen,
+        join: cluster.join.clone(),
+        region: Region::new(&cluster.region)?,
+        announce_host: cluster.announce_host.clone(),
+        announce_port: (cluster.announce_port != 0).then_some(cluster.announce_port),
+        ..cluster::Config::new(node, Passphrases::load(&[file])?)
+    })
+}
