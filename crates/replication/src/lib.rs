@@ -31,6 +31,8 @@ mod outgoing;
 mod reads;
 mod status;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use config::Config;

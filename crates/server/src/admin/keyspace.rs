@@ -70,7 +70,8 @@ fn yes_or_no(text: &[u8]) -> Result<bool, String> {
 }
 
 /// Definitions that other nodes of the group would not know.
-const IN_A_GROUP: &str = "ERR keyspaces cannot be changed on a node of a cluster yet: its other nodes would not know of it";
+const IN_A_GROUP: &str =
+    "ERR keyspaces cannot be changed on a node of a cluster yet: its other nodes would not know of it";
 
 fn set(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     if room.node.member().is_some() {

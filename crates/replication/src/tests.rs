@@ -1,0 +1,294 @@
+//! Groups of three drivers on engines of their own and a wire that is a list of frames: whoever tests says what is connected, and time.
+
+mod hub;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use cluster::NodeId;
+use effect::{Deadline, Op};
+use engine::{AtRest, DbKey, Digest, Engine, Lock, Options, Recycled, Refusal};
+use parking_lot::Mutex;
+use wal::Position;
+
+use crate::config::Config;
+use crate::driver::{Driver, Parts};
+use crate::error::Error;
+use crate::host::Host;
+use crate::member::open;
+use crate::status::{Role, Status};
+use hub::{Hub, Port};
+
+const START_MS: i64 = 1_700_000_000_000;
+const NODES: usize = 3;
+
+#[derive(Default)]
+struct Ears {
+    ready: Mutex<Vec<DbKey>>,
+    published: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
+    stopped: Mutex<Vec<String>>,
+}
+
+impl Host for Ears {
+    fn ready(&self, keys: Vec<DbKey>, _: Position) {
+        self.ready.lock().extend(keys);
+    }
+
+    fn published(&self, _: NodeId, channel: &[u8], message: &[u8]) {
+        self.published.lock().push((channel.into(), message.into()));
+    }
+
+    fn stop(&self, why: &str) {
+        self.stopped.lock().push(why.into());
+    }
+}
+
+struct Node {
+    dir: tempfile::TempDir,
+    ears: Arc<Ears>,
+    port: Arc<Port>,
+    status: Arc<Mutex<Status>>,
+    /// What runs.
+    life: Option<(Driver, Arc<Engine>)>,
+}
+
+struct Group {
+    nodes: Vec<Node>,
+    hub: Arc<Hub>,
+    clock: Arc<AtomicI64>,
+    began: Instant,
+}
+
+impl Group {
+    /// The first founds, the others join.
+    fn new() -> Self {
+        let hub = Arc::new(Hub::default());
+        let node = |id: usize| Node {
+            dir: tempfile::tempdir().unwrap(),
+            ears: Arc::default(),
+            port: Port::new(&hub, id),
+            status: Arc::default(),
+            life: None,
+        };
+        let nodes = (0..NODES).map(node).collect();
+        let mut group = Self { nodes, hub, clock: Arc::new(AtomicI64::new(START_MS)), began: Instant::now() };
+        (0..NODES).for_each(|at| group.start(at).unwrap());
+        group
+    }
+
+    /// One in which all take writes.
+    fn ready() -> Self {
+        let mut group = Self::new();
+        group.until(|group| group.nodes.iter().all(|n| n.status.lock().role == Role::Member));
+        group
+    }
+
+    fn start(&mut self, at: usize) -> Result<(), Error> {
+        let node = &mut self.nodes[at];
+        let (mut entropy, clock) = ([7; 22], Arc::clone(&self.clock));
+        entropy[..6].copy_from_slice(&[0, 0, 0, 0, 0, at as u8 + 1]);
+        let options = Options::new(Arc::new(move || clock.load(Ordering::Relaxed)), entropy);
+        let engine = Arc::new(Engine::open(node.dir.path(), options).unwrap());
+        let config = Config { dir: node.dir.path().into(), joins: at > 0, max_clock_skew_ms: 5_000 };
+        let (membership, replica) = open(&config, &engine)?;
+        engine.set_replicating(true);
+        node.port.name(NodeId::of(engine.origin()).unwrap());
+        let parts = Parts {
+            engine: Arc::clone(&engine),
+            wire: Arc::clone(&node.port) as Arc<dyn crate::wire::Wire>,
+            host: Arc::clone(&node.ears) as Arc<dyn Host>,
+            dir: config.dir,
+            membership,
+            replica,
+            frame_bytes: 4_000,
+            status: Arc::clone(&node.status),
+        };
+        node.life = Some((Driver::new(parts, self.began)?, engine));
+        Ok(())
+    }
+
+    /// Power fails.
+    fn crash(&mut self, at: usize) {
+        self.hub.cut(at, &(0..NODES).collect::<Vec<_>>());
+        self.nodes[at].life = None;
+    }
+
+    fn now(&self) -> Instant {
+        self.began + Duration::from_millis((self.clock.load(Ordering::Relaxed) - START_MS) as u64)
+    }
+
+    /// Five milliseconds pass.
+    fn round(&mut self) {
+        self.clock.fetch_add(5, Ordering::Relaxed);
+        let now = self.now();
+        let up: Vec<usize> = (0..NODES).filter(|at| self.nodes[*at].life.is_some()).collect();
+        self.hub.connect(&up);
+        for node in &mut self.nodes {
+            let Some((driver, engine)) = &mut node.life else { continue };
+            engine.log().sync().unwrap();
+            let mut events = node.port.events();
+            driver.turn(&mut events, Vec::new(), now).expect("everything can be carried out");
+            assert!(events.is_empty(), "all events are taken");
+        }
+    }
+
+    fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..4_000 {
+            if is_so(self) {
+                return;
+            }
+            self.round();
+        }
+        let say = |vector: &effect::Vector| -> String {
+            let one = |dot: effect::Dot| {
+                format!(" {}-{}:{}", dot.origin.node() >> 40, dot.origin.incarnation(), dot.seq)
+            };
+            vector.iter().map(one).collect()
+        };
+        for node in &self.nodes {
+            let s = node.status.lock().clone();
+            let (applied, durable, stable) = (say(&s.applied), say(&s.durable), say(&s.stable));
+            println!("{:?} {} applied{applied} durable{durable} stable{stable}", s.role, s.waits_for);
+            s.peers.iter().for_each(|peer| println!("    of {}: {}", peer.node, say(&peer.has)));
+        }
+        panic!("it does not come about");
+    }
+
+    fn engine(&self, at: usize) -> &Engine {
+        &self.nodes[at].life.as_ref().unwrap().1
+    }
+
+    fn set(&self, at: usize, key: &str, value: &[u8]) -> Result<(), Refusal> {
+        let (engine, mut recycled) = (self.engine(at), Recycled::new());
+        let mut context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
+        context.out.emit(key.as_bytes(), false, Op::Set { value, deadline: Deadline::Clear });
+        context.commit().map(drop)
+    }
+
+    fn digest(&self, at: usize) -> Digest {
+        let (mut recycled, at_rest) = (Recycled::new(), AtRest::default());
+        let mut context = self.engine(at).context(Lock::All, 0, START_MS, &mut recycled);
+        context.know(&at_rest);
+        let digest = context.state.digest().map_err(|_| "nothing is at rest").unwrap();
+        context.abort();
+        digest
+    }
+
+    /// Everybody has everything, all of it is stable, and shows the same.
+    fn settle(&mut self) {
+        self.hub.heal();
+        self.until(|group| {
+            let all: Vec<Status> = group.nodes.iter().map(|node| node.status.lock().clone()).collect();
+            let vectors: Vec<_> = (0..NODES).map(|at| group.engine(at).vector()).collect();
+            vectors.iter().all(|v| *v == vectors[0]) && all.iter().all(|s| s.stable == vectors[0])
+        });
+        let digests: Vec<Digest> = (0..NODES).map(|at| self.digest(at)).collect();
+        assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+        for at in 0..NODES {
+            assert_eq!(self.engine(at).unstable_keys(), 0, "nothing is kept of what is stable");
+        }
+    }
+}
+
+#[test]
+fn what_any_node_writes_all_have_and_it_becomes_stable() {
+    let mut group = Group::ready();
+    for n in 0..300 {
+        group.set(n % 3, &format!("k{}", n % 40), format!("v{n}").as_bytes()).unwrap();
+        if n % 7 == 0 {
+            group.round();
+        }
+    }
+    group.settle();
+    assert_eq!(group.engine(0).key_counts(0).keys, 40);
+}
+
+#[test]
+fn a_node_takes_no_writes_before_all_count_on_it() {
+    let mut group = Group::new();
+    group.set(0, "k", b"founder").unwrap();
+    assert!(matches!(group.set(1, "k", b"joiner"), Err(Refusal::NotOpen)));
+    group.until(|group| group.nodes.iter().all(|n| n.status.lock().role == Role::Member));
+    group.set(1, "k", b"joiner").unwrap();
+    group.settle();
+}
+
+#[test]
+fn both_sides_of_a_partition_take_writes_and_agree_afterwards() {
+    let mut group = Group::ready();
+    for round in 0..5 {
+        group.hub.cut(round % 3, &[(round + 1) % 3, (round + 2) % 3]);
+        for n in 0..60 {
+            group.set(n % 3, &format!("k{}", n % 10), format!("{round}:{n}").as_bytes()).unwrap();
+            group.round();
+        }
+        group.hub.heal();
+        (0..20).for_each(|_| group.round());
+    }
+    group.settle();
+}
+
+#[test]
+fn a_node_that_crashed_comes_back_under_another_life_and_catches_up() {
+    let mut group = Group::ready();
+    for round in 0..4 {
+        let victim = round % 3;
+        for n in 0..50 {
+            group.set(n % 3, &format!("k{n}"), format!("{round}:{n}").as_bytes()).unwrap();
+        }
+        (0..round * 2).for_each(|_| group.round());
+        let before = group.engine(victim).origin();
+        group.crash(victim);
+        for n in 0..50 {
+            let other = (victim + 1 + n % 2) % 3;
+            group.set(other, &format!("k{n}"), format!("{round}+{n}").as_bytes()).unwrap();
+            group.round();
+        }
+        group.start(victim).unwrap();
+        assert!(group.engine(victim).origin() > before, "a new life");
+        group.settle();
+    }
+}
+
+#[test]
+fn what_one_missed_is_read_from_the_log() {
+    let mut group = Group::ready();
+    group.crash(2);
+    for n in 0..3_000 {
+        group.set(n % 2, &format!("k{}", n % 500), &[b'x'; 100]).unwrap();
+        if n % 100 == 0 {
+            group.round();
+        }
+    }
+    group.start(2).unwrap();
+    group.settle();
+}
+
+#[test]
+fn what_is_larger_than_a_piece_arrives_and_a_wire_without_room_loses_nothing() {
+    let mut group = Group::ready();
+    group.hub.set_room(3);
+    for n in 0..6 {
+        group.set(n % 3, &format!("large{n}"), &vec![n as u8; (n + 1) << 19]).unwrap();
+        group.set(n % 3, &format!("small{n}"), b"x").unwrap();
+        group.round();
+    }
+    group.settle();
+}
+
+#[test]
+fn a_node_with_keys_of_its_own_does_not_join() {
+    let mut group = Group::new();
+    group.crash(1);
+    let dir = group.nodes[1].dir.path().to_owned();
+    std::fs::remove_file(dir.join("membership")).unwrap();
+    let engine = Engine::open(&dir, Options::new(Arc::new(|| START_MS), [9; 22])).unwrap();
+    let mut recycled = Recycled::new();
+    let mut context = engine.context(Lock::Key(b"own", None), 0, START_MS, &mut recycled);
+    context.out.emit(b"own", false, Op::Set { value: b"1", deadline: Deadline::Clear });
+    context.commit().unwrap();
+    drop(context);
+    engine.close().unwrap();
+    assert!(matches!(group.start(1), Err(Error::OwnData { effects: 1 })));
+}
