@@ -107,7 +107,12 @@ fn serve_until_stopped(invocation: &Invocation) -> anyhow::Result<()> {
     process::tell_supervisor(settings.process.supervised);
     running.wait();
     process::tell_stopping(settings.process.supervised);
+    let starts_anew = running.starts_anew();
     running.stop().context("the server did not stop well")?;
+    if starts_anew {
+        tracing::info!("the server starts anew");
+        return process::start_anew(invocation.stdin);
+    }
     tracing::info!("the server has stopped; all data is durable");
     Ok(())
 }

@@ -4,11 +4,12 @@ use std::fs::OpenOptions;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use server::config::{LogLevel, Process, Supervisor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing_subscriber::filter::LevelFilter;
@@ -200,4 +201,14 @@ pub fn abort_on_panic() {
         tracing::error!("{panic}");
         std::process::abort();
     }));
+}
+
+/// Becomes this program anew, with the same arguments and the same process id. Returns only if that fails.
+pub fn start_anew(read_stdin: bool) -> anyhow::Result<()> {
+    if read_stdin {
+        bail!("the configuration came from standard input, which cannot be read again: start the server once more");
+    }
+    let program = std::env::current_exe().context("this program cannot be found")?;
+    let error = Command::new(program).args(std::env::args_os().skip(1)).exec();
+    Err(error).context("this program cannot be started anew")
 }

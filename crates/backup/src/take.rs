@@ -162,7 +162,7 @@ impl Taking<'_> {
                 (Start { log, from: stored.end, why: Why::GoesOn, before: Some(stored), _pin: pin }, None)
             }
             Begin::Whole(why, base) => {
-                let Base { position, last, bytes, pin, rows } = base;
+                let Base { position, last, bytes, pin, rows, .. } = base;
                 let parts = self.rows(rows, bytes)?;
                 let (log, why) = (self.engine.log().reader(position)?, Why::Whole(why));
                 let start = Start { log, from: position.get(), why, before: None, _pin: pin };

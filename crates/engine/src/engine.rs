@@ -292,6 +292,11 @@ impl Shared {
         self.listeners.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// What this node's clock may have given, at most.
+    pub(crate) fn ceiling(&self) -> Hlc {
+        self.identity.lock().ceiling
+    }
+
     /// Makes a ceiling durable that allows `wanted` and some time beyond it.
     pub(crate) fn raise_ceiling(&self, wanted: Hlc) -> Result<(), Refusal> {
         let mut identity = self.identity.lock();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Everything that a member is told, but for the mesh's own settings.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// The data directory, where `membership` is.
     pub dir: PathBuf,
@@ -11,4 +11,6 @@ pub struct Config {
     pub joins: bool,
     /// How far ahead of the local clock a batch of another node may be written, in ms, before its stream is held.
     pub max_clock_skew_ms: i64,
+    /// How the engine was opened, and how a copy of another's state is.
+    pub options: engine::Options,
 }

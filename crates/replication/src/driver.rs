@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use causal::{Change, Cut, Frame, Input, Output, Replica};
 use cluster::{Event, NodeId, Peer};
-use engine::{Engine, FeedError};
+use engine::{Engine, FeedError, Options};
 use parking_lot::Mutex;
 
 use crate::host::Host;
@@ -18,6 +18,7 @@ use crate::links::Links;
 use crate::membership::Membership;
 use crate::outgoing::Outgoing;
 use crate::reads::{Reads, entry};
+use crate::snapshot::{self, Giver, Message, Taker};
 use crate::status::{PeerStatus, Role, Status};
 use crate::tail::Tail;
 use crate::wire::{Channel, Wire, decode_addresses, decode_published, encode_addresses};
@@ -49,6 +50,10 @@ pub(crate) struct Driver {
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) is_dropped: bool,
     pub(crate) needs_snapshot: bool,
+    /// The next start begins with a copy of the state.
+    is_leaving: bool,
+    giver: Giver,
+    taker: Taker,
     pub(crate) batches_in: u64,
     pub(crate) effects_in: u64,
 }
@@ -63,12 +68,15 @@ pub(crate) struct Parts {
     pub(crate) replica: Replica,
     pub(crate) frame_bytes: u64,
     pub(crate) status: Arc<Mutex<Status>>,
+    /// How a copy of the state is opened.
+    pub(crate) options: Options,
 }
 
 impl Driver {
     /// A driver; nothing may have been written since the replica was opened.
     pub(crate) fn new(parts: Parts, now: Instant) -> Result<Self, FeedError> {
-        let Parts { engine, wire, host, dir, membership, replica, frame_bytes, status } = parts;
+        let Parts { engine, wire, host, dir, membership, replica, frame_bytes, status, options } = parts;
+        let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
         engine.set_open(replica.may_write());
         let driver = Self {
@@ -93,6 +101,9 @@ impl Driver {
             status,
             is_dropped: false,
             needs_snapshot: false,
+            is_leaving: false,
+            giver: Giver::default(),
+            taker,
             batches_in: 0,
             effects_in: 0,
         };
@@ -107,6 +118,10 @@ impl Driver {
 
     /// Takes what has happened. Says when to come again if something could not be carried out: no events are to be brought before.
     pub(crate) fn turn(&mut self, events: &mut Vec<Event>, changes: Vec<Change>, now: Instant) -> Result<(), Instant> {
+        if self.is_leaving {
+            events.clear();
+            return Ok(());
+        }
         let done = self.carry_all().and_then(|()| {
             for event in events.drain(..) {
                 self.event(event);
@@ -196,7 +211,9 @@ impl Driver {
             self.step(Input::Tick { promised })?;
         }
         self.tail.see_to_sync(&self.engine, now);
+        self.tail.let_go(&self.engine).map_err(|e| e.to_string())?;
         self.ask(now);
+        self.take_snapshot(now);
         self.tick_at = now + TICK;
         self.tell_status(None);
         Ok(())
@@ -268,16 +285,20 @@ impl Driver {
         let Some(link) = self.links.of_mut(node) else { return };
         let channel = bytes.first().and_then(|byte| Channel::of(*byte));
         let Some(channel) = channel else { return self.wire.close(node, "a frame of no kind") };
-        let mut whole = std::mem::take(&mut link.pieces);
         if channel == Channel::Piece {
-            whole.extend_from_slice(&bytes[1..]);
-            if whole.len() > ASSEMBLED_BYTES {
-                return self.wire.close(node, "a frame that does not end");
+            link.pieces.extend_from_slice(&bytes[1..]);
+            if link.pieces.len() > ASSEMBLED_BYTES {
+                self.wire.close(node, "a frame that does not end");
             }
-            link.pieces = whole;
             return;
         }
-        let (id, is_whole) = (link.id, whole.is_empty());
+        // Others come between pieces.
+        let id = link.id;
+        let mut whole = match channel {
+            Channel::Replica => std::mem::take(&mut link.pieces),
+            _ => Vec::new(),
+        };
+        let is_whole = whole.is_empty();
         if !is_whole {
             whole.extend_from_slice(&bytes[1..]);
         }
@@ -292,6 +313,7 @@ impl Driver {
             Channel::Addresses => {
                 decode_addresses(payload).map(|all| all.iter().for_each(|address| self.wire.dial(address)))
             }
+            Channel::Snapshot => Message::decode(payload).map(|message| self.snapshot(node, message)),
             Channel::Published => {
                 decode_published(payload).map(|(channel, message)| self.host.published(node, channel, message))
             }
@@ -308,6 +330,44 @@ impl Driver {
         if is_due && !self.replica.epoch().has(node.get()) {
             tracing::info!(%node, "a node asks to join the group");
             self.inputs.push_back(Input::Propose(Change::Join(node.get())));
+        }
+    }
+
+    fn snapshot(&mut self, node: NodeId, message: Message) {
+        match message {
+            Message::Want { id, from } => self.giver.want(&self.engine, &self.wire, node, (id, from)),
+            Message::Ack { id, next } => self.giver.acknowledged(node, id, next),
+            other => self.taker.hear(&self.wire, node, other, Instant::now()),
+        }
+    }
+
+    /// Sees to a copy of the state, if only that helps. It is of use if it has all that this node has.
+    fn take_snapshot(&mut self, now: Instant) {
+        if !self.needs_snapshot {
+            return;
+        }
+        let members = &self.replica.epoch().members;
+        let mut peers: Vec<NodeId> = self.links.all().map(|link| link.peer.node).collect();
+        peers.retain(|peer| members.contains(&peer.get()));
+        peers.sort_unstable();
+        let Some(taken) = self.taker.look_after(&*self.wire, &peers, now) else { return };
+        // From here on nothing is added.
+        self.engine.set_open(false);
+        if !taken.vector.covers(&self.engine.vector()) {
+            tracing::info!("the other node did not have all of this one yet: another copy is asked for");
+            self.engine.set_open(self.replica.may_write());
+            return;
+        }
+        self.membership.restored = true;
+        let prepared = self.membership.save(&self.dir).map_err(|e| e.to_string());
+        let prepared = prepared.and_then(|()| snapshot::prepare(&self.dir, &self.engine).map_err(|e| e.to_string()));
+        match prepared {
+            Ok(()) => {
+                self.needs_snapshot = false;
+                self.is_leaving = true;
+                self.host.restart("a copy of the group's state has come: the server starts anew on it");
+            }
+            Err(error) => tracing::error!(error, "a copy of the state cannot be used"),
         }
     }
 
@@ -346,6 +406,8 @@ impl Driver {
             peers,
             trouble,
             needs_snapshot: self.needs_snapshot,
+            gives_snapshot: self.giver.is_giving(),
+            takes_snapshot: self.taker.is_taking(),
             batches_in: self.batches_in,
             effects_in: self.effects_in,
         };

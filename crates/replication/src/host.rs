@@ -12,6 +12,9 @@ pub trait Host: Send + Sync {
     /// Another node's client has published a message.
     fn published(&self, from: NodeId, channel: &[u8], message: &[u8]);
 
+    /// The node is to start anew: the reason, for its log.
+    fn restart(&self, why: &str);
+
     /// The node must not go on: the reason, for its log.
     fn stop(&self, why: &str);
 }

@@ -29,6 +29,7 @@ mod member;
 mod membership;
 mod outgoing;
 mod reads;
+mod snapshot;
 mod status;
 mod tail;
 #[cfg(test)]
@@ -40,4 +41,5 @@ pub use error::Error;
 pub use host::Host;
 pub use member::Member;
 pub use membership::Membership;
+pub use snapshot::adopt as adopt_snapshot;
 pub use status::{PeerStatus, Role, Status};

@@ -32,3 +32,15 @@ pub const ADDRESSES: usize = 256;
 
 /// How long the driver waits before it tries again what could not be carried out.
 pub const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+/// A part of a copy of the state, in bytes.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// Chunks that are on their way, at most: 4 MiB cover 200 ms at 20 MB/s.
+pub const WINDOW_CHUNKS: usize = 16;
+
+/// How long whoever gives a copy waits for somebody who takes nothing: a connection may be down for so long.
+pub const TAKER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long whoever takes one waits for more of it; a checkpoint may come first.
+pub const GIVER_PATIENCE: Duration = Duration::from_secs(60);

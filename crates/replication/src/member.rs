@@ -57,6 +57,7 @@ impl Member {
             replica,
             frame_bytes,
             status: Arc::clone(&status),
+            options: config.options.clone(),
         };
         let driver = Driver::new(parts, Instant::now())?;
         let nudge = inbox.nudge();

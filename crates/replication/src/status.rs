@@ -44,6 +44,10 @@ pub struct Status {
     pub trouble: Option<String>,
     /// Effects that no peer's log has any more are missing here.
     pub needs_snapshot: bool,
+    /// A copy of this node's state is being given to another.
+    pub gives_snapshot: bool,
+    /// A copy of another node's state is on its way.
+    pub takes_snapshot: bool,
     /// Batches of other nodes that were applied.
     pub batches_in: u64,
     /// Effects in them.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use effect::{Dot, Vector};
+use engine::backup::LogPin;
 use engine::{Engine, FeedError, Records, Told};
 use wal::{Fsync, Position};
 
@@ -12,6 +13,9 @@ use crate::limits::{SYNC_LATE, SYNC_MARKS};
 /// Reads the log behind whoever writes it.
 pub(crate) struct Tail {
     records: Records,
+    /// Has the log kept from somewhere before it.
+    pin: LogPin,
+    pinned: Position,
     /// What stands before it.
     passed: Vector,
     /// Places that are not fsynced yet, and what stands before them.
@@ -21,8 +25,10 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) fn new(engine: &Engine) -> Result<Self, FeedError> {
-        let passed = engine.vector();
-        Ok(Self { records: engine.records()?, passed, marks: VecDeque::new(), unsynced_since: None })
+        let (passed, records) = (engine.vector(), engine.records()?);
+        let pinned = records.position();
+        let pin = engine.pin_log(pinned)?;
+        Ok(Self { records, pin, pinned, passed, marks: VecDeque::new(), unsynced_since: None })
     }
 
     /// The next record of this node's own; others' are passed over.
@@ -69,6 +75,15 @@ impl Tail {
             self.unsynced_since = None;
         }
         synced
+    }
+
+    /// What has been told may be freed.
+    pub(crate) fn let_go(&mut self, engine: &Engine) -> Result<(), FeedError> {
+        let position = self.position();
+        if position > self.pinned {
+            (self.pin, self.pinned) = (engine.pin_log(position)?, position);
+        }
+        Ok(())
     }
 
     /// Has fsynced what nobody else asks for: what others wrote is stable only once every member has it for good.

@@ -28,6 +28,7 @@ struct Ears {
     ready: Mutex<Vec<DbKey>>,
     published: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
     stopped: Mutex<Vec<String>>,
+    restarts: Mutex<Vec<String>>,
 }
 
 impl Host for Ears {
@@ -37,6 +38,10 @@ impl Host for Ears {
 
     fn published(&self, _: NodeId, channel: &[u8], message: &[u8]) {
         self.published.lock().push((channel.into(), message.into()));
+    }
+
+    fn restart(&self, why: &str) {
+        self.restarts.lock().push(why.into());
     }
 
     fn stop(&self, why: &str) {
@@ -89,8 +94,9 @@ impl Group {
         let (mut entropy, clock) = ([7; 22], Arc::clone(&self.clock));
         entropy[..6].copy_from_slice(&[0, 0, 0, 0, 0, at as u8 + 1]);
         let options = Options::new(Arc::new(move || clock.load(Ordering::Relaxed)), entropy);
-        let engine = Arc::new(Engine::open(node.dir.path(), options).unwrap());
-        let config = Config { dir: node.dir.path().into(), joins: at > 0, max_clock_skew_ms: 5_000 };
+        crate::adopt_snapshot(node.dir.path())?;
+        let engine = Arc::new(Engine::open(node.dir.path(), options.clone()).unwrap());
+        let config = Config { dir: node.dir.path().into(), joins: at > 0, max_clock_skew_ms: 5_000, options };
         let (membership, replica) = open(&config, &engine)?;
         engine.set_replicating(true);
         node.port.name(NodeId::of(engine.origin()).unwrap());
@@ -103,6 +109,7 @@ impl Group {
             replica,
             frame_bytes: 4_000,
             status: Arc::clone(&node.status),
+            options: config.options,
         };
         node.life = Some((Driver::new(parts, self.began)?, engine));
         Ok(())
@@ -128,8 +135,19 @@ impl Group {
             let Some((driver, engine)) = &mut node.life else { continue };
             engine.log().sync().unwrap();
             let mut events = node.port.events();
-            driver.turn(&mut events, Vec::new(), now).expect("everything can be carried out");
+            if driver.turn(&mut events, Vec::new(), now).is_err() {
+                panic!("not everything can be carried out: {:?}", node.status.lock().trouble);
+            }
             assert!(events.is_empty(), "all events are taken");
+        }
+        for at in up {
+            if !std::mem::take(&mut *self.nodes[at].ears.restarts.lock()).is_empty() {
+                self.hub.cut(at, &(0..NODES).collect::<Vec<_>>());
+                let (driver, engine) = self.nodes[at].life.take().unwrap();
+                drop(driver);
+                Arc::into_inner(engine).unwrap().close().unwrap();
+                self.start(at).unwrap();
+            }
         }
     }
 
@@ -141,9 +159,8 @@ impl Group {
             self.round();
         }
         let say = |vector: &effect::Vector| -> String {
-            let one = |dot: effect::Dot| {
-                format!(" {}-{}:{}", dot.origin.node() >> 40, dot.origin.incarnation(), dot.seq)
-            };
+            let one =
+                |dot: effect::Dot| format!(" {}-{}:{}", dot.origin.node() >> 40, dot.origin.incarnation(), dot.seq);
             vector.iter().map(one).collect()
         };
         for node in &self.nodes {
@@ -263,6 +280,34 @@ fn what_one_missed_is_read_from_the_log() {
     }
     group.start(2).unwrap();
     group.settle();
+}
+
+#[test]
+fn what_no_log_has_any_more_comes_as_a_copy_of_the_state() {
+    let mut group = Group::ready();
+    for (round, victim) in [2, 0].into_iter().enumerate() {
+        // It has effects of its own that it must not lose.
+        group.set(victim, "own", format!("{round}").as_bytes()).unwrap();
+        group.engine(victim).log().sync().unwrap();
+        group.crash(victim);
+        let others: Vec<usize> = (0..NODES).filter(|at| *at != victim).collect();
+        for n in 0..400 {
+            group.set(others[n % 2], &format!("k{}", n % 300), format!("{round}:{n}").as_bytes()).unwrap();
+            if n % 20 == 0 {
+                group.round();
+            }
+        }
+        for at in &others {
+            let cut = group.engine(*at).checkpoint().unwrap();
+            assert!(cut.position > Position::START);
+        }
+        group.start(victim).unwrap();
+        group.settle();
+        // 300 that the others wrote, and its own.
+        assert_eq!(group.engine(others[0]).key_counts(0).keys, 301 + u64::from(round > 0));
+        group.set(victim, "again", b"it writes").unwrap();
+        group.settle();
+    }
 }
 
 #[test]

@@ -52,11 +52,13 @@ pub(crate) enum Channel {
     Addresses = 3,
     /// A message that a client has published.
     Published = 4,
+    /// About a copy of the state.
+    Snapshot = 5,
 }
 
 impl Channel {
     pub(crate) fn of(byte: u8) -> Option<Self> {
-        [Self::Piece, Self::Replica, Self::Join, Self::Addresses, Self::Published]
+        [Self::Piece, Self::Replica, Self::Join, Self::Addresses, Self::Published, Self::Snapshot]
             .into_iter()
             .find(|channel| *channel as u8 == byte)
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use cluster::{NodeId, Passphrases, Region};
-use engine::{DbKey, Engine};
+use engine::{DbKey, Engine, Options};
 use replication::{Host, Member};
 use thiserror::Error;
 use wal::Position;
@@ -74,6 +74,13 @@ impl Host for Told {
         }
     }
 
+    fn restart(&self, why: &str) {
+        tracing::info!("{why}");
+        if let Some(node) = self.node() {
+            node.restart();
+        }
+    }
+
     fn stop(&self, why: &str) {
         tracing::error!("{why}");
         if let Some(node) = self.node() {
@@ -88,6 +95,7 @@ pub(crate) fn start(
     listen: Vec<TcpEndpoint>,
     engine: &Arc<Engine>,
     told: Arc<Told>,
+    options: Options,
 ) -> Result<Option<Arc<Member>>, MemberError> {
     let cluster = &settings.cluster;
     let Some(file) = &cluster.passphrase_file else {
@@ -102,6 +110,7 @@ pub(crate) fn start(
         dir: settings.persistence.dir.clone(),
         joins: !cluster.join.is_empty(),
         max_clock_skew_ms: cluster.max_clock_skew_ms,
+        options,
     };
     let member = Member::start(&config, wire, Arc::clone(engine), told)?;
     Ok(Some(Arc::new(member)))

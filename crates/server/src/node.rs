@@ -70,6 +70,7 @@ pub struct Node {
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     allocator: OnceLock<Arc<dyn Allocator>>,
     member: OnceLock<Arc<Member>>,
+    starts_anew: AtomicBool,
     startup_memory: AtomicU64,
     next_look: AtomicU64,
     /// When the next warning of requests from browsers may be logged, unix ms.
@@ -127,6 +128,7 @@ impl Node {
             stop: Mutex::new(Some(stop)),
             allocator: OnceLock::new(),
             member: OnceLock::new(),
+            starts_anew: AtomicBool::new(false),
             startup_memory: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
             next_http_warning: AtomicU64::new(0),
@@ -327,6 +329,17 @@ impl Node {
             "Possible SECURITY ATTACK detected: {from} sent an HTTP request, as a page in a browser may do without its \
              user's knowledge. The connection was closed; nothing behind the request was run."
         );
+    }
+
+    /// Begins the shutdown, behind which the process starts anew.
+    pub(crate) fn restart(&self) {
+        self.starts_anew.store(true, Ordering::Release);
+        self.shut_down();
+    }
+
+    /// Whether the process is to start anew once it has stopped.
+    pub fn starts_anew(&self) -> bool {
+        self.starts_anew.load(Ordering::Acquire)
     }
 
     /// Begins the shutdown of the process; only the first call does.

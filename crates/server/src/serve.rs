@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::config::{ClientCertificates, Config, Network, Settings};
 use crate::front::Front;
 use crate::keys::{KeyringError, keyring};
-use crate::member::{self, Told};
+use crate::member::{self, MemberError, Told};
 use crate::memory::Allocator;
 use crate::net::{self, NetConfig, NetError, OutputLimit, Server, SessionCache, TcpEndpoint, TlsFiles, UnixEndpoint};
 use crate::node::Node;
@@ -40,7 +40,7 @@ pub enum ServeError {
     },
     /// The server could not become a node of its cluster.
     #[error(transparent)]
-    Member(#[from] crate::member::MemberError),
+    Member(#[from] MemberError),
     /// No random numbers could be had.
     #[error("/dev/urandom: {0}")]
     Entropy(std::io::Error),
@@ -66,10 +66,13 @@ pub fn start(config: Config) -> Result<Running, ServeError> {
 /// The same in a program that says which allocator it uses, and the bytes that were allocated before any data was loaded.
 pub fn start_on(config: Config, allocator: Option<(Arc<dyn Allocator>, u64)>) -> Result<Running, ServeError> {
     let settings = config.settings();
-    let engine = Arc::new(Engine::open(&settings.persistence.dir, engine_options(&settings)?)?);
+    let options = engine_options(&settings)?;
+    replication::adopt_snapshot(&settings.persistence.dir).map_err(MemberError::from)?;
+    let engine = Arc::new(Engine::open(&settings.persistence.dir, options.clone())?);
     let net = net_config(&settings)?;
     let told = Arc::new(Told::default());
-    let member = member::start(&settings, endpoints(&settings.network, 1, false)?, &engine, Arc::clone(&told))?;
+    let member =
+        member::start(&settings, endpoints(&settings.network, 1, false)?, &engine, Arc::clone(&told), options)?;
     let (stop, stopped) = sync_channel(1);
     let run_id: String = entropy::<20>()?.iter().map(|b| format!("{b:02x}")).collect();
     let seed = u64::from_le_bytes(entropy()?);
@@ -124,6 +127,11 @@ impl Running {
             // A request to stop that is already waiting is enough.
             let _ = stop.try_send(());
         }
+    }
+
+    /// Whether the server stops to start anew.
+    pub fn starts_anew(&self) -> bool {
+        self.node.starts_anew()
     }
 
     /// Serves until somebody asks for a stop.

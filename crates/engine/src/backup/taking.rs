@@ -1,9 +1,9 @@
 //! What a node gives to a backup while it runs.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use effect::{HashSeed, Hlc};
+use effect::{Dot, HashSeed, Hlc, Vector};
 use mvcc::Snapshot;
 use wal::{LogError, Position};
 
@@ -11,6 +11,7 @@ use super::{LogPin, Mark};
 use crate::checkpoint::{self, Image, ROWS, lower_priority};
 use crate::engine::Engine;
 use crate::error::CheckpointError;
+use crate::identity::Identity;
 
 /// The state at one position of the log, and the log behind it.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Base {
     pub position: Position,
     /// No batch below that position is later than this, none behind it is as early.
     pub last: Hlc,
+    /// What is in it, of every origin.
+    pub vector: Vector,
     /// Bytes that the rows take at rest, about.
     pub bytes: u64,
     /// Keeps the log behind it.
@@ -70,6 +73,7 @@ impl Engine {
         Ok(Base {
             position: head.from,
             last: head.last,
+            vector: head.origins.iter().map(|(origin, next)| Dot { origin: *origin, seq: next - 1 }).collect(),
             bytes,
             pin,
             rows: BaseRows { image: rows, path: shared.dir.join(ROWS) },
@@ -118,6 +122,17 @@ impl Engine {
     /// Changes how many bytes of log are kept for the next backup, at most.
     pub fn set_backup_log_bytes(&self, bytes: u64) {
         self.shared.kept.set_limit(bytes);
+    }
+
+    /// Makes a data directory, of which nothing is open, that of this node: with its id and what its clock may have given.
+    ///
+    /// # Errors
+    /// What the system says, or that it is no data directory.
+    pub fn name_copy(&self, dir: &Path) -> std::io::Result<()> {
+        let found = Identity::load(dir).map_err(std::io::Error::other)?;
+        let copy = found.ok_or_else(|| std::io::Error::other("there is no identity"))?;
+        let own = self.shared.ceiling();
+        Identity { origin: self.origin(), ceiling: copy.ceiling.max(own), ..copy }.save(dir)
     }
 
     /// The secret by which keys are hashed: rows are in this order.
