@@ -25,6 +25,7 @@ use crate::keyspace::{self, Keyspaces, Worker};
 use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, CEILING_STEP_MS, DATABASES_MAX, SHARDS};
 use crate::reaper::Reaper;
 use crate::recover;
+use crate::replica::{Heads, Replication};
 use crate::residency::{self, Filler, Residency};
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::state::State;
@@ -105,6 +106,10 @@ pub struct Sequencer {
     pub(crate) others: Vector,
     /// Where in the log what was.
     pub(crate) waymarks: Waymarks,
+    /// Who wrote last when.
+    pub(crate) heads: Heads,
+    /// Where the log must have come for it to be said again what is stable.
+    pub(crate) state_due: u64,
 }
 
 impl Sequencer {
@@ -155,6 +160,8 @@ pub(crate) struct Shared {
     pub(crate) reclaims: AtomicBool,
     pub(crate) clock: WallClock,
     identity: Mutex<Identity>,
+    /// Held by whoever writes that file.
+    pub(crate) membership: Mutex<()>,
     /// Waiters and watches that exist; nobody is told of changes while there is none.
     listeners: AtomicUsize,
     pub(crate) events: Events,
@@ -167,8 +174,8 @@ pub(crate) struct Shared {
     pub(crate) kept: Kept,
     pub(crate) keyspaces: Keyspaces,
     pub(crate) residency: Residency,
-    /// Whether there are other replicas: effects can be concurrent.
-    replicates: AtomicBool,
+    /// Whether there are other replicas, and what all of them have.
+    pub(crate) replication: Replication,
     /// Databases that were exchanged a short time ago, where there are.
     pub(crate) swaps: Mutex<Swaps>,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
@@ -180,12 +187,6 @@ impl Shared {
     #[inline]
     pub(crate) fn seconds(&self) -> u32 {
         self.seconds.load(Ordering::Relaxed)
-    }
-
-    /// Whether there are other replicas.
-    #[inline]
-    pub(crate) fn replicates(&self) -> bool {
-        self.replicates.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -365,6 +366,7 @@ impl Engine {
             reclaims: AtomicBool::new(true),
             clock: options.clock,
             identity: Mutex::new(identity),
+            membership: Mutex::default(),
             listeners: AtomicUsize::new(0),
             events: Events::default(),
             disk_policy: options.disk_policy,
@@ -374,7 +376,7 @@ impl Engine {
             kept,
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
-            replicates: AtomicBool::new(false),
+            replication: Replication::default(),
             swaps: Mutex::default(),
         });
         shared.residency.set_memory(options.memory);
@@ -400,6 +402,7 @@ impl Engine {
     #[inline]
     pub fn context<'e>(&'e self, lock: Lock<'e>, db: u8, now_ms: i64, recycled: &'e mut Recycled) -> Context<'e> {
         let shared = &*self.shared;
+        let now_ms = shared.reading_ms(now_ms);
         shared.note_time(now_ms);
         let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());
         let mut known = None;
@@ -542,21 +545,6 @@ impl Engine {
         self.shared.counts.get(self.shared.physical(db), self.now_ms())
     }
 
-    /// Says whether there are other replicas, whose effects can be concurrent with this node's. Nothing may run meanwhile.
-    pub fn set_replicating(&self, on: bool) {
-        self.shared.replicates.store(on, Ordering::Relaxed);
-    }
-
-    /// Says what is stable: whatever comes from now on has observed it, and its causality is forgotten.
-    pub fn note_stable(&self, stable: &Vector) {
-        self.shared.note_stable(stable);
-    }
-
-    /// Keys on which there are effects that are not stable.
-    pub fn unstable_keys(&self) -> usize {
-        self.shared.shards.iter().map(|shard| shard.lock().suffix.len()).sum()
-    }
-
     /// Stops and starts the reclaiming of what has expired, for tests that want to see it kept; it stays hidden.
     pub fn set_reclaiming(&self, on: bool) {
         self.shared.reclaims.store(on, Ordering::Relaxed);
@@ -595,6 +583,8 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>, 
         clock: HlcClock::above(identity.ceiling),
         others: Vector::new(),
         waymarks: Waymarks::default(),
+        heads: Heads::default(),
+        state_due: 0,
     };
     let ciphers = Ciphers::open(dir, options.keyring.as_ref())?;
     let log_options = wal::Options { reaches: identity.reaches(), cipher: ciphers.log.clone(), ..options.log.clone() };
