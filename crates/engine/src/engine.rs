@@ -59,6 +59,8 @@ pub struct Options {
     pub checkpoint: CheckpointPolicy,
     /// Bytes of log that are kept for the next backup, at most, if there has been one.
     pub backup_log_bytes: u64,
+    /// Bytes of log between two records of what is stable, where there are other replicas.
+    pub state_bytes: u64,
     /// Bytes from which on the value of a row stands apart from it.
     pub large_value_bytes: usize,
     /// Which values the disk tiers of caches give up first.
@@ -90,6 +92,7 @@ impl Options {
             memory: 0,
             checkpoint: CheckpointPolicy::default(),
             backup_log_bytes: crate::limits::BACKUP_LOG_BYTES,
+            state_bytes: crate::limits::STATE_BYTES,
             large_value_bytes: crate::limits::LARGE_VALUE_BYTES,
         }
     }
@@ -376,7 +379,7 @@ impl Engine {
             kept,
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
-            replication: Replication::default(),
+            replication: Replication::new(options.state_bytes),
             swaps: Mutex::default(),
         });
         shared.residency.set_memory(options.memory);
@@ -493,6 +496,11 @@ impl Engine {
     /// Takes a checkpoint and waits for it.
     pub fn checkpoint(&self) -> Result<CheckpointReport, CheckpointError> {
         checkpoint::take(&self.shared)
+    }
+
+    /// Where replay begins behind the last checkpoint.
+    pub fn checkpoint_position(&self) -> wal::Position {
+        self.shared.checkpoints.position()
     }
 
     /// Whether a checkpoint is being taken in the background.

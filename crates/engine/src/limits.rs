@@ -253,7 +253,7 @@ pub const FORGET_EFFECTS: u32 = 256;
 pub const SUFFIX_KEPT: usize = 64;
 
 /// Bytes of log between two records of what is stable: as much of the log, at most, stays recent after a start although it is not.
-pub const STATE_BYTES: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
+pub const STATE_BYTES: u64 = 1 << 20;
 
 /// How long, in ms, a command may take from the moment at which it reads to the timestamps of what it writes, where there are other
 /// replicas. What has expired is kept for that much longer, and a command that takes more is refused.

@@ -22,14 +22,13 @@ use parking_lot::Mutex;
 
 use crate::engine::{Engine, Shared};
 use crate::error::Refusal;
-use crate::limits::{READ_LAG_MS, STATE_BYTES};
+use crate::limits::READ_LAG_MS;
 
 pub(crate) use heads::Heads;
 pub use opening::Opening;
 pub(crate) use state::{RECORD_STATE, Stable, State};
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct Replication {
     on: AtomicBool,
     stable: Mutex<Stable>,
@@ -37,9 +36,21 @@ pub(crate) struct Replication {
     passed_ms: AtomicI64,
     /// The latest time that a timestamp from elsewhere has shown, unix ms.
     seen_ms: AtomicI64,
+    /// Bytes of log between two records of state.
+    state_bytes: u64,
 }
 
 impl Replication {
+    pub(crate) fn new(state_bytes: u64) -> Self {
+        Self {
+            on: AtomicBool::default(),
+            stable: Mutex::default(),
+            passed_ms: AtomicI64::default(),
+            seen_ms: AtomicI64::default(),
+            state_bytes,
+        }
+    }
+
     /// Whether there are other replicas.
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
@@ -110,7 +121,7 @@ impl Shared {
         let end = log.end().get();
         if is_due(end, log.state().state_due) {
             let position = log.append(RECORD_STATE, &[&state.encode()])?;
-            log.state().state_due = position.get() + STATE_BYTES;
+            log.state().state_due = position.get() + self.replication.state_bytes;
         }
         Ok(())
     }
