@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_file_is_these_bytes_and_any_flipped_byte_is_noticed() {
         let file = print(b"life");
-        assert_eq!(file.escape_ascii().to_string(), "anabranch-membership 1\\nlife\\xb2\\x1a\\xf8#");
+        assert_eq!(file.escape_ascii().to_string(), "anabranch-membership 1\\nlifeN\\x94&\\xf8");
         assert_eq!(parse(&file), Ok(b"life".to_vec()));
         for at in 0..file.len() {
             let mut flipped = file.clone();

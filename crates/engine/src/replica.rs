@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 
 use crate::engine::{Engine, Shared};
 use crate::error::Refusal;
+use crate::keeper;
 use crate::limits::READ_LAG_MS;
 
 pub(crate) use heads::Heads;
@@ -169,9 +170,17 @@ impl Engine {
         self.shared.shards.iter().map(|shard| shard.lock().suffix.len()).sum()
     }
 
+    /// Reclaims what has expired, as is done in the background now and then.
+    pub fn reclaim(&self) {
+        keeper::reclaim(&self.shared, self.shared.reclaims_until(self.now_ms()));
+    }
+
     /// Says what every other replica has, durably: the log is cut only below what that lacks, unless it would keep more than
     /// `max_bytes`; then whoever lacks more needs a copy of the state. Checkpoints remember it.
     pub fn keep_log(&self, needed: Vector, max_bytes: u64) {
         self.shared.kept.set_peers(Some((needed, max_bytes)));
     }
 }
+
+#[cfg(test)]
+mod tests;

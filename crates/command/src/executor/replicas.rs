@@ -8,6 +8,7 @@ use effect::{Deadline, Op};
 use engine::{Lock, Recycled};
 use proptest::prelude::*;
 
+mod expiry;
 mod group;
 mod restarts;
 

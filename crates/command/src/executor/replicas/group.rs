@@ -55,6 +55,8 @@ pub(super) fn open(id: usize, clock: &Arc<AtomicI64>, dir: &Path) -> Executor {
     let mut options = Options { fills: false, state_bytes: 200, ..Options::new(Arc::new(clock), entropy) };
     options.log.segment_bytes = wal::MIN_SEGMENT_BYTES;
     let engine = Engine::open(dir, options).expect("the engine opens");
+    // Only when a test says so.
+    engine.set_reclaiming(false);
     Executor::new(Arc::new(engine), Arc::new(Env::default()), 42 + id as u64)
 }
 

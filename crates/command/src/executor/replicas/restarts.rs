@@ -40,7 +40,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         50 => super::step().prop_map(Event::Step),
         3 => (0..REPLICAS).prop_map(Event::Sync),
-        2 => prop_oneof![Just(1_000), Just(200_000), Just(400_000)].prop_map(Event::Pass),
+        2 => prop_oneof![Just(1_000), Just(600_000), Just(3_300_000)].prop_map(Event::Pass),
         2 => (0..REPLICAS, commands, prop::bool::weighted(0.8)).prop_map(|(at, commands, ends)| Event::Checkpoint(at, commands, ends)),
         2 => (0..REPLICAS, end).prop_map(|(at, end)| Event::Restart(at, end)),
     ]
@@ -148,7 +148,10 @@ impl Group {
         match event {
             Event::Step(step) => self.step(step),
             Event::Sync(at) => self.0[*at].sync(),
-            Event::Pass(ms) => drop(self.0[0].clock.fetch_add(*ms, Ordering::Relaxed)),
+            Event::Pass(ms) => {
+                self.0[0].clock.fetch_add(*ms, Ordering::Relaxed);
+                self.0.iter().for_each(|replica| replica.executor.engine().reclaim());
+            }
             Event::Checkpoint(at, commands, ends) => self.0[*at].checkpoint(commands, *ends),
             Event::Restart(at, end) => {
                 let replica = self.0.remove(*at).restart(*end);
