@@ -20,7 +20,9 @@ pub enum Refusal {
         limit: usize,
     },
     /// Where there are other replicas, what has expired is given up some time later: nobody may write who looked longer ago.
-    #[error("ERR the command looked at its keys {ms} ms before it was done, more than replicas allow ({limit} ms); nothing was written")]
+    #[error(
+        "ERR the command looked at its keys {ms} ms before it was done, more than replicas allow ({limit} ms); nothing was written"
+    )]
     Late {
         /// How long it took.
         ms: i64,

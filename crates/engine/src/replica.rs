@@ -142,7 +142,6 @@ impl Engine {
             return Ok(());
         }
         let vector = self.vector();
-        shared.log.lock().state().waymarks.forget_contexts();
         shared.take_state(&State { on, stable: Stable { vector, hlc: None } });
         shared.log_state(|_, _| true)
     }

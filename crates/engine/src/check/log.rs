@@ -98,7 +98,9 @@ pub(super) fn follow(
 /// Whether a record holds batches that can be read and that follow those before.
 fn decode(record: &Record<'_>, next: &mut HashMap<Origin, u64>) -> Result<(), String> {
     if record.kind == RECORD_STATE {
-        return State::decode(record.payload).map(drop).map_err(|error| format!("a state that cannot be read: {error}"));
+        return State::decode(record.payload)
+            .map(drop)
+            .map_err(|error| format!("a state that cannot be read: {error}"));
     }
     if record.kind != RECORD_BATCHES {
         return Err(format!("a record of kind {}: another version of the program wrote it", record.kind.get()));

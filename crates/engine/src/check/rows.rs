@@ -15,11 +15,11 @@ use mvcc::{Span, Timestamp, Version};
 use wal::Position;
 
 use super::{CheckError, Damage, Inspection};
-use crate::checkpoint::{ROWS, recent};
 use crate::checkpoint::books::{Books, Tallies};
 use crate::checkpoint::elements::Part;
 use crate::checkpoint::rows::{Large, Row, Value};
 use crate::checkpoint::store::Rows;
+use crate::checkpoint::{ROWS, recent};
 use crate::ciphers::Ciphers;
 use crate::limits::{LARGE_VALUE_BYTES, SHARDS};
 use crate::shard::ShardId;

@@ -103,10 +103,7 @@ fn take_shard(
 }
 
 /// Hands the rows to `visit`, if there are any: what the first says, then recent effects; how many.
-fn each(
-    rows: &Rows,
-    mut visit: impl FnMut(u32, &[u8]) -> Result<(), WireError>,
-) -> mvcc::Result<Result<u32, String>> {
+fn each(rows: &Rows, mut visit: impl FnMut(u32, &[u8]) -> Result<(), WireError>) -> mvcc::Result<Result<u32, String>> {
     let mut count = 0;
     let span = Span::new(&[RECENT], &[RECENT + 1]);
     let flow = rows.store.for_each(span, Timestamp::LATEST, |key, Version { value, .. }| {

@@ -49,7 +49,20 @@ impl<'s> Writing<'s> {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
         let (pace, batch) = (Pace::begin(&rows.others), Batch::default());
         let (large, large_in, taken) = (Vec::new(), BTreeSet::new(), Vec::new());
-        Self { shared, rows, go_on, pace, flip, batch, large, large_in, taken, report, recent_rows: 0, removed_bytes: 0 }
+        Self {
+            shared,
+            rows,
+            go_on,
+            pace,
+            flip,
+            batch,
+            large,
+            large_in,
+            taken,
+            report,
+            recent_rows: 0,
+            removed_bytes: 0,
+        }
     }
 
     /// Writes all of it to the run.

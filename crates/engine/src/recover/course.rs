@@ -43,9 +43,6 @@ impl Course {
 
     /// The log says whether there are other replicas.
     pub(super) fn turn(&mut self, on: bool) {
-        if on && !self.replicates {
-            self.waymarks.forget_contexts();
-        }
         self.replicates = on;
     }
 

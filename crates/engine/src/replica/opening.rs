@@ -39,14 +39,7 @@ impl Engine {
         let heads = vector.iter().map(|dot| (dot.origin, head(dot.origin))).collect();
         let said = sequencer.waymarks.contexts().iter().chain(&sequencer.heads.unsaid);
         let contexts = said.map(|(origin, context)| (*origin, without(context, *origin))).collect();
-        Ok(Opening {
-            origin: shared.origin,
-            vector,
-            heads,
-            contexts,
-            stable: stable.vector,
-            cut_hlc: stable.hlc,
-        })
+        Ok(Opening { origin: shared.origin, vector, heads, contexts, stable: stable.vector, cut_hlc: stable.hlc })
     }
 }
 

@@ -177,6 +177,7 @@ fn a_checkpoint_takes_the_place_of_what_the_one_before_had_of_recent_effects() {
     drop(engine);
     let engine = open(dir.path(), 1);
     assert_eq!(engine.unstable_keys(), 300);
+    engine.fill().unwrap();
     engine.note_stable(&engine.vector(), None);
     set(&engine, "key7", "2");
     engine.checkpoint().unwrap();
@@ -186,6 +187,44 @@ fn a_checkpoint_takes_the_place_of_what_the_one_before_had_of_recent_effects() {
     engine.close().unwrap();
     let seen = crate::inspect(dir.path(), None).unwrap();
     assert!(seen.faults.is_empty(), "{:?}", seen.faults);
+}
+
+#[test]
+fn a_checkpoint_has_what_was_recent_at_its_flip_whatever_is_settled_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), 1);
+    engine.set_replicating(true).unwrap();
+    (0..100).for_each(|i| set(&engine, &format!("key{i}"), "1"));
+    let mut pauses = 0;
+    let taken = engine.base(&mut || {
+        pauses += 1;
+        if pauses == 2 {
+            (0..20).for_each(|i| set(&engine, &format!("key{i}"), "2"));
+            (0..20).for_each(|i| set(&engine, &format!("new{i}"), "2"));
+            engine.note_stable(&engine.vector(), None);
+        }
+        true
+    });
+    drop(taken.unwrap());
+    assert!(pauses > 2 && engine.unstable_keys() == 0);
+    drop(engine);
+    // What was settled then is not known to be stable now.
+    assert_eq!(open(dir.path(), 1).unstable_keys(), 120);
+}
+
+#[test]
+fn a_checkpoint_that_fails_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), 1);
+    engine.set_replicating(true).unwrap();
+    (0..100).for_each(|i| set(&engine, &format!("key{i}"), "1"));
+    assert!(engine.base(&mut || false).is_err());
+    (0..100).for_each(|i| set(&engine, &format!("key{i}"), "2"));
+    let left: usize = engine.shared.shards.iter().map(|shard| shard.lock().suffix.thaw().len()).sum();
+    assert_eq!(left, 0);
+    engine.checkpoint().unwrap();
+    drop(engine);
+    assert_eq!(open(dir.path(), 1).unstable_keys(), 100);
 }
 
 /// Whoever talks to the others leaves out of contexts what is stable. What a writer has observed it has observed for ever.

@@ -96,11 +96,7 @@ impl Unstable {
 }
 
 /// Reads keys that a checkpoint has taken, and hands each to `visit`.
-fn each(
-    bytes: &[u8],
-    order_of: impl Fn(&[u8]) -> u64,
-    mut visit: impl FnMut(Box<Unstable>),
-) -> Result<(), WireError> {
+fn each(bytes: &[u8], order_of: impl Fn(&[u8]) -> u64, mut visit: impl FnMut(Box<Unstable>)) -> Result<(), WireError> {
     let mut from = Reader::new(bytes);
     while from.remaining() > 0 {
         visit(Box::new(Unstable::read(&mut from, &order_of)?));
@@ -110,10 +106,14 @@ fn each(
 
 /// Brings back keys that a checkpoint has taken.
 pub(crate) fn restore(shared: &Shared, bytes: &[u8]) -> Result<(), WireError> {
-    each(bytes, |key| shared.order_of(key), |unstable| {
-        let place = shared.place_of(&unstable.name.1);
-        shared.shards[usize::from(place.shard.0)].lock().suffix.restore(unstable);
-    })
+    each(
+        bytes,
+        |key| shared.order_of(key),
+        |unstable| {
+            let place = shared.place_of(&unstable.name.1);
+            shared.shards[usize::from(place.shard.0)].lock().suffix.restore(unstable);
+        },
+    )
 }
 
 /// Whether these bytes are such keys.

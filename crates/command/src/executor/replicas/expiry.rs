@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::group::{Group, NOW_MS, REPLICAS, Replica, look, words};
+use super::group::{Group, NOW_MS, REPLICAS, Replica, words};
 
 fn group() -> Group {
     let clock = Arc::new(AtomicI64::new(NOW_MS));
@@ -60,7 +60,8 @@ fn what_was_written_before_a_deadline_counts_behind_it() {
         group.do_at(1, late);
         group.pass(500_000);
         let key = &words(before)[1];
-        assert_eq!(look(&mut group.0[0].executor, key).len(), usize::from(before.contains("f2")), "{before}");
+        let seen = super::run(&mut group.0[0].executor, &words(&format!("exists {key}")));
+        assert_eq!(seen, if before.contains("f2") { ":1 " } else { ":0 " }, "{before}");
         group.heal();
         if let Err(error) = group.check() {
             panic!("{before} | {late}: {error}");
@@ -101,6 +102,7 @@ fn what_is_recent_on_a_key_that_has_expired_stays() {
     let stable = [effect::Dot { origin: group.0[0].executor.engine().origin(), seq: 3 }].into_iter().collect();
     engine.note_stable(&stable, Some(effect::Hlc::at_ms(NOW_MS + 180_000)));
     engine.reclaim();
+    assert_eq!(engine.key_counts(0).keys, 1 + REPLICAS as u64, "it is there, and hidden");
     group.do_at(0, "incr s");
     group.do_at(1, "append s x");
     group.heal();

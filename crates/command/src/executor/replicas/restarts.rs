@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use wal::format::{HEADER_BYTES, parse_segment_name};
 
 use super::group::{Group, NOW_MS, REPLICAS, Replica, Step, open, words};
-use super::{cases, command};
+use super::{MEETINGS, cases, command};
 use crate::executor::replicas::group::run;
 
 /// How a node ends.
@@ -41,9 +41,52 @@ fn event() -> impl Strategy<Value = Event> {
         50 => super::step().prop_map(Event::Step),
         3 => (0..REPLICAS).prop_map(Event::Sync),
         2 => prop_oneof![Just(1_000), Just(600_000), Just(3_300_000)].prop_map(Event::Pass),
-        2 => (0..REPLICAS, commands, prop::bool::weighted(0.8)).prop_map(|(at, commands, ends)| Event::Checkpoint(at, commands, ends)),
-        2 => (0..REPLICAS, end).prop_map(|(at, end)| Event::Restart(at, end)),
+        3 => (0..REPLICAS, commands, prop::bool::weighted(0.8)).prop_map(|(at, commands, ends)| Event::Checkpoint(at, commands, ends)),
+        3 => (0..REPLICAS, end).prop_map(|(at, end)| Event::Restart(at, end)),
     ]
+}
+
+/// When a checkpoint is taken, of two who do something and start again.
+#[derive(Debug, Clone, Copy)]
+enum Checkpoint {
+    Never,
+    Before,
+    While,
+    After,
+}
+
+#[test]
+fn two_who_start_again_before_they_hear_of_each_other_agree_in_the_end() {
+    for (before, a, b) in MEETINGS {
+        for checkpoint in [Checkpoint::Never, Checkpoint::Before, Checkpoint::While, Checkpoint::After] {
+            let clock = Arc::new(AtomicI64::new(NOW_MS));
+            let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
+            let commands = |commands: &str| -> Vec<_> {
+                commands.split(';').filter(|command| !command.is_empty()).map(words).collect()
+            };
+            commands(before).iter().for_each(|command| drop(run(&mut group.0[2].executor, command)));
+            group.heal();
+            for (at, said) in [(0, a), (1, b)] {
+                clock.fetch_add(1, Ordering::Relaxed);
+                let replica = &mut group.0[at];
+                if let Checkpoint::Before = checkpoint {
+                    replica.checkpoint(&[], true);
+                }
+                match checkpoint {
+                    Checkpoint::While => replica.checkpoint(&commands(said), true),
+                    _ => commands(said).iter().for_each(|command| drop(run(&mut replica.executor, command))),
+                }
+                if let Checkpoint::After = checkpoint {
+                    replica.checkpoint(&[], true);
+                }
+                group.event(&Event::Restart(at, End::Crash));
+            }
+            group.heal();
+            if let Err(error) = group.check() {
+                panic!("{before} | {a} | {b}, {checkpoint:?}: {error}");
+            }
+        }
+    }
 }
 
 /// Cuts the log off behind a position.
@@ -67,14 +110,13 @@ impl Replica {
         // What is below it need not be read again.
         self.send();
         let engine = Arc::clone(self.executor.engine());
+        // As early as can be: in front of nearly all keys.
         let mut due = commands.iter();
-        let taken = engine.base(&mut || match due.next() {
-            Some(words) => {
-                run(&mut self.executor, words);
-                true
-            }
-            None => ends,
-        });
+        let mut go_on = || {
+            due.by_ref().take(4).for_each(|words| drop(run(&mut self.executor, words)));
+            ends || due.len() > 0
+        };
+        let taken = engine.base(&mut go_on);
         assert!(taken.is_ok() || !ends, "{taken:?}");
         // It has made durable what it rests on.
         self.synced = self.synced.max(engine.checkpoint_position());
@@ -101,7 +143,8 @@ impl Replica {
         let executor = open(id, &clock, dir.path());
         assert!(executor.engine().is_replicating());
         check_feed(executor.engine(), &sent);
-        let feeder = executor.engine().feed(known(executor.engine(), &sent), false).expect("what was not sent is there");
+        let feeder =
+            executor.engine().feed(known(executor.engine(), &sent), false).expect("what was not sent is there");
         assert!(executor.engine().vector().covers(&durable), "something durable was lost");
         let synced = executor.engine().log().sync().expect("the log is synced");
         let durable = executor.engine().vector();
