@@ -36,6 +36,8 @@ use crate::stop::Place;
 use crate::value::Entry;
 
 pub(crate) use restate::restate;
+#[cfg(test)]
+pub(crate) use stored::split;
 pub(crate) use stored::{restore, verify};
 pub(crate) use swaps::Swaps;
 

@@ -144,6 +144,20 @@ pub(crate) fn verify(rows: &Rows) -> mvcc::Result<Result<(), String>> {
     Ok(read.map(drop))
 }
 
+/// The keys that the rows have recent effects of. For tests.
+#[cfg(test)]
+pub(crate) fn keys(rows: &Rows) -> std::collections::BTreeSet<Vec<u8>> {
+    let mut keys = std::collections::BTreeSet::new();
+    let add = |number: u32, bytes: &[u8]| {
+        if number > 0 {
+            keys.append(&mut suffix::split(bytes));
+        }
+        Ok(())
+    };
+    each(rows, add).expect("rows can be read").expect("they are whole");
+    keys
+}
+
 impl Recent {
     /// What is so now; every shard is locked.
     pub(super) fn now(shared: &Shared, heads: Heads, waymarks: Waymarks) -> Self {

@@ -120,3 +120,29 @@ pub(crate) fn restore(shared: &Shared, bytes: &[u8]) -> Result<(), WireError> {
 pub(crate) fn verify(bytes: &[u8]) -> Result<(), WireError> {
     each(bytes, |_| 0, drop)
 }
+
+/// Keys that a checkpoint has taken, each by itself. For tests.
+#[cfg(test)]
+pub(crate) fn split(bytes: &[u8]) -> std::collections::BTreeSet<Vec<u8>> {
+    let mut keys = std::collections::BTreeSet::new();
+    let visit = |unstable: Box<Unstable>| drop(keys.insert(unstable.stored()));
+    each(bytes, |_| 0, visit).expect("a checkpoint has taken them");
+    keys
+}
+
+#[cfg(test)]
+impl Suffix {
+    /// All keys as a checkpoint would take them.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.keys.iter().map(|unstable| unstable.stored())
+    }
+}
+
+#[cfg(test)]
+impl Unstable {
+    fn stored(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.store(&mut out);
+        out
+    }
+}
