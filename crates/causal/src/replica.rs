@@ -303,6 +303,13 @@ impl Replica {
         known.map(|(link, origin, state)| PeerView { link, origin, has: &state.has, rtt_ms: state.rtt_ms })
     }
 
+    /// What every other member has fsynced, if all of them have said so.
+    pub fn delivered(&self) -> Option<Vector> {
+        let others = self.epoch.members.iter().filter(|node| **node != self.me.node());
+        let said = |node: &u64| self.views.get(node)?.said.as_ref().map(|said| &said.durable);
+        others.map(said).try_fold(self.applied.clone(), |all, one| Some(all.meet(one?)))
+    }
+
     /// Why it may not write, in words.
     pub fn waits_for(&self) -> String {
         match &self.gate {

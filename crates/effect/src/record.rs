@@ -10,6 +10,7 @@
 
 use crate::batch::{Batch, BatchBuf};
 use crate::hlc::Hlc;
+use crate::id::{Dot, Origin};
 use crate::wire::{Reader, WireError};
 
 /// Where a record that was begun ends: what a batch must continue to be added to it.
@@ -18,6 +19,15 @@ pub struct RecordEnd {
     pub(crate) source: [u8; BatchBuf::SOURCE_BYTES],
     pub(crate) next_seq: u64,
     pub(crate) next_hlc: Hlc,
+}
+
+impl RecordEnd {
+    /// The last effect before it, and its timestamp.
+    pub fn last(&self) -> (Dot, Hlc) {
+        let [.., a, b, c, d, e, f, g, h] = self.source;
+        let origin = Origin(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        (Dot { origin, seq: self.next_seq.saturating_sub(1) }, Hlc(self.next_hlc.0.saturating_sub(1)))
+    }
 }
 
 impl BatchBuf {

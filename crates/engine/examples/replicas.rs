@@ -35,7 +35,7 @@ fn set_all(engine: &Engine, keys: u64, value: u8) -> Result<f64, Box<dyn Error>>
             let last = stable.get(engine.origin());
             stable.remove(engine.origin());
             stable.add(Dot { origin: engine.origin(), seq: last.saturating_sub(SETTLE) });
-            engine.note_stable(&stable);
+            engine.note_stable(&stable, None);
             engine.log().write_out()?;
         }
     }
@@ -59,7 +59,7 @@ fn receive_all(from: &Engine, to: &Engine, known: &Vector) -> Result<(f64, f64),
         }
         let mut stable = fed.context.clone();
         stable.add(Dot { seq: fed.first.seq.saturating_sub(SETTLE), ..fed.first });
-        to.note_stable(&stable);
+        to.note_stable(&stable, None);
         to.log().write_out()?;
     }
     Ok((began.elapsed().as_nanos() as f64 / effects.max(1) as f64, bytes as f64 / effects.max(1) as f64))
@@ -73,8 +73,8 @@ fn median(mut figures: Vec<f64>) -> f64 {
 fn main() -> Result<(), Box<dyn Error>> {
     let keys = std::env::args().nth(1).map_or(Ok(300_000), |keys| keys.parse())?;
     let ((alone, _a), (here, _b), (there, _c)) = (open(1)?, open(2)?, open(3)?);
-    here.set_replicating(true);
-    there.set_replicating(true);
+    here.set_replicating(true)?;
+    there.set_replicating(true)?;
     let (mut single, mut own, mut others, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let known = here.vector();

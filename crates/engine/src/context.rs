@@ -13,6 +13,7 @@ use crate::engine::{RECORD_BATCHES, Sequencer, Shared};
 use crate::error::Refusal;
 use crate::events::{Event, EventClass};
 use crate::keyspace::{Aftermath, is_logged};
+use crate::limits::READ_LAG_MS;
 use crate::residency::AtRest;
 use crate::shard::{DbKey, ShardId, Ticket, WatchFlag};
 use crate::state::State;
@@ -212,6 +213,9 @@ impl<'e> Context<'e> {
                 return Err(Refusal::NotOpen);
             }
             match sequencer.clock.take(now_ms, batch.len()) {
+                Tick::At(hlc) if hlc.ms() - now_ms > READ_LAG_MS && shared.replicates() => {
+                    return Err(Refusal::Late { ms: hlc.ms() - now_ms, limit: READ_LAG_MS });
+                }
                 Tick::At(hlc) => {
                     let (seq, end) = (sequencer.next_seq, sequencer.record_end);
                     let joins = |end: &RecordEnd| batch.follows(end, seq, hlc) && log.can_extend(RECORD_BATCHES, size);

@@ -25,6 +25,7 @@ use crate::keyspace::{self, Keyspaces, Worker};
 use crate::limits::{BATCH_BYTES_MAX, CEILING_AHEAD_MS, CEILING_STEP_MS, DATABASES_MAX, SHARDS};
 use crate::reaper::Reaper;
 use crate::recover;
+use crate::replica::{Heads, Replication};
 use crate::residency::{self, Filler, Residency};
 use crate::shard::{DbKey, Shard, ShardId, Ticket, WatchFlag};
 use crate::state::State;
@@ -58,6 +59,8 @@ pub struct Options {
     pub checkpoint: CheckpointPolicy,
     /// Bytes of log that are kept for the next backup, at most, if there has been one.
     pub backup_log_bytes: u64,
+    /// Bytes of log between two records of what is stable, where there are other replicas.
+    pub state_bytes: u64,
     /// Bytes from which on the value of a row stands apart from it.
     pub large_value_bytes: usize,
     /// Which values the disk tiers of caches give up first.
@@ -89,6 +92,7 @@ impl Options {
             memory: 0,
             checkpoint: CheckpointPolicy::default(),
             backup_log_bytes: crate::limits::BACKUP_LOG_BYTES,
+            state_bytes: crate::limits::STATE_BYTES,
             large_value_bytes: crate::limits::LARGE_VALUE_BYTES,
         }
     }
@@ -107,6 +111,10 @@ pub struct Sequencer {
     pub(crate) others: Vector,
     /// Where in the log what was.
     pub(crate) waymarks: Waymarks,
+    /// Who wrote last when.
+    pub(crate) heads: Heads,
+    /// Where the log must have come for it to be said again what is stable.
+    pub(crate) state_due: u64,
 }
 
 impl Sequencer {
@@ -158,6 +166,8 @@ pub(crate) struct Shared {
     pub(crate) reclaims: AtomicBool,
     pub(crate) clock: WallClock,
     identity: Mutex<Identity>,
+    /// Held by whoever writes that file.
+    pub(crate) membership: Mutex<()>,
     /// Waiters and watches that exist; nobody is told of changes while there is none.
     listeners: AtomicUsize,
     pub(crate) events: Events,
@@ -170,8 +180,8 @@ pub(crate) struct Shared {
     pub(crate) kept: Kept,
     pub(crate) keyspaces: Keyspaces,
     pub(crate) residency: Residency,
-    /// Whether there are other replicas: effects can be concurrent.
-    replicates: AtomicBool,
+    /// Whether there are other replicas, and what all of them have.
+    pub(crate) replication: Replication,
     /// Databases that were exchanged a short time ago, where there are.
     pub(crate) swaps: Mutex<Swaps>,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
@@ -201,12 +211,6 @@ impl Shared {
     #[inline]
     pub(crate) fn seconds(&self) -> u32 {
         self.seconds.load(Ordering::Relaxed)
-    }
-
-    /// Whether there are other replicas.
-    #[inline]
-    pub(crate) fn replicates(&self) -> bool {
-        self.replicates.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -391,6 +395,7 @@ impl Engine {
             reclaims: AtomicBool::new(true),
             clock: options.clock,
             identity: Mutex::new(identity),
+            membership: Mutex::default(),
             listeners: AtomicUsize::new(0),
             events: Events::default(),
             disk_policy: options.disk_policy,
@@ -400,7 +405,7 @@ impl Engine {
             kept,
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
-            replicates: AtomicBool::new(false),
+            replication: Replication::new(options.state_bytes),
             swaps: Mutex::default(),
         });
         shared.residency.set_memory(options.memory);
@@ -426,6 +431,7 @@ impl Engine {
     #[inline]
     pub fn context<'e>(&'e self, lock: Lock<'e>, db: u8, now_ms: i64, recycled: &'e mut Recycled) -> Context<'e> {
         let shared = &*self.shared;
+        let now_ms = shared.reading_ms(now_ms);
         shared.note_time(now_ms);
         let guard = |id: ShardId| (id, shared.shards[usize::from(id.0)].lock());
         let mut known = None;
@@ -518,6 +524,11 @@ impl Engine {
         checkpoint::take(&self.shared)
     }
 
+    /// Where replay begins behind the last checkpoint.
+    pub fn checkpoint_position(&self) -> wal::Position {
+        self.shared.checkpoints.position()
+    }
+
     /// Whether a checkpoint is being taken in the background.
     pub fn is_checkpointing(&self) -> bool {
         self.shared.checkpoints.is_running()
@@ -568,21 +579,6 @@ impl Engine {
         self.shared.counts.get(self.shared.physical(db), self.now_ms())
     }
 
-    /// Says whether there are other replicas, whose effects can be concurrent with this node's. Nothing may run meanwhile.
-    pub fn set_replicating(&self, on: bool) {
-        self.shared.replicates.store(on, Ordering::Relaxed);
-    }
-
-    /// Says what is stable: whatever comes from now on has observed it, and its causality is forgotten.
-    pub fn note_stable(&self, stable: &Vector) {
-        self.shared.note_stable(stable);
-    }
-
-    /// Keys on which there are effects that are not stable.
-    pub fn unstable_keys(&self) -> usize {
-        self.shared.shards.iter().map(|shard| shard.lock().suffix.len()).sum()
-    }
-
     /// Stops and starts the reclaiming of what has expired, for tests that want to see it kept; it stays hidden.
     pub fn set_reclaiming(&self, on: bool) {
         self.shared.reclaims.store(on, Ordering::Relaxed);
@@ -622,6 +618,8 @@ fn open_log(dir: &Path, options: &Options) -> Result<(Identity, Log<Sequencer>, 
         is_open: true,
         others: Vector::new(),
         waymarks: Waymarks::default(),
+        heads: Heads::default(),
+        state_due: 0,
     };
     let ciphers = Ciphers::open(dir, options.keyring.as_ref())?;
     let log_options = wal::Options { reaches: identity.reaches(), cipher: ciphers.log.clone(), ..options.log.clone() };

@@ -19,6 +19,16 @@ pub enum Refusal {
         /// The bound in bytes.
         limit: usize,
     },
+    /// Where there are other replicas, what has expired is given up some time later: nobody may write who looked longer ago.
+    #[error(
+        "ERR the command looked at its keys {ms} ms before it was done, more than replicas allow ({limit} ms); nothing was written"
+    )]
+    Late {
+        /// How long it took.
+        ms: i64,
+        /// How long it may take.
+        limit: i64,
+    },
     /// The log does not take writes.
     #[error("MISCONF Errors writing to the log: {0}. Commands that may modify the data set are disabled, reads go on.")]
     Log(#[from] wal::LogError),

@@ -68,7 +68,7 @@ impl Identity {
 
     /// Makes this durable in `dir`.
     pub fn save(&self, dir: &Path) -> std::io::Result<()> {
-        replace(dir, FILE, &self.print())
+        replace(dir, FILE, self.print().as_bytes())
     }
 
     fn print(&self) -> String {
@@ -120,10 +120,10 @@ impl Identity {
 }
 
 /// Replaces the small file `name` in `dir` as a whole, durably.
-pub(crate) fn replace(dir: &Path, name: &str, text: &str) -> std::io::Result<()> {
+pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     let aside = dir.join(format!("{name}.new"));
     let mut file = File::create(&aside)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, dir.join(name))?;
     File::open(dir)?.sync_all()

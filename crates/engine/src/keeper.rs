@@ -11,7 +11,7 @@ use wal::Health;
 
 use crate::checkpoint;
 use crate::engine::Shared;
-use crate::limits::{CEILING_RENEW_MS, EXPIRE_BUDGET, KEEPER_PERIOD_MS, SHARDS};
+use crate::limits::{CEILING_RENEW_MS, EXPIRE_BUDGET, KEEPER_PERIOD_MS, RECLAIM_AGAIN_MS, SHARDS};
 use crate::residency::Hand;
 use crate::shard::Shard;
 use crate::shard::ShardId;
@@ -32,7 +32,7 @@ impl Keeper {
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
                 let now_ms = (shared.clock)();
                 if shared.reclaims.load(Ordering::Relaxed) {
-                    reclaim(&shared, now_ms);
+                    reclaim(&shared, shared.reclaims_until(now_ms));
                 }
                 renew_ceiling(&shared, now_ms);
                 shared.make_room(&mut hand);
@@ -86,7 +86,12 @@ fn reclaim_some(shared: &Shared, id: ShardId, shard: &mut Shard, now_ms: i64) {
         due.clear();
         let done = tables.wheel.advance(now_ms, EXPIRE_BUDGET, |_, order| due.push(order));
         for order in &due {
-            shard.reclaim_key(db as u8, Place { shard: id, order: *order }, now_ms, shared);
+            let (db, place) = (db as u8, Place { shard: id, order: *order });
+            match shard.suffix.has(*order, db) {
+                // The plain value is what the recent effects show, hidden or not.
+                true => shard.schedule(db, place, now_ms + RECLAIM_AGAIN_MS, shared),
+                false => shard.reclaim_key(db, place, now_ms, shared),
+            }
         }
         let Some(tables) = shard.dbs[db].as_deref_mut() else { continue };
         tables.compact_wheel(shared);

@@ -251,3 +251,16 @@ pub const FORGET_EFFECTS: u32 = 256;
 
 /// Keys and effects for which a shard keeps room when it has fewer.
 pub const SUFFIX_KEPT: usize = 64;
+
+/// Bytes of log between two records of what is stable: as much of the log, at most, stays recent after a start although it is not.
+pub const STATE_BYTES: u64 = 1 << 20;
+
+/// How long, in ms, a command may take from the moment at which it reads to the timestamps of what it writes, where there are other
+/// replicas. What has expired is kept for that much longer, and a command that takes more is refused.
+pub const READ_LAG_MS: i64 = 30_000;
+
+/// When, in ms, it is looked again at a key that has expired and on which there are recent effects.
+pub const RECLAIM_AGAIN_MS: i64 = 1_000;
+
+/// Bytes of recent effects, about, that a checkpoint writes as one row.
+pub const RECENT_ROW_BYTES: usize = if cfg!(test) { 256 } else { 64 << 10 };

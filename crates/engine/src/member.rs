@@ -20,6 +20,7 @@ impl Engine {
 
     /// What this node writes from now on is above `seen`.
     pub fn observe(&self, seen: Hlc) -> Result<(), Refusal> {
+        self.shared.replication.see(seen);
         loop {
             let mut log = self.shared.log.lock();
             let clock = &mut log.state().clock;

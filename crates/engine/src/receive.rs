@@ -8,7 +8,7 @@
 //! *Invariant:* its shards are locked from before it is logged until it is applied: whoever writes one of its keys behind it in the
 //! log has observed it.
 
-use effect::{Batch, Dot, Effect, Hlc, Op, RecordEnd, Vector, WireError};
+use effect::{Batch, Dot, Effect, Hlc, Op, Origin, RecordEnd, Vector, WireError};
 use thiserror::Error;
 use wal::Position;
 
@@ -98,13 +98,21 @@ pub enum Received {
 }
 
 impl Engine {
-    /// Takes a batch of another replica, whose writer had applied `context` before it.
+    /// Takes a batch of another replica, whose writer had applied `context` before it; what it had applied before its last batch need
+    /// not be said again.
     pub fn receive(&self, batch: &Batch<'_>, context: &Vector) -> Result<Received, ReceiveError> {
         let shared = &*self.shared;
         let effects = batch.effects().collect::<Result<Vec<_>, _>>()?;
-        if check(&mut shared.log.lock(), shared, batch, context)? == Standing::Known {
-            return Ok(Received::Known);
-        }
+        let whole;
+        let context = {
+            let mut log = shared.log.lock();
+            whole = whole_context(log.state(), batch.first.origin, context);
+            let context = whole.as_ref().unwrap_or(context);
+            if check(&mut log, shared, batch, context)? == Standing::Known {
+                return Ok(Received::Known);
+            }
+            context
+        };
         let is_alien =
             |effect: &Effect<'_>| matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::Rename { .. });
         if effects.iter().any(is_alien) {
@@ -141,6 +149,16 @@ impl Engine {
         state.set_applied(position);
         Ok(Received::Applied(Committed { position, ready, after: None }))
     }
+}
+
+/// The context with what was said of the batch before it, unless that is in it: what a writer has observed only grows.
+fn whole_context(sequencer: &Sequencer, origin: Origin, context: &Vector) -> Option<Vector> {
+    let before = sequencer.waymarks.heard(origin).or_else(|| sequencer.heads.unsaid.get(&origin))?;
+    (!context.covers(before)).then(|| {
+        let mut whole = before.clone();
+        whole.join(context);
+        whole
+    })
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -203,10 +221,15 @@ fn append(
     }
     .map_err(Refusal::from)?;
     let sequencer = log.state();
-    sequencer.clock.observe(Hlc(batch.hlc.plus(batch.len()).0 - 1));
+    let last = Hlc(batch.hlc.plus(batch.len()).0 - 1);
+    sequencer.note_own_head(shared.origin());
+    sequencer.heads.last.insert(origin, last);
+    sequencer.clock.observe(last);
+    shared.replication.see(last);
     sequencer.others.add(Dot { origin, seq: batch.first.seq + batch.len() - 1 });
     sequencer.record_end = Some(batch.record_end());
     if says {
+        sequencer.heads.unsaid.remove(&origin);
         sequencer.waymarks.hear(origin, context.clone());
     }
     if sequencer.waymarks.is_due(position) {

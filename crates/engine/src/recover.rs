@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use effect::Hlc;
 use wal::Position;
 
-use crate::checkpoint::{self, Loaded};
+use crate::checkpoint::{self, Loaded, Recent};
 use crate::engine::Shared;
 use crate::error::OpenError;
 use crate::limits::DATABASES_MAX;
@@ -31,10 +31,15 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     let first = shared.log.first();
     shared.residency.set_recovering(true);
     let (mut course, from) = match checkpoint::load(shared)? {
-        Some(Loaded { head, keys }) if head.from >= first => {
+        Some(Loaded { head, keys, recent }) if head.from >= first => {
             tracing::info!(keys, ms = millis(began), "the last checkpoint was loaded");
             shared.checkpoints.note_position(head.from);
-            (Course::new(head.origins.into_iter().collect(), head.last, head.from), head.from)
+            let course = Course::new(head.origins.into_iter().collect(), head.last, head.from);
+            let course = match recent {
+                Some(recent) => course.with(go_on(shared, recent)),
+                None => course,
+            };
+            (course, head.from)
         }
         None if first == Position::START => (Course::new(HashMap::new(), Hlc(0), first), first),
         _ => return Err(OpenError::NoCheckpoint { position: first.get() }),
@@ -61,7 +66,18 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
     sequencer.others = vector;
     sequencer.others.remove(shared.origin());
     sequencer.waymarks = course.waymarks;
+    sequencer.waymarks.forget_below(first);
+    sequencer.heads = course.heads;
+    shared.replication.see(course.last);
     Ok(())
+}
+
+/// Takes over what a checkpoint says of a replica; the recent effects on keys are back.
+fn go_on(shared: &Shared, mut recent: Recent) -> Recent {
+    *shared.swaps.lock() = std::mem::take(&mut recent.swaps);
+    shared.kept.set_peers(recent.needed.take());
+    shared.take_state(&recent.state);
+    recent
 }
 
 #[cfg(test)]

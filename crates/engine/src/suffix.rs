@@ -16,6 +16,7 @@
 
 mod patch;
 mod restate;
+mod stored;
 mod swaps;
 
 use std::collections::VecDeque;
@@ -35,6 +36,9 @@ use crate::stop::Place;
 use crate::value::Entry;
 
 pub(crate) use restate::restate;
+#[cfg(test)]
+pub(crate) use stored::split;
+pub(crate) use stored::{restore, verify};
 pub(crate) use swaps::Swaps;
 
 /// The keys of a shard on which there are recent effects, by physical database.
@@ -43,6 +47,7 @@ pub(crate) struct Suffix {
     keys: HashTable<Box<Unstable>>,
     /// The recent effects as they were applied, each with the database and the order of its key.
     recent: VecDeque<(Dot, u8, u64)>,
+    turn: stored::Turn,
 }
 
 /// The recent effects on keys that a batch has changed and that is not logged yet, with what was lent for it; behind how many changes
@@ -80,6 +85,8 @@ struct Unstable {
     parts: Reduced,
     /// Effects since something of it was forgotten.
     effects: u32,
+    /// The checkpoint before which it changed last, or that has taken it.
+    turn: u32,
     /// Of each origin the last effect on the key, also if nothing is left of what it gave.
     reach: Vector,
 }
@@ -94,14 +101,17 @@ pub(crate) struct Written<'c> {
 
 impl Suffix {
     fn take(&mut self, place: Place, db: u8, key: &[u8]) -> Option<Box<Unstable>> {
-        Some(self.keys.find_entry(place.order, |unstable| unstable.is_named(db, key)).ok()?.remove().0)
+        let mut taken = self.keys.find_entry(place.order, |unstable| unstable.is_named(db, key)).ok()?.remove().0;
+        self.turn.leave(&mut taken);
+        Some(taken)
     }
 
     fn find(&self, place: Place, db: u8, key: &[u8]) -> Option<&Unstable> {
         self.keys.find(place.order, |unstable| unstable.is_named(db, key)).map(|unstable| &**unstable)
     }
 
-    fn put(&mut self, unstable: Box<Unstable>) {
+    fn put(&mut self, mut unstable: Box<Unstable>) {
+        unstable.turn = self.turn.number;
         self.keys.insert_unique(unstable.order, unstable, |unstable| unstable.order);
     }
 
@@ -126,6 +136,9 @@ impl Suffix {
             });
             let Ok(mut found) = found else { continue };
             let unstable = found.get_mut();
+            if stable.covers(&unstable.reach) || unstable.effects >= FORGET_EFFECTS {
+                self.turn.leave(unstable);
+            }
             if stable.covers(&unstable.reach) {
                 found.remove();
             } else if unstable.effects >= FORGET_EFFECTS {
@@ -145,7 +158,7 @@ impl Suffix {
 impl Unstable {
     fn new(place: Place, db: u8, key: &[u8]) -> Box<Self> {
         let (parts, reach) = (Reduced::new(), Vector::new());
-        Box::new(Self { order: place.order, name: (db, key.into()), parts, effects: 0, reach })
+        Box::new(Self { order: place.order, name: (db, key.into()), parts, effects: 0, turn: 0, reach })
     }
 
     fn is_named(&self, db: u8, key: &[u8]) -> bool {
@@ -274,8 +287,9 @@ fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<
     let mut survivors = Vec::new();
     for shard in guards.iter_mut() {
         let is_of = |unstable: &Unstable| effect.op == Op::FlushAll || unstable.name.0 == effect.db;
-        let Suffix { keys, recent } = &mut shard.suffix;
+        let Suffix { keys, recent, turn } = &mut shard.suffix;
         for unstable in keys.iter_mut().filter(|unstable| is_of(unstable)) {
+            turn.leave(unstable);
             unstable.record(effect, written);
             recent.push_back((written.dot, unstable.name.0, unstable.order));
             if unstable.parts.kind().is_some() {
@@ -309,7 +323,7 @@ impl Shard {
 
 impl Shared {
     /// Forgets the causality of what is stable: whatever comes from now on has observed it.
-    pub(crate) fn note_stable(&self, stable: &Vector) {
+    pub(crate) fn settle(&self, stable: &Vector) {
         self.swaps.lock().settle(stable);
         for shard in &self.shards {
             let mut shard = shard.lock();

@@ -60,7 +60,7 @@ impl Driver {
             }
             Output::Writable(origin) => {
                 self.membership.restored = false;
-                if let Err(error) = self.membership.save(&self.dir) {
+                if let Err(error) = self.membership.save(&self.engine) {
                     return held(Output::Writable(origin), error);
                 }
                 debug_assert_eq!(origin, self.engine.origin(), "the engine writes as the replica says");
@@ -83,7 +83,7 @@ impl Driver {
             Output::Superseded => {
                 self.engine.set_open(false);
                 self.membership.restored = true;
-                if let Err(error) = self.membership.save(&self.dir) {
+                if let Err(error) = self.membership.save(&self.engine) {
                     return held(Output::Superseded, error);
                 }
                 self.host.stop(
@@ -136,6 +136,6 @@ impl Driver {
                 self.membership.vote = causal::Vote::default();
             }
         }
-        self.membership.save(&self.dir).map_err(|e| e.to_string())
+        self.membership.save(&self.engine).map_err(|e| e.to_string())
     }
 }

@@ -11,6 +11,8 @@ pub struct Config {
     pub joins: bool,
     /// How far ahead of the local clock a batch of another node may be written, in ms, before its stream is held.
     pub max_clock_skew_ms: i64,
+    /// Bytes of log that are kept for peers that lack them, at most; with more, a peer needs a copy of the state.
+    pub kept_log_bytes: u64,
     /// How the engine was opened, and how a copy of another's state is.
     pub options: engine::Options,
 }

@@ -44,6 +44,7 @@ pub(crate) struct Driver {
     pub(crate) cut: Option<Cut>,
     /// Batches of others that were applied in this turn lie in the log's buffer.
     pub(crate) has_logged: bool,
+    now: Instant,
     tick_at: Instant,
     ask_at: Instant,
     asked: u64,
@@ -52,6 +53,7 @@ pub(crate) struct Driver {
     pub(crate) needs_snapshot: bool,
     /// The next start begins with a copy of the state.
     is_leaving: bool,
+    kept_log_bytes: u64,
     giver: Giver,
     taker: Taker,
     pub(crate) batches_in: u64,
@@ -70,12 +72,15 @@ pub(crate) struct Parts {
     pub(crate) status: Arc<Mutex<Status>>,
     /// How a copy of the state is opened.
     pub(crate) options: Options,
+    /// Bytes of log that are kept for peers that lack them, at most.
+    pub(crate) kept_log_bytes: u64,
 }
 
 impl Driver {
     /// A driver; nothing may have been written since the replica was opened.
     pub(crate) fn new(parts: Parts, now: Instant) -> Result<Self, FeedError> {
-        let Parts { engine, wire, host, dir, membership, replica, frame_bytes, status, options } = parts;
+        let Parts { engine, wire, host, dir, membership, replica, frame_bytes, status, options, kept_log_bytes } =
+            parts;
         let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
         engine.set_open(replica.may_write());
@@ -95,6 +100,7 @@ impl Driver {
             due: VecDeque::new(),
             cut: None,
             has_logged: false,
+            now,
             tick_at: now,
             ask_at: now,
             asked: 0,
@@ -102,6 +108,7 @@ impl Driver {
             is_dropped: false,
             needs_snapshot: false,
             is_leaving: false,
+            kept_log_bytes,
             giver: Giver::default(),
             taker,
             batches_in: 0,
@@ -118,6 +125,7 @@ impl Driver {
 
     /// Takes what has happened. Says when to come again if something could not be carried out: no events are to be brought before.
     pub(crate) fn turn(&mut self, events: &mut Vec<Event>, changes: Vec<Change>, now: Instant) -> Result<(), Instant> {
+        self.now = now;
         if self.is_leaving {
             events.clear();
             return Ok(());
@@ -135,7 +143,7 @@ impl Driver {
             Ok(())
         });
         if let Some(cut) = self.cut.take() {
-            self.engine.note_stable(&cut.vector);
+            self.engine.note_stable(&cut.vector, cut.hlc);
         }
         let wire = Arc::clone(&self.wire);
         self.outgoing.finish(&*wire);
@@ -211,6 +219,9 @@ impl Driver {
             self.step(Input::Tick { promised })?;
         }
         self.tail.see_to_sync(&self.engine, now);
+        if let Some(delivered) = self.replica.delivered() {
+            self.engine.keep_log(delivered, self.kept_log_bytes);
+        }
         self.tail.let_go(&self.engine).map_err(|e| e.to_string())?;
         self.ask(now);
         self.take_snapshot(now);
@@ -337,7 +348,7 @@ impl Driver {
         match message {
             Message::Want { id, from } => self.giver.want(&self.engine, &self.wire, node, (id, from)),
             Message::Ack { id, next } => self.giver.acknowledged(node, id, next),
-            other => self.taker.hear(&self.wire, node, other, Instant::now()),
+            other => self.taker.hear(&self.wire, node, other, self.now),
         }
     }
 
@@ -359,7 +370,7 @@ impl Driver {
             return;
         }
         self.membership.restored = true;
-        let prepared = self.membership.save(&self.dir).map_err(|e| e.to_string());
+        let prepared = self.membership.save(&self.engine).map_err(|e| e.to_string());
         let prepared = prepared.and_then(|()| snapshot::prepare(&self.dir, &self.engine).map_err(|e| e.to_string()));
         match prepared {
             Ok(()) => {

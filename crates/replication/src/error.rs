@@ -10,7 +10,7 @@ pub enum Error {
     /// The wire could not be had.
     #[error(transparent)]
     Wire(#[from] cluster::Error),
-    /// The file of the membership cannot be read or written.
+    /// A file of the data directory cannot be read or written.
     #[error("{path}: {source}")]
     Io {
         /// The file.
@@ -18,14 +18,18 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The membership cannot be read.
+    #[error(transparent)]
+    Load(#[from] engine::OpenError),
+    /// It cannot be made durable.
+    #[error("the membership of the group could not be made durable: {0}")]
+    Save(std::io::Error),
     /// It is not what this version writes.
-    #[error("{path} is damaged or was written by another version: {reason}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("the membership of the group was written by another version: {0}")]
+    Membership(effect::WireError),
+    /// The log does not take what a replica notes in it.
+    #[error(transparent)]
+    Log(#[from] engine::Refusal),
     /// A node that has keys of its own was told to join others.
     #[error(
         "this node has {effects} changes of its own and belongs to no group: a node that joins begins with an empty data directory. Import its keys afterwards, or let the others join this one"

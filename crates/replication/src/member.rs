@@ -1,6 +1,5 @@
 //! The handle of a member: it starts the wire and the thread, and says how things are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,7 +7,6 @@ use std::time::Instant;
 
 use causal::{Change, Cut, Epoch, Opening, Replica, Start};
 use cluster::{Inbox, Mesh, Metrics, NodeId};
-use effect::{Origin, Vector};
 use engine::Engine;
 use parking_lot::Mutex;
 
@@ -43,7 +41,7 @@ impl Member {
         host: Arc<dyn Host>,
     ) -> Result<Self, Error> {
         let (membership, replica) = open(config, &engine)?;
-        engine.set_replicating(true);
+        engine.set_replicating(true)?;
         let frame_bytes = causal::limits::FRAME_BYTES;
         let status = Arc::new(Mutex::new(Status::default()));
         let (mesh, inbox) = Mesh::start(wire)?;
@@ -58,6 +56,7 @@ impl Member {
             frame_bytes,
             status: Arc::clone(&status),
             options: config.options.clone(),
+            kept_log_bytes: config.kept_log_bytes,
         };
         let driver = Driver::new(parts, Instant::now())?;
         let nudge = inbox.nudge();
@@ -142,30 +141,28 @@ fn run(mut driver: Driver, inbox: &Inbox, shared: &Shared) {
 
 /// The replica as the disk says.
 pub(crate) fn open(config: &Config, engine: &Engine) -> Result<(Membership, Replica), Error> {
-    let origin = engine.origin();
+    let engine::Opening { origin, vector, heads, contexts, stable, cut_hlc } = engine.opening()?;
     let node = NodeId::of(origin).ok_or(Error::NoId)?.get();
-    let applied = engine.vector();
-    let membership = match Membership::load(&config.dir)? {
+    let membership = match Membership::load(engine)? {
         Some(membership) => membership,
         None => {
-            let effects: u64 = applied.iter().map(|dot| dot.seq).sum();
+            let effects: u64 = vector.iter().map(|dot| dot.seq).sum();
             if config.joins && effects > 0 {
                 return Err(Error::OwnData { effects });
             }
             let epoch = if config.joins { Epoch::default() } else { Epoch::new(1, [node]) };
             let membership = Membership { restored: config.joins, epoch, vote: causal::Vote::default() };
-            membership.save(&config.dir)?;
+            membership.save(engine)?;
             membership
         }
     };
-    let start = if membership.restored { Start::Restored } else { Start::Sound };
     let opening = Opening {
-        origin: if membership.restored { Origin::new(node, origin.incarnation()) } else { origin },
-        start,
-        applied: Vector::clone(&applied),
-        heads: BTreeMap::new(),
-        contexts: BTreeMap::new(),
-        cut: Cut::default(),
+        origin,
+        start: if membership.restored { Start::Restored } else { Start::Sound },
+        applied: vector,
+        heads,
+        contexts: contexts.into_iter().map(|(origin, context)| (origin, Arc::new(context))).collect(),
+        cut: Cut { hlc: cut_hlc, vector: stable },
         epoch: membership.epoch.clone(),
         vote: membership.vote.clone(),
     };

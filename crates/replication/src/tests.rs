@@ -63,11 +63,25 @@ struct Group {
     hub: Arc<Hub>,
     clock: Arc<AtomicI64>,
     began: Instant,
+    kept_log_bytes: u64,
+    /// How often a node began anew with a copy of the state.
+    copies: usize,
 }
 
 impl Group {
     /// The first founds, the others join.
     fn new() -> Self {
+        Self::founded(u64::MAX)
+    }
+
+    /// One in which all take writes, and keep so much of the log for others.
+    fn keeping(kept_log_bytes: u64) -> Self {
+        let mut group = Self::founded(kept_log_bytes);
+        group.until(|group| group.nodes.iter().all(|n| n.status.lock().role == Role::Member));
+        group
+    }
+
+    fn founded(kept_log_bytes: u64) -> Self {
         let hub = Arc::new(Hub::default());
         let node = |id: usize| Node {
             dir: tempfile::tempdir().unwrap(),
@@ -77,16 +91,21 @@ impl Group {
             life: None,
         };
         let nodes = (0..NODES).map(node).collect();
-        let mut group = Self { nodes, hub, clock: Arc::new(AtomicI64::new(START_MS)), began: Instant::now() };
+        let mut group = Self {
+            nodes,
+            hub,
+            clock: Arc::new(AtomicI64::new(START_MS)),
+            began: Instant::now(),
+            kept_log_bytes,
+            copies: 0,
+        };
         (0..NODES).for_each(|at| group.start(at).unwrap());
         group
     }
 
     /// One in which all take writes.
     fn ready() -> Self {
-        let mut group = Self::new();
-        group.until(|group| group.nodes.iter().all(|n| n.status.lock().role == Role::Member));
-        group
+        Self::keeping(u64::MAX)
     }
 
     fn start(&mut self, at: usize) -> Result<(), Error> {
@@ -96,9 +115,15 @@ impl Group {
         let options = Options::new(Arc::new(move || clock.load(Ordering::Relaxed)), entropy);
         crate::adopt_snapshot(node.dir.path())?;
         let engine = Arc::new(Engine::open(node.dir.path(), options.clone()).unwrap());
-        let config = Config { dir: node.dir.path().into(), joins: at > 0, max_clock_skew_ms: 5_000, options };
+        let config = Config {
+            dir: node.dir.path().into(),
+            joins: at > 0,
+            max_clock_skew_ms: 5_000,
+            kept_log_bytes: self.kept_log_bytes,
+            options,
+        };
         let (membership, replica) = open(&config, &engine)?;
-        engine.set_replicating(true);
+        engine.set_replicating(true)?;
         node.port.name(NodeId::of(engine.origin()).unwrap());
         let parts = Parts {
             engine: Arc::clone(&engine),
@@ -110,6 +135,7 @@ impl Group {
             frame_bytes: 4_000,
             status: Arc::clone(&node.status),
             options: config.options,
+            kept_log_bytes: self.kept_log_bytes,
         };
         node.life = Some((Driver::new(parts, self.began)?, engine));
         Ok(())
@@ -145,6 +171,7 @@ impl Group {
                 self.hub.cut(at, &(0..NODES).collect::<Vec<_>>());
                 let (driver, engine) = self.nodes[at].life.take().unwrap();
                 drop(driver);
+                self.copies += 1;
                 Arc::into_inner(engine).unwrap().close().unwrap();
                 self.start(at).unwrap();
             }
@@ -156,6 +183,10 @@ impl Group {
             if is_so(self) {
                 return;
             }
+            // Copies are made by other threads, in another time.
+            if self.nodes.iter().any(|node| node.status.lock().takes_snapshot) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
             self.round();
         }
         let say = |vector: &effect::Vector| -> String {
@@ -166,6 +197,7 @@ impl Group {
         for node in &self.nodes {
             let s = node.status.lock().clone();
             let (applied, durable, stable) = (say(&s.applied), say(&s.durable), say(&s.stable));
+            println!("copies: needs {} takes {} gives {}", s.needs_snapshot, s.takes_snapshot, s.gives_snapshot);
             println!("{:?} {} applied{applied} durable{durable} stable{stable}", s.role, s.waits_for);
             s.peers.iter().for_each(|peer| println!("    of {}: {}", peer.node, say(&peer.has)));
         }
@@ -284,7 +316,7 @@ fn what_one_missed_is_read_from_the_log() {
 
 #[test]
 fn what_no_log_has_any_more_comes_as_a_copy_of_the_state() {
-    let mut group = Group::ready();
+    let mut group = Group::keeping(0);
     for (round, victim) in [2, 0].into_iter().enumerate() {
         // It has effects of its own that it must not lose.
         group.set(victim, "own", format!("{round}").as_bytes()).unwrap();
@@ -297,12 +329,14 @@ fn what_no_log_has_any_more_comes_as_a_copy_of_the_state() {
                 group.round();
             }
         }
+        (0..5).for_each(|_| group.round());
         for at in &others {
             let cut = group.engine(*at).checkpoint().unwrap();
             assert!(cut.position > Position::START);
         }
         group.start(victim).unwrap();
         group.settle();
+        assert_eq!(group.copies, round + 1);
         // 300 that the others wrote, and its own.
         assert_eq!(group.engine(others[0]).key_counts(0).keys, 301 + u64::from(round > 0));
         group.set(victim, "again", b"it writes").unwrap();

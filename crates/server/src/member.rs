@@ -110,6 +110,7 @@ pub(crate) fn start(
         dir: settings.persistence.dir.clone(),
         joins: !cluster.join.is_empty(),
         max_clock_skew_ms: cluster.max_clock_skew_ms,
+        kept_log_bytes: cluster.kept_log_bytes,
         options,
     };
     let member = Member::start(&config, wire, Arc::clone(engine), told)?;

@@ -8,7 +8,9 @@ use effect::{Deadline, Op};
 use engine::{Lock, Recycled};
 use proptest::prelude::*;
 
+mod expiry;
 mod group;
+mod restarts;
 
 use group::{Group, NOW_MS, REPLICAS, Replica, Step, look, run, words};
 
@@ -142,7 +144,7 @@ fn a_batch_that_is_given_up_leaves_nothing_behind() {
     group.heal();
     group.0.iter().for_each(|replica| {
         let engine = replica.executor.engine();
-        engine.note_stable(&engine.vector());
+        engine.note_stable(&engine.vector(), None);
     });
     {
         let mut recycled = Recycled::new();
@@ -211,7 +213,7 @@ fn two_who_do_not_know_of_each_other_agree_in_the_end() {
             group.heal();
             (0..REPLICAS).for_each(|id| run(&mut group, id, &format!("set alive:{id} 1")));
             group.heal();
-            (0..REPLICAS).for_each(|id| group.0[id].settle(id));
+            (0..REPLICAS).for_each(|id| group.settle(id));
             run(&mut group, 0, first);
             run(&mut group, 1, second);
             group.heal();
@@ -261,9 +263,9 @@ proptest! {
             group.0[id].run(&words(&format!("set alive:{id} 1")));
         }
         group.heal();
-        for (id, replica) in group.0.iter().enumerate() {
-            replica.settle(id);
-            prop_assert!(replica.executor.engine().unstable_keys() <= REPLICAS);
+        for id in 0..REPLICAS {
+            group.settle(id);
+            prop_assert!(group.0[id].executor.engine().unstable_keys() <= REPLICAS);
         }
         group.check()?;
     }

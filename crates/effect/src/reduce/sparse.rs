@@ -15,6 +15,7 @@ use crate::reduce::event::Event;
 use crate::reduce::reduced::Reduced;
 use crate::reduce::shown::{Field, bytes, shown_field};
 use crate::vector::Vector;
+use crate::wire::{Reader, WireError};
 
 /// A unit of which the base is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +136,18 @@ impl Reduced {
     /// Takes an effect in, of which the units that it lacks have been lent. Each comes once, and after what its writer had seen.
     pub fn take_in(&mut self, event: &Event<'_>) {
         self.carry_out(event);
+    }
+
+    /// Appends it; `reach` has of each origin the last effect that was taken in.
+    pub fn store(&self, reach: &Vector, out: &mut Vec<u8>) {
+        self.encode_seen(reach, out);
+    }
+
+    /// Reads what [`Reduced::store`] wrote.
+    pub fn restore(from: &mut Reader<'_>) -> Result<(Self, Vector), WireError> {
+        let mut key = Self::decode(from)?;
+        let reach = std::mem::take(&mut key.seen);
+        Ok((key, reach))
     }
 
     /// Forgets which effects gave what is stable, and gives back what is no more than a base: the plain value has it.

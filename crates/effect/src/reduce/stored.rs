@@ -38,9 +38,14 @@ const VERSION: u8 = 1;
 impl Reduced {
     /// Appends the state.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_seen(&self.seen, out);
+    }
+
+    /// The same of one that has seen all of `seen`, whatever it says itself.
+    pub(super) fn encode_seen(&self, seen: &Vector, out: &mut Vec<u8>) {
         let rooms = [self.list.0.is_empty(), self.hash.0.is_empty(), self.set.0.is_empty(), self.zset.0.is_empty()];
         out.extend_from_slice(&[VERSION, mask(rooms.map(|is_empty| !is_empty))]);
-        self.seen.encode(out);
+        seen.encode(out);
         self.folded.encode(out);
         out.push(mask(self.kinds.map(|kind| kind.is_some())));
         for tag in self.kinds.iter().flatten() {

@@ -1,4 +1,4 @@
-//! What of the log is kept below the last checkpoint: for a backup that is being taken, and for the next one.
+//! What of the log is kept below the last checkpoint: for a backup that is being taken, for the next one, and for other replicas.
 //!
 //! The file `backups` of the data directory has a line for each repository, the one written to last at the end:
 //!
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use effect::Vector;
 use parking_lot::Mutex;
 use wal::{Log, LogError, Position};
 
@@ -46,6 +47,8 @@ struct State {
     marks: Vec<Mark>,
     pins: BTreeMap<u64, Position>,
     next_pin: u64,
+    /// What every other replica has, and how many bytes of log may be kept for that.
+    peers: Option<(Vector, u64)>,
 }
 
 /// Keeps the log from a position on, until it is dropped.
@@ -94,11 +97,20 @@ impl Kept {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(OpenError::Io { path, source }),
         };
-        Ok(Self { dir: dir.into(), state: Mutex::new(State { limit, marks, pins: BTreeMap::new(), next_pin: 0 }) })
+        let state = State { limit, marks, pins: BTreeMap::new(), next_pin: 0, peers: None };
+        Ok(Self { dir: dir.into(), state: Mutex::new(state) })
     }
 
     pub(crate) fn set_limit(&self, bytes: u64) {
         self.state.lock().limit = bytes;
+    }
+
+    pub(crate) fn set_peers(&self, peers: Option<(Vector, u64)>) {
+        self.state.lock().peers = peers;
+    }
+
+    pub(crate) fn peers(&self) -> Option<(Vector, u64)> {
+        self.state.lock().peers.clone()
     }
 
     pub(crate) fn mark(&self, name: &str) -> Option<Mark> {
@@ -115,14 +127,20 @@ impl Kept {
         marks.push(mark);
         let surplus = marks.len().saturating_sub(BACKUP_MARKS_MAX);
         marks.drain(..surplus);
-        replace(&self.dir, FILE, &print(&marks))?;
+        replace(&self.dir, FILE, print(&marks).as_bytes())?;
         state.marks = marks;
         Ok(())
     }
 
-    /// Cuts the log below `position`, but for what is pinned, and for what the next backups will read if that is not too much.
+    /// Cuts the log below `position`, but for what is pinned, and for what other replicas lack or the next backups will read if that is
+    /// not too much.
     pub(crate) fn cut(&self, log: &Log<Sequencer>, position: Position) -> Result<Position, LogError> {
         let state = self.state.lock();
+        let lacked = state.peers.as_ref().and_then(|(has, bytes)| {
+            let from = log.lock().state().waymarks.reaches(has)?;
+            (log.written().get().saturating_sub(from.get()) <= *bytes).then_some(from)
+        });
+        let position = lacked.map_or(position, |from| from.min(position));
         let first = log.remove_below(state.needed(position, log.written()))?;
         log.lock().state().waymarks.forget_below(first);
         Ok(first)
@@ -215,7 +233,7 @@ mod tests {
         let needed = |limit, marks: &[u64], pins: &[u64]| {
             let marks = marks.iter().map(|from| mark("m", *from)).collect();
             let pins = (0..).zip(pins.iter().map(|from| Position(*from))).collect();
-            State { limit, marks, pins, next_pin: 0 }.needed(Position(900), Position(1000)).get()
+            State { limit, marks, pins, next_pin: 0, peers: None }.needed(Position(900), Position(1000)).get()
         };
         assert_eq!(needed(500, &[], &[]), 900);
         assert_eq!(needed(500, &[950], &[]), 900, "the checkpoint needs more");

@@ -101,6 +101,8 @@ impl Making {
         let engine = Engine::open(&dir, Options { fills: false, ..options })?;
         let keys = (0..DATABASES_MAX).map(|db| engine.key_counts(db as u8).keys).sum();
         let origin = engine.origin();
+        // It is a node of its own, whatever the one was that it was made of.
+        engine.set_replicating(false).map_err(MakingError::Close)?;
         engine.close().map_err(MakingError::Close)?;
         // A start reads hardly any row.
         if let Some(fault) = inspect(&dir, keyring.as_ref())?.faults.first() {

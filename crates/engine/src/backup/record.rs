@@ -5,6 +5,7 @@ use thiserror::Error;
 use wal::Kind;
 
 use crate::engine::RECORD_BATCHES;
+use crate::replica::RECORD_STATE;
 
 /// Why a record cannot be told from another time.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -26,6 +27,10 @@ fn batches(kind: Kind, payload: &[u8]) -> Result<Batches<'_>, CutError> {
 /// # Errors
 /// It cannot be read.
 pub fn cut_after(kind: Kind, payload: &[u8], until: Hlc) -> Result<usize, CutError> {
+    if kind == RECORD_STATE {
+        // It says something of what stands before it.
+        return Ok(payload.len());
+    }
     let mut batches = batches(kind, payload)?;
     let mut end = 0;
     while let Some(batch) = batches.next() {

@@ -10,6 +10,7 @@ use wal::{Position, Reader, Record, Report, Tail};
 use super::{CheckError, Damage, Inspection};
 use crate::ciphers::Ciphers;
 use crate::engine::RECORD_BATCHES;
+use crate::replica::{RECORD_STATE, State};
 
 /// Verifies every frame. None if there is no directory, which is a fault if there has to be one.
 pub(super) fn verify(
@@ -96,6 +97,11 @@ pub(super) fn follow(
 
 /// Whether a record holds batches that can be read and that follow those before.
 fn decode(record: &Record<'_>, next: &mut HashMap<Origin, u64>) -> Result<(), String> {
+    if record.kind == RECORD_STATE {
+        return State::decode(record.payload)
+            .map(drop)
+            .map_err(|error| format!("a state that cannot be read: {error}"));
+    }
     if record.kind != RECORD_BATCHES {
         return Err(format!("a record of kind {}: another version of the program wrote it", record.kind.get()));
     }

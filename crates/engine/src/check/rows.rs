@@ -15,11 +15,11 @@ use mvcc::{Span, Timestamp, Version};
 use wal::Position;
 
 use super::{CheckError, Damage, Inspection};
-use crate::checkpoint::ROWS;
 use crate::checkpoint::books::{Books, Tallies};
 use crate::checkpoint::elements::Part;
 use crate::checkpoint::rows::{Large, Row, Value};
 use crate::checkpoint::store::Rows;
+use crate::checkpoint::{ROWS, recent};
 use crate::ciphers::Ciphers;
 use crate::limits::{LARGE_VALUE_BYTES, SHARDS};
 use crate::shard::ShardId;
@@ -103,6 +103,7 @@ fn read(look: &Path, path: &Path, ciphers: &Ciphers) -> Result<Option<Seen>, Dam
     }
     tally.is_whole().map_err(|reason| damage(&reason))?;
     tally.is_counted(books.tallies.as_ref()).map_err(|reason| damage(&reason))?;
+    recent::verify(&rows).map_err(|error| damage(&error))?.map_err(|reason| damage(&reason))?;
     Ok(Some(Seen { path: path.into(), from: books.head.from, origins: books.head.origins, keys: tally.keys }))
 }
 

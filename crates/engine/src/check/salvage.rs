@@ -12,6 +12,7 @@ use crate::ciphers::KEYS;
 use crate::engine::{Engine, LOG, Options, has_segments};
 use crate::identity::Identity;
 use crate::limits::DATABASES_MAX;
+use crate::membership;
 
 /// What was saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,10 @@ pub fn salvage(dir: &Path, inspection: &Inspection, to: &Path, options: Options)
     let keys = dir.join(KEYS);
     if keys.exists() {
         clone(&keys, &to.join(KEYS), false)?;
+    }
+    let member = dir.join(membership::FILE);
+    if member.exists() {
+        fs::copy(&member, to.join(membership::FILE)).map_err(CheckError::io(&member))?;
     }
     let identity = plan.identity.clone().unwrap_or_else(|| Identity::mint(options.entropy));
     // What was known of the end of the whole log does not hold of this one.

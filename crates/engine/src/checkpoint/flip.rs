@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use mvcc::Timestamp;
 
 use super::books::{Head, Tallies, Tally};
+use super::recent::Recent;
 use super::state::{Died, marks};
 use crate::engine::Shared;
 use crate::shard::Shard;
@@ -19,14 +20,20 @@ pub(super) struct Flip {
     pub(super) emptied: Vec<(u8, Timestamp)>,
     /// How many keys there are, where there are no keyspaces and have been none.
     pub(super) tallies: Option<Tallies>,
+    /// What of a replica is recent, beside the effects on keys.
+    pub(super) recent: Option<Recent>,
 }
 
 impl Flip {
     /// Ends the epoch: what has changed in it is frozen. `last_commit` is when the last checkpoint was taken.
     pub(super) fn now(shared: &Shared, last_commit: Timestamp) -> Self {
         let mut guards: Vec<_> = shared.shards.iter().map(|shard| shard.lock()).collect();
+        let replicates = shared.replicates();
         for shard in &mut guards {
             shard.epoch = shard.epoch.next();
+            if replicates {
+                shard.suffix.freeze();
+            }
             shard.dbs.iter_mut().flatten().for_each(|tables| tables.changes.freeze());
         }
         shared.checkpoints.active.store(true, Ordering::Release);
@@ -34,7 +41,8 @@ impl Flip {
         let emptied = marks(&died.emptied, last_commit);
         let spaces = spaces(shared);
         let tallies = spaces.is_none().then(|| tallies(shared, guards.iter().map(|shard| &**shard)));
-        Self { head: head(shared), spaces, died, emptied, tallies }
+        let (head, recent) = head(shared, replicates);
+        Self { head, spaces, died, emptied, tallies, recent }
     }
 }
 
@@ -51,18 +59,27 @@ fn tallies<'s>(shared: &Shared, shards: impl Iterator<Item = &'s Shard>) -> Tall
 }
 
 /// Where replay begins, and what it must know there. Every shard is locked.
-fn head(shared: &Shared) -> Head {
+fn head(shared: &Shared, replicates: bool) -> (Head, Option<Recent>) {
     let mut log = shared.log.lock();
     let from = log.end();
     let sequencer = log.state();
     let vector = sequencer.vector(shared.origin());
     let origins = vector.iter().map(|last| (last.origin, last.seq + 1)).collect();
-    sequencer.waymarks.begin_anew(from, vector);
     let last = sequencer.clock.last();
+    if !replicates {
+        // A start will not know them.
+        sequencer.waymarks.forget_contexts();
+    }
+    sequencer.waymarks.note(from, vector);
+    let known = replicates.then(|| {
+        sequencer.note_own_head(shared.origin());
+        (sequencer.heads.clone(), sequencer.waymarks.clone())
+    });
     drop(log);
+    let recent = known.map(|(heads, waymarks)| Recent::now(shared, heads, waymarks));
     let dbs = (0..=u8::MAX).map(|db| shared.physical(db)).collect();
     // Incarnations are still given.
-    Head { from, last, incarnation: 0, origins, dbs }
+    (Head { from, last, incarnation: 0, origins, dbs }, recent)
 }
 
 fn spaces(shared: &Shared) -> Option<Vec<u8>> {

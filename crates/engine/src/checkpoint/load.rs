@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::books::{Books, Head, Tallies, Tally};
+use super::recent::{self, Recent};
 use super::store::{ROWS, Rows};
 use crate::engine::Shared;
 use crate::error::OpenError;
@@ -15,6 +16,8 @@ use crate::shard::ShardId;
 pub(crate) struct Loaded {
     pub(crate) head: Head,
     pub(crate) keys: u64,
+    /// What of a replica was recent, beside the effects on keys, which are back.
+    pub(crate) recent: Option<Recent>,
 }
 
 /// Finds the last checkpoint; `None` if there is none. Its keys stay at rest, unless nobody has counted them.
@@ -44,7 +47,8 @@ pub(crate) fn load(shared: &Shared) -> Result<Option<Loaded>, OpenError> {
         Some(tallies) => stay_at_rest(shared, &tallies),
         None => load_keys(shared, &rows, Fill::Count)?,
     };
-    Ok(Some(Loaded { head, keys }))
+    let recent = recent::load(shared, &rows).map_err(refused)?.map_err(|reason| damaged(&path, reason))?;
+    Ok(Some(Loaded { head, keys, recent }))
 }
 
 fn damaged(path: &Path, reason: String) -> OpenError {

@@ -15,6 +15,7 @@
 //!   meta row    a key, with its value if that is small                                          `rows.rs`
 //!   elements    of a large value, each a row, named by the incarnation that its meta row says  `elements.rs`
 //!   books       where the log goes on, definitions of keyspaces, what is dead                   `books.rs`
+//!   recent      of a replica: effects that may be concurrent with what comes                    `recent.rs`
 //! ```
 //! An emptied database, and a large value that is gone, take one row of the books: what they had at rest is dead from then on
 //! (`dead.rs`), and compactions drop it.
@@ -35,6 +36,7 @@ mod flip;
 mod image;
 mod large;
 pub(crate) mod load;
+pub(crate) mod recent;
 pub(crate) mod rows;
 mod state;
 pub(crate) mod store;
@@ -56,6 +58,7 @@ pub use figures::{CheckpointFigures, DiskFigures};
 use flip::Flip;
 pub(crate) use image::{Image, image};
 pub(crate) use load::{Loaded, load, load_keys};
+pub(crate) use recent::Recent;
 pub(crate) use rows::{encode_row, is_large};
 pub(crate) use state::Checkpoints;
 pub(crate) use store::{ROWS, Rows, lower_priority, sync_all};

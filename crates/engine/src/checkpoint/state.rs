@@ -1,6 +1,6 @@
 //! What an engine keeps for its checkpoints between two of them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -79,6 +79,8 @@ pub(crate) struct Checkpoints {
     large_value_bytes: AtomicUsize,
     /// Where replay begins behind the last one.
     position: AtomicU64,
+    /// How many rows it has of what is recent.
+    recent_rows: AtomicU32,
     pub(super) outcomes: Outcomes,
     /// Bytes at rest that nobody needs, about, beside what the store's own compactions find.
     garbage: AtomicU64,
@@ -100,6 +102,7 @@ impl Checkpoints {
             policy: Mutex::new(policy),
             large_value_bytes: AtomicUsize::new(large_value_bytes),
             position: AtomicU64::new(Position::START.get()),
+            recent_rows: AtomicU32::new(0),
             outcomes: Outcomes::default(),
             garbage: AtomicU64::new(0),
             sealed: Mutex::default(),
@@ -155,6 +158,14 @@ impl Checkpoints {
 
     pub(crate) fn position(&self) -> Position {
         Position(self.position.load(Ordering::Acquire))
+    }
+
+    pub(super) fn recent_rows(&self) -> u32 {
+        self.recent_rows.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_recent_rows(&self, count: u32) {
+        self.recent_rows.store(count, Ordering::Release);
     }
 
     /// Whether so many bytes of log are enough, and the last attempt no reason to wait; `most`, where memory is bounded.

@@ -11,6 +11,7 @@ use super::CheckpointReport;
 use super::batch::Batch;
 use super::books::Changed;
 use super::flip::Flip;
+use super::recent;
 use super::state::Died;
 use super::store::Rows;
 use super::turn::{Item, Turn};
@@ -38,6 +39,7 @@ pub(super) struct Writing<'s> {
     /// The names that were taken out to be written, by shard and database.
     taken: Vec<(ShardId, u8, Arc<Names>)>,
     pub(super) report: CheckpointReport,
+    recent_rows: u32,
     /// Bytes at rest, about, of elements of large values that went.
     pub(super) removed_bytes: u64,
 }
@@ -47,7 +49,20 @@ impl<'s> Writing<'s> {
         let report = CheckpointReport { position: flip.head.from, ..CheckpointReport::default() };
         let (pace, batch) = (Pace::begin(&rows.others), Batch::default());
         let (large, large_in, taken) = (Vec::new(), BTreeSet::new(), Vec::new());
-        Self { shared, rows, go_on, pace, flip, batch, large, large_in, taken, report, removed_bytes: 0 }
+        Self {
+            shared,
+            rows,
+            go_on,
+            pace,
+            flip,
+            batch,
+            large,
+            large_in,
+            taken,
+            report,
+            recent_rows: 0,
+            removed_bytes: 0,
+        }
     }
 
     /// Writes all of it to the run.
@@ -57,10 +72,12 @@ impl<'s> Writing<'s> {
         }
         self.take_large(run)?;
         self.write_books(run)?;
+        let recent = self.flip.recent.take();
+        self.recent_rows = recent::write(self, recent.as_ref(), run)?;
         Ok(self.report)
     }
 
-    fn lock(&self, shard: ShardId) -> MutexGuard<'s, Shard> {
+    pub(super) fn lock(&self, shard: ShardId) -> MutexGuard<'s, Shard> {
         self.shared.shards[usize::from(shard.0)].lock()
     }
 
@@ -185,6 +202,7 @@ impl<'s> Writing<'s> {
 
     /// The run is in force: what its books say counts.
     pub(super) fn settle(&mut self) {
+        self.shared.checkpoints.note_recent_rows(self.recent_rows);
         let (dead, Died { buried, forgotten, swept, .. }) = (&self.rows.dead, &self.flip.died);
         swept.iter().for_each(|db| dead.sweep(*db));
         self.flip.emptied.iter().for_each(|(db, commit)| dead.empty(*db, *commit));
@@ -208,6 +226,7 @@ impl<'s> Writing<'s> {
         let mut taken = std::mem::take(&mut self.taken);
         for shard in (0..SHARDS).map(|shard| ShardId(shard as u8)) {
             let mut guard = self.lock(shard);
+            drop(guard.suffix.thaw());
             for (db, tables) in (0..=u8::MAX).zip(&mut guard.dbs) {
                 let Some(tables) = tables else { continue };
                 tables.changes.forget_taken();

@@ -8,7 +8,7 @@ use wal::Position;
 use crate::limits::WAYMARK_BYTES;
 
 /// A position of the log, and what stands before it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Waymark {
     pub(crate) position: Position,
     pub(crate) vector: Vector,
@@ -19,7 +19,7 @@ pub(crate) struct Waymark {
 /// See the module.
 ///
 /// *Invariant:* positions and vectors grow from one to the next.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Waymarks {
     marks: VecDeque<Waymark>,
     contexts: HashMap<Origin, Vector>,
@@ -27,6 +27,17 @@ pub(crate) struct Waymarks {
 }
 
 impl Waymarks {
+    /// Notes of before, and what the last records said.
+    pub(crate) fn of(marks: Vec<Waymark>, contexts: HashMap<Origin, Vector>) -> Self {
+        let due = marks.last().map_or(0, |last| last.position.get() + WAYMARK_BYTES);
+        Self { marks: marks.into(), contexts, due }
+    }
+
+    /// All notes.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Waymark> {
+        self.marks.iter()
+    }
+
     /// Whether the log has come so far that a note is due.
     #[inline]
     pub(crate) fn is_due(&self, position: Position) -> bool {
@@ -40,10 +51,14 @@ impl Waymarks {
         self.due = position.get() + WAYMARK_BYTES;
     }
 
-    /// The same, where a start will begin to read: whoever writes behind it says its context anew.
-    pub(crate) fn begin_anew(&mut self, position: Position, vector: Vector) {
+    /// Whoever writes from here on says its context anew.
+    pub(crate) fn forget_contexts(&mut self) {
         self.contexts.clear();
-        self.note(position, vector);
+    }
+
+    /// What the last record of each other origin said.
+    pub(crate) fn contexts(&self) -> &HashMap<Origin, Vector> {
+        &self.contexts
     }
 
     /// A record of another origin says what its writer had applied.
@@ -74,6 +89,12 @@ impl Waymarks {
                 Err((dot, first.map_or(0, |mark| mark.vector.get(origin))))
             }
         }
+    }
+
+    /// The last note before which nothing stands that is not in `known`, if the log reaches back so far.
+    pub(crate) fn reaches(&self, known: &Vector) -> Option<Position> {
+        let behind = self.marks.partition_point(|mark| known.covers(&mark.vector));
+        Some(self.marks.get(behind.checked_sub(1)?)?.position)
     }
 
     /// The log begins here now.

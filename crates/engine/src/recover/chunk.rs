@@ -4,12 +4,13 @@
 //!   bytes     payload ‖ payload ‖ …                      as they stood in the log
 //!   dues      where each effect stands, and its place    16 bytes each
 //!   passages  effects of one key each, by shard  ·  an effect on several shards, alone  ·  effects of one key each  …
+//!   authors   who wrote each effect when, knowing what: where there are other replicas
 //! ```
 //! *Invariant:* in a passage that is by shard the effects of each shard stand together, in the order of the log.
 
 use std::ops::Range;
 
-use effect::{Batches, Effect, Effects, Origin};
+use effect::{Batches, Dot, Effect, Effects, Hlc, Origin, Vector};
 use wal::{Position, Reader, Record};
 
 use super::course::Course;
@@ -17,8 +18,10 @@ use crate::engine::{RECORD_BATCHES, Shared};
 use crate::error::OpenError;
 use crate::limits::{REPLAY_CHUNK_BYTES, REPLAY_SHARED, SHARDS};
 use crate::prefetch::prefetch;
+use crate::replica::{RECORD_STATE, State};
 use crate::shard::ShardId;
 use crate::stop::Place;
+use crate::suffix::Written;
 
 /// See the module.
 #[derive(Default)]
@@ -26,6 +29,10 @@ pub(super) struct Chunk {
     bytes: Vec<u8>,
     dues: Vec<Due>,
     passages: Vec<Passage>,
+    authors: Vec<Author>,
+    /// What they knew, where it is said.
+    contexts: Vec<Vector>,
+    states: Vec<State>,
     /// Where the log goes on behind it.
     pub(super) end: Position,
 }
@@ -49,6 +56,15 @@ impl Due {
     }
 }
 
+/// Who wrote an effect when, knowing what.
+struct Author {
+    at: u32,
+    /// Which of the contexts; of this node's own, all that stands before it.
+    context: Option<usize>,
+    dot: Dot,
+    hlc: Hlc,
+}
+
 /// Effects, one behind the other, of one origin.
 pub(super) struct Passage {
     dues: Range<usize>,
@@ -65,6 +81,8 @@ pub(super) enum How {
     InOrder,
     /// Many: each shard's by themselves.
     ByShard,
+    /// None: it is said what is stable.
+    State(usize),
 }
 
 impl Chunk {
@@ -79,6 +97,9 @@ impl Chunk {
         self.bytes.clear();
         self.dues.clear();
         self.passages.clear();
+        self.authors.clear();
+        self.contexts.clear();
+        self.states.clear();
         while self.bytes.len() < REPLAY_CHUNK_BYTES
             && let Some(record) = reader.next()?
         {
@@ -87,7 +108,7 @@ impl Chunk {
             self.end = record.end;
         }
         self.end_passage(sorted);
-        Ok(!self.bytes.is_empty())
+        Ok(!self.passages.is_empty())
     }
 
     /// Adds the effects of a record.
@@ -98,19 +119,30 @@ impl Chunk {
         course: &mut Course,
         sorted: &mut Vec<Due>,
     ) -> Result<(), OpenError> {
+        let refused = |source| OpenError::Batch { position: record.start.get(), source };
+        if record.kind == RECORD_STATE {
+            self.add_state(State::decode(record.payload).map_err(refused)?, course, sorted);
+            return Ok(());
+        }
         if record.kind != RECORD_BATCHES {
             return Err(OpenError::Kind { position: record.start.get(), kind: record.kind.get() });
         }
-        let refused = |source| OpenError::Batch { position: record.start.get(), source };
         let from = self.bytes.len();
+        let mut context = None;
         self.bytes.extend_from_slice(record.payload);
         let mut batches = Batches::decode(record.payload);
         while let Some(batch) = batches.next() {
             let batch = batch.map_err(refused)?;
             course.follow(&batch)?;
             let (origin, end) = (batch.first.origin, from + batches.offset());
+            if course.replicates && (context.is_none() || batch.context.is_some()) {
+                context = course.waymarks.heard(origin).map(|said| {
+                    self.contexts.push(said.clone());
+                    self.contexts.len() - 1
+                });
+            }
             let mut effects = batch.effects();
-            loop {
+            for n in 0.. {
                 let at = (end - effects.remaining()) as u32;
                 let Some(effect) = effects.next() else { break };
                 let effect = effect.map_err(refused)?;
@@ -118,15 +150,28 @@ impl Chunk {
                 self.enter_passage(origin, is_alone, sorted);
                 let Place { shard, order } = shared.place_of(effect.key);
                 self.dues.push(Due { order, at, shard, db: effect.db });
+                if course.replicates {
+                    let dot = Dot { origin, seq: batch.first.seq + n };
+                    self.authors.push(Author { at, context, dot, hlc: batch.hlc.plus(n) });
+                }
             }
         }
         Ok(())
     }
 
+    /// What came before is applied before what is stable is settled.
+    fn add_state(&mut self, state: State, course: &mut Course, sorted: &mut Vec<Due>) {
+        course.turn(state.on);
+        self.end_passage(sorted);
+        let dues = self.dues.len()..self.dues.len();
+        self.passages.push(Passage { dues, origin: Origin(0), how: How::State(self.states.len()) });
+        self.states.push(state);
+    }
+
     /// The next effect is of the last passage from now on, which it begins unless it goes on with it.
     #[inline]
     fn enter_passage(&mut self, origin: Origin, is_alone: bool, sorted: &mut Vec<Due>) {
-        let goes_on = |last: &Passage| last.origin == origin && last.how != How::Alone && !is_alone;
+        let goes_on = |last: &Passage| last.origin == origin && last.how == How::InOrder && !is_alone;
         if !self.passages.last().is_some_and(goes_on) {
             self.end_passage(sorted);
             let how = if is_alone { How::Alone } else { How::InOrder };
@@ -143,6 +188,17 @@ impl Chunk {
             last.how = How::ByShard;
             sort_by_shard(&mut self.dues[last.dues.clone()], sorted);
         }
+    }
+
+    pub(super) fn state(&self, number: usize) -> &State {
+        &self.states[number]
+    }
+
+    /// Who wrote an effect, where there were other replicas then.
+    pub(super) fn author(&self, due: &Due) -> Option<Written<'_>> {
+        let found = self.authors.binary_search_by_key(&due.at, |author| author.at).ok()?;
+        let Author { context, dot, hlc, .. } = self.authors[found];
+        Some(Written { dot, hlc, context: context.map(|context| &self.contexts[context]) })
     }
 
     pub(super) fn passages(&self) -> impl Iterator<Item = &Passage> {

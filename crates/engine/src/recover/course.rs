@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use effect::{Batch, Dot, Hlc, Origin, Vector};
 use wal::Position;
 
+use crate::checkpoint::Recent;
 use crate::error::OpenError;
 use crate::feed::Waymarks;
+use crate::replica::Heads;
 
 /// What is known of the batches that have been read.
 pub(super) struct Course {
@@ -16,17 +18,32 @@ pub(super) struct Course {
     pub(super) last: Hlc,
     pub(super) batches: u64,
     pub(super) waymarks: Waymarks,
-    /// The origin that wrote last, with its next number, which is not in `next` yet: nearly all are of one.
-    run: Option<(Origin, u64)>,
+    /// Whether there were other replicas then.
+    pub(super) replicates: bool,
+    pub(super) heads: Heads,
+    /// The origin that wrote last, with its next number and last timestamp, which stand nowhere else yet: nearly all are of one.
+    run: Option<(Origin, u64, Hlc)>,
 }
 
 impl Course {
     /// Where the origins are to go on at `next` behind `from`, and no timestamp was above `last`.
     pub(super) fn new(next: HashMap<Origin, u64>, last: Hlc, from: Position) -> Self {
-        let mut course = Self { next, last, batches: 0, waymarks: Waymarks::default(), run: None };
+        let (waymarks, heads) = (Waymarks::default(), Heads::default());
+        let mut course = Self { next, last, batches: 0, waymarks, replicates: false, heads, run: None };
         let vector = course.vector();
         course.waymarks.note(from, vector);
         course
+    }
+
+    /// What was known at the beginning, where there were other replicas.
+    pub(super) fn with(self, recent: Recent) -> Self {
+        let Recent { state, heads, waymarks, .. } = recent;
+        Self { waymarks, heads, replicates: state.on, ..self }
+    }
+
+    /// The log says whether there are other replicas.
+    pub(super) fn turn(&mut self, on: bool) {
+        self.replicates = on;
     }
 
     /// Checks that an origin's dots are gapless.
@@ -35,19 +52,26 @@ impl Course {
         let (origin, found) = (batch.first.origin, batch.first.seq);
         if let Some(context) = batch.context_vector() {
             self.waymarks.hear(origin, context);
+            self.heads.unsaid.remove(&origin);
         }
         let expected = match self.run {
-            Some((last, due)) if last == origin => due,
+            Some((last, due, _)) if last == origin => due,
             _ => {
                 self.settle();
+                if self.replicates && self.waymarks.heard(origin).is_none() {
+                    let mut before = self.vector();
+                    before.remove(origin);
+                    self.heads.unsaid.insert(origin, before);
+                }
                 *self.next.get(&origin).unwrap_or(&found)
             }
         };
         if expected != found {
             return Err(OpenError::Gap { origin: origin.0, expected, found });
         }
-        self.run = Some((origin, found + batch.len()));
-        self.last = self.last.max(batch.hlc.plus(batch.len().saturating_sub(1)));
+        let last = batch.hlc.plus(batch.len().saturating_sub(1));
+        self.run = Some((origin, found + batch.len(), last));
+        self.last = self.last.max(last);
         self.batches += 1;
         Ok(())
     }
@@ -70,7 +94,10 @@ impl Course {
 
     /// Puts all numbers where they can be asked for.
     pub(super) fn settle(&mut self) {
-        self.next.extend(self.run.take());
+        if let Some((origin, next, hlc)) = self.run.take() {
+            self.next.insert(origin, next);
+            self.heads.last.insert(origin, hlc);
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::limits::{LOADERS_MAX, REPLAY_AHEAD, REPLAY_LOOKAHEAD, REPLAY_READS, R
 use crate::residency::{self, Fill, ReadError, fill};
 use crate::shard::{Shard, ShardId};
 use crate::stop::Place;
+use crate::suffix::{self, Written};
 use crate::value::Steps;
 
 /// Applies the log, by several threads.
@@ -94,7 +95,14 @@ impl Replay<'_> {
     fn passage(&self, chunk: &Chunk, passage: &Passage) -> Result<(), OpenError> {
         let dues = chunk.dues(passage);
         let applied = match passage.how {
-            How::Alone => return dues.iter().try_for_each(|due| self.alone(&chunk.effect(passage.origin, due))),
+            How::Alone => {
+                let alone = |due: &Due| self.alone(&chunk.effect(passage.origin, due), chunk.author(due));
+                return dues.iter().try_for_each(alone);
+            }
+            How::State(number) => {
+                self.shared.take_state(chunk.state(number));
+                Ok(())
+            }
             How::InOrder => {
                 let mut ones = dues.chunk_by(|one, next| one.place().shard == next.place().shard);
                 ones.try_for_each(|share| self.share(chunk, passage.origin, share))
@@ -105,7 +113,7 @@ impl Replay<'_> {
     }
 
     /// Applies an effect on several shards.
-    fn alone(&self, effect: &Effect<'_>) -> Result<(), OpenError> {
+    fn alone(&self, effect: &Effect<'_>, author: Option<Written<'_>>) -> Result<(), OpenError> {
         let shared = self.shared;
         if matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_)) {
             // Where there are keyspaces, all keys are in memory.
@@ -115,7 +123,10 @@ impl Replay<'_> {
         let locked = shared.shards.iter().enumerate().map(|(id, shard)| (ShardId(id as u8), shard.lock()));
         let mut guards = Guards::new(locked);
         prepare_all(shared, &mut guards, effect).map_err(|error| self.unreadable(error))?;
-        apply(&mut guards, shared, effect, None);
+        match author {
+            Some(written) => suffix::take_in(&mut guards, shared, effect, &written),
+            None => apply(&mut guards, shared, effect, None),
+        }
         Ok(())
     }
 
@@ -147,7 +158,12 @@ impl Replay<'_> {
             guards.get(shard).into_iter().for_each(|guard| foresee(guard, some));
             let mut reads = 0;
             for due in some {
-                reads += u64::from(apply_one(&mut guards, self.shared, &chunk.effect(origin, due), due.place())?);
+                let effect = chunk.effect(origin, due);
+                let was_read = match chunk.author(due) {
+                    Some(written) => take_in_one(&mut guards, self.shared, &effect, due.place(), &written)?,
+                    None => apply_one(&mut guards, self.shared, &effect, due.place())?,
+                };
+                reads += u64::from(was_read);
             }
             drop(guards);
             if reads > 0 {
@@ -190,6 +206,26 @@ fn apply_one(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, plac
         _ => false,
     };
     apply_at(guards, shared, effect, Some(place), None);
+    Ok(was_read)
+}
+
+/// The same where there were other replicas: as when it came. Whatever it is about must be known.
+fn take_in_one(
+    guards: &mut Guards<'_>,
+    shared: &Shared,
+    effect: &Effect<'_>,
+    place: Place,
+    written: &Written<'_>,
+) -> Result<bool, ReadError> {
+    let was_read = match guards.get_mut(place.shard) {
+        Some(guard) if shared.residency.is_on() => {
+            let was_read = shared.fetch_locked(guard, effect.db, place, effect.key)?;
+            shared.prepare_part(guard, effect, place)?;
+            was_read
+        }
+        _ => false,
+    };
+    suffix::take_in(guards, shared, effect, written);
     Ok(was_read)
 }
 

@@ -84,7 +84,7 @@ fn sweep(shared: &Shared, stopped: &Receiver<()>) {
         let Some(rows) = shared.checkpoints.found_rows() else { continue };
         if shared.residency.is_on() && shared.shards[usize::from(id)].lock().has_deadlines_at_rest() {
             let began = Instant::now();
-            let now_ms = (shared.clock)();
+            let now_ms = shared.reclaims_until((shared.clock)());
             if let Err(error) =
                 fill(shared, rows, ShardId(id), Fill::Expired(now_ms), || goes_on(stopped, Duration::ZERO))
             {

@@ -1,12 +1,13 @@
 //! SWAPDBs that are not stable: they are carried out in the order of their stamps, whatever the order in which they come.
 
-use effect::{Dot, Stamp, Vector};
+use effect::wire::{Reader, put_varint};
+use effect::{Dot, Hlc, Origin, Stamp, Vector, WireError};
 
 use crate::engine::Shared;
 use crate::limits::DATABASES_MAX;
 
 /// See the module.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Swaps {
     /// Physical numbers of the logical databases before all that are recent; meaningless where none is.
     base: Vec<u8>,
@@ -14,6 +15,7 @@ pub(crate) struct Swaps {
     recent: Vec<Swap>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Swap {
     stamp: Stamp,
     dot: Dot,
@@ -34,6 +36,32 @@ impl Swaps {
             self.recent.iter().for_each(|swap| exchange(&mut numbers, swap.dbs));
             shared.set_physical(&numbers);
         }
+    }
+
+    /// Appends `count varint ‖ (origin u64 LE ‖ seq varint ‖ hlc u64 LE ‖ db u8 ‖ db u8)* ‖ 256 numbers`; without numbers if there is none.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.recent.len() as u64);
+        for Swap { stamp, dot, dbs } in &self.recent {
+            out.extend_from_slice(&dot.origin.0.to_le_bytes());
+            put_varint(out, dot.seq);
+            out.extend_from_slice(&stamp.hlc.0.to_le_bytes());
+            out.extend_from_slice(&[dbs.0, dbs.1]);
+        }
+        if !self.recent.is_empty() {
+            out.extend_from_slice(&self.base);
+        }
+    }
+
+    /// Reads what [`Swaps::encode`] wrote.
+    pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut recent = Vec::new();
+        for _ in 0..from.varint()? {
+            let dot = Dot { origin: Origin(from.u64()?), seq: from.varint()? };
+            let stamp = Stamp::new(dot, Hlc(from.u64()?));
+            recent.push(Swap { stamp, dot, dbs: (from.u8()?, from.u8()?) });
+        }
+        let base = if recent.is_empty() { &[][..] } else { from.take(DATABASES_MAX)? };
+        Ok(Self { base: base.to_vec(), recent })
     }
 
     /// Forgets those before which none can come any more.

@@ -144,6 +144,8 @@ pub struct Cluster {
     pub region: String,
     /// How far ahead another clock may be.
     pub max_clock_skew_ms: i64,
+    /// Bytes of log that are kept for others, at most.
+    pub kept_log_bytes: u64,
     /// 0: that of clients and 10,000.
     pub port: u16,
     /// Where others can dial it.
@@ -392,6 +394,7 @@ impl View<'_> {
                 .collect(),
             region: string("region").unwrap_or_default(),
             max_clock_skew_ms: self.number("max-clock-skew"),
+            kept_log_bytes: self.number("replica-log-bytes"),
             port: self.number("cluster-port"),
             announce_host: string("cluster-announce-ip"),
             announce_port: self.number("cluster-announce-bus-port"),

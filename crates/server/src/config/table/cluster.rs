@@ -126,6 +126,14 @@ pub(super) static CLUSTER: &[Directive] = &[
     )
     .from(Origin::Anabranch)
     .at_start(),
+    Directive::new(
+        "replica-log-bytes",
+        BYTES_U64,
+        "4gb",
+        "Bytes of log that are kept for nodes that are away, at most. One that lacks more needs a copy of the whole state.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
     Directive::new("cluster-port", PORT, "0", "Port that other nodes connect to; 0: `port` and 10,000.").at_start(),
     Directive::new("cluster-replica-validity-factor", COUNT, "10", "How old a replica may be for a failover.")
         .alias(&["cluster-slave-validity-factor"])
