@@ -42,7 +42,7 @@ impl Driver {
             }
             Output::Read { link, purpose, origin, from, to, max_bytes } => {
                 let wanted = Wanted { link, purpose, origin, from, to, max_bytes };
-                return match self.reads.read(&self.engine, &wanted) {
+                return match self.reads.read(&self.engine, &wanted, &self.membership.before) {
                     Ok(found) => Ok(Some(Input::Read { link, purpose, origin, from, found })),
                     Err(error) => held(Output::Read { link, purpose, origin, from, to, max_bytes }, error),
                 };

@@ -151,7 +151,8 @@ pub(crate) fn open(config: &Config, engine: &Engine) -> Result<(Membership, Repl
                 return Err(Error::OwnData { effects });
             }
             let epoch = if config.joins { Epoch::default() } else { Epoch::new(1, [node]) };
-            let membership = Membership { restored: config.joins, epoch, vote: causal::Vote::default() };
+            let (vote, before) = (causal::Vote::default(), vector.clone());
+            let membership = Membership { restored: config.joins, epoch, vote, before };
             membership.save(engine)?;
             membership
         }

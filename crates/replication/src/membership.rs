@@ -2,12 +2,12 @@
 //! is in `identity`: the engine writes as it.
 //!
 //! ```text
-//! membership := restored u8 ‖ epoch ‖ vote
+//! membership := restored u8 ‖ epoch ‖ vote ‖ before vector
 //! ```
 
 use causal::{Epoch, Vote};
-use effect::WireError;
 use effect::wire::Reader;
+use effect::{Vector, WireError};
 use engine::Engine;
 
 use crate::error::Error;
@@ -21,6 +21,9 @@ pub struct Membership {
     pub epoch: Epoch,
     /// What was promised about the next ones.
     pub vote: Vote,
+    /// What this node had written when it founded its group: its log says it in a way that is for this node only, so others get it as a
+    /// copy of the state.
+    pub before: Vector,
 }
 
 impl Membership {
@@ -39,6 +42,7 @@ impl Membership {
         let mut out = vec![u8::from(self.restored)];
         self.epoch.encode(&mut out);
         self.vote.encode(&mut out);
+        self.before.encode(&mut out);
         out
     }
 
@@ -50,8 +54,9 @@ impl Membership {
             _ => return Err(WireError::Invalid { what: "membership", at: 0 }),
         };
         let (epoch, vote) = (Epoch::decode(&mut from)?, Vote::decode(&mut from)?);
+        let before = Vector::decode(&mut from)?;
         match from.remaining() {
-            0 => Ok(Self { restored, epoch, vote }),
+            0 => Ok(Self { restored, epoch, vote, before }),
             _ => Err(WireError::Invalid { what: "bytes behind a membership", at: from.offset() }),
         }
     }
@@ -60,6 +65,7 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use causal::Ballot;
+    use effect::{Dot, Origin};
 
     use super::*;
 
@@ -67,7 +73,8 @@ mod tests {
     fn what_is_written_is_read_and_nothing_else() {
         let ballot = Ballot { round: 7, node: 3 };
         let vote = Vote { promised: ballot, accepted: Some((ballot, Epoch::new(4, [1, 3]))) };
-        let membership = Membership { restored: true, epoch: Epoch::new(3, [1, 2, 3]), vote };
+        let before = Vector::from_iter([Dot { origin: Origin::new(1, 1), seq: 300 }]);
+        let membership = Membership { restored: true, epoch: Epoch::new(3, [1, 2, 3]), vote, before };
         let bytes = membership.encode();
         assert_eq!(Membership::decode(&bytes), Ok(membership));
         assert!((0..bytes.len()).all(|len| Membership::decode(&bytes[..len]).is_err()));

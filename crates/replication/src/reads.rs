@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use causal::{Entry, Found, LinkId, Purpose};
-use effect::Origin;
+use effect::{Origin, Vector};
 use engine::{Engine, FeedError, Records, Told};
 use wal::LogError;
 
@@ -33,7 +33,11 @@ struct Open {
 }
 
 impl Reads {
-    pub(crate) fn read(&mut self, engine: &Engine, wanted: &Wanted) -> Result<Found, FeedError> {
+    pub(crate) fn read(&mut self, engine: &Engine, wanted: &Wanted, before: &Vector) -> Result<Found, FeedError> {
+        let untold = before.get(wanted.origin);
+        if wanted.from <= untold {
+            return Ok(Found::Gone(untold + 1));
+        }
         let key = (wanted.link, wanted.purpose == Purpose::Stream, wanted.origin);
         let mut open = match self.open.remove(&key) {
             Some(open) if open.next == wanted.from => open,
@@ -56,7 +60,7 @@ impl Reads {
                             Err(error) => Err(error),
                             Ok(records) => {
                                 self.open.insert(key, Open { records, next: wanted.from, told: None });
-                                self.read(engine, wanted)
+                                self.read(engine, wanted, before)
                             }
                         };
                     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::NodeId;
-use effect::{Deadline, Op};
+use effect::{Deadline, KeyspaceId, Op};
 use engine::{AtRest, DbKey, Digest, Engine, Lock, Options, Recycled, Refusal};
 use parking_lot::Mutex;
 use wal::Position;
@@ -82,6 +82,12 @@ impl Group {
     }
 
     fn founded(kept_log_bytes: u64) -> Self {
+        let mut group = Self::unfounded(kept_log_bytes);
+        (0..NODES).for_each(|at| group.start(at).unwrap());
+        group
+    }
+
+    fn unfounded(kept_log_bytes: u64) -> Self {
         let hub = Arc::new(Hub::default());
         let node = |id: usize| Node {
             dir: tempfile::tempdir().unwrap(),
@@ -91,16 +97,8 @@ impl Group {
             life: None,
         };
         let nodes = (0..NODES).map(node).collect();
-        let mut group = Self {
-            nodes,
-            hub,
-            clock: Arc::new(AtomicI64::new(START_MS)),
-            began: Instant::now(),
-            kept_log_bytes,
-            copies: 0,
-        };
-        (0..NODES).for_each(|at| group.start(at).unwrap());
-        group
+        let (clock, began) = (Arc::new(AtomicI64::new(START_MS)), Instant::now());
+        Self { nodes, hub, clock, began, kept_log_bytes, copies: 0 }
     }
 
     /// One in which all take writes.
@@ -108,11 +106,15 @@ impl Group {
         Self::keeping(u64::MAX)
     }
 
-    fn start(&mut self, at: usize) -> Result<(), Error> {
-        let node = &mut self.nodes[at];
+    fn options(&self, at: usize) -> Options {
         let (mut entropy, clock) = ([7; 22], Arc::clone(&self.clock));
         entropy[..6].copy_from_slice(&[0, 0, 0, 0, 0, at as u8 + 1]);
-        let options = Options::new(Arc::new(move || clock.load(Ordering::Relaxed)), entropy);
+        Options::new(Arc::new(move || clock.load(Ordering::Relaxed)), entropy)
+    }
+
+    fn start(&mut self, at: usize) -> Result<(), Error> {
+        let options = self.options(at);
+        let node = &mut self.nodes[at];
         crate::adopt_snapshot(node.dir.path())?;
         let engine = Arc::new(Engine::open(node.dir.path(), options.clone()).unwrap());
         let config = Config {
@@ -342,6 +344,32 @@ fn what_no_log_has_any_more_comes_as_a_copy_of_the_state() {
         group.set(victim, "again", b"it writes").unwrap();
         group.settle();
     }
+}
+
+#[test]
+fn what_a_founder_had_before_comes_as_a_copy_as_well() {
+    let mut group = Group::unfounded(u64::MAX);
+    let dir = group.nodes[0].dir.path().to_owned();
+    let engine = Arc::new(Engine::open(&dir, group.options(0)).unwrap());
+    let mut recycled = Recycled::new();
+    let mut emit = |key: &str, op: Op<'_>| {
+        let mut context = engine.context(Lock::All, 0, START_MS, &mut recycled);
+        context.out.emit(key.as_bytes(), false, op);
+        context.commit().unwrap();
+    };
+    for n in 0..50 {
+        let (key, to) = (format!("k{n}"), format!("renamed{n}"));
+        emit(&key, Op::Set { value: b"before", deadline: Deadline::Clear });
+        // Nobody else could follow that from the log.
+        emit(&key, Op::Rename { keyspace: KeyspaceId(0), db: 0, key: to.as_bytes() });
+    }
+    Arc::into_inner(engine).unwrap().close().unwrap();
+    (0..NODES).for_each(|at| group.start(at).unwrap());
+    group.until(|group| group.nodes.iter().all(|n| n.status.lock().role == Role::Member));
+    assert_eq!(group.copies, 2);
+    (0..NODES).for_each(|at| group.set(at, &format!("new{at}"), b"x").unwrap());
+    group.settle();
+    assert_eq!(group.engine(1).key_counts(0).keys, 53);
 }
 
 #[test]
