@@ -186,3 +186,87 @@ fn rest(record: &[u8], from: u64) -> Result<(u64, Hlc, Arc<[u8]>), WireError> {
     let (seq, hlc) = begin.unwrap_or((from, Hlc(0)));
     Ok((seq, hlc, bytes.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use effect::{Deadline, Op};
+
+    use super::*;
+    use crate::{Lock, Options, Received, Recycled};
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn open(dir: &std::path::Path, node: u8) -> Engine {
+        let mut entropy = [7; 22];
+        entropy[..6].copy_from_slice(&[0, 0, 0, 0, 0, node]);
+        let engine = Engine::open(dir, Options::new(Arc::new(|| NOW_MS), entropy)).unwrap();
+        engine.set_replicating(true).unwrap();
+        engine
+    }
+
+    fn set(engine: &Engine, key: &str) {
+        let mut recycled = Recycled::new();
+        let mut context = engine.context(Lock::All, 0, NOW_MS, &mut recycled);
+        context.out.emit(key.as_bytes(), false, Op::Set { value: b"v", deadline: Deadline::Clear });
+        context.commit().unwrap();
+    }
+
+    fn all(mut records: Records) -> Vec<Told> {
+        std::iter::from_fn(|| records.next_record().unwrap()).collect()
+    }
+
+    fn receive(engine: &Engine, told: &Told, context: &Vector) {
+        for batch in Batches::decode(&told.bytes) {
+            assert!(matches!(engine.receive(&batch.unwrap(), context).unwrap(), Received::Applied(_)));
+        }
+    }
+
+    #[test]
+    fn a_record_is_told_from_the_effect_on_that_is_asked_for() {
+        let dirs: [_; 2] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+        let (a, b) = (open(dirs[0].path(), 1), open(dirs[1].path(), 2));
+        let own = a.origin();
+        // All of them are one record.
+        (0..5).for_each(|n| set(&a, &format!("k{n}")));
+        a.log().write_out().unwrap();
+        let whole = all(a.records_of(own, 1).unwrap());
+        assert_eq!((whole.len(), whole[0].first.seq, whole[0].count), (1, 1, 5));
+        let rest = all(a.records_of(own, 3).unwrap());
+        assert_eq!((rest.len(), rest[0].first.seq, rest[0].count), (1, 3, 3));
+        assert_eq!((rest[0].hlc, rest[0].last_hlc), (whole[0].hlc.plus(2), whole[0].last_hlc));
+        let beginning: Vec<_> = Batches::decode(&whole[0].bytes).take(2).collect();
+        for batch in beginning {
+            assert!(matches!(b.receive(&batch.unwrap(), &Vector::new()).unwrap(), Received::Applied(_)));
+        }
+        receive(&b, &rest[0], &Vector::new());
+        assert_eq!((b.vector(), b.key_counts(0).keys), (a.vector(), 5));
+        assert!(all(a.records_of(own, 6).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn each_record_says_by_what_its_context_has_grown() {
+        let dirs: [_; 2] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+        let (a, b) = (open(dirs[0].path(), 1), open(dirs[1].path(), 2));
+        let mut tail = b.records().unwrap();
+        let mut next = || {
+            b.log().write_out().unwrap();
+            tail.next_record().unwrap()
+        };
+        set(&b, "mine");
+        assert_eq!(next().map(|told| told.grown), Some(Vector::new()));
+        set(&a, "theirs");
+        a.log().write_out().unwrap();
+        receive(&b, &all(a.records_of(a.origin(), 1).unwrap())[0], &Vector::new());
+        let passed = next().unwrap();
+        assert_eq!((passed.first.origin, passed.bytes.is_empty()), (a.origin(), true));
+        set(&b, "behind");
+        let grown = next().unwrap().grown;
+        assert_eq!(grown, Vector::from_iter([Dot { origin: a.origin(), seq: 1 }]));
+        set(&b, "last");
+        assert_eq!(next().map(|told| told.grown), Some(Vector::new()), "it has grown by nothing more");
+        // Who asks for one in between knows nothing of those before it.
+        let asked = all(b.records_of(b.origin(), 3).unwrap());
+        assert_eq!((asked[0].first.seq, &asked[0].grown), (3, &grown));
+        assert_eq!(next(), None);
+    }
+}
