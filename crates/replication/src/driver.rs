@@ -13,7 +13,7 @@ use engine::{Engine, FeedError, Options};
 use parking_lot::Mutex;
 
 use crate::host::Host;
-use crate::limits::{ASK_AGAIN, ASSEMBLED_BYTES, RECORDS_A_TURN, TICK, TRY_AGAIN};
+use crate::limits::{ASK_AGAIN, ASSEMBLED_BYTES, QUIET_TICK, RECORDS_A_TURN, TICK, TRY_AGAIN};
 use crate::links::Links;
 use crate::membership::Membership;
 use crate::outgoing::Outgoing;
@@ -225,7 +225,8 @@ impl Driver {
         self.tail.let_go(&self.engine).map_err(|e| e.to_string())?;
         self.ask(now);
         self.take_snapshot(now);
-        self.tick_at = now + TICK;
+        let is_quiet = self.replica.cut().vector == *self.replica.applied() && !self.needs_snapshot;
+        self.tick_at = now + if is_quiet { QUIET_TICK } else { TICK };
         self.tell_status(None);
         Ok(())
     }

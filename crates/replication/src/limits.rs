@@ -5,6 +5,9 @@ use std::time::Duration;
 /// How often the state machine hears of time. Statements are at least twice as far apart.
 pub const TICK: Duration = Duration::from_millis(10);
 
+/// The same while everything is stable and nobody waits for anything.
+pub const QUIET_TICK: Duration = Duration::from_millis(50);
+
 /// How often a node that belongs to no group asks to join.
 pub const ASK_AGAIN: Duration = Duration::from_secs(1);
 

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::member::open;
 use crate::status::{Role, Status};
+use crate::tail::Tail;
 use hub::{Hub, Port};
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -109,7 +110,8 @@ impl Group {
     fn options(&self, at: usize) -> Options {
         let (mut entropy, clock) = ([7; 22], Arc::clone(&self.clock));
         entropy[..6].copy_from_slice(&[0, 0, 0, 0, 0, at as u8 + 1]);
-        Options::new(Arc::new(move || clock.load(Ordering::Relaxed)), entropy)
+        // Clocks differ.
+        Options::new(Arc::new(move || clock.load(Ordering::Relaxed) + at as i64 * 900), entropy)
     }
 
     fn start(&mut self, at: usize) -> Result<(), Error> {
@@ -312,8 +314,12 @@ fn what_one_missed_is_read_from_the_log() {
             group.round();
         }
     }
+    (0..5).for_each(|_| group.round());
+    // What the one that is away lacks is kept.
+    (0..2).for_each(|at| assert!(group.engine(at).checkpoint().unwrap().position > Position::START));
     group.start(2).unwrap();
     group.settle();
+    assert_eq!(group.copies, 0);
 }
 
 #[test]
@@ -370,6 +376,37 @@ fn what_a_founder_had_before_comes_as_a_copy_as_well() {
     (0..NODES).for_each(|at| group.set(at, &format!("new{at}"), b"x").unwrap());
     group.settle();
     assert_eq!(group.engine(1).key_counts(0).keys, 53);
+}
+
+#[test]
+fn fsyncs_are_told_as_far_as_the_log_was_and_no_further() {
+    let group = Group::unfounded(0);
+    let engine = Engine::open(group.nodes[0].dir.path(), group.options(0)).unwrap();
+    engine.log().set_policy(wal::Fsync::No);
+    let (mut tail, mut recycled, now) = (Tail::new(&engine).unwrap(), Recycled::new(), group.began);
+    let mut set = |key: &str| {
+        let mut context = engine.context(Lock::All, 0, START_MS, &mut recycled);
+        context.out.emit(key.as_bytes(), false, Op::Set { value: b"v", deadline: Deadline::Clear });
+        context.commit().unwrap();
+        engine.log().write_out().unwrap();
+    };
+    let mut tell = |tail: &mut Tail| {
+        while tail.next_own(&engine).unwrap().is_some() {}
+        tail.note(now);
+    };
+    set("a");
+    tell(&mut tail);
+    let first = engine.vector();
+    assert_eq!(tail.synced(engine.log().durable(), now), None, "nothing was fsynced");
+    engine.log().sync().unwrap();
+    set("b");
+    tell(&mut tail);
+    assert_eq!(tail.synced(engine.log().durable(), now), Some(first), "the second one was not");
+    set("c");
+    engine.log().sync().unwrap();
+    let untold = engine.vector();
+    let told = tail.synced(engine.log().durable(), now).unwrap();
+    assert!(told != untold && untold.covers(&told), "the third one was not told");
 }
 
 #[test]
