@@ -75,6 +75,19 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Real nodes of a causal group in network namespaces: kill -9, pauses, stops and partitions all the time. Further flags as `proof
+    /// cluster` has them.
+    Cluster {
+        /// How long there is load.
+        #[arg(long, default_value_t = 180)]
+        seconds: u64,
+        /// Where the random choices start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Whole clusters of replicas, each from one seed, with faults. Further flags as `sim --help` has them.
     Sim {
         /// How many.
@@ -103,11 +116,11 @@ enum What {
         rest: Vec<String>,
     },
     /// Longer runs beside redis-server, in the release profile: writes that go on, starts, more data than memory, latencies
-    /// beside checkpoints, compactions and backups, disk that is given back, large values. Flags as `proof NAME --help` has them.
+    /// beside checkpoints, compactions and backups, disk that is given back, large values, a node of a group. Flags as `proof NAME --help` has them.
     /// `store`: the versioned store beside the bare tree that it stands on (`[ROWS] [DIR]`).
     Measure {
         /// Which of them.
-        #[arg(value_parser = ["sustained", "start", "beyond-ram", "pause", "reclaim", "large", "store"])]
+        #[arg(value_parser = ["sustained", "start", "beyond-ram", "pause", "reclaim", "large", "cluster-latency", "cluster-catchup", "store"])]
         which: String,
         /// Passed on.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -153,6 +166,12 @@ fn run() -> Result<bool> {
             Ok(shell.proof(&always)? && shell.proof(&everysec)?)
         }
         What::Torn { states, seed, rest } => torn(&shell, states, seed, &rest),
+        What::Cluster { seconds, seed, rest } => {
+            let (seconds, seed) = (seconds.to_string(), seed.to_string());
+            let mut words = vec!["cluster", "--seconds", &seconds, "--seed", &seed];
+            words.extend(rest.iter().map(String::as_str));
+            shell.proof(&words)
+        }
         What::Sim { seeds, seed, rest } => sim(&shell, seeds, seed, &rest),
         What::Fuzz { seconds } => shell.proof(&["fuzz", "--seconds", &seconds.to_string()]),
         What::Bench { which, rest } if which == "blob" => shell.bench_blob(&rest),

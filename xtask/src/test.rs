@@ -110,6 +110,12 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
         &strace,
         harness(&["torn", "--states", "600", "--seed", "20261122", "--names", "free"]),
     );
+    // Without kills and stops: what a replica knows besides its state does not outlive its process yet.
+    report.check(
+        "three nodes, partitions and pauses, 20 s",
+        &tools::namespaces(shell),
+        harness(&["cluster", "--seconds", "20", "--rounds", "2", "--faults", "pause,split,one-way"]),
+    );
     report.check("10,000 idle and 1,000 active connections, hostile ones", &nothing, harness(&["crowd"]));
     measurements(&mut report, &debug, &redis);
     report.check("fuzzing, five seconds each", &nothing, harness(&["fuzz", "--seconds", "5"]));

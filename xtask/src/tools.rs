@@ -1,5 +1,6 @@
-//! What the tests need from outside: redis-server as the oracle, strace to record what a server does to its disk, a Python with redis-py, a Node with ioredis.
-//! Each is found, or set up where that is possible, or a reason is given.
+//! What the tests need from outside: redis-server as the oracle, strace to record what a server does to its disk, network
+//! namespaces for nodes, a Python with redis-py, a Node with ioredis. Each is found, or set up where that is possible, or a reason is
+//! given.
 
 use std::path::PathBuf;
 
@@ -44,6 +45,19 @@ pub fn strace(shell: &Shell) -> Found<()> {
         return Ok(());
     }
     apt(shell, &["strace"])
+}
+
+/// Makes sure that network namespaces can be made, in which nodes are cut off from each other.
+pub fn namespaces(shell: &Shell) -> Found<()> {
+    if !runs(shell, "ip", "-V") {
+        apt(shell, &["iproute2"])?;
+    }
+    let ip = |words: &[&str]| shell.command("ip").args(words).output().is_ok_and(|output| output.status.success());
+    let name = format!("xtask-{}", std::process::id());
+    if ip(&["netns", "add", &name]) && ip(&["netns", "del", &name]) {
+        return Ok(());
+    }
+    Err("network namespaces: they cannot be made here (that takes root)".to_owned())
 }
 
 /// A virtual environment with the pinned redis-py; its interpreter.

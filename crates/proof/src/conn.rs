@@ -1,7 +1,7 @@
 //! One blocking connection with pipelining: send as much as you like, read the replies in order.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A command: its name and arguments.
 pub type Command = Vec<Vec<u8>>;
 
-/// A connection to a server on the loopback interface.
+/// A connection to a server.
 #[derive(Debug)]
 pub struct Conn {
     stream: TcpStream,
@@ -39,10 +39,14 @@ pub fn encode<T: AsRef<[u8]>>(words: &[T], out: &mut Vec<u8>) {
 }
 
 impl Conn {
-    /// Connects to `port`.
+    /// Connects to `port` of the loopback interface.
     pub fn open(port: u16) -> Result<Conn> {
-        let stream =
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("connect to port {port}"))?;
+        Conn::connect((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Connects.
+    pub fn connect(at: SocketAddr) -> Result<Conn> {
+        let stream = TcpStream::connect_timeout(&at, PATIENCE).with_context(|| format!("connect to {at}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

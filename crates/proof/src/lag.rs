@@ -33,6 +33,8 @@ struct State {
     delay_us: AtomicU64,
     /// Bytes that were read and not written yet.
     held: AtomicU64,
+    /// Bytes that were written.
+    carried: AtomicU64,
     cut: Mutex<bool>,
     healed: Condvar,
     ends: AtomicBool,
@@ -54,6 +56,7 @@ impl Lag {
             upstream,
             delay_us: AtomicU64::new(0),
             held: AtomicU64::new(0),
+            carried: AtomicU64::new(0),
             cut: Mutex::new(false),
             healed: Condvar::new(),
             ends: AtomicBool::new(false),
@@ -97,6 +100,11 @@ impl Lag {
     /// Bytes that are on their way, in both directions of all connections.
     pub fn held(&self) -> u64 {
         self.state.held.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that have arrived, in both directions of all connections there were.
+    pub fn carried(&self) -> u64 {
+        self.state.carried.load(Ordering::SeqCst)
     }
 
     /// Ends all connections; what was on its way is lost. New ones can be made.
@@ -161,6 +169,7 @@ impl State {
             }
             drop(cut);
             let wrote = to.write_all(&piece.bytes);
+            self.carried.fetch_add(piece.bytes.len() as u64, Ordering::SeqCst);
             self.held.fetch_sub(piece.bytes.len() as u64, Ordering::SeqCst);
             if piece.bytes.is_empty() || wrote.is_err() {
                 break;
@@ -221,6 +230,10 @@ mod tests {
         assert_eq!(say(&mut client, &large), large);
         lag.set_delay(Duration::ZERO);
         assert_eq!(say(&mut client, b"fast"), b"fast");
+        while lag.held() > 0 {
+            thread::yield_now();
+        }
+        assert_eq!(lag.carried(), 2 * (3 * 5 + 300_000 + 4));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!   torn ──── crash states of the disk        crowd ─── thousands of clients, some of them hostile
 //!   proxy ─── plants bugs on the wire         bench ─── side by side with redis-server
 //!   lag ───── a proxy that is far away, and can be cut
+//!   cluster ─ nodes of a causal group, with faults all the time; `history` says what their clients may have seen
 //!   fuzz ───── mutated bytes into decoders and sockets
 //!   measure ─ longer runs beside redis-server: sustained writes, starts, more data than memory, pauses, disk given back
 //!   selftest  shows that each harness catches a planted bug
@@ -19,12 +20,14 @@
 #![allow(clippy::print_stdout, reason = "these are command-line tools: their report is their output")]
 
 pub mod bench;
+pub mod cluster;
 pub mod conn;
 pub mod crash;
 pub mod crowd;
 pub mod diff;
 pub mod fuzz;
 pub mod golden;
+pub mod history;
 pub mod lag;
 pub mod measure;
 pub mod proxy;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use proof::server::{Fsync, Program, Server};
-use proof::{bench, crash, crowd, diff, fuzz, golden, measure, selftest, torn};
+use proof::{bench, cluster, crash, crowd, diff, fuzz, golden, measure, selftest, torn};
 
 #[derive(Parser)]
 #[command(about = "Proofs from outside, against a running server")]
@@ -111,6 +111,8 @@ enum What {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Nodes of a causal group, in network namespaces, with faults all the time.
+    Cluster(cluster::Options),
     /// Show that the harnesses catch planted bugs: on the oracle, and for `torn` on the server under test.
     Selftest,
     /// Start the server under test, run a program with its port in $PORT, stop it.
@@ -161,6 +163,7 @@ fn run() -> Result<bool> {
         }
         What::Crowd { idle, active, commands } => crowd::run(&sut, &crowd::Options { idle, active, commands }),
         What::Fuzz { seconds, seed, only } => fuzz::run(&sut, &fuzz::Options { seconds, seed, only }),
+        What::Cluster(options) => cluster::run(&sut, &options),
         What::Selftest => selftest::run(&oracle, &sut),
         What::With { program } => with_server(&sut, &program),
         What::Bench(options) => bench::run(&sut, &oracle, &options),

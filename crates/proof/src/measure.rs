@@ -7,7 +7,9 @@
 //!   table ──── medians, worst rounds, ratios   beyond ───── more data than memory, against a model
 //!   keys ───── keys and values by number       pause ────── latencies beside work in the background
 //!   info, usage, latency, poll                 reclaim ──── disk that is given back
-//!                                              large ────── values of millions of elements
+//!   members ── nodes with proxies between them large ────── values of millions of elements
+//!                                              group ────── a node of a group beside one that is alone
+//!                                              catchup ──── a node that was away
 //! ```
 //!
 //! Everything is bounded in count and time, and lives in a temporary directory.
@@ -21,11 +23,14 @@ use subject::Subject;
 use table::Figure;
 
 pub mod beyond;
+pub mod catchup;
 pub mod common;
+pub mod group;
 mod info;
 mod keys;
 pub mod large;
 mod latency;
+mod members;
 pub mod pause;
 mod poll;
 pub mod reclaim;
@@ -48,6 +53,10 @@ pub enum What {
     Pause(pause::Options),
     /// Disk that is given back after DEL, FLUSHALL and expiry; a queue.
     Reclaim(reclaim::Options),
+    /// A node of a group beside one that is alone: latency of SET, and what another node costs.
+    ClusterLatency(group::Options),
+    /// A node that comes back after it has missed many changes.
+    ClusterCatchup(catchup::Options),
     /// One sorted set, hash, set and list of many elements, after a restart.
     Large(large::Options),
 }
@@ -100,6 +109,9 @@ fn once(subject: &Subject, what: &What) -> Result<Vec<Figure>> {
         What::Pause(options) => pause::once(subject, options),
         What::Reclaim(options) => reclaim::once(subject, options),
         What::Large(options) => large::once(subject, options),
+        What::ClusterLatency(_) | What::ClusterCatchup(_) => {
+            bail!("a group of nodes is not measured beside another server")
+        }
     }
 }
 
@@ -112,5 +124,7 @@ pub fn run(sut: &Program, oracle: &Program, what: &What) -> Result<bool> {
         What::Pause(options) => pause::run(sut, oracle, options),
         What::Reclaim(options) => reclaim::run(sut, oracle, options),
         What::Large(options) => large::run(sut, oracle, options),
+        What::ClusterLatency(options) => group::run(sut, options),
+        What::ClusterCatchup(options) => catchup::run(sut, options),
     }
 }

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 
+use crate::cluster;
 use crate::crash::{self, Sabotage};
 use crate::diff;
 use crate::golden::Transcript;
@@ -17,6 +18,7 @@ pub fn run(oracle: &Program, sut: &Program) -> Result<bool> {
     crashes(oracle)?;
     torn_disks(sut)?;
     transcripts(oracle)?;
+    clusters(oracle)?;
     measure::selftest(oracle)?;
     println!("selftest: every planted bug was caught");
     Ok(true)
@@ -77,6 +79,35 @@ fn torn_disks(sut: &Program) -> Result<()> {
         let outcome = torn::states(sut, &options)?;
         let Some(failure) = outcome.failures.first() else { anyhow::bail!("torn disks: nobody noticed {what}") };
         println!("selftest: the crash states caught {what}: {failure:.180}");
+    }
+    Ok(())
+}
+
+/// One node that is killed and stopped is right; two that do not know each other are not one group, and one that starts without its data
+/// has lost it.
+fn clusters(oracle: &Program) -> Result<()> {
+    let honest = cluster::Options {
+        nodes: 1,
+        clients: 12,
+        seconds: 4,
+        rounds: 2,
+        rate: 1_500,
+        exclusive: true,
+        together: true,
+        faults: vec![cluster::Kind::Kill, cluster::Kind::Stop],
+        seed: 1,
+        sabotage: None,
+    };
+    let outcome = cluster::cluster(oracle, &honest)?;
+    ensure!(outcome.wrong.is_empty(), "an honest node failed: {:?}", outcome.wrong);
+    for (nodes, sabotage, what) in [
+        (2, cluster::Sabotage::Unjoined, "two nodes that do not know each other"),
+        (1, cluster::Sabotage::Amnesia, "a node that starts without its data"),
+    ] {
+        let options = cluster::Options { nodes, rounds: 1, sabotage: Some(sabotage), ..honest.clone() };
+        let outcome = cluster::cluster(oracle, &options)?;
+        let Some(wrong) = outcome.wrong.first() else { anyhow::bail!("nobody noticed {what}") };
+        println!("selftest: the cluster of processes showed {what}: {wrong:.180}");
     }
     Ok(())
 }

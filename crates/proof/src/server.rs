@@ -1,7 +1,7 @@
 //! Servers under test: started on a free loopback port with a data folder, waited for, killed by their own process id.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -110,11 +110,11 @@ impl Program {
         std::iter::once(name.as_str()).chain(self.words[1..].iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
     }
 
-    fn command(&self, port: u16, dir: &Path, fsync: Option<Fsync>) -> Command {
+    fn command(&self, at: SocketAddr, dir: &Path, fsync: Option<Fsync>) -> Command {
         let line: Vec<&String> = self.prefix.iter().chain(self.words.first()).collect();
         let mut command = Command::new(line[0]);
         command.args(&line[1..]);
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(dir);
+        command.args(["--port", &at.port().to_string(), "--bind", &at.ip().to_string(), "--dir"]).arg(dir);
         command.args(["--enable-debug-command", "yes"]);
         if self.is_redis() {
             command.args(["--save", ""]);
@@ -141,8 +141,17 @@ impl Program {
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    port: u16,
+    at: SocketAddr,
     dir: PathBuf,
+}
+
+/// What is done to a process that is to go on living.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// It stands still.
+    Stop,
+    /// It goes on.
+    Continue,
 }
 
 /// A port of ours that nobody listens on.
@@ -169,16 +178,20 @@ impl Server {
 
     /// The same without the wait.
     pub fn launch(program: &Program, dir: &Path, fsync: Option<Fsync>) -> Result<Server> {
-        let port = free_port()?;
+        Server::launch_at(program, (Ipv4Addr::LOCALHOST, free_port()?).into(), dir, fsync)
+    }
+
+    /// The same at an address that is ours.
+    pub fn launch_at(program: &Program, at: SocketAddr, dir: &Path, fsync: Option<Fsync>) -> Result<Server> {
         let log = File::options().create(true).append(true).open(dir.join("server.out"))?;
         let child = program
-            .command(port, dir, fsync)
+            .command(at, dir, fsync)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
-        Ok(Server { child, port, dir: dir.to_owned() })
+        Ok(Server { child, at, dir: dir.to_owned() })
     }
 
     /// Waits until it answers PING, and no longer than `patience`.
@@ -200,7 +213,7 @@ impl Server {
 
     /// Whether it is ready, and it is this one: somebody else may have taken the port since it was found free.
     fn answers(&self) -> Result<bool> {
-        let mut conn = Conn::open(self.port)?;
+        let mut conn = self.open()?;
         if conn.call(&["PING"])? != Value::Simple(b"PONG".to_vec()) {
             return Ok(false);
         }
@@ -233,9 +246,9 @@ impl Server {
             .collect()
     }
 
-    /// Where it listens.
+    /// The port at which it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.at.port()
     }
 
     /// Its process id. With a core binding this is the server itself: taskset replaces itself.
@@ -245,7 +258,7 @@ impl Server {
 
     /// A new connection.
     pub fn open(&self) -> Result<Conn> {
-        Conn::open(self.port)
+        Conn::connect(self.at)
     }
 
     /// True while the process lives.
@@ -260,14 +273,24 @@ impl Server {
         Ok(())
     }
 
-    /// SIGTERM, the polite way, and waits for the end.
-    pub fn stop(mut self) -> Result<()> {
+    /// Lets it stand still, or go on.
+    pub fn pause(&self, pause: Pause) -> Result<()> {
+        self.signal(if pause == Pause::Stop { libc::SIGSTOP } else { libc::SIGCONT })
+    }
+
+    fn signal(&self, signal: libc::c_int) -> Result<()> {
         #[expect(unsafe_code, reason = "the standard library can only send SIGKILL")]
         // SAFETY: kill(2) touches no memory, and the child has not been waited for, so the id is still its own.
-        let sent = unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
+        let sent = unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
         if sent != 0 {
-            bail!("SIGTERM could not be sent: {}", std::io::Error::last_os_error());
+            bail!("signal {signal} could not be sent: {}", std::io::Error::last_os_error());
         }
+        Ok(())
+    }
+
+    /// SIGTERM, the polite way, and waits for the end.
+    pub fn stop(mut self) -> Result<()> {
+        self.signal(libc::SIGTERM)?;
         let deadline = Instant::now() + START_PATIENCE;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > deadline {

@@ -75,7 +75,7 @@ fn runs(program: &Program) -> bool {
 }
 
 /// Binds this process, and the load that it starts, to the cores of the load; says which, or nothing if there is only one.
-fn pin_load(common: &Common) -> Result<Option<String>> {
+pub(super) fn pin_load(common: &Common) -> Result<Option<String>> {
     let many = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let taskset = |words: &[&str]| Command::new("taskset").args(words).stdout(Stdio::null()).status();
     if !many || taskset(&["--version"]).is_err() {

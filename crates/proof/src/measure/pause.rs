@@ -12,7 +12,7 @@ use super::table::Figure;
 use super::{info, keys};
 use crate::server::Program;
 
-mod steady;
+pub(super) mod steady;
 mod work;
 
 use steady::{Asked, Steady};

@@ -49,12 +49,25 @@ struct Row {
 }
 
 /// All figures.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Table {
+    /// What the columns are called.
+    names: [&'static str; 2],
     rows: Vec<Row>,
 }
 
+impl Default for Table {
+    fn default() -> Table {
+        Table::of(["ours", "peer"])
+    }
+}
+
 impl Table {
+    /// With other names than those of ours and the peer.
+    pub(super) fn of(names: [&'static str; 2]) -> Table {
+        Table { names, rows: Vec::new() }
+    }
+
     /// Takes the figures of a round.
     pub(super) fn add(&mut self, is_ours: bool, figures: Vec<Figure>) {
         for Figure { what, unit, worse, value } in figures {
@@ -101,7 +114,8 @@ impl Row {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("| | ours | worst round | peer | worst round | ratio |\n|---|--:|--:|--:|--:|--:|\n")?;
+        let [ours, theirs] = self.names;
+        writeln!(f, "| | {ours} | worst round | {theirs} | worst round | ratio |\n|---|--:|--:|--:|--:|--:|")?;
         let word = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
         for row in &self.rows {
             let (ours, theirs) = (median(&row.ours), median(&row.theirs));
