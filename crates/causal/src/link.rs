@@ -23,6 +23,8 @@ pub(crate) struct Link {
     pub echo: Option<(i64, i64)>,
     /// When a statement was last sent.
     pub said_ms: Option<i64>,
+    /// What it said to have fsynced.
+    pub said: Vector,
 
     /// The next effect of the own stream to be sent.
     pub cursor: u64,

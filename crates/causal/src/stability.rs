@@ -8,6 +8,7 @@ use effect::{Dot, Hlc, Origin};
 use crate::frame::Frame;
 use crate::io::{LinkId, Output};
 use crate::limits;
+use crate::link::Link;
 use crate::replica::Replica;
 use crate::statement::Statement;
 
@@ -120,12 +121,8 @@ impl Replica {
         if self.me.incarnation() == 0 {
             return;
         }
-        let due: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.peer.is_some() && self.is_due(link.said_ms))
-            .map(|(id, _)| *id)
-            .collect();
+        let due: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| link.peer.is_some() && self.is_due(link)).map(|(id, _)| *id).collect();
         if due.is_empty() {
             return;
         }
@@ -133,16 +130,17 @@ impl Replica {
         for id in due {
             let Some(link) = self.links.get_mut(&id) else { continue };
             link.said_ms = Some(self.now_ms);
+            link.said.clone_from(&self.durable);
             statement.echo = link.echo.map(|(sent, at)| (sent, self.now_ms - at));
             self.out.push(Output::Send(id, Frame::Statement(statement.clone())));
         }
     }
 
-    fn is_due(&self, said_ms: Option<i64>) -> bool {
-        let Some(said) = said_ms else { return true };
+    fn is_due(&self, link: &Link) -> bool {
+        let Some(said) = link.said_ms else { return true };
         let ago = self.now_ms - said;
-        // What is not stable yet is what somebody waits for.
-        let is_busy = self.cut.vector != self.applied;
+        // What is not stable yet is what somebody waits for; what is stable here may not be there before it is told.
+        let is_busy = self.cut.vector != self.applied || link.said != self.durable;
         ago >= if is_busy { limits::STATEMENT_MS } else { limits::HEARTBEAT_MS }
     }
 
