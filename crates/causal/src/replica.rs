@@ -328,6 +328,11 @@ impl Replica {
         }
     }
 
+    /// Whether a peer was not told yet of something that has come to disk.
+    pub fn has_news(&self) -> bool {
+        self.links.values().any(|link| link.peer.is_some() && link.said != self.durable)
+    }
+
     /// Bytes of batches that wait.
     pub fn held_bytes(&self) -> u64 {
         self.links.values().map(|link| link.held_bytes).sum::<u64>() + self.holes.held_bytes()

@@ -10,16 +10,17 @@ use std::time::Instant;
 use causal::{Change, Cut, Frame, Input, Output, Replica};
 use cluster::{Event, NodeId, Peer};
 use engine::{Engine, FeedError, Options};
-use parking_lot::Mutex;
 
+use crate::acks::Acks;
 use crate::host::Host;
+use crate::lag::Lag;
 use crate::limits::{ASK_AGAIN, ASSEMBLED_BYTES, QUIET_TICK, RECORDS_A_TURN, TICK, TRY_AGAIN};
 use crate::links::Links;
 use crate::membership::Membership;
 use crate::outgoing::Outgoing;
 use crate::reads::{Reads, entry};
 use crate::snapshot::{self, Giver, Message, Taker};
-use crate::status::{PeerStatus, Role, Status};
+use crate::status::Board;
 use crate::tail::Tail;
 use crate::wire::{Channel, Wire, decode_addresses, decode_published, encode_addresses};
 
@@ -48,14 +49,18 @@ pub(crate) struct Driver {
     tick_at: Instant,
     ask_at: Instant,
     asked: u64,
-    pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) status: Arc<Board>,
+    pub(crate) acks: Arc<Acks>,
+    pub(crate) lag: Lag,
+    /// A peer's client waits for what has come.
+    is_asked_to_sync: bool,
     pub(crate) is_dropped: bool,
     pub(crate) needs_snapshot: bool,
     /// The next start begins with a copy of the state.
     is_leaving: bool,
     kept_log_bytes: u64,
-    giver: Giver,
-    taker: Taker,
+    pub(crate) giver: Giver,
+    pub(crate) taker: Taker,
     pub(crate) batches_in: u64,
     pub(crate) effects_in: u64,
 }
@@ -69,7 +74,8 @@ pub(crate) struct Parts {
     pub(crate) membership: Membership,
     pub(crate) replica: Replica,
     pub(crate) frame_bytes: u64,
-    pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) status: Arc<Board>,
+    pub(crate) acks: Arc<Acks>,
     /// How a copy of the state is opened.
     pub(crate) options: Options,
     /// Bytes of log that are kept for peers that lack them, at most.
@@ -79,7 +85,7 @@ pub(crate) struct Parts {
 impl Driver {
     /// A driver; nothing may have been written since the replica was opened.
     pub(crate) fn new(parts: Parts, now: Instant) -> Result<Self, FeedError> {
-        let Parts { engine, wire, host, dir, membership, replica, frame_bytes, status, options, kept_log_bytes } =
+        let Parts { engine, wire, host, dir, membership, replica, frame_bytes, status, acks, options, kept_log_bytes } =
             parts;
         let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
@@ -105,6 +111,9 @@ impl Driver {
             ask_at: now,
             asked: 0,
             status,
+            acks,
+            lag: Lag::default(),
+            is_asked_to_sync: false,
             is_dropped: false,
             needs_snapshot: false,
             is_leaving: false,
@@ -147,6 +156,7 @@ impl Driver {
         }
         let wire = Arc::clone(&self.wire);
         self.outgoing.finish(&*wire);
+        self.see_to_acks();
         self.wire.flush();
         if let Err(trouble) = done {
             self.tell_status(Some(trouble));
@@ -193,6 +203,10 @@ impl Driver {
             // Nobody waits for what others wrote, so nobody else has it written.
             self.engine.log().write_out().map_err(|e| e.to_string())?;
         }
+        if std::mem::take(&mut self.is_asked_to_sync) {
+            self.engine.log().request_commit();
+            self.tick_at = self.tick_at.min(now + TICK);
+        }
         for _ in 0..RECORDS_A_TURN {
             let Some(told) = self.tail.next_own(&self.engine).map_err(|e| e.to_string())? else { break };
             self.step(Input::Wrote(entry(told)))?;
@@ -225,7 +239,10 @@ impl Driver {
         self.tail.let_go(&self.engine).map_err(|e| e.to_string())?;
         self.ask(now);
         self.take_snapshot(now);
-        let is_quiet = self.replica.cut().vector == *self.replica.applied() && !self.needs_snapshot;
+        let (origin, stable) = (self.replica.origin(), &self.replica.cut().vector);
+        self.lag.note(origin, self.replica.applied().get(origin), stable.get(origin), now);
+        let is_stable = self.replica.cut().vector == *self.replica.applied();
+        let is_quiet = is_stable && !self.replica.has_news() && !self.needs_snapshot;
         self.tick_at = now + if is_quiet { QUIET_TICK } else { TICK };
         self.tell_status(None);
         Ok(())
@@ -326,6 +343,10 @@ impl Driver {
                 decode_addresses(payload).map(|all| all.iter().for_each(|address| self.wire.dial(address)))
             }
             Channel::Snapshot => Message::decode(payload).map(|message| self.snapshot(node, message)),
+            Channel::Sync => {
+                self.is_asked_to_sync = true;
+                Ok(())
+            }
             Channel::Published => {
                 decode_published(payload).map(|(channel, message)| self.host.published(node, channel, message))
             }
@@ -381,47 +402,5 @@ impl Driver {
             }
             Err(error) => tracing::error!(error, "a copy of the state cannot be used"),
         }
-    }
-
-    fn tell_status(&self, trouble: Option<String>) {
-        let replica = &self.replica;
-        let own = replica.applied().get(replica.origin());
-        let mut peers: Vec<PeerStatus> = Vec::new();
-        for peer in replica.peers() {
-            let Some(link) = self.links.node(peer.link).and_then(|node| self.links.of(node)) else { continue };
-            peers.push(PeerStatus {
-                node: link.peer.node,
-                address: link.peer.announced.clone(),
-                seen_at: link.peer.addr.to_string(),
-                region: link.peer.region.to_string(),
-                lag_effects: own.saturating_sub(peer.has.get(replica.origin())),
-                has: peer.has.clone(),
-                rtt_micros: link.rtt_micros,
-            });
-        }
-        peers.sort_by_key(|peer| peer.node);
-        let role = match replica.may_write() {
-            true => Role::Member,
-            false if self.is_dropped => Role::Dropped,
-            false => Role::Joining,
-        };
-        *self.status.lock() = Status {
-            role,
-            waits_for: if replica.may_write() { String::new() } else { replica.waits_for() },
-            epoch: replica.epoch().number,
-            members: replica.epoch().members.clone(),
-            origin: Some(replica.origin()),
-            applied: replica.applied().clone(),
-            durable: replica.durable().clone(),
-            stable: replica.cut().vector.clone(),
-            stable_hlc: replica.cut().hlc,
-            peers,
-            trouble,
-            needs_snapshot: self.needs_snapshot,
-            gives_snapshot: self.giver.is_giving(),
-            takes_snapshot: self.taker.is_taking(),
-            batches_in: self.batches_in,
-            effects_in: self.effects_in,
-        };
     }
 }

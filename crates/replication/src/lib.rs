@@ -18,11 +18,13 @@
 //! *Invariant:* the state machine hears of own batches in the order of the log, and of fsyncs only as far as it has heard of
 //! everything before them. So what it states of this node's log is a beginning of that log.
 
+mod acks;
 mod carry;
 mod config;
 mod driver;
 mod error;
 mod host;
+mod lag;
 pub mod limits;
 mod links;
 mod member;
@@ -36,6 +38,8 @@ mod tail;
 mod tests;
 mod wire;
 
+pub use acks::{AckWait, Tell};
+pub use cluster::NodeId;
 pub use config::Config;
 pub use error::Error;
 pub use host::Host;

@@ -30,6 +30,9 @@ pub const SYNC_MARKS: usize = 128;
 /// How long what others wrote may lie in the log before it is fsynced, where no policy asks for it.
 pub const SYNC_LATE: Duration = Duration::from_secs(1);
 
+/// Moments at which something was written that are remembered for the lag of peers: ten seconds of ticks, or longer less exactly.
+pub const LAG_MARKS: usize = 1024;
+
 /// Addresses of peers that are told in one frame.
 pub const ADDRESSES: usize = 256;
 

@@ -7,15 +7,17 @@ use std::time::Instant;
 
 use causal::{Change, Cut, Epoch, Opening, Replica, Start};
 use cluster::{Inbox, Mesh, Metrics, NodeId};
+use effect::Dot;
 use engine::Engine;
 use parking_lot::Mutex;
 
+use crate::acks::{AckWait, Acks, Tell};
 use crate::config::Config;
 use crate::driver::{Driver, Parts};
 use crate::error::Error;
 use crate::host::Host;
 use crate::membership::Membership;
-use crate::status::Status;
+use crate::status::{Board, Role, Status};
 use crate::wire::encode_published;
 
 /// This node as a member of a causal group. It stops when it is dropped.
@@ -26,7 +28,8 @@ pub struct Member {
 }
 
 struct Shared {
-    status: Arc<Mutex<Status>>,
+    status: Arc<Board>,
+    acks: Arc<Acks>,
     changes: Mutex<Vec<Change>>,
     stop: AtomicBool,
     nudge: cluster::Nudge,
@@ -43,7 +46,8 @@ impl Member {
         let (membership, replica) = open(config, &engine)?;
         engine.set_replicating(true)?;
         let frame_bytes = causal::limits::FRAME_BYTES;
-        let status = Arc::new(Mutex::new(Status::default()));
+        let status = Arc::new(Board::default());
+        let acks = Arc::new(Acks::default());
         let (mesh, inbox) = Mesh::start(wire)?;
         let mesh = Arc::new(mesh);
         let parts = Parts {
@@ -55,6 +59,7 @@ impl Member {
             replica,
             frame_bytes,
             status: Arc::clone(&status),
+            acks: Arc::clone(&acks),
             options: config.options.clone(),
             kept_log_bytes: config.kept_log_bytes,
         };
@@ -62,7 +67,7 @@ impl Member {
         let nudge = inbox.nudge();
         let observer = nudge.clone();
         engine.log().observe(move || observer.nudge());
-        let shared = Arc::new(Shared { status, changes: Mutex::default(), stop: AtomicBool::new(false), nudge });
+        let shared = Arc::new(Shared { status, acks, changes: Mutex::default(), stop: AtomicBool::new(false), nudge });
         let seen = Arc::clone(&shared);
         let run = move || run(driver, &inbox, &seen);
         let thread = thread::Builder::new().name("replica".into()).spawn(run).map_err(Error::Thread)?;
@@ -71,7 +76,13 @@ impl Member {
 
     /// How it is doing.
     pub fn status(&self) -> Status {
-        self.shared.status.lock().clone()
+        self.shared.status.get()
+    }
+
+    /// What it is in its group; cheap enough to be asked at each command.
+    #[inline]
+    pub fn role(&self) -> Role {
+        self.shared.status.role()
     }
 
     /// Figures of the wire.
@@ -90,10 +101,37 @@ impl Member {
         self.shared.nudge.nudge();
     }
 
+    /// Proposes that the group goes on without a node.
+    pub fn forget(&self, node: NodeId) {
+        self.propose(Change::Leave(node.get()));
+    }
+
+    /// How many other members have this effect of this node for good, and all before it.
+    pub fn copies(&self, dot: Dot) -> usize {
+        self.shared.acks.copies(dot)
+    }
+
+    /// Tells once so many other members have it, which may be at once; peers are asked to sync it as soon as they have it.
+    pub fn when_copied(&self, dot: Dot, nodes: usize, tell: Tell) -> AckWait {
+        let wait = self.shared.acks.wait(dot, nodes, tell);
+        self.shared.nudge.nudge();
+        wait
+    }
+
+    /// Ends a wait. It may just have been told.
+    pub fn stop_waiting(&self, wait: AckWait) {
+        self.shared.acks.leave(wait);
+    }
+
+    /// A node may be found at `host:port`, that of the cluster.
+    pub fn meet(&self, address: &str) -> Result<(), Error> {
+        Ok(self.mesh.add_peer(address)?)
+    }
+
     /// Sends a message of a channel to all nodes; those that are not connected do not get it.
     pub fn publish(&self, channel: &[u8], message: &[u8]) {
         let frame = encode_published(channel, message);
-        for peer in self.shared.status.lock().peers.iter().map(|peer| peer.node) {
+        for peer in self.shared.status.peers() {
             // As in Redis, a message that cannot be delivered is lost.
             let _ = self.mesh.send(peer, &frame);
         }

@@ -1,9 +1,14 @@
 //! How a member is doing, for INFO and for metrics.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
 
 use cluster::NodeId;
 use effect::{Hlc, Origin, Vector};
+use parking_lot::Mutex;
+
+use crate::driver::Driver;
 
 /// What a node is in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +20,39 @@ pub enum Role {
     Member,
     /// It was a member and is none any more.
     Dropped,
+}
+
+impl Role {
+    fn of(number: u8) -> Self {
+        [Self::Joining, Self::Member, Self::Dropped].into_iter().find(|role| *role as u8 == number).unwrap_or_default()
+    }
+}
+
+/// Where the driver says how it is doing.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    status: Mutex<Status>,
+    /// The same role, for whoever asks at each command.
+    role: AtomicU8,
+}
+
+impl Board {
+    pub(crate) fn set(&self, status: Status) {
+        self.role.store(status.role as u8, Ordering::Release);
+        *self.status.lock() = status;
+    }
+
+    pub(crate) fn get(&self) -> Status {
+        self.status.lock().clone()
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        Role::of(self.role.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn peers(&self) -> Vec<NodeId> {
+        self.status.lock().peers.iter().map(|peer| peer.node).collect()
+    }
 }
 
 /// See the module.
@@ -71,4 +109,58 @@ pub struct PeerStatus {
     pub rtt_micros: u32,
     /// Effects of this node that it has not said to have fsynced.
     pub lag_effects: u64,
+    /// For how long the first of them has been there, in ms.
+    pub lag_ms: u64,
+}
+
+impl Driver {
+    /// Whether the group has gone on without this node since it was a member.
+    fn was_dropped(&self) -> bool {
+        let epoch = self.replica.epoch();
+        !self.membership.restored && !epoch.members.is_empty() && !epoch.has(self.engine.origin().node())
+    }
+
+    /// Says how things are.
+    pub(crate) fn tell_status(&self, trouble: Option<String>) {
+        let replica = &self.replica;
+        let (own, now) = (replica.applied().get(replica.origin()), Instant::now());
+        let mut peers: Vec<PeerStatus> = Vec::new();
+        for peer in replica.peers() {
+            let Some(link) = self.links.node(peer.link).and_then(|node| self.links.of(node)) else { continue };
+            peers.push(PeerStatus {
+                node: link.peer.node,
+                address: link.peer.announced.clone(),
+                seen_at: link.peer.addr.to_string(),
+                region: link.peer.region.to_string(),
+                lag_effects: own.saturating_sub(peer.has.get(replica.origin())),
+                lag_ms: self.lag.of(peer.has.get(replica.origin()), now).as_millis() as u64,
+                has: peer.has.clone(),
+                rtt_micros: link.rtt_micros,
+            });
+        }
+        peers.sort_by_key(|peer| peer.node);
+        let role = match replica.may_write() {
+            true => Role::Member,
+            false if self.is_dropped || self.was_dropped() => Role::Dropped,
+            false => Role::Joining,
+        };
+        self.status.set(Status {
+            role,
+            waits_for: if replica.may_write() { String::new() } else { replica.waits_for() },
+            epoch: replica.epoch().number,
+            members: replica.epoch().members.clone(),
+            origin: Some(replica.origin()),
+            applied: replica.applied().clone(),
+            durable: replica.durable().clone(),
+            stable: replica.cut().vector.clone(),
+            stable_hlc: replica.cut().hlc,
+            peers,
+            trouble,
+            needs_snapshot: self.needs_snapshot,
+            gives_snapshot: self.giver.is_giving(),
+            takes_snapshot: self.taker.is_taking(),
+            batches_in: self.batches_in,
+            effects_in: self.effects_in,
+        });
+    }
 }

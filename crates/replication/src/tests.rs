@@ -17,7 +17,7 @@ use crate::driver::{Driver, Parts};
 use crate::error::Error;
 use crate::host::Host;
 use crate::member::open;
-use crate::status::{Role, Status};
+use crate::status::{Board, Role, Status};
 use crate::tail::Tail;
 use hub::{Hub, Port};
 
@@ -54,7 +54,7 @@ struct Node {
     dir: tempfile::TempDir,
     ears: Arc<Ears>,
     port: Arc<Port>,
-    status: Arc<Mutex<Status>>,
+    status: Arc<Board>,
     /// What runs.
     life: Option<(Driver, Arc<Engine>)>,
 }
@@ -78,7 +78,7 @@ impl Group {
     /// One in which all take writes, and keep so much of the log for others.
     fn keeping(kept_log_bytes: u64) -> Self {
         let mut group = Self::founded(kept_log_bytes);
-        group.until(|group| group.nodes.iter().all(|n| n.status.lock().role == Role::Member));
+        group.until(|group| group.nodes.iter().all(|n| n.status.get().role == Role::Member));
         group
     }
 
@@ -138,6 +138,7 @@ impl Group {
             replica,
             frame_bytes: 4_000,
             status: Arc::clone(&node.status),
+            acks: Arc::default(),
             options: config.options,
             kept_log_bytes: self.kept_log_bytes,
         };
@@ -166,7 +167,7 @@ impl Group {
             engine.log().sync().unwrap();
             let mut events = node.port.events();
             if driver.turn(&mut events, Vec::new(), now).is_err() {
-                panic!("not everything can be carried out: {:?}", node.status.lock().trouble);
+                panic!("not everything can be carried out: {:?}", node.status.get().trouble);
             }
             assert!(events.is_empty(), "all events are taken");
         }
@@ -188,7 +189,7 @@ impl Group {
                 return;
             }
             // Copies are made by other threads, in another time.
-            if self.nodes.iter().any(|node| node.status.lock().takes_snapshot) {
+            if self.nodes.iter().any(|node| node.status.get().takes_snapshot) {
                 std::thread::sleep(Duration::from_millis(2));
             }
             self.round();
@@ -199,7 +200,7 @@ impl Group {
             vector.iter().map(one).collect()
         };
         for node in &self.nodes {
-            let s = node.status.lock().clone();
+            let s = node.status.get();
             let (applied, durable, stable) = (say(&s.applied), say(&s.durable), say(&s.stable));
             println!("copies: needs {} takes {} gives {}", s.needs_snapshot, s.takes_snapshot, s.gives_snapshot);
             println!("{:?} {} applied{applied} durable{durable} stable{stable}", s.role, s.waits_for);
@@ -232,7 +233,7 @@ impl Group {
     fn settle(&mut self) {
         self.hub.heal();
         self.until(|group| {
-            let all: Vec<Status> = group.nodes.iter().map(|node| node.status.lock().clone()).collect();
+            let all: Vec<Status> = group.nodes.iter().map(|node| node.status.get()).collect();
             let vectors: Vec<_> = (0..NODES).map(|at| group.engine(at).vector()).collect();
             vectors.iter().all(|v| *v == vectors[0]) && all.iter().all(|s| s.stable == vectors[0])
         });
@@ -262,7 +263,7 @@ fn a_node_takes_no_writes_before_all_count_on_it() {
     let mut group = Group::new();
     group.set(0, "k", b"founder").unwrap();
     assert!(matches!(group.set(1, "k", b"joiner"), Err(Refusal::NotOpen)));
-    group.until(|group| group.nodes.iter().all(|n| n.status.lock().role == Role::Member));
+    group.until(|group| group.nodes.iter().all(|n| n.status.get().role == Role::Member));
     group.set(1, "k", b"joiner").unwrap();
     group.settle();
 }
@@ -371,7 +372,7 @@ fn what_a_founder_had_before_comes_as_a_copy_as_well() {
     }
     Arc::into_inner(engine).unwrap().close().unwrap();
     (0..NODES).for_each(|at| group.start(at).unwrap());
-    group.until(|group| group.nodes.iter().all(|n| n.status.lock().role == Role::Member));
+    group.until(|group| group.nodes.iter().all(|n| n.status.get().role == Role::Member));
     assert_eq!(group.copies, 2);
     (0..NODES).for_each(|at| group.set(at, &format!("new{at}"), b"x").unwrap());
     group.settle();

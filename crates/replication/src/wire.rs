@@ -54,11 +54,13 @@ pub(crate) enum Channel {
     Published = 4,
     /// About a copy of the state.
     Snapshot = 5,
+    /// A client waits until the receiver has fsynced what came before.
+    Sync = 6,
 }
 
 impl Channel {
     pub(crate) fn of(byte: u8) -> Option<Self> {
-        [Self::Piece, Self::Replica, Self::Join, Self::Addresses, Self::Published, Self::Snapshot]
+        [Self::Piece, Self::Replica, Self::Join, Self::Addresses, Self::Published, Self::Snapshot, Self::Sync]
             .into_iter()
             .find(|channel| *channel as u8 == byte)
     }
