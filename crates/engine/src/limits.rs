@@ -246,6 +246,9 @@ pub const ONE_SHARE: u64 = 2;
 /// Bytes of log between two notes of what stands before a position: as much is read at most to find where a peer is to go on.
 pub const WAYMARK_BYTES: u64 = 4 << 20;
 
+/// Bytes of the log's end in which the recent effects on a key are looked for: a fraction of a second's reading.
+pub const RECENT_BYTES: u64 = 64 << 20;
+
 /// Effects on a key that is never quiet, after which what is stable of them is forgotten: forgetting looks at all that is recent on it.
 pub const FORGET_EFFECTS: u32 = 256;
 

@@ -1,6 +1,6 @@
 //! What the driver of a replica asks of an engine beside its log: the clock that the group shares, and whether this node may write.
 
-use effect::{Hlc, Origin};
+use effect::{Dot, Hlc, Origin};
 use wal::Position;
 
 use crate::engine::Engine;
@@ -44,5 +44,11 @@ impl Engine {
         let clock = &mut log.state().clock;
         clock.observe(now.min(clock.ceiling()));
         (position, clock.last())
+    }
+
+    /// This node's last effect; number 0 if it has written none.
+    pub fn last_dot(&self) -> Dot {
+        let mut log = self.shared.log.lock();
+        Dot { origin: self.shared.origin(), seq: log.state().next_seq - 1 }
     }
 }

@@ -13,6 +13,7 @@ use thiserror::Error;
 use wal::Position;
 
 use crate::context::{Committed, note_waymark};
+use crate::echo::Echo;
 use crate::engine::{Engine, RECORD_BATCHES, Sequencer, Shared};
 use crate::error::Refusal;
 use crate::guards::Guards;
@@ -141,7 +142,11 @@ impl Engine {
         for (n, effect) in (0..).zip(&effects) {
             let dot = Dot { seq: batch.first.seq + n, ..batch.first };
             let written = Written { dot, hlc: batch.hlc.plus(n), context: Some(context) };
+            let echo = Echo::begin(shared, &state.guards, effect, state.now_ms());
             suffix::take_in(&mut state.guards, shared, effect, &written);
+            if let Some(echo) = echo {
+                echo.tell(shared, &state.guards, position);
+            }
             if shared.has_listeners() {
                 state.tell_listeners(effect, |db| shared.logical(db), &mut ready);
             }

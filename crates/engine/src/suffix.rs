@@ -15,6 +15,7 @@
 //! *Invariant:* a group of one replica has no parts.
 
 mod patch;
+mod reach;
 mod restate;
 mod stored;
 mod swaps;

@@ -97,6 +97,12 @@ impl Waymarks {
         Some(self.marks.get(behind.checked_sub(1)?)?.position)
     }
 
+    /// What stands before the first note at a position or behind it; before the last one, if there is none.
+    pub(crate) fn vector_behind(&self, position: u64) -> Vector {
+        let first = self.marks.partition_point(|mark| mark.position.get() < position);
+        self.marks.get(first).or(self.marks.back()).map(|mark| mark.vector.clone()).unwrap_or_default()
+    }
+
     /// The log begins here now.
     pub(crate) fn forget_below(&mut self, position: Position) {
         while self.marks.front().is_some_and(|mark| mark.position < position) {
@@ -142,6 +148,14 @@ mod tests {
         assert_eq!(at(&waymarks, vector(5, 0), &[1, 2]), Some(1));
         let gone = waymarks.before(&vector(4, 0), [Origin(1), Origin(2)].into_iter()).map(|mark| mark.position);
         assert_eq!(gone, Err((Dot { origin: Origin(1), seq: 4 }, 5)));
+    }
+
+    #[test]
+    fn a_part_of_the_log_begins_with_a_note() {
+        let waymarks = waymarks();
+        assert_eq!(waymarks.vector_behind(0), vector(0, 0));
+        assert_eq!(waymarks.vector_behind(WAYMARK_BYTES + 1), vector(5, 7));
+        assert_eq!(waymarks.vector_behind(9 * WAYMARK_BYTES), vector(9, 7));
     }
 
     #[test]
