@@ -183,6 +183,8 @@ pub enum Group {
     PubSub,
     /// Connections.
     Connection,
+    /// The nodes of a group.
+    Cluster,
     /// The server.
     Server,
 }
@@ -201,6 +203,7 @@ impl Group {
             Self::Transactions => "transactions",
             Self::PubSub => "pubsub",
             Self::Connection => "connection",
+            Self::Cluster => "cluster",
             Self::Server => "server",
         }
     }
@@ -252,8 +255,8 @@ impl Spec {
             // Of these Redis says more, or something else, than that they belong to their group.
             (Group::Generic, "sort" | "sort_ro") => &["@set", "@sortedset", "@list"],
             (Group::Server, "dbsize" | "swapdb" | "flushdb" | "flushall") => &["@keyspace"],
-            (Group::Server, _) if !self.flags.has(Flags::ADMIN) => &[],
-            (Group::Server, _) => &["@admin"],
+            (Group::Server | Group::Cluster, _) if !self.flags.has(Flags::ADMIN) => &[],
+            (Group::Server | Group::Cluster, _) => &["@admin"],
             (Group::Generic, _) => &["@keyspace"],
             (Group::String, _) => &["@string"],
             (Group::Bitmap, _) => &["@bitmap"],

@@ -21,6 +21,7 @@ use resp::{Args, Note, Protocol};
 use smallvec::SmallVec;
 use wal::Position;
 
+use crate::admin::copies;
 use crate::client::ClientInfo;
 use crate::message::Message;
 use crate::net::{App, ClientAddr, ClientSettings, Flow, Now, Outbox, OutputClass, Peer, Turn, Verdict};
@@ -195,6 +196,11 @@ impl Front {
     fn forbidden(&self, session: &Session, spec: &Spec, id: CommandId, now_unix_ms: u64) -> Option<Barred> {
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             return Some(Barred::Refused("NOAUTH Authentication required.".into()));
+        }
+        if let (Run::Data(_), Some(member)) = (spec.run, self.room.node.member())
+            && let Some(text) = crate::member::bar(member.role(), spec)
+        {
+            return Some(Barred::Refused(text.into()));
         }
         if session.subscriptions() > 0 && session.protocol == Protocol::Resp2 && !spec.flags.has(Flags::SUBSCRIBED) {
             return Some(Barred::Refused(format!(
@@ -377,6 +383,9 @@ impl Front {
     }
 }
 
+/// What CLIENT UNBLOCK ERROR has a client told.
+const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
 /// Why a command may not run now.
 enum Barred {
     /// Its client is told this.
@@ -516,6 +525,24 @@ impl App for Front {
                 self.give_up(session);
                 Flow::Resume
             }
+            Message::Copied { ticket, copies } => {
+                if !copies::waits(session, Some(ticket.0)) {
+                    return Flow::Continue;
+                }
+                let flow = copies::end(&self.room, session, turn, Some(copies));
+                mute(session, start, turn);
+                flow
+            }
+            Message::Unblock { ticket, error } if copies::waits(session, Some(ticket)) => {
+                if error {
+                    copies::give_up(&self.room, session);
+                    session.reply(turn).error(UNBLOCKED);
+                } else {
+                    copies::end(&self.room, session, turn, None);
+                }
+                mute(session, start, turn);
+                Flow::Resume
+            }
             Message::Unblock { ticket, .. } if session.wait.as_ref().is_none_or(|(t, _)| t.0 != ticket) => {
                 Flow::Continue
             }
@@ -525,7 +552,7 @@ impl App for Front {
                 }
                 let mut reply = session.reply(turn);
                 match error {
-                    true => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+                    true => reply.error(UNBLOCKED),
                     false => reply.null_array(),
                 }
                 mute(session, start, turn);
@@ -554,6 +581,11 @@ impl App for Front {
             session.reply(turn).ok();
             mute(session, start, turn);
             return Flow::Resume;
+        }
+        if copies::waits(session, None) {
+            let flow = copies::end(&self.room, session, turn, None);
+            mute(session, start, turn);
+            return flow;
         }
         match self.give_up(session) {
             // Served at the last moment: the reply is in the mail.
@@ -602,6 +634,7 @@ impl App for Front {
 
     fn disconnected(&mut self, mut session: Session, addr: &ClientAddr) {
         self.give_up(&mut session);
+        copies::give_up(&self.room, &mut session);
         session::transaction::forget_watches(&self.room, &mut session);
         session::pubsub::unsubscribe_all(&self.room, &mut session, addr.id());
         self.room.node.remove_client(addr.id());

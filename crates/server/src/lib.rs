@@ -19,6 +19,7 @@ pub mod backups;
 pub mod broker;
 pub mod client;
 pub mod config;
+mod effect_logs;
 mod follow;
 pub mod front;
 pub mod keys;

@@ -15,6 +15,15 @@ pub const ROOM_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Keys that changed and wait to be served in one go; more than this means that served clients keep feeding each other.
 pub const SERVE_ROUNDS_MAX: usize = 100_000;
 
+/// Effects on a key that EFFECT LOG keeps while it reads the log, and tells of at most: each is compared with each.
+pub const EFFECTS_MAX: usize = 128;
+
+/// Elements of an effect that are shown.
+pub const EFFECT_WORDS: usize = 8;
+
+/// Bytes of a value that are shown.
+pub const EFFECT_WORD_BYTES: usize = 64;
+
 /// Kinds of errors that are counted apart: an error's first word may be a client's text.
 pub const ERROR_KINDS_MAX: usize = 128;
 

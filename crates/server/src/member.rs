@@ -3,8 +3,9 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use cluster::{NodeId, Passphrases, Region};
+use command::{Flags, Spec};
 use engine::{DbKey, Engine, Options};
-use replication::{Host, Member};
+use replication::{Host, Member, Role};
 use thiserror::Error;
 use wal::Position;
 
@@ -86,6 +87,24 @@ impl Host for Told {
         if let Some(node) = self.node() {
             node.shut_down();
         }
+    }
+}
+
+/// Why a node with this role does not run a command on data, if it does not.
+///
+/// A node that was a member shows what it has: it is no less true than on a node that has lost its connections.
+#[inline]
+pub(crate) fn bar(role: Role, spec: &Spec) -> Option<&'static str> {
+    match role {
+        Role::Member => None,
+        Role::Joining => Some(
+            "BOOTSTRAPINCOMPLETE this node does not have all data of its group yet: INFO replication says what it waits for, \
+             CLUSTER NODES which other nodes there are",
+        ),
+        Role::Dropped => spec.flags.has(Flags::WRITE).then_some(
+            "BOOTSTRAPINCOMPLETE this node was dropped: its group goes on without it. Write to a member; what is here can be \
+             read, and the node joins again with an empty data directory",
+        ),
     }
 }
 

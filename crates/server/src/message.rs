@@ -50,6 +50,13 @@ pub enum Message {
         /// There is some. Else it has waited long enough.
         found: bool,
     },
+    /// WAIT: so many other nodes have what the client has written.
+    Copied {
+        /// The wait that is meant.
+        ticket: Ticket,
+        /// How many.
+        copies: usize,
+    },
     /// For a thread: another node has changed these keys, and clients may wait for them.
     Ready(Vec<DbKey>),
     /// The connection is to be closed.

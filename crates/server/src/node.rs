@@ -14,6 +14,7 @@ use crate::backups::Backups;
 use crate::broker::Broker;
 use crate::client::ClientInfo;
 use crate::config::Config;
+use crate::effect_logs::EffectLogs;
 use crate::lobby::Lobby;
 use crate::memory::{Allocator, AllocatorFigures, Unknown};
 use crate::message::Message;
@@ -42,6 +43,8 @@ pub struct Node {
     pub waiting: Waiting,
     /// The backup that is being taken, and how the last one ended.
     pub backups: Backups,
+    /// The search of the log that is going on.
+    pub effect_logs: EffectLogs,
     /// Threads that read what commands miss.
     pub readers: Readers,
     /// Writers that wait for room in memory.
@@ -109,6 +112,7 @@ impl Node {
             control,
             waiting: Waiting::default(),
             backups: Backups::default(),
+            effect_logs: EffectLogs::default(),
             readers,
             lobby: Lobby::default(),
             stats: Stats::default(),

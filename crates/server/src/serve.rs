@@ -150,6 +150,7 @@ impl Running {
         self.node.readers.stop();
         self.node.lobby.stop();
         self.node.backups.stop();
+        self.node.effect_logs.stop();
         let Self { node, .. } = self;
         let engine = Arc::clone(&node.engine);
         drop(node);

@@ -3,6 +3,8 @@
 
 mod backup;
 mod client;
+mod cluster;
+mod effect;
 mod keyspace;
 mod server;
 
@@ -328,7 +330,7 @@ pub const SPECS: &[Spec] = &[
         group: Group::Generic,
         since: "3.0.0",
         complexity: "O(1)",
-        summary: "Waits until replicas have the connection's writes; a server alone has none.",
+        summary: "Waits until so many other nodes have the connection's writes on disk; a server alone answers at once.",
         syntax: "numreplicas timeout",
         run: Run::Session,
     },
@@ -487,6 +489,30 @@ pub const SPECS: &[Spec] = &[
         summary: "A container for commands about keyspaces.",
         syntax: "subcommand [argument [argument ...]]",
         run: Run::Container(keyspace::KEYSPACE),
+    },
+    Spec {
+        name: "cluster",
+        arity: -2,
+        flags: Flags::NONE,
+        keys: Keys::None,
+        group: Group::Cluster,
+        since: "3.0.0",
+        complexity: "Depends on the subcommand",
+        summary: "A container for commands about the nodes of a group.",
+        syntax: "subcommand [argument [argument ...]]",
+        run: Run::Container(cluster::CLUSTER),
+    },
+    Spec {
+        name: "effect",
+        arity: -2,
+        flags: Flags::NONE,
+        keys: Keys::None,
+        group: Group::Server,
+        since: "anabranch",
+        complexity: "Depends on the subcommand",
+        summary: "A container for commands about effects.",
+        syntax: "subcommand [argument [argument ...]]",
+        run: Run::Container(effect::EFFECT),
     },
     Spec {
         name: "command",

@@ -75,7 +75,9 @@ fn flags(spec: &Spec, full_name: &str) -> Vec<&'static str> {
         "auth" | "discard" | "hello" | "multi" | "quit" | "reset" | "shutdown" | "unwatch" | "watch" => {
             names.push("allow_busy");
         }
-        "bgrewriteaof" | "bgsave" | "replicaof" | "save" | "slaveof" => names.push("no_async_loading"),
+        "bgrewriteaof" | "bgsave" | "cluster|forget" | "cluster|meet" | "replicaof" | "save" | "slaveof" => {
+            names.push("no_async_loading");
+        }
         // To ACLs they are administration, though clients need not treat them so.
         "lastsave" | "role" => names.retain(|name| *name != "admin"),
         // Monitors do see it.

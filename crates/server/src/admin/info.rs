@@ -48,7 +48,7 @@ const SECTIONS: &[Section] = &[
     section("Memory", true, sections::memory),
     section("Persistence", true, sections::persistence),
     section("Stats", true, sections::stats),
-    section("Replication", true, sections::replication),
+    section("Replication", true, super::info_group::replication),
     section("CPU", true, sections::cpu),
     section("Modules", true, |_, _, _| {}),
     section("Commandstats", false, sections::command_stats),

@@ -255,8 +255,9 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("instantaneous_ops_per_sec", commands.round() as u64);
     lines.add("total_net_input_bytes", totals.input_bytes);
     lines.add("total_net_output_bytes", totals.output_bytes);
-    lines.add("total_net_repl_input_bytes", 0);
-    lines.add("total_net_repl_output_bytes", 0);
+    let between_nodes = super::info_group::bytes(room);
+    lines.add("total_net_repl_input_bytes", between_nodes.0);
+    lines.add("total_net_repl_output_bytes", between_nodes.1);
     lines.add("instantaneous_input_kbps", format!("{:.2}", input / 1024.0));
     lines.add("instantaneous_output_kbps", format!("{:.2}", output / 1024.0));
     lines.add("instantaneous_input_repl_kbps", "0.00");
@@ -316,67 +317,6 @@ pub fn stats(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("acl_access_denied_cmd", 0);
     lines.add("acl_access_denied_key", 0);
     lines.add("acl_access_denied_channel", 0);
-}
-
-/// Who follows whom: nobody.
-pub fn replication(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
-    let node = &room.node;
-    lines.add("role", "master");
-    lines.add("connected_slaves", 0);
-    lines.add("master_failover_state", "no-failover");
-    lines.add("master_replid", &node.run_id);
-    lines.add("master_replid2", "0".repeat(40));
-    lines.add("master_repl_offset", node.engine.log().end().get());
-    lines.add("second_repl_offset", -1);
-    lines.add("repl_backlog_active", 0);
-    lines.add("repl_backlog_size", 0);
-    lines.add("repl_backlog_first_byte_offset", 0);
-    lines.add("repl_backlog_histlen", 0);
-    if let Some(member) = node.member() {
-        group(&member.status(), node.engine.unstable_keys(), lines);
-    }
-}
-
-/// The group of replicas that this node is a member of.
-fn group(status: &replication::Status, unstable_keys: usize, lines: &mut Lines) {
-    let role = match status.role {
-        replication::Role::Joining => "joining",
-        replication::Role::Member => "member",
-        replication::Role::Dropped => "dropped",
-    };
-    lines.add("group_role", role);
-    lines.add("group_epoch", status.epoch);
-    let members: Vec<String> = status.members.iter().map(|node| format!("{node:012x}")).collect();
-    lines.add("group_members", members.join(","));
-    if let Some(origin) = status.origin {
-        lines.add("group_node", format!("{:012x}", origin.node()));
-        lines.add("group_incarnation", origin.incarnation());
-    }
-    lines.add("group_applied", vector(&status.applied));
-    lines.add("group_durable", vector(&status.durable));
-    lines.add("group_stable", vector(&status.stable));
-    lines.add("group_unstable_keys", unstable_keys);
-    lines.add("group_batches_in", status.batches_in);
-    lines.add("group_effects_in", status.effects_in);
-    lines.add("group_waits_for", &status.waits_for);
-    lines.add("group_trouble", status.trouble.as_deref().unwrap_or_default());
-    lines.add("group_needs_snapshot", u8::from(status.needs_snapshot));
-    lines.add("group_peers", status.peers.len());
-    for (n, peer) in status.peers.iter().enumerate() {
-        let address = peer.address.as_deref().unwrap_or(&peer.seen_at);
-        let (node, region) = (peer.node, &peer.region);
-        let (rtt, lag) = (peer.rtt_micros, peer.lag_effects);
-        lines.add(
-            &format!("group_peer{n}"),
-            format!("node={node},addr={address},region={region},rtt_usec={rtt},lag_effects={lag}"),
-        );
-    }
-}
-
-/// `node-incarnation:seq`, by origin.
-fn vector(vector: &effect::Vector) -> String {
-    let one = |dot: effect::Dot| format!("{:012x}-{}:{}", dot.origin.node(), dot.origin.incarnation(), dot.seq);
-    vector.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
 /// Processor time.

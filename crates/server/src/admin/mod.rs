@@ -4,10 +4,15 @@ mod backup;
 mod client;
 mod client_filter;
 mod client_line;
+mod cluster;
 pub(crate) mod commands;
 mod commands_doc;
+pub(crate) mod copies;
 mod debug;
+mod effect_words;
+pub(crate) mod effects;
 mod info;
+mod info_group;
 mod info_sections;
 mod key_specs;
 mod keyspace;
@@ -30,6 +35,8 @@ pub use commands_doc::render_markdown;
 /// The handlers of all families of this room.
 pub const FAMILIES: &[Handlers] = &[
     server::HANDLERS,
+    copies::HANDLERS,
+    cluster::HANDLERS,
     client::HANDLERS,
     info::HANDLERS,
     commands::HANDLERS,
@@ -39,6 +46,7 @@ pub const FAMILIES: &[Handlers] = &[
     debug::HANDLERS,
     keyspace::HANDLERS,
     backup::HANDLERS,
+    effects::HANDLERS,
 ];
 
 /// The Redis version whose behaviour is offered: clients choose features by it.

@@ -21,8 +21,6 @@ pub const HANDLERS: Handlers = &[
     ("role", role),
     ("replicaof", replicaof),
     ("slaveof", replicaof),
-    ("wait", wait),
-    ("waitaof", waitaof),
     ("monitor", monitor),
     ("config|get", config_get),
     ("config|set", config_set),
@@ -111,46 +109,6 @@ fn replicaof(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Tur
         return ok(session, turn);
     }
     refuse(session, turn, "ERR this version cannot follow another server; only REPLICAOF NO ONE is accepted")
-}
-
-/// DIFFERENCE: Redis waits for the time given. There are no replicas in this version: the answer is known at once.
-fn wait(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let (replicas, timeout) = (resp::parse_i64(&args[1]), resp::parse_i64(&args[2]));
-    match (replicas, timeout) {
-        (None, _) => refuse(session, turn, "ERR value is not an integer or out of range"),
-        (_, None) => refuse(session, turn, "ERR timeout is not an integer or out of range"),
-        (_, Some(..0)) => refuse(session, turn, "ERR timeout is negative"),
-        (Some(_), Some(_)) => {
-            session.reply(turn).int(0);
-            Flow::Continue
-        }
-    }
-}
-
-fn waitaof(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let number = |at: usize| resp::parse_i64(&args[at]);
-    let (Some(local), Some(_), Some(timeout)) = (number(1), number(2), number(3)) else {
-        return refuse(session, turn, "ERR value is not an integer or out of range");
-    };
-    if !(0..=1).contains(&local) {
-        return refuse(session, turn, "ERR value is out of range, must be between 0 and 1");
-    }
-    if timeout < 0 {
-        return refuse(session, turn, "ERR timeout is negative");
-    }
-    // Asking for durability makes it so; the promise of WAITAOF holds under every policy.
-    if local == 1
-        && session.last_write > room.node.engine.log().durable()
-        && let Err(error) = room.node.engine.log().commit(session.last_write)
-    {
-        return refuse(session, turn, format!("MISCONF the log could not be made durable: {error}"));
-    }
-    let durable = session.last_write <= room.node.engine.log().durable();
-    let mut reply = session.reply(turn);
-    reply.array(2);
-    reply.int(i64::from(durable));
-    reply.int(0);
-    Flow::Continue
 }
 
 fn monitor(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {

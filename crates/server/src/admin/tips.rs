@@ -22,9 +22,9 @@ const SPECIAL: &str = "response_policy:special";
 /// The tips of the command with this full name.
 pub fn tips(full_name: &str) -> &'static [&'static str] {
     match full_name {
-        "client|info" | "client|list" | "dump" | "hrandfield" | "hscan" | "lastsave" | "object|encoding"
-        | "object|freq" | "object|idletime" | "object|refcount" | "pttl" | "ttl" | "spop" | "srandmember" | "sscan"
-        | "time" | "zrandmember" | "zscan" => &[VARIES],
+        "client|info" | "client|list" | "cluster|info" | "cluster|nodes" | "dump" | "hrandfield" | "hscan"
+        | "lastsave" | "object|encoding" | "object|freq" | "object|idletime" | "object|refcount" | "pttl" | "ttl"
+        | "spop" | "srandmember" | "sscan" | "time" | "zrandmember" | "zscan" => &[VARIES],
         "command" | "command|docs" | "command|info" | "command|list" | "hgetall" | "hkeys" | "hvals" | "sdiff"
         | "sinter" | "smembers" | "sunion" => &[ORDER_VARIES],
         "keys" => &[ALL_SHARDS, ORDER_VARIES],

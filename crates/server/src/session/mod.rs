@@ -65,6 +65,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// The wait that it is in.
     pub wait: Option<(Ticket, WaitCell)>,
+    /// The nodes that it waits for.
+    pub awaited: Option<crate::admin::copies::Awaited>,
     /// It sleeps for DEBUG SLEEP, and gets its reply when it wakes.
     pub sleeping: bool,
     /// A command that CLIENT PAUSE holds back.
@@ -128,6 +130,7 @@ impl Session {
             patterns: HashSet::new(),
             reply_mode: ReplyMode::On,
             wait: None,
+            awaited: None,
             sleeping: false,
             held: None,
             parked: None,

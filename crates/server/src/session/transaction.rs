@@ -9,6 +9,7 @@ use engine::{Context, Stop};
 use resp::{Args, OwnedArgs, Reply};
 
 use super::{Handler, Session, Watch, ok, refuse};
+use crate::admin::copies::{self, Patience};
 use crate::front::Room;
 use crate::net::{Behind, Flow, Turn};
 
@@ -185,6 +186,7 @@ impl Host for Transaction<'_, '_> {
         let mut turn = Turn { out: &mut out, now, addr, settings: self.turn.settings, behind: Behind::default() };
         let flow = match command.spec.name {
             "monitor" => refuse(self.session, &mut turn, "ERR MONITOR isn't allowed for DENY BLOCKING client"),
+            "wait" | "waitaof" => copies::run(self.room, self.session, command.args, &mut turn, Patience::None),
             _ => self.room.session_command(self.session, command.spec, command.args, &mut turn),
         };
         if flow != Flow::Continue {

@@ -32,17 +32,14 @@ impl TestServer {
     pub fn with_file(dir: &Path, file: Option<&Path>, flags: &[&str]) -> Self {
         // Port 0 means no port: take one that is free now. Another test may be faster, hence the attempts.
         for _ in 0..50 {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port().to_string();
-            drop(free);
+            let port = free_port().to_string();
             let mut words: Vec<String> = file.iter().map(|file| file.display().to_string()).collect();
             words.extend(["--bind", "127.0.0.1", "--port", &port, "--dir"].map(str::to_owned));
             words.push(dir.display().to_string());
             words.extend(flags.iter().map(|word| (*word).to_owned()));
             match serve::start(Config::load(&invocation(words)).unwrap()) {
                 Ok(running) => return Self::of(running),
-                Err(serve::ServeError::Net(error)) => assert!(error.to_string().contains("in use"), "{error}"),
-                Err(error) => panic!("{error}"),
+                Err(error) => assert!(error.to_string().contains("in use"), "{error}"),
             }
         }
         panic!("no port was free");
@@ -83,6 +80,12 @@ impl Drop for TestServer {
             panic!("the server did not stop well");
         }
     }
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
 }
 
 fn invocation(words: Vec<String>) -> Invocation {

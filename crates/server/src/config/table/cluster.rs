@@ -6,9 +6,9 @@ use super::super::number::{MAX_I32, MAX_I64};
 use super::{BYTES_U64, COUNT, LONG_COUNT, NO_CLUSTER, NO_REPLICATION, PORT, TEXT, byte_range, range};
 use Kind::{Bool, Choice};
 
-const NOT_A_REPLICA: &str = "there is no replication yet: remove the line and copy the data by DUMP and RESTORE";
+const NOT_A_REPLICA: &str = "this server follows no other: remove the line and import the data, see docs/import.md";
 const NO_QUORUM: &str = "there are no replicas yet, so every write would be refused: leave it at 0";
-const NO_CLUSTER_MODE: &str = "there is no cluster mode yet: start the server without it";
+const NO_CLUSTER_MODE: &str = "Redis Cluster is not spoken: start the server without it, and see docs/clustering.md";
 
 pub(super) static REPLICATION: &[Directive] = &[
     Directive::new("replicaof", Kind::Words { max: 2, too_many: NOT_A_REPLICA }, "\"\"", "The server to follow.")

@@ -105,8 +105,8 @@ const fn byte_range(min: i128, max: i128) -> Kind {
 }
 
 /// Why directives of parts that are still to come do nothing.
-const NO_REPLICATION: &str = "there is no replication yet";
-const NO_CLUSTER: &str = "there is no cluster mode yet";
+const NO_REPLICATION: &str = "Redis' replication is not spoken: see docs/clustering.md";
+const NO_CLUSTER: &str = "Redis Cluster is not spoken: see docs/clustering.md";
 const NO_ACL: &str = "there are no access control lists yet";
 const ALWAYS_BACKGROUND: &str = "large values are always freed in the background";
 const NO_FORK: &str = "the server never forks and writes no RDB snapshots on a schedule: the log keeps every change";

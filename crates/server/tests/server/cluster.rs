@@ -1,0 +1,78 @@
+//! Nodes that join, are forgotten, and what CLUSTER tells of them.
+
+use crate::group::Group;
+use crate::harness::{TestServer, bulk, free_port, simple, until};
+
+#[test]
+fn a_node_that_has_not_joined_yet_shows_no_data_and_can_be_led_to_its_group() {
+    let mut group = Group::of(1, &[]);
+    group.client(0).ok("SET k v");
+    let nobody = format!("127.0.0.1:{}", free_port());
+    group.add(&["--join", &nobody]);
+    let mut stranger = group.client(1);
+    for command in ["GET k", "SET k w", "DBSIZE", "KEYS *", "BLPOP list 0"] {
+        let error = stranger.error(command);
+        assert!(error.starts_with("BOOTSTRAPINCOMPLETE "), "{command}: {error}");
+    }
+    stranger.ok("MULTI");
+    stranger.error("GET k");
+    assert!(stranger.error("EXEC").starts_with("EXECABORT "));
+    assert_eq!(stranger.call("PING"), simple("PONG"));
+    assert_eq!(stranger.info("replication")["group_role"], "joining");
+    assert!(stranger.text("CLUSTER INFO").starts_with("cluster_state:fail\r\n"));
+    let id = stranger.text("CLUSTER MYID");
+    assert_eq!(id, format!("{:012x}", group.server(1).node().engine.origin().node()));
+    let nodes = stranger.text("CLUSTER NODES");
+    assert!(nodes.starts_with(&format!("{id} 127.0.0.1:")) && nodes.contains(" myself,handshake - 0 0 "), "{nodes}");
+
+    let port = group.port(0);
+    stranger.ok(&format!("CLUSTER MEET 127.0.0.1 1 {port}"));
+    group.until_whole();
+    until("it has the data", || stranger.call("GET k") == bulk("v"));
+    stranger.ok("SET k w");
+    until("the other one has it", || group.client(0).text("GET k") == "w");
+    assert!(stranger.text("CLUSTER INFO").starts_with("cluster_state:ok\r\n"));
+    let nodes = stranger.text("CLUSTER NODES");
+    assert_eq!(nodes.matches(" connected 0-16383\n").count(), 2, "{nodes}");
+    assert!(nodes.contains(&format!("@{port} master - ")), "{nodes}");
+}
+
+#[test]
+fn a_node_that_is_forgotten_takes_no_writes_and_says_why() {
+    let mut group = Group::of(3, &[]);
+    let (mut a, mut c) = (group.client(0), group.client(2));
+    a.ok("SET k v");
+    until("all have it", || c.call("GET k") == bulk("v"));
+    let id = c.text("CLUSTER MYID");
+    assert!(c.error(&format!("CLUSTER FORGET {id}")).starts_with("ERR I tried hard but I can't forget myself"));
+    assert_eq!(a.error("CLUSTER FORGET 00000000cafe"), "ERR Unknown node 00000000cafe");
+    assert_eq!(a.error("CLUSTER FORGET nonsense"), "ERR Unknown node nonsense");
+    a.ok(&format!("CLUSTER FORGET {id}"));
+    until("it was dropped", || c.info("replication")["group_role"] == "dropped");
+    let error = c.error("SET k w");
+    assert!(error.starts_with("BOOTSTRAPINCOMPLETE this node was dropped"), "{error}");
+    assert_eq!(c.text("GET k"), "v", "what is there can be read");
+    until("the others go on without it", || a.info("replication")["group_members"].matches(',').count() == 1);
+    a.ok("SET k w");
+    assert_eq!(a.int("WAIT 1 0"), 1);
+    assert_eq!(group.client(0).int("WAIT 2 20"), 1, "who is no member does not count");
+    assert_eq!(a.info("replication")["connected_slaves"], "1");
+    let other = a.text("CLUSTER MYID");
+    assert!(c.error(&format!("CLUSTER FORGET {other}")).starts_with("ERR "));
+    group.stop(2);
+    group.start(2);
+    let mut c = group.client(2);
+    assert_eq!(c.info("replication")["group_role"], "dropped");
+    assert!(c.error("SET k x").starts_with("BOOTSTRAPINCOMPLETE this node was dropped"));
+}
+
+#[test]
+fn commands_about_the_group_are_refused_where_there_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path(), &[]);
+    let mut a = server.client();
+    for command in ["MYID", "INFO", "NODES", "MEET h 1", "FORGET 1", "KEYSLOT k"] {
+        assert_eq!(a.error(&format!("CLUSTER {command}")), "ERR This instance has cluster support disabled");
+    }
+    assert!(a.error("CLUSTER NONSENSE").starts_with("ERR unknown subcommand"));
+}
