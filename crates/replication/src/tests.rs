@@ -391,7 +391,7 @@ fn fsyncs_are_told_as_far_as_the_log_was_and_no_further() {
         context.commit().unwrap();
         engine.log().write_out().unwrap();
     };
-    let mut tell = |tail: &mut Tail| {
+    let tell = |tail: &mut Tail| {
         while tail.next_own(&engine).unwrap().is_some() {}
         tail.note(now);
     };
