@@ -7,7 +7,7 @@ use archive::seal::{Opener, PrivateKey};
 use archive::storage::Name;
 use effect::{Hlc, Origin};
 use engine::Options;
-use engine::backup::{Making, cut_after};
+use engine::backup::{Making, Whose, cut_after};
 use wal::Position;
 
 use crate::digest::{Hashing, Sha256};
@@ -190,7 +190,7 @@ impl Restore<'_> {
         self.progress.begin(Phase::Log)?;
         self.bring_log(chain, until, &making, opener)?;
         self.progress.begin(Phase::Finishing)?;
-        Ok(making.finish(until, options.clone())?)
+        Ok(making.finish(Whose::Own, until, options.clone())?)
     }
 
     /// Appends the log up to the moment. What lies behind it is read and verified as well.

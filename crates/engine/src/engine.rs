@@ -201,6 +201,7 @@ impl Shared {
         let mut log = self.log.lock();
         let before = self.origin();
         let sequencer = log.state();
+        sequencer.note_own_head(before);
         sequencer.others.add(Dot { origin: before, seq: sequencer.next_seq - 1 });
         (sequencer.next_seq, sequencer.record_end) = (1, None);
         self.origin.store(origin.0, Ordering::Relaxed);

@@ -34,6 +34,15 @@ impl std::fmt::Debug for CiphersHeld {
     }
 }
 
+/// Whose data it is, if it was a group's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// A node's of its own: what it has is all there is.
+    Own,
+    /// A member's: effects will come that have not observed what is recent in it.
+    Member,
+}
+
 /// What was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Made {
@@ -91,7 +100,7 @@ impl Making {
     ///
     /// # Errors
     /// It is not what a server can start on.
-    pub fn finish(self, last: Hlc, options: Options) -> Result<Made, MakingError> {
+    pub fn finish(self, whose: Whose, last: Hlc, options: Options) -> Result<Made, MakingError> {
         let Self { dir, identity, log, _ciphers } = self;
         log.close().map_err(OpenError::Log)?;
         drop(_ciphers);
@@ -101,8 +110,9 @@ impl Making {
         let engine = Engine::open(&dir, Options { fills: false, ..options })?;
         let keys = (0..DATABASES_MAX).map(|db| engine.key_counts(db as u8).keys).sum();
         let origin = engine.origin();
-        // It is a node of its own, whatever the one was that it was made of.
-        engine.set_replicating(false).map_err(MakingError::Close)?;
+        if whose == Whose::Own {
+            engine.set_replicating(false).map_err(MakingError::Close)?;
+        }
         engine.close().map_err(MakingError::Close)?;
         // A start reads hardly any row.
         if let Some(fault) = inspect(&dir, keyring.as_ref())?.faults.first() {

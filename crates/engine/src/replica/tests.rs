@@ -122,6 +122,37 @@ fn a_start_finds_what_whoever_talks_to_the_others_must_know() {
 }
 
 #[test]
+fn a_node_that_takes_another_origin_knows_when_it_wrote_last_as_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), 1);
+    engine.set_replicating(true).unwrap();
+    set(&engine, "a", "1");
+    let (before, found) = (engine.origin(), engine.opening().unwrap());
+    let head = fed(&engine, Vector::new()).pop().unwrap();
+    assert_eq!(found.heads[&before], head_hlc(&head));
+    set(&engine, "a", "2");
+    engine.set_open(false);
+    let next = Origin::new(before.node(), before.incarnation() + 1);
+    engine.take_origin(next).unwrap();
+    engine.set_open(true);
+    set(&engine, "a", "3");
+    let found = engine.opening().unwrap();
+    assert_eq!(found.vector, vector(&[(before, 2), (next, 1)]));
+    assert_eq!(found.contexts[&next], vector(&[(before, 2)]));
+    let heads: Vec<Hlc> = [before, next].iter().map(|origin| found.heads[origin]).collect();
+    engine.checkpoint().unwrap();
+    drop(engine);
+    // What is in front of the checkpoint is as it was.
+    let again = open(dir.path(), 1).opening().unwrap();
+    assert_eq!([before, next].iter().map(|origin| again.heads[origin]).collect::<Vec<_>>(), heads);
+    assert!(heads[0] > head_hlc(&head) && heads[1] > heads[0]);
+}
+
+fn head_hlc(fed: &Fed) -> Hlc {
+    Batches::decode(&fed.record).last().unwrap().unwrap().hlc
+}
+
+#[test]
 fn what_is_stable_is_said_in_the_log_and_settled_when_it_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path(), 1);
@@ -150,7 +181,7 @@ fn who_is_alone_again_keeps_nothing_and_who_is_in_a_group_again_begins_anew() {
     engine.set_replicating(true).unwrap();
     set(&engine, "c", "2");
     for _ in 0..2 {
-        drop(engine.checkpoint().unwrap());
+        engine.checkpoint().unwrap();
     }
     drop(engine);
     let again = open(dir.path(), 1);

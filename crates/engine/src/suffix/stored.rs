@@ -44,8 +44,8 @@ impl Suffix {
 
     /// The orders and databases of keys that are to be taken.
     pub(crate) fn frozen(&self) -> Vec<(u64, u8)> {
-        let is_due = |unstable: &&Box<Unstable>| self.turn.goes_on && unstable.turn != self.turn.number;
-        self.keys.iter().filter(is_due).map(|unstable| (unstable.order, unstable.name.0)).collect()
+        let due = self.keys.iter().filter(|unstable| self.turn.goes_on && unstable.turn != self.turn.number);
+        due.map(|unstable| (unstable.order, unstable.name.0)).collect()
     }
 
     /// Takes the keys with this order in a database that have not changed since the flip.
@@ -125,7 +125,7 @@ pub(crate) fn verify(bytes: &[u8]) -> Result<(), WireError> {
 #[cfg(test)]
 pub(crate) fn split(bytes: &[u8]) -> std::collections::BTreeSet<Vec<u8>> {
     let mut keys = std::collections::BTreeSet::new();
-    let visit = |unstable: Box<Unstable>| drop(keys.insert(unstable.stored()));
+    let visit = |unstable: Box<Unstable>| keys.extend([unstable.stored()]);
     each(bytes, |_| 0, visit).expect("a checkpoint has taken them");
     keys
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use cluster::NodeId;
 use effect::Vector;
 use engine::Options;
-use engine::backup::Making;
+use engine::backup::{Making, Whose};
 use wal::Position;
 
 use super::adopt::SNAPSHOT;
@@ -161,7 +161,7 @@ fn make(dir: &Path, head: &Head, mut rows: Rows, options: Options) -> Result<(),
     let making = Making::begin(dir, head.seed, Position(head.position), &mut rows, &options).map_err(|e| failed(&e))?;
     // What is behind the image, if anything, is awaited, so that the giver hears that all has come.
     io::copy(&mut rows, &mut io::sink()).map_err(|e| failed(&e))?;
-    making.finish(head.last, options).map(drop).map_err(|e| failed(&e))
+    making.finish(Whose::Member, head.last, options).map(drop).map_err(|e| failed(&e))
 }
 
 /// Chunks as a stream, each acknowledged when it is read.

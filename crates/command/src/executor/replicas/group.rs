@@ -47,14 +47,18 @@ pub(super) struct Replica {
     pub(super) synced: wal::Position,
 }
 
-pub(super) fn open(id: usize, clock: &Arc<AtomicI64>, dir: &Path) -> Executor {
+pub(super) fn options(id: usize, clock: &Arc<AtomicI64>) -> Options {
     let mut entropy = [7; 22];
     entropy[..6].copy_from_slice(&[0, 0, 0, 0, 0, id as u8 + 1]);
     let clock = Arc::clone(clock);
     let clock = move || clock.load(Ordering::Relaxed) + id as i64 * 700;
     let mut options = Options { fills: false, state_bytes: 200, ..Options::new(Arc::new(clock), entropy) };
     options.log.segment_bytes = wal::MIN_SEGMENT_BYTES;
-    let engine = Engine::open(dir, options).expect("the engine opens");
+    options
+}
+
+pub(super) fn open(id: usize, clock: &Arc<AtomicI64>, dir: &Path) -> Executor {
+    let engine = Engine::open(dir, options(id, clock)).expect("the engine opens");
     // Only when a test says so.
     engine.set_reclaiming(false);
     Executor::new(Arc::new(engine), Arc::new(Env::default()), 42 + id as u64)

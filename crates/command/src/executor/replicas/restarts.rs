@@ -4,12 +4,13 @@ use std::fs::OpenOptions;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use effect::Vector;
+use effect::{Origin, Vector};
+use engine::backup::{Base, Making, Whose};
 use engine::{Engine, Identity};
 use proptest::prelude::*;
 use wal::format::{HEADER_BYTES, parse_segment_name};
 
-use super::group::{Group, NOW_MS, REPLICAS, Replica, Step, open, words};
+use super::group::{Group, NOW_MS, REPLICAS, Replica, Step, open, options, words};
 use super::{MEETINGS, cases, command};
 use crate::executor::replicas::group::run;
 
@@ -32,6 +33,8 @@ enum Event {
     /// A checkpoint, and commands that run on the same replica meanwhile; whether it comes to its end.
     Checkpoint(usize, Vec<Vec<String>>, bool),
     Restart(usize, End),
+    /// The second goes on with a copy of what the first has, if that is all that it has itself.
+    Copy(usize, usize),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -43,6 +46,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => prop_oneof![Just(1_000), Just(600_000), Just(3_300_000)].prop_map(Event::Pass),
         3 => (0..REPLICAS, commands, prop::bool::weighted(0.8)).prop_map(|(at, commands, ends)| Event::Checkpoint(at, commands, ends)),
         3 => (0..REPLICAS, end).prop_map(|(at, end)| Event::Restart(at, end)),
+        2 => (0..REPLICAS, 0..REPLICAS).prop_map(|(from, to)| Event::Copy(from, to)),
     ]
 }
 
@@ -120,6 +124,33 @@ impl Replica {
         assert!(taken.is_ok() || !ends, "{taken:?}");
         // It has made durable what it rests on.
         self.synced = self.synced.max(engine.checkpoint_position());
+    }
+
+    /// The same node with a copy of another's state, under an origin of its own.
+    fn with_copy(self, of: &Engine) -> Self {
+        let Self { executor, feeder, id, clock, dir: _gone, sent, heard, .. } = self;
+        drop(feeder);
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let Base { position, last, rows, .. } = of.base(&mut || true).expect("a checkpoint is taken");
+        let mut image = Vec::new();
+        rows.write_to(&mut image).expect("rows can be read");
+        let options = options(id, &clock);
+        let making = Making::begin(dir.path(), of.hash_seed(), position, &mut &image[..], &options).expect("it begins");
+        making.finish(Whose::Member, last, options).expect("it is whole");
+        let before = executor.engine().origin();
+        executor.engine().name_copy(dir.path()).expect("it has an identity");
+        drop(executor);
+        let executor = open(id, &clock, dir.path());
+        let engine = executor.engine();
+        engine.set_open(false);
+        engine.take_origin(Origin::new(before.node(), before.incarnation() + 1)).expect("it is made durable");
+        engine.set_open(true);
+        // As whoever starts a member says.
+        engine.set_replicating(true).expect("the log takes it");
+        let feeder = engine.feed(engine.vector(), false).expect("there is a log");
+        let synced = engine.log().sync().expect("the log is synced");
+        let durable = engine.vector();
+        Self { executor, feeder, id, clock, dir, sent, heard, durable, synced }
     }
 
     fn restart(self, end: End) -> Self {
@@ -200,6 +231,16 @@ impl Group {
                 let replica = self.0.remove(*at).restart(*end);
                 self.0.insert(*at, replica);
                 self.forget_lost(*at);
+            }
+            Event::Copy(from, to) => {
+                self.0[*to].send();
+                let engine = Arc::clone(self.0[*from].executor.engine());
+                if from != to && engine.vector().covers(&self.0[*to].vector()) {
+                    self.0[*from].send();
+                    let replica = self.0.remove(*to).with_copy(&engine);
+                    self.0.insert(*to, replica);
+                    self.0[*from].synced = self.0[*from].synced.max(engine.checkpoint_position());
+                }
             }
         }
     }

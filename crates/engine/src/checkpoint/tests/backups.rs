@@ -92,7 +92,7 @@ fn made(taken: &Taken, bench: &Bench, until: Hlc, at_ms: i64, keyring: Option<&K
             break;
         }
     }
-    let made = making.finish(until, options).unwrap();
+    let made = making.finish(crate::backup::Whose::Own, until, options).unwrap();
     assert_ne!(made.origin.node(), bench.engine.origin().node(), "it is a node of its own");
     let again = Bench::open_with(dir.path(), &clock, keyring);
     again.validate();
