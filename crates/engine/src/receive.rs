@@ -133,7 +133,7 @@ impl Engine {
         for (n, effect) in (0..).zip(&effects) {
             let dot = Dot { seq: batch.first.seq + n, ..batch.first };
             let written = Written { dot, hlc: batch.hlc.plus(n), context: Some(context) };
-            suffix::take_in(&mut state.guards, shared, effect, &written);
+            suffix::take_in(&mut state.guards, shared, effect, &written, None);
             if shared.has_listeners() {
                 state.tell_listeners(effect, |db| shared.logical(db), &mut ready);
             }
