@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
-use effect::{Batches, Deadline, Dot, Op, Vector};
+use effect::{Batch, Batches, Deadline, Dot, Op, Vector};
 use engine::{Engine, Lock, Options, Recycled};
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -50,17 +50,22 @@ fn receive_all(from: &Engine, to: &Engine, known: &Vector) -> Result<(f64, f64),
         records.push(fed);
     }
     let bytes: usize = records.iter().map(|fed| fed.record.len()).sum();
-    let (mut effects, began) = (0_u64, Instant::now());
+    let (mut effects, mut settled, began) = (0_u64, 0, Instant::now());
     for fed in &records {
-        for batch in Batches::decode(&fed.record) {
-            let batch = batch?;
-            effects += batch.len();
-            to.receive(&batch, &fed.context)?;
+        let batches: Vec<_> = Batches::decode(&fed.record).collect::<Result<_, _>>()?;
+        effects += batches.iter().map(Batch::len).sum::<u64>();
+        let all: Vec<_> = batches.into_iter().map(|batch| (batch, &fed.context)).collect();
+        let mut taken = 0;
+        while taken < all.len() {
+            taken += to.receive_many(&all[taken..])?.0;
         }
-        let mut stable = fed.context.clone();
-        stable.add(Dot { seq: fed.first.seq.saturating_sub(SETTLE), ..fed.first });
-        to.note_stable(&stable);
-        to.log().write_out()?;
+        if effects >= settled + SETTLE {
+            settled = effects;
+            let mut stable = fed.context.clone();
+            stable.add(Dot { seq: fed.first.seq.saturating_sub(SETTLE), ..fed.first });
+            to.note_stable(&stable);
+            to.log().write_out()?;
+        }
     }
     Ok((began.elapsed().as_nanos() as f64 / effects.max(1) as f64, bytes as f64 / effects.max(1) as f64))
 }

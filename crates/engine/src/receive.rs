@@ -1,26 +1,27 @@
 //! Batches of other replicas: logged as they are, and applied as everything else.
 //!
 //! ```text
-//!   batch, context ─▶ known already? ─▶ lock its shards ─▶ what it changes comes into memory ─▶ log ─▶ apply ─▶ waiters, watches
+//!   batches, contexts ─▶ a run of them ─▶ known already? ─▶ lock its shards ─▶ what it changes comes into memory
+//!                                                                                   │
+//!                                            waiters, watches ◀─ apply ◀─ log ◀─────┘
 //! ```
 //! *Invariant:* a batch is logged when all that its writer had applied is in the log, and all before it of its origin; so what
 //! stands before it in the log contains its context.
 //! *Invariant:* its shards are locked from before it is logged until it is applied: whoever writes one of its keys behind it in the
 //! log has observed it.
 
-use effect::{Batch, Dot, Effect, Hlc, Op, RecordEnd, Vector, WireError};
+mod run;
+
+use effect::{Batch, Dot, Vector, WireError};
 use thiserror::Error;
-use wal::Position;
 
 use crate::context::{Committed, note_waymark};
-use crate::engine::{Engine, RECORD_BATCHES, Sequencer, Shared};
+use crate::engine::{Engine, Sequencer, Shared};
 use crate::error::Refusal;
-use crate::guards::Guards;
-use crate::limits::SHARDS;
 use crate::residency::ReadError;
-use crate::shard::ShardId;
 use crate::state::State;
-use crate::suffix::{self, Written};
+use crate::suffix;
+use run::Run;
 
 /// Why a batch of another replica is not taken. Nothing of it was applied.
 #[derive(Debug, Error)]
@@ -88,78 +89,80 @@ impl From<ReadError> for ReceiveError {
     }
 }
 
-/// What became of a batch of another replica.
+/// What became of batches of another replica.
 #[derive(Debug)]
 pub enum Received {
-    /// It was here already.
+    /// They were here already.
     Known,
-    /// It was applied.
+    /// They were applied.
     Applied(Committed),
 }
 
 impl Engine {
     /// Takes a batch of another replica, whose writer had applied `context` before it.
     pub fn receive(&self, batch: &Batch<'_>, context: &Vector) -> Result<Received, ReceiveError> {
+        self.receive_many(&[(batch.clone(), context)]).map(|(_, received)| received)
+    }
+
+    /// Takes the first of these batches of other replicas, each with what its writer had applied before it: as many as go together.
+    /// Answers how many, so that whoever has more asks again; an error is about the first.
+    pub fn receive_many(&self, batches: &[(Batch<'_>, &Vector)]) -> Result<(usize, Received), ReceiveError> {
         let shared = &*self.shared;
-        let effects = batch.effects().collect::<Result<Vec<_>, _>>()?;
-        if check(&mut shared.log.lock(), shared, batch, context)? == Standing::Known {
-            return Ok(Received::Known);
+        let Some(run) = Run::begin(shared, batches)? else { return Ok((0, Received::Known)) };
+        let known = count_known(&mut shared.log.lock(), shared, &run)?;
+        if known > 0 {
+            return Ok((known, Received::Known));
         }
-        let is_alien =
-            |effect: &Effect<'_>| matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::Rename { .. });
-        if effects.iter().any(is_alien) {
-            return Err(ReceiveError::Alien { origin: batch.first.origin.0, seq: batch.first.seq });
+        if run.is_alien() {
+            return Err(ReceiveError::Alien { origin: run.first.first.origin.0, seq: run.first.first.seq });
         }
         // Rows are read before shards are locked; what is evicted in between is read again then.
-        effects
-            .iter()
-            .filter(|_| shared.residency.is_on())
-            .try_for_each(|effect| shared.fetch(effect.db, effect.key))?;
-        let mut state = State::new(shared, lock(shared, &effects), None, self.now_ms(), 0);
-        prepare(shared, &mut state.guards, &effects)?;
+        if shared.residency.is_on() {
+            run.dues.iter().try_for_each(|due| shared.fetch(due.effect.db, due.effect.key))?;
+        }
+        let mut state = State::new(shared, run.lock(shared), None, self.now_ms(), 0);
+        run.prepare(shared, &mut state.guards)?;
         let position = loop {
             let mut log = shared.log.lock();
-            if check(&mut log, shared, batch, context)? == Standing::Known {
-                return Ok(Received::Known);
+            let known = count_known(&mut log, shared, &run)?;
+            if known > 0 {
+                return Ok((known, Received::Known));
             }
-            let last = batch.hlc.plus(batch.len());
+            let last = run.last().hlc.plus(run.last().len());
             if log.state().clock.ceiling() >= last {
-                break append(&mut log, shared, batch, context)?;
+                let position = run.append(&mut log).map_err(Refusal::from)?;
+                if log.state().waymarks.is_due(position) {
+                    note_waymark(shared, &mut log);
+                }
+                break position;
             }
             drop(log);
             shared.raise_ceiling(last)?;
         };
-        let mut ready = Vec::new();
-        for (n, effect) in (0..).zip(&effects) {
-            let dot = Dot { seq: batch.first.seq + n, ..batch.first };
-            let written = Written { dot, hlc: batch.hlc.plus(n), context: Some(context) };
-            suffix::take_in(&mut state.guards, shared, effect, &written, None);
-            if shared.has_listeners() {
-                state.tell_listeners(effect, |db| shared.logical(db), &mut ready);
+        let (has_listeners, mut ready) = (shared.has_listeners(), Vec::new());
+        for due in &run.dues {
+            suffix::take_in(&mut state.guards, shared, &due.effect, &due.written(run.context), Some(due.place));
+            if has_listeners {
+                state.tell_listeners(&due.effect, |db| shared.logical(db), &mut ready);
             }
         }
         state.set_applied(position);
-        Ok(Received::Applied(Committed { position, ready, after: None }))
+        Ok((run.batches.len(), Received::Applied(Committed { position, ready, after: None })))
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Standing {
-    Known,
-    New,
-}
-
-fn check(
+/// How many of the first batches are here already. If none is, the first may be taken, or the error says why not.
+fn count_known(
     log: &mut wal::Appender<'_, Sequencer>,
     shared: &Shared,
-    batch: &Batch<'_>,
-    context: &Vector,
-) -> Result<Standing, ReceiveError> {
+    run: &Run<'_>,
+) -> Result<usize, ReceiveError> {
     let sequencer = log.state();
-    let Dot { origin, seq } = batch.first;
+    let Dot { origin, seq } = run.first.first;
     let known = if origin == shared.origin { sequencer.next_seq - 1 } else { sequencer.others.get(origin) };
-    if batch.is_empty() || seq + batch.len() - 1 <= known {
-        return Ok(Standing::Known);
+    let is_known = |batch: &Batch<'_>| batch.is_empty() || batch.first.seq + batch.len() - 1 <= known;
+    if is_known(run.first) {
+        return Ok(run.batches.iter().take_while(|(batch, _)| is_known(batch)).count());
     }
     if origin == shared.origin {
         return Err(ReceiveError::Own { seq });
@@ -174,75 +177,8 @@ fn check(
         true => dot.seq < sequencer.next_seq,
         false => dot.origin == origin || sequencer.others.has(dot),
     };
-    match context.iter().all(covers) {
-        true => Ok(Standing::New),
+    match run.context.iter().all(covers) {
+        true => Ok(0),
         false => Err(ReceiveError::Early { origin: origin.0, seq }),
     }
-}
-
-/// Puts it into the log: behind the batch before it, if that was of the same origin, or into a record of its own.
-fn append(
-    log: &mut wal::Appender<'_, Sequencer>,
-    shared: &Shared,
-    batch: &Batch<'_>,
-    context: &Vector,
-) -> Result<Position, ReceiveError> {
-    let origin = batch.first.origin;
-    let says = log.state().waymarks.heard(origin) != Some(context);
-    let joins = |end: &RecordEnd| !says && batch.follows(end);
-    let mut bytes = Vec::new();
-    let position = match log.state().record_end.filter(joins) {
-        Some(end) if log.can_extend(RECORD_BATCHES, batch.size()) => {
-            batch.extend_record(&end, &mut bytes);
-            log.extend(&[&bytes])
-        }
-        _ => {
-            batch.begin_record(says.then_some(context), &mut bytes);
-            log.append(RECORD_BATCHES, &[&bytes])
-        }
-    }
-    .map_err(Refusal::from)?;
-    let sequencer = log.state();
-    sequencer.clock.observe(Hlc(batch.hlc.plus(batch.len()).0 - 1));
-    sequencer.others.add(Dot { origin, seq: batch.first.seq + batch.len() - 1 });
-    sequencer.record_end = Some(batch.record_end());
-    if says {
-        sequencer.waymarks.hear(origin, context.clone());
-    }
-    if sequencer.waymarks.is_due(position) {
-        note_waymark(shared, log);
-    }
-    Ok(position)
-}
-
-/// Locks the shards of all effects.
-fn lock<'s>(shared: &'s Shared, effects: &[Effect<'_>]) -> Guards<'s> {
-    let mut ids: Vec<ShardId> = Vec::new();
-    for effect in effects {
-        match &effect.op {
-            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) => {
-                ids = (0..SHARDS).map(|id| ShardId(id as u8)).collect();
-                break;
-            }
-            _ => ids.push(ShardId::of(effect.key)),
-        }
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Guards::new(ids.into_iter().map(|id| (id, shared.shards[usize::from(id.0)].lock())))
-}
-
-/// Brings into memory what the effects change and has not been brought.
-fn prepare(shared: &Shared, guards: &mut Guards<'_>, effects: &[Effect<'_>]) -> Result<(), ReadError> {
-    if !shared.residency.is_on() {
-        return Ok(());
-    }
-    for effect in effects {
-        let place = shared.place_of(effect.key);
-        if let Some(guard) = guards.get_mut(place.shard) {
-            shared.fetch_locked(guard, effect.db, place, effect.key)?;
-            shared.prepare_part(guard, effect, place)?;
-        }
-    }
-    Ok(())
 }
