@@ -311,6 +311,12 @@ impl<'a> Effects<'a> {
         self.reader.remaining()
     }
 
+    /// The bytes that have not been read, for whoever will read the effect that they begin with with [`Effects::first`].
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.reader.clone().rest()
+    }
+
     /// The effect that `bytes` begin with, which stood in a batch of `origin`: for whoever has noted where.
     #[inline]
     pub fn first(origin: Origin, bytes: &'a [u8]) -> Result<Effect<'a>, WireError> {

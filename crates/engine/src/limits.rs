@@ -251,9 +251,3 @@ pub const FORGET_EFFECTS: u32 = 256;
 
 /// Keys and effects for which a shard keeps room when it has fewer.
 pub const SUFFIX_KEPT: usize = 64;
-
-/// Effects of others that are taken under one hold of locks, at most: some ten microseconds' worth. A batch is never divided.
-pub const RECEIVE_EFFECTS: u64 = 64;
-
-/// Bytes of them: half of what the log joins to a record.
-pub const RECEIVE_BYTES: usize = 8 << 10;

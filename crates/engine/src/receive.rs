@@ -1,8 +1,8 @@
 //! Batches of other replicas: logged as they are, and applied as everything else.
 //!
 //! ```text
-//!   batches, contexts ─▶ a run of them ─▶ known already? ─▶ lock its shards ─▶ what it changes comes into memory
-//!                                                                                   │
+//!   record, context ─▶ a run of batches ─▶ known already? ─▶ lock its shards ─▶ what it changes comes into memory
+//!                                                                                    │
 //!                                            waiters, watches ◀─ apply ◀─ log ◀─────┘
 //! ```
 //! *Invariant:* a batch is logged when all that its writer had applied is in the log, and all before it of its origin; so what
@@ -12,7 +12,7 @@
 
 mod run;
 
-use effect::{Batch, Dot, Vector, WireError};
+use effect::{Batch, Batches, Dot, Origin, Vector, WireError};
 use thiserror::Error;
 
 use crate::context::{Committed, note_waymark};
@@ -96,40 +96,57 @@ pub enum Received {
     Known,
     /// They were applied.
     Applied(Committed),
+    /// Some of them were applied: ask again for the others.
+    Part(Committed),
 }
 
 impl Engine {
     /// Takes a batch of another replica, whose writer had applied `context` before it.
     pub fn receive(&self, batch: &Batch<'_>, context: &Vector) -> Result<Received, ReceiveError> {
-        self.receive_many(&[(batch.clone(), context)]).map(|(_, received)| received)
+        let run = Run::of_batch(&self.shared, batch, context)?;
+        Ok(self.take(&run)?.map_or(Received::Known, Received::Applied))
     }
 
-    /// Takes the first of these batches of other replicas, each with what its writer had applied before it: as many as go together.
-    /// Answers how many, so that whoever has more asks again; an error is about the first.
-    pub fn receive_many(&self, batches: &[(Batch<'_>, &Vector)]) -> Result<(usize, Received), ReceiveError> {
+    /// Takes the batches of a record ([`crate::Fed::record`]) of another replica, whose writer had applied `context` before each:
+    /// for less than one by one.
+    pub fn receive_record(&self, record: &[u8], context: &Vector) -> Result<Received, ReceiveError> {
+        loop {
+            let Some(first) = Batches::decode(record).next().transpose()? else { return Ok(Received::Known) };
+            let known = known_of(&mut self.shared.log.lock(), &self.shared, first.first.origin);
+            let Some(run) = Run::of_record(&self.shared, record, context, |batch| is_known(batch, known))? else {
+                return Ok(Received::Known);
+            };
+            match self.take(&run)? {
+                Some(committed) if run.is_last => return Ok(Received::Applied(committed)),
+                Some(committed) => return Ok(Received::Part(committed)),
+                // Another thread has just taken it.
+                None => {}
+            }
+        }
+    }
+
+    /// Takes a run; `None`: its first batch was here already.
+    fn take(&self, run: &Run<'_>) -> Result<Option<Committed>, ReceiveError> {
         let shared = &*self.shared;
-        let Some(run) = Run::begin(shared, batches)? else { return Ok((0, Received::Known)) };
-        let known = count_known(&mut shared.log.lock(), shared, &run)?;
-        if known > 0 {
-            return Ok((known, Received::Known));
+        if check(&mut shared.log.lock(), shared, run)? == Standing::Known {
+            return Ok(None);
         }
         if run.is_alien() {
             return Err(ReceiveError::Alien { origin: run.first.first.origin.0, seq: run.first.first.seq });
         }
         // Rows are read before shards are locked; what is evicted in between is read again then.
         if shared.residency.is_on() {
-            run.dues.iter().try_for_each(|due| shared.fetch(due.effect.db, due.effect.key))?;
+            run.effects().try_for_each(|(effect, _)| shared.fetch(effect.db, effect.key))?;
         }
         let mut state = State::new(shared, run.lock(shared), None, self.now_ms(), 0);
         run.prepare(shared, &mut state.guards)?;
         let position = loop {
             let mut log = shared.log.lock();
-            let known = count_known(&mut log, shared, &run)?;
-            if known > 0 {
-                return Ok((known, Received::Known));
+            if check(&mut log, shared, run)? == Standing::Known {
+                return Ok(None);
             }
-            let last = run.last().hlc.plus(run.last().len());
-            if log.state().clock.ceiling() >= last {
+            let next = run.next_hlc();
+            if log.state().clock.ceiling() >= next {
                 let position = run.append(&mut log).map_err(Refusal::from)?;
                 if log.state().waymarks.is_due(position) {
                     note_waymark(shared, &mut log);
@@ -137,32 +154,41 @@ impl Engine {
                 break position;
             }
             drop(log);
-            shared.raise_ceiling(last)?;
+            shared.raise_ceiling(next)?;
         };
-        let (has_listeners, mut ready) = (shared.has_listeners(), Vec::new());
-        for due in &run.dues {
-            suffix::take_in(&mut state.guards, shared, &due.effect, &due.written(run.context), Some(due.place));
-            if has_listeners {
-                state.tell_listeners(&due.effect, |db| shared.logical(db), &mut ready);
-            }
+        for (effect, place, written) in run.by_shard() {
+            suffix::take_in(&mut state.guards, shared, &effect, &written, Some(place));
+        }
+        let mut ready = Vec::new();
+        if shared.has_listeners() {
+            run.effects().for_each(|(effect, _)| state.tell_listeners(&effect, |db| shared.logical(db), &mut ready));
         }
         state.set_applied(position);
-        Ok((run.batches.len(), Received::Applied(Committed { position, ready, after: None })))
+        Ok(Some(Committed { position, ready, after: None }))
     }
 }
 
-/// How many of the first batches are here already. If none is, the first may be taken, or the error says why not.
-fn count_known(
-    log: &mut wal::Appender<'_, Sequencer>,
-    shared: &Shared,
-    run: &Run<'_>,
-) -> Result<usize, ReceiveError> {
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Known,
+    New,
+}
+
+/// How many effects of an origin are here.
+fn known_of(log: &mut wal::Appender<'_, Sequencer>, shared: &Shared, origin: Origin) -> u64 {
     let sequencer = log.state();
+    if origin == shared.origin { sequencer.next_seq - 1 } else { sequencer.others.get(origin) }
+}
+
+fn is_known(batch: &Batch<'_>, known: u64) -> bool {
+    batch.is_empty() || batch.first.seq + batch.len() - 1 <= known
+}
+
+fn check(log: &mut wal::Appender<'_, Sequencer>, shared: &Shared, run: &Run<'_>) -> Result<Standing, ReceiveError> {
     let Dot { origin, seq } = run.first.first;
-    let known = if origin == shared.origin { sequencer.next_seq - 1 } else { sequencer.others.get(origin) };
-    let is_known = |batch: &Batch<'_>| batch.is_empty() || batch.first.seq + batch.len() - 1 <= known;
-    if is_known(run.first) {
-        return Ok(run.batches.iter().take_while(|(batch, _)| is_known(batch)).count());
+    let known = known_of(log, shared, origin);
+    if is_known(&run.first, known) {
+        return Ok(Standing::Known);
     }
     if origin == shared.origin {
         return Err(ReceiveError::Own { seq });
@@ -173,12 +199,13 @@ fn count_known(
     if seq > known + 1 {
         return Err(ReceiveError::Gap { origin: origin.0, expected: known + 1, found: seq });
     }
+    let sequencer = log.state();
     let covers = |dot: Dot| match dot.origin == shared.origin {
         true => dot.seq < sequencer.next_seq,
         false => dot.origin == origin || sequencer.others.has(dot),
     };
     match run.context.iter().all(covers) {
-        true => Ok(0),
+        true => Ok(Standing::New),
         false => Err(ReceiveError::Early { origin: origin.0, seq }),
     }
 }

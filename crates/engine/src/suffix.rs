@@ -113,9 +113,9 @@ impl Suffix {
             && stable.has(dot)
         {
             self.recent.pop_front();
-            let found = self.keys.find_entry(order, |unstable| {
-                (unstable.order, unstable.name.db()) == (order, db) && unstable.has(dot)
-            });
+            let found = self
+                .keys
+                .find_entry(order, |unstable| (unstable.order, unstable.name.db()) == (order, db) && unstable.has(dot));
             let Ok(mut found) = found else { continue };
             match &mut found.get_mut().causality {
                 Some(causality) if !stable.covers(&causality.reach) => causality.give_back(stable),

@@ -53,7 +53,8 @@ impl Reduced {
     pub fn of_set(dot: Dot, hlc: Hlc, value: Option<&[u8]>, deadline: Deadline) -> Self {
         let mut key = Self::new();
         let op = Op::Set { value: value.unwrap_or_default(), deadline };
-        let effect = Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key: b"", fresh: false, deps: Seq::empty(DotShape), op };
+        let effect =
+            Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key: b"", fresh: false, deps: Seq::empty(DotShape), op };
         key.take_in(&Event { dot, hlc, context: &Vector::new(), effect: &effect });
         if value.is_none() {
             key.whole = Element::default();

@@ -14,8 +14,8 @@
 use effect::reduce::{Base, Event, Reduced, Unit};
 use effect::{Deadline, Dot, Effect, Hlc, Op, Vector};
 
-use super::name::Name;
 use super::Written;
+use super::name::Name;
 use crate::limits::FORGET_EFFECTS;
 use crate::shard::Shard;
 use crate::stop::Place;
@@ -32,7 +32,8 @@ pub(super) struct Unstable {
     pub(super) causality: Option<Box<Causality>>,
 }
 
-const _: () = assert!(size_of::<Unstable>() == 64, "as many as there are recent effects are written, looked up and forgotten");
+const _: () =
+    assert!(size_of::<Unstable>() == 64, "as many as there are recent effects are written, looked up and forgotten");
 
 /// What recent effects gave.
 #[derive(Clone)]
