@@ -16,6 +16,9 @@ type Name = (u8, Vec<u8>, Option<Vec<u8>>);
 /// See the module; before a batch is logged.
 #[cold]
 pub(crate) fn restate(state: &mut State<'_>, out: &mut Emitter<'_>) {
+    if !out.batch.may_keep_deadlines() {
+        return;
+    }
     let mut hiding: Vec<Name> = Vec::new();
     out.batch.each_since(BatchMark::START, |effect| {
         if !keeps(effect) {

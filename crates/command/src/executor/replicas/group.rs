@@ -164,6 +164,12 @@ impl Group {
         self.0[to].receive(from, &fed)
     }
 
+    /// All that one has written and the other may take.
+    pub(super) fn tell(&mut self, from: usize, to: usize) {
+        self.0[from].send();
+        while self.deliver(from, to) {}
+    }
+
     /// Everything reaches everybody.
     pub(super) fn heal(&mut self) {
         self.0.iter_mut().for_each(Replica::send);
