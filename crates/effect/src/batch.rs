@@ -116,6 +116,12 @@ impl BatchBuf {
         self.rewind(BatchMark::START);
     }
 
+    /// Whether one of the effects may keep a deadline: of a single one it is known without reading it.
+    #[inline]
+    pub fn may_keep_deadlines(&self) -> bool {
+        self.count != 1 || codec::says_keep(self.effects())
+    }
+
     /// Hands the effects since `mark`, which must come from this batch, on to `visit`.
     #[inline(always)]
     pub fn each_since(&self, mark: BatchMark, mut visit: impl FnMut(&Effect<'_>)) {
@@ -309,6 +315,12 @@ impl<'a> Effects<'a> {
     #[inline]
     pub fn remaining(&self) -> usize {
         self.reader.remaining()
+    }
+
+    /// The bytes that have not been read, for whoever will read the effect that they begin with with [`Effects::first`].
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.reader.clone().rest()
     }
 
     /// The effect that `bytes` begin with, which stood in a batch of `origin`: for whoever has noted where.

@@ -99,6 +99,12 @@ const CODES: [Code; 29] = [
     Code::Moved,
 ];
 
+/// Whether the effect that these bytes begin with says that a deadline is kept, fresh or not.
+#[inline]
+pub(crate) fn says_keep(effect: &[u8]) -> bool {
+    effect.get(1).is_some_and(|flags| flags & DEADLINE == KEEP)
+}
+
 impl Code {
     /// The flags that mean something to it.
     #[inline]

@@ -275,8 +275,9 @@ impl<'e> Context<'e> {
         self.out.batch.each_before(self.out.settled, |effect| {
             suffix::record_own(&mut self.state, effect, &next(effect));
         });
+        let mut place = self.out.place_of_first();
         self.out.batch.each_since(self.out.settled, |effect| {
-            suffix::take_in(&mut self.state.guards, shared, effect, &next(effect));
+            suffix::take_in(&mut self.state.guards, shared, effect, &next(effect), place.take());
         });
     }
 

@@ -188,6 +188,7 @@ impl Context<'_> {
         if !expired && !is_dead_hash(entry, now_ms) {
             return false;
         }
+        shard.keep_recent(physical, place, key);
         if let Some(entry) = shard.take(physical, place, key, self.shared) {
             self.state.undo.push(Undo::Entry((physical, key.into()), Some(entry)));
         }

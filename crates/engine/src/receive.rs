@@ -1,27 +1,30 @@
 //! Batches of other replicas: logged as they are, and applied as everything else.
 //!
 //! ```text
-//!   batch, context ─▶ known already? ─▶ lock its shards ─▶ what it changes comes into memory ─▶ log ─▶ apply ─▶ waiters, watches
+//!   record, context ─▶ a run of batches ─▶ known already? ─▶ lock its shards ─▶ what it changes comes into memory
+//!                                                                                    │
+//!                                            waiters, watches ◀─ apply ◀─ log ◀─────┘
 //! ```
 //! *Invariant:* a batch is logged when all that its writer had applied is in the log, and all before it of its origin; so what
 //! stands before it in the log contains its context.
 //! *Invariant:* its shards are locked from before it is logged until it is applied: whoever writes one of its keys behind it in the
 //! log has observed it.
 
-use effect::{Batch, Dot, Effect, Hlc, Op, Origin, RecordEnd, Vector, WireError};
+mod run;
+
+use std::borrow::Cow;
+
+use effect::{Batch, Batches, Dot, Origin, Vector, WireError};
 use thiserror::Error;
-use wal::Position;
 
 use crate::context::{Committed, note_waymark};
 use crate::echo::Echo;
-use crate::engine::{Engine, RECORD_BATCHES, Sequencer, Shared};
+use crate::engine::{Engine, Sequencer, Shared};
 use crate::error::Refusal;
-use crate::guards::Guards;
-use crate::limits::SHARDS;
 use crate::residency::ReadError;
-use crate::shard::ShardId;
 use crate::state::State;
-use crate::suffix::{self, Written};
+use crate::suffix;
+use run::Run;
 
 /// Why a batch of another replica is not taken. Nothing of it was applied.
 #[derive(Debug, Error)]
@@ -89,81 +92,105 @@ impl From<ReadError> for ReceiveError {
     }
 }
 
-/// What became of a batch of another replica.
+/// What became of batches of another replica.
 #[derive(Debug)]
 pub enum Received {
-    /// It was here already.
+    /// They were here already.
     Known,
-    /// It was applied.
+    /// They were applied.
     Applied(Committed),
+    /// Some of them were applied: ask again for the others.
+    Part(Committed),
 }
 
 impl Engine {
     /// Takes a batch of another replica, whose writer had applied `context` before it; what it had applied before its last batch need
     /// not be said again.
     pub fn receive(&self, batch: &Batch<'_>, context: &Vector) -> Result<Received, ReceiveError> {
-        let shared = &*self.shared;
-        let effects = batch.effects().collect::<Result<Vec<_>, _>>()?;
-        let whole;
-        let context = {
-            let mut log = shared.log.lock();
-            whole = whole_context(log.state(), batch.first.origin, context);
-            let context = whole.as_ref().unwrap_or(context);
-            if check(&mut log, shared, batch, context)? == Standing::Known {
+        let context = self.whole_context(batch.first.origin, context);
+        let run = Run::of_batch(&self.shared, batch, &context)?;
+        Ok(self.take(&run)?.map_or(Received::Known, Received::Applied))
+    }
+
+    /// Takes the batches of a record ([`crate::Fed::record`]) of another replica, whose writer had applied `context` before each:
+    /// for less than one by one.
+    pub fn receive_record(&self, record: &[u8], context: &Vector) -> Result<Received, ReceiveError> {
+        let Some(first) = Batches::decode(record).next().transpose()? else { return Ok(Received::Known) };
+        let context = self.whole_context(first.first.origin, context);
+        loop {
+            let known = known_of(&mut self.shared.log.lock(), &self.shared, first.first.origin);
+            let Some(run) = Run::of_record(&self.shared, record, &context, |batch| is_known(batch, known))? else {
                 return Ok(Received::Known);
+            };
+            match self.take(&run)? {
+                Some(committed) if run.is_last => return Ok(Received::Applied(committed)),
+                Some(committed) => return Ok(Received::Part(committed)),
+                // Another thread has just taken it.
+                None => {}
             }
-            context
-        };
-        let is_alien =
-            |effect: &Effect<'_>| matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::Rename { .. });
-        if effects.iter().any(is_alien) {
-            return Err(ReceiveError::Alien { origin: batch.first.origin.0, seq: batch.first.seq });
+        }
+    }
+
+    /// The context with what was said of the batch before it, unless that is in it: what a writer has observed only grows.
+    fn whole_context<'c>(&self, origin: Origin, context: &'c Vector) -> Cow<'c, Vector> {
+        let mut log = self.shared.log.lock();
+        let sequencer = log.state();
+        let before = sequencer.waymarks.heard(origin).or_else(|| sequencer.heads.unsaid.get(&origin));
+        match before.filter(|before| !context.covers(before)) {
+            None => Cow::Borrowed(context),
+            Some(before) => {
+                let mut whole = before.clone();
+                whole.join(context);
+                Cow::Owned(whole)
+            }
+        }
+    }
+
+    /// Takes a run; `None`: its first batch was here already.
+    fn take(&self, run: &Run<'_>) -> Result<Option<Committed>, ReceiveError> {
+        let shared = &*self.shared;
+        if check(&mut shared.log.lock(), shared, run)? == Standing::Known {
+            return Ok(None);
+        }
+        if run.is_alien() {
+            return Err(ReceiveError::Alien { origin: run.first.first.origin.0, seq: run.first.first.seq });
         }
         // Rows are read before shards are locked; what is evicted in between is read again then.
-        effects
-            .iter()
-            .filter(|_| shared.residency.is_on())
-            .try_for_each(|effect| shared.fetch(effect.db, effect.key))?;
-        let mut state = State::new(shared, lock(shared, &effects), None, self.now_ms(), 0);
-        prepare(shared, &mut state.guards, &effects)?;
+        if shared.residency.is_on() {
+            run.effects().try_for_each(|(effect, _)| shared.fetch(effect.db, effect.key))?;
+        }
+        let mut state = State::new(shared, run.lock(shared), None, self.now_ms(), 0);
+        run.prepare(shared, &mut state.guards)?;
         let position = loop {
             let mut log = shared.log.lock();
-            if check(&mut log, shared, batch, context)? == Standing::Known {
-                return Ok(Received::Known);
+            if check(&mut log, shared, run)? == Standing::Known {
+                return Ok(None);
             }
-            let last = batch.hlc.plus(batch.len());
-            if log.state().clock.ceiling() >= last {
-                break append(&mut log, shared, batch, context)?;
+            let next = run.next_hlc();
+            if log.state().clock.ceiling() >= next {
+                let position = run.append(&mut log, shared).map_err(Refusal::from)?;
+                if log.state().waymarks.is_due(position) {
+                    note_waymark(shared, &mut log);
+                }
+                break position;
             }
             drop(log);
-            shared.raise_ceiling(last)?;
+            shared.raise_ceiling(next)?;
         };
-        let mut ready = Vec::new();
-        for (n, effect) in (0..).zip(&effects) {
-            let dot = Dot { seq: batch.first.seq + n, ..batch.first };
-            let written = Written { dot, hlc: batch.hlc.plus(n), context: Some(context) };
-            let echo = Echo::begin(shared, &state.guards, effect, state.now_ms());
-            suffix::take_in(&mut state.guards, shared, effect, &written);
+        for (effect, place, written) in run.by_shard() {
+            let echo = Echo::begin(shared, &state.guards, &effect, state.now_ms());
+            suffix::take_in(&mut state.guards, shared, &effect, &written, Some(place));
             if let Some(echo) = echo {
                 echo.tell(shared, &state.guards, position);
             }
-            if shared.has_listeners() {
-                state.tell_listeners(effect, |db| shared.logical(db), &mut ready);
-            }
+        }
+        let mut ready = Vec::new();
+        if shared.has_listeners() {
+            run.effects().for_each(|(effect, _)| state.tell_listeners(&effect, |db| shared.logical(db), &mut ready));
         }
         state.set_applied(position);
-        Ok(Received::Applied(Committed { position, ready, after: None }))
+        Ok(Some(Committed { position, ready, after: None }))
     }
-}
-
-/// The context with what was said of the batch before it, unless that is in it: what a writer has observed only grows.
-fn whole_context(sequencer: &Sequencer, origin: Origin, context: &Vector) -> Option<Vector> {
-    let before = sequencer.waymarks.heard(origin).or_else(|| sequencer.heads.unsaid.get(&origin))?;
-    (!context.covers(before)).then(|| {
-        let mut whole = before.clone();
-        whole.join(context);
-        whole
-    })
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -172,16 +199,20 @@ enum Standing {
     New,
 }
 
-fn check(
-    log: &mut wal::Appender<'_, Sequencer>,
-    shared: &Shared,
-    batch: &Batch<'_>,
-    context: &Vector,
-) -> Result<Standing, ReceiveError> {
+/// How many effects of an origin are here.
+fn known_of(log: &mut wal::Appender<'_, Sequencer>, shared: &Shared, origin: Origin) -> u64 {
     let sequencer = log.state();
-    let Dot { origin, seq } = batch.first;
-    let known = if origin == shared.origin() { sequencer.next_seq - 1 } else { sequencer.others.get(origin) };
-    if batch.is_empty() || seq + batch.len() - 1 <= known {
+    if origin == shared.origin() { sequencer.next_seq - 1 } else { sequencer.others.get(origin) }
+}
+
+fn is_known(batch: &Batch<'_>, known: u64) -> bool {
+    batch.is_empty() || batch.first.seq + batch.len() - 1 <= known
+}
+
+fn check(log: &mut wal::Appender<'_, Sequencer>, shared: &Shared, run: &Run<'_>) -> Result<Standing, ReceiveError> {
+    let Dot { origin, seq } = run.first.first;
+    let known = known_of(log, shared, origin);
+    if is_known(&run.first, known) {
         return Ok(Standing::Known);
     }
     if origin == shared.origin() {
@@ -193,84 +224,13 @@ fn check(
     if seq > known + 1 {
         return Err(ReceiveError::Gap { origin: origin.0, expected: known + 1, found: seq });
     }
+    let sequencer = log.state();
     let covers = |dot: Dot| match dot.origin == shared.origin() {
         true => dot.seq < sequencer.next_seq,
         false => dot.origin == origin || sequencer.others.has(dot),
     };
-    match context.iter().all(covers) {
+    match run.context.iter().all(covers) {
         true => Ok(Standing::New),
         false => Err(ReceiveError::Early { origin: origin.0, seq }),
     }
-}
-
-/// Puts it into the log: behind the batch before it, if that was of the same origin, or into a record of its own.
-fn append(
-    log: &mut wal::Appender<'_, Sequencer>,
-    shared: &Shared,
-    batch: &Batch<'_>,
-    context: &Vector,
-) -> Result<Position, ReceiveError> {
-    let origin = batch.first.origin;
-    let says = log.state().waymarks.heard(origin) != Some(context);
-    let joins = |end: &RecordEnd| !says && batch.follows(end);
-    let mut bytes = Vec::new();
-    let position = match log.state().record_end.filter(joins) {
-        Some(end) if log.can_extend(RECORD_BATCHES, batch.size()) => {
-            batch.extend_record(&end, &mut bytes);
-            log.extend(&[&bytes])
-        }
-        _ => {
-            batch.begin_record(says.then_some(context), &mut bytes);
-            log.append(RECORD_BATCHES, &[&bytes])
-        }
-    }
-    .map_err(Refusal::from)?;
-    let sequencer = log.state();
-    let last = Hlc(batch.hlc.plus(batch.len()).0 - 1);
-    sequencer.note_own_head(shared.origin());
-    sequencer.heads.last.insert(origin, last);
-    sequencer.clock.observe(last);
-    shared.replication.see(last);
-    sequencer.others.add(Dot { origin, seq: batch.first.seq + batch.len() - 1 });
-    sequencer.record_end = Some(batch.record_end());
-    if says {
-        sequencer.heads.unsaid.remove(&origin);
-        sequencer.waymarks.hear(origin, context.clone());
-    }
-    if sequencer.waymarks.is_due(position) {
-        note_waymark(shared, log);
-    }
-    Ok(position)
-}
-
-/// Locks the shards of all effects.
-fn lock<'s>(shared: &'s Shared, effects: &[Effect<'_>]) -> Guards<'s> {
-    let mut ids: Vec<ShardId> = Vec::new();
-    for effect in effects {
-        match &effect.op {
-            Op::FlushDb | Op::FlushAll | Op::SwapDb(_) => {
-                ids = (0..SHARDS).map(|id| ShardId(id as u8)).collect();
-                break;
-            }
-            _ => ids.push(ShardId::of(effect.key)),
-        }
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Guards::new(ids.into_iter().map(|id| (id, shared.shards[usize::from(id.0)].lock())))
-}
-
-/// Brings into memory what the effects change and has not been brought.
-fn prepare(shared: &Shared, guards: &mut Guards<'_>, effects: &[Effect<'_>]) -> Result<(), ReadError> {
-    if !shared.residency.is_on() {
-        return Ok(());
-    }
-    for effect in effects {
-        let place = shared.place_of(effect.key);
-        if let Some(guard) = guards.get_mut(place.shard) {
-            shared.fetch_locked(guard, effect.db, place, effect.key)?;
-            shared.prepare_part(guard, effect, place)?;
-        }
-    }
-    Ok(())
 }

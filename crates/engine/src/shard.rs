@@ -435,6 +435,7 @@ impl Shard {
         tables.drop_due(before, &shared.counts);
         if gone {
             shared.expired.fetch_add(1, Ordering::Relaxed);
+            self.keep_recent(db, place, &key);
             if let Some(entry) = self.take(db, place, &key, shared) {
                 self.forget_cached(db, place);
                 shared.free(entry);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use causal::{Entry, Input, Output, Record};
-use effect::{Batches, Vector};
-use engine::{ReceiveError, Received};
+use effect::Vector;
+use engine::Received;
 
 use crate::driver::Driver;
 use crate::reads::Wanted;
@@ -106,15 +106,18 @@ impl Driver {
 
     fn apply(&mut self, entry: &Entry, context: &Vector) -> Result<(), String> {
         let (mut ready, mut position) = (Vec::new(), None);
-        for batch in Batches::decode(&entry.bytes) {
-            let batch = batch.map_err(|e| ReceiveError::from(e).to_string())?;
-            match self.engine.receive(&batch, context).map_err(|e| e.to_string())? {
-                Received::Known => {}
-                Received::Applied(committed) => {
-                    debug_assert!(committed.after.is_none(), "caches are not replicated");
-                    position = Some(committed.position);
-                    ready.extend(committed.ready);
-                }
+        loop {
+            let (committed, is_last) = match self.engine.receive_record(&entry.bytes, context) {
+                Err(error) => return Err(error.to_string()),
+                Ok(Received::Known) => break,
+                Ok(Received::Part(committed)) => (committed, false),
+                Ok(Received::Applied(committed)) => (committed, true),
+            };
+            debug_assert!(committed.after.is_none(), "caches are not replicated");
+            position = Some(committed.position);
+            ready.extend(committed.ready);
+            if is_last {
+                break;
             }
         }
         self.batches_in += 1;

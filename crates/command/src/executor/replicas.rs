@@ -125,6 +125,22 @@ const MEETINGS: &[(&str, &str, &str)] = &[
     ("set s 1", "flushdb;set s 2", "append s x"),
     ("set s 1", "swapdb 0 1", "swapdb 1 2"),
     ("set s 1;rpush l a b", "rename s t;rename l n", "incr s;rpush l c"),
+    ("", "set s 1", "set s 2 ex 500"),
+    ("", "set s 1 ex 300", "incr s"),
+    ("set s 5", "set s 6", "append s x"),
+    ("set s 5", "set s 6", "del s"),
+    ("set s 5", "set s 6 ex 300", "expire s 500"),
+    ("set s 5", "set s 6 ex 300;persist s", "set s 7 keepttl"),
+    ("set s 5", "set s 6;set s 7", "set s 8;incr s"),
+    ("set s 5", "set s 6;incr s;set s 7", "decr s"),
+    ("set s 5", "set s 6;incr s;set s 7", "del s;rpush s a"),
+    ("", "sadd t x;del t;set t 1", "hset t f 1"),
+    ("", "set s 1;set s 2;set s 3;sadd t x;del t;set t 1", "append t x;append t y"),
+    ("set s 5", "set s 6", "flushdb"),
+    ("set s 5", "set s 6 ex 300;set t 1", "set s 7;flushall"),
+    ("set s 5", "set s 6", "set t 9;rename t s"),
+    ("set s 5;set t 4", "set s 6;swapdb 0 1", "append s x;set t 7"),
+    ("set s 5", "set s 6", "getset s 3;setrange s 1 x"),
     ("sadd m e1 e2", "smove m n e1", "srem m e1;sadd n e3"),
     ("sadd m e1 e2", "srem m e1", "srem m e2;sadd m e1 e3"),
 ];
@@ -171,6 +187,113 @@ fn a_batch_that_is_given_up_leaves_nothing_behind() {
     group.heal();
     group.check().expect("all are what the algebra says");
     assert_eq!(look(&mut group.0[2].executor, "s")[0], "$3 107 ");
+}
+
+/// What happens to a key at which replica (`0: set s 1`), who hears whom (`0>1`), and who settles (`~1`), `;` between.
+const COURSES: &[&str] = &[
+    "0: set s 1;0>1;1: incr s;2: set s 7;2>1;1>2;0>2",
+    "0: set s 1;0>1;1: set s 2;2: incrby s 5;2>0;1>0;2>1",
+    "0: set s 1;0>1;0>2;1: set s 2 ex 300;2: append s x;1>0;~0;2>0;1>2",
+    "0: set s 1;0>1;0>2;1: incr s;1>0;1>2;~0;0: set s 8;2: incr s;0>1;2>1",
+    "0: set s 1;1: set s 2;0>1;1>0;0: set s 3;0>1;1>0;2: incrby s 4;2>0;2>1",
+    "0: sadd s x;0: del s;0: set s 1;0>1;1: set s 2;2: hset s f 1;2>1;2>0;0>2",
+    "0: set s 1;0>1;0>2;~0;~1;1: set s 2;1>0;2: del s;2>1;~1;2>0",
+    "0: set s 1 ex 300;0>1;1: set s 2 keepttl;2: set s 3 ex 100;2>0;1>0;2>1",
+    "0: set s 1;0: set t 2;0>1;2: flushall;2>1;1: set t 3;1>0;2>0",
+    "0: set s 1;0>1;1: set s 2;2: flushdb;2>0;2: set s 4;0>2;1>0",
+    "0: mset s 1 t 2;0>1;1: mset s 3 t 4;1: rename s t;2: append s x;2>1;0>2",
+];
+
+#[test]
+fn what_one_set_says_of_a_key_becomes_parts_whenever_that_is_needed() {
+    for course in COURSES {
+        let clock = Arc::new(AtomicI64::new(NOW_MS));
+        let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
+        for step in course.split(';') {
+            clock.fetch_add(1, Ordering::Relaxed);
+            let id = |text: &str| text.parse::<usize>().expect("a replica");
+            match (step.split_once(": "), step.split_once('>'), step.strip_prefix('~')) {
+                (Some((at, command)), ..) => drop(run(&mut group.0[id(at)].executor, &words(command))),
+                (_, Some((from, to)), _) => group.tell(id(from), id(to)),
+                (.., Some(at)) => group.settle(id(at)),
+                _ => panic!("{step}"),
+            }
+        }
+        group.heal();
+        if let Err(error) = group.check() {
+            panic!("{course}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_key_with_one_set_is_what_it_was_after_a_batch_is_given_up() {
+    let given_up: [&[Op<'_>]; 5] = [
+        &[Op::Set { value: b"70", deadline: Deadline::Clear }, Op::AddInt(1)],
+        &[Op::AddInt(1), Op::Set { value: b"70", deadline: Deadline::At(NOW_MS + 1000) }],
+        &[Op::Remove],
+        &[Op::FlushAll, Op::Set { value: b"70", deadline: Deadline::Clear }],
+        &[Op::Set { value: b"70", deadline: Deadline::Clear }],
+    ];
+    for ops in given_up {
+        for keeps_first in [false, true] {
+            let clock = Arc::new(AtomicI64::new(NOW_MS));
+            let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
+            run(&mut group.0[0].executor, &words("set s 5"));
+            let (mut recycled, engine) = (Recycled::new(), group.0[0].executor.engine());
+            let mut context = engine.context(Lock::All, 0, NOW_MS, &mut recycled);
+            if keeps_first {
+                context.out.emit(b"s", false, Op::AddInt(3));
+            }
+            let before = context.savepoint();
+            ops.iter().for_each(|op| {
+                let key: &[u8] = if *op == Op::FlushAll { b"" } else { b"s" };
+                context.out.emit(key, false, op.clone());
+                context.savepoint();
+            });
+            context.restore(before);
+            context.commit().expect("the log takes it");
+            drop(context);
+            // It has not heard of the key.
+            run(&mut group.0[1].executor, &words("incrby s 100"));
+            group.heal();
+            group.check().expect("all are what the algebra says");
+            let sum = if keeps_first { "$3 108 " } else { "$3 105 " };
+            assert_eq!(look(&mut group.0[2].executor, "s")[0], sum, "{ops:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_batch_has_settled_counts_once() {
+    let set = |value| Op::Set { value, deadline: Deadline::Clear };
+    let settled: [(&[Op<'_>], &str); 5] = [
+        (&[set(b"5"), Op::AddInt(3)], "$3 108 "),
+        (&[Op::AddInt(3), set(b"5"), Op::AddInt(4)], "$3 109 "),
+        (&[set(b"5"), set(b"6")], "$3 106 "),
+        (&[set(b"5"), Op::AddInt(1), set(b"7")], "$3 107 "),
+        (&[set(b"5"), Op::FlushAll, set(b"7"), Op::AddInt(1)], "$3 108 "),
+    ];
+    for (ops, sum) in settled {
+        for before in ["set s 1", "incr s", "ping"] {
+            let clock = Arc::new(AtomicI64::new(NOW_MS));
+            let mut group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
+            run(&mut group.0[0].executor, &words(before));
+            let (mut recycled, engine) = (Recycled::new(), group.0[0].executor.engine());
+            let mut context = engine.context(Lock::All, 0, NOW_MS, &mut recycled);
+            ops.iter().for_each(|op| {
+                let key: &[u8] = if *op == Op::FlushAll { b"" } else { b"s" };
+                context.out.emit(key, false, op.clone());
+                context.savepoint();
+            });
+            context.commit().expect("the log takes it");
+            drop(context);
+            run(&mut group.0[1].executor, &words("incrby s 100"));
+            group.heal();
+            group.check().expect("all are what the algebra says");
+            assert_eq!(look(&mut group.0[2].executor, "s")[0], sum, "{before}, {ops:?}");
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,10 @@
 
 use std::borrow::Cow;
 
+use crate::codec::DotShape;
+use crate::hlc::Hlc;
+use crate::id::{Dot, KeyspaceId};
+use crate::items::Seq;
 use crate::op::{Deadline, Effect, Kind, Merge, Op};
 use crate::pos::ListPos;
 use crate::reduce::deadlines::Moment;
@@ -46,6 +50,25 @@ pub enum Base<'a> {
 }
 
 impl Reduced {
+    /// What one SET gave that had observed all before it, if `value` is what it is now; without, what is known when that has gone.
+    pub fn of_set(dot: Dot, hlc: Hlc, value: Option<&[u8]>, deadline: Deadline) -> Self {
+        let mut key = Self::new();
+        let op = Op::Set { value: value.unwrap_or_default(), deadline };
+        let effect =
+            Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key: b"", fresh: false, deps: Seq::empty(DotShape), op };
+        key.take_in(&Event { dot, hlc, context: &Vector::new(), effect: &effect });
+        if value.is_none() {
+            key.whole = Element::default();
+        }
+        key
+    }
+
+    /// Whether no effect is known that wrote anything but a string: then nothing is, once a SET has taken all that there is.
+    pub fn is_string_only(&self) -> bool {
+        let string = Kind::String as usize - 1;
+        self.kinds.iter().enumerate().all(|(at, latest)| at == string || latest.is_none())
+    }
+
     /// The units of which the effect keeps something, and which are not in it.
     pub fn lacks<'e>(&self, effect: &'e Effect<'_>) -> Vec<Unit<'e>> {
         let field = |name: &'e [u8]| (!self.hash.0.contains_key(name)).then_some(Unit::Field(name));

@@ -129,7 +129,11 @@ pub(super) fn load(shared: &Shared, rows: &Rows) -> mvcc::Result<Result<Option<R
         0 => Recent::decode(bytes).map(|recent| first = Some(recent)),
         _ => suffix::restore(shared, bytes),
     })?;
-    Ok(loaded.map(|count| {
+    let opened = loaded.and_then(|count| match suffix::open_all(shared) {
+        Ok(()) => Ok(count),
+        Err(error) => Err(format!("keys with recent effects: {error}")),
+    });
+    Ok(opened.map(|count| {
         shared.checkpoints.note_recent_rows(count);
         first
     }))

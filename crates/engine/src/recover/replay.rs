@@ -124,7 +124,7 @@ impl Replay<'_> {
         let mut guards = Guards::new(locked);
         prepare_all(shared, &mut guards, effect).map_err(|error| self.unreadable(error))?;
         match author {
-            Some(written) => suffix::take_in(&mut guards, shared, effect, &written),
+            Some(written) => suffix::take_in(&mut guards, shared, effect, &written, None),
             None => apply(&mut guards, shared, effect, None),
         }
         Ok(())
@@ -225,7 +225,7 @@ fn take_in_one(
         }
         _ => false,
     };
-    suffix::take_in(guards, shared, effect, written);
+    suffix::take_in(guards, shared, effect, written, None);
     Ok(was_read)
 }
 

@@ -71,6 +71,7 @@ impl Shard {
 
     /// Takes a clean key out of memory. Answers the bytes that it took.
     pub(crate) fn evict(&mut self, db: u8, place: Place, key: &[u8], shared: &Shared) -> u64 {
+        self.keep_recent(db, place, key);
         let Some(tables) = self.dbs.get_mut(usize::from(db)).and_then(|tables| tables.as_deref_mut()) else { return 0 };
         let same = |entry: &Entry| entry.key() == key;
         let Some(entry) = tables.table.remove(place.order, same, |e| shared.order_of(e.key())) else { return 0 };

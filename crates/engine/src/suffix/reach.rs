@@ -2,6 +2,7 @@
 
 use effect::Vector;
 
+use super::unstable::Unstable;
 use crate::engine::Shared;
 
 impl Shared {
@@ -9,6 +10,6 @@ impl Shared {
     pub(crate) fn reach_of(&self, db: u8, key: &[u8]) -> Vector {
         let place = self.place_of(key);
         let shard = self.shards[usize::from(place.shard.0)].lock();
-        shard.suffix.find(place, db, key).map(|unstable| unstable.reach.clone()).unwrap_or_default()
+        shard.suffix.find(place, db, key).map(Unstable::reach).unwrap_or_default()
     }
 }

@@ -16,8 +16,14 @@ type Name = (u8, Vec<u8>, Option<Vec<u8>>);
 /// See the module; before a batch is logged.
 #[cold]
 pub(crate) fn restate(state: &mut State<'_>, out: &mut Emitter<'_>) {
+    if !out.batch.may_keep_deadlines() {
+        return;
+    }
     let mut hiding: Vec<Name> = Vec::new();
     out.batch.each_since(BatchMark::START, |effect| {
+        if !keeps(effect) {
+            return;
+        }
         let place = state.shared.place_of(effect.key);
         if let Ok(shard) = state.shard(place.shard) {
             hiding.extend(hides(shard, place, effect));
@@ -43,19 +49,28 @@ pub(crate) fn restate(state: &mut State<'_>, out: &mut Emitter<'_>) {
     }
 }
 
-/// The key, or the fields, of which the effect keeps the deadline while another one is hidden.
+/// Whether the effect keeps a deadline.
+fn keeps(effect: &Effect<'_>) -> bool {
+    let is_kept = |deadline: &Deadline| *deadline == Deadline::Keep && !effect.fresh;
+    match &effect.op {
+        Op::Set { deadline, .. } | Op::Replace { deadline, .. } => is_kept(deadline),
+        Op::Put { kind: Kind::Hash, merge: Merge::LastWriter, deadline, .. } => is_kept(deadline),
+        _ => false,
+    }
+}
+
+/// The key, or the fields, of which an effect that keeps the deadline does so while another one is hidden.
 fn hides(shard: &Shard, place: Place, effect: &Effect<'_>) -> Vec<Name> {
     let name = |field: Option<&[u8]>| (effect.db, effect.key.to_vec(), field.map(<[u8]>::to_vec));
-    let found = shard.suffix.find(place, effect.db, effect.key).filter(|_| !effect.fresh);
-    let Some(unstable) = found else { return Vec::new() };
-    let hides = |field: Option<&[u8]>| unstable.parts.hides_deadlines(field);
+    // A single SET hides nothing.
+    let found = shard.suffix.find(place, effect.db, effect.key).and_then(|unstable| unstable.causality.as_ref());
+    let Some(causality) = found else { return Vec::new() };
+    let hides = |field: Option<&[u8]>| causality.parts.hides_deadlines(field);
     match &effect.op {
-        Op::Set { deadline: Deadline::Keep, .. } | Op::Replace { deadline: Deadline::Keep, .. } if hides(None) => {
-            vec![name(None)]
-        }
-        Op::Put { kind: Kind::Hash, merge: Merge::LastWriter, deadline: Deadline::Keep, items } => {
+        Op::Put { items, .. } => {
             items.iter().filter(|item| hides(Some(item.id))).map(|item| name(Some(item.id))).collect()
         }
+        _ if hides(None) => vec![name(None)],
         _ => Vec::new(),
     }
 }

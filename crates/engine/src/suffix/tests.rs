@@ -1,0 +1,163 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use effect::{Deadline, Dot, Effect, Hlc, KeyspaceId, Op, Origin, Seq, Vector};
+
+use super::{Suffix, Written};
+use crate::residency::Hand;
+use crate::shard::ShardId;
+use crate::stop::Place;
+use crate::{AtRest, Engine, Lock, Options, Received, Recycled, keeper};
+
+const NOW_MS: i64 = 1_700_000_000_000;
+
+struct Node {
+    engine: Engine,
+    clock: Arc<AtomicI64>,
+    _dir: tempfile::TempDir,
+}
+
+impl Node {
+    fn open(id: u8) -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(NOW_MS)));
+        let mut entropy = [7; 22];
+        entropy[5] = id;
+        let ticks = Arc::clone(&clock);
+        let options = Options::new(Arc::new(move || ticks.load(Ordering::Relaxed)), entropy);
+        let engine = Engine::open(dir.path(), Options { fills: false, ..options }).unwrap();
+        engine.set_replicating(true).unwrap();
+        Self { engine, clock, _dir: dir }
+    }
+
+    fn emit(&self, ops: &[(&[u8], bool, Op<'_>)]) {
+        let mut recycled = Recycled::new();
+        let mut context = self.engine.context(Lock::All, 0, self.engine.now_ms(), &mut recycled);
+        ops.iter().for_each(|(key, fresh, op)| context.out.emit(key, *fresh, op.clone()));
+        context.commit().unwrap();
+    }
+
+    fn set(&self, key: &[u8], value: &[u8], deadline: Deadline) {
+        self.emit(&[(key, false, Op::Set { value, deadline })]);
+    }
+
+    /// The other hears all that this one has written; how often it was asked to take a record.
+    fn tell(&self, other: &Node) -> usize {
+        self.engine.log().write_out().unwrap();
+        let (mut feeder, mut asked) = (self.engine.feed(other.engine.vector(), true).unwrap(), 0);
+        while let Some(fed) = feeder.next_record().unwrap() {
+            asked += 1;
+            while let Received::Part(_) = other.engine.receive_record(&fed.record, &fed.context).unwrap() {
+                asked += 1;
+            }
+            assert!(matches!(other.engine.receive_record(&fed.record, &fed.context), Ok(Received::Known)));
+        }
+        asked
+    }
+
+    fn get(&self, key: &[u8]) -> Option<String> {
+        let (mut recycled, at_rest) = (Recycled::new(), AtRest::default());
+        let place = self.engine.shared.place_of(key);
+        self.engine.shared.fetch(0, key).unwrap();
+        let mut context = self.engine.context(Lock::All, 0, self.engine.now_ms(), &mut recycled);
+        context.know(&at_rest);
+        let entry = context.state.guards.get(place.shard).unwrap().find(0, place.order, key);
+        entry.map(|entry| String::from_utf8_lossy(entry.bytes().unwrap()).into_owned())
+    }
+}
+
+fn pair() -> (Node, Node) {
+    (Node::open(1), Node::open(2))
+}
+
+#[test]
+fn a_flush_that_had_not_seen_a_value_leaves_it_even_where_it_was_evicted() {
+    let (here, there) = pair();
+    here.set(b"s", b"5", Deadline::Clear);
+    here.engine.checkpoint().unwrap();
+    here.engine.shared.evict_idle(u64::MAX, &mut Hand::default());
+    assert_eq!(here.engine.residency_figures().cold_keys, 1);
+    there.emit(&[(b"", false, Op::FlushAll)]);
+    there.tell(&here);
+    assert_eq!(here.get(b"s"), Some("5".into()));
+}
+
+#[test]
+fn what_was_reclaimed_is_still_there_for_who_did_not_know_of_it() {
+    let (here, there) = pair();
+    here.set(b"s", b"5", Deadline::At(NOW_MS + 10));
+    here.clock.fetch_add(20, Ordering::Relaxed);
+    keeper::reclaim(&here.engine.shared, NOW_MS + 20);
+    assert_eq!(here.get(b"s"), None);
+    there.emit(&[(b"s", true, Op::AddInt(2))]);
+    there.tell(&here);
+    here.tell(&there);
+    assert_eq!([here.get(b"s"), there.get(b"s")], [Some("7".into()), Some("7".into())]);
+}
+
+#[test]
+fn nothing_is_left_of_what_is_stable_however_often_it_was_written() {
+    let (here, there) = pair();
+    for round in 0..3 {
+        (0..300_u32).for_each(|n| here.set(&(n % 100).to_le_bytes(), &[round], Deadline::Clear));
+        here.emit(&[(&[1, 0, 0, 0], false, Op::Patch(effect::Patch::Append(b"x")))]);
+        here.set(&[1, 0, 0, 0], b"last", Deadline::Clear);
+        here.tell(&there);
+        for node in [&here, &there] {
+            assert_eq!(node.engine.unstable_keys(), 100);
+            let half = [Dot { origin: here.engine.origin(), seq: 302 * u64::from(round) + 250 }].into_iter().collect();
+            node.engine.note_stable(&half, None);
+            assert_eq!(node.engine.unstable_keys(), 51, "what was written last is not");
+            node.engine.note_stable(&node.engine.vector(), None);
+            assert_eq!(node.engine.unstable_keys(), 0);
+            assert!(node.engine.shared.shards.iter().all(|shard| shard.lock().suffix.recent.is_empty()));
+        }
+    }
+}
+
+#[test]
+fn records_are_taken_in_parts_where_an_effect_concerns_all_shards() {
+    let (here, there) = pair();
+    here.set(b"s", b"1", Deadline::Clear);
+    here.set(b"t", b"1", Deadline::Clear);
+    here.emit(&[(b"", false, Op::FlushDb)]);
+    here.set(b"s", b"2", Deadline::Clear);
+    here.set(b"u", b"2", Deadline::Clear);
+    assert_eq!(here.tell(&there), 3, "what is before the flush, the flush, and what is behind it");
+    assert_eq!([b"s", b"t", b"u"].map(|key| there.get(key)), [Some("2".into()), None, Some("2".into())]);
+    assert_eq!(there.engine.vector(), here.engine.vector());
+}
+
+#[test]
+fn of_a_record_only_what_is_new_is_taken() {
+    let (here, there) = pair();
+    here.set(b"s", b"1", Deadline::Clear);
+    here.tell(&there);
+    here.set(b"s", b"2", Deadline::Clear);
+    here.set(b"s", b"3", Deadline::Clear);
+    // The same record, if nothing was written out in between, and else the next.
+    here.engine.log().write_out().unwrap();
+    let fed = here.engine.feed(Vector::new(), true).unwrap().next_record().unwrap().unwrap();
+    drop(there.engine.receive_record(&fed.record, &fed.context).unwrap());
+    here.tell(&there);
+    assert_eq!(there.get(b"s"), Some("3".into()));
+}
+
+#[test]
+fn keys_of_one_order_are_told_apart() {
+    let (place, mut suffix) = (Place { shard: ShardId(0), order: 7 }, Suffix::default());
+    let dot = |seq| Dot { origin: Origin(1), seq };
+    let set = |suffix: &mut Suffix, key: &[u8], seq| {
+        let deps = Seq::empty(effect::codec::DotShape);
+        let op = Op::Set { value: b"", deadline: Deadline::Clear };
+        let effect = Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key, fresh: false, deps, op };
+        assert!(suffix.note_set(place, &effect, &Written { dot: dot(seq), hlc: Hlc(seq), context: None }));
+    };
+    set(&mut suffix, b"a", 1);
+    set(&mut suffix, b"b", 2);
+    set(&mut suffix, b"a", 3);
+    assert_eq!(suffix.len(), 2);
+    let last = |suffix: &Suffix, key| suffix.find(place, 0, key).map(|unstable| unstable.set);
+    assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(3)), Some(dot(2))]);
+    suffix.settle(&[dot(2)].into_iter().collect());
+    assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(3)), None]);
+}
