@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use causal::{Change, Cut, Frame, Input, Output, Replica};
 use cluster::{Event, NodeId, Peer};
-use engine::{Engine, FeedError, Options};
+use engine::{Engine, FeedError};
 
 use crate::acks::Acks;
 use crate::host::Host;
@@ -18,6 +18,7 @@ use crate::limits::{ASK_AGAIN, ASSEMBLED_BYTES, QUIET_TICK, RECORDS_A_TURN, TICK
 use crate::links::Links;
 use crate::membership::Membership;
 use crate::outgoing::Outgoing;
+use crate::parts::Parts;
 use crate::reads::{Reads, entry};
 use crate::snapshot::{self, Giver, Message, Taker};
 use crate::status::Board;
@@ -63,23 +64,6 @@ pub(crate) struct Driver {
     pub(crate) taker: Taker,
     pub(crate) batches_in: u64,
     pub(crate) effects_in: u64,
-}
-
-/// What a driver is made of.
-pub(crate) struct Parts {
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) wire: Arc<dyn Wire>,
-    pub(crate) host: Arc<dyn Host>,
-    pub(crate) dir: std::path::PathBuf,
-    pub(crate) membership: Membership,
-    pub(crate) replica: Replica,
-    pub(crate) frame_bytes: u64,
-    pub(crate) status: Arc<Board>,
-    pub(crate) acks: Arc<Acks>,
-    /// How a copy of the state is opened.
-    pub(crate) options: Options,
-    /// Bytes of log that are kept for peers that lack them, at most.
-    pub(crate) kept_log_bytes: u64,
 }
 
 impl Driver {

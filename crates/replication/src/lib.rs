@@ -30,6 +30,7 @@ mod links;
 mod member;
 mod membership;
 mod outgoing;
+mod parts;
 mod reads;
 mod snapshot;
 mod status;

@@ -13,10 +13,11 @@ use parking_lot::Mutex;
 
 use crate::acks::{AckWait, Acks, Tell};
 use crate::config::Config;
-use crate::driver::{Driver, Parts};
+use crate::driver::Driver;
 use crate::error::Error;
 use crate::host::Host;
 use crate::membership::Membership;
+use crate::parts::Parts;
 use crate::status::{Board, Role, Status};
 use crate::wire::encode_published;
 

@@ -13,10 +13,11 @@ use parking_lot::Mutex;
 use wal::Position;
 
 use crate::config::Config;
-use crate::driver::{Driver, Parts};
+use crate::driver::Driver;
 use crate::error::Error;
 use crate::host::Host;
 use crate::member::open;
+use crate::parts::Parts;
 use crate::status::{Board, Role, Status};
 use crate::tail::Tail;
 use hub::{Hub, Port};

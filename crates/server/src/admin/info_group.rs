@@ -86,6 +86,8 @@ fn group(room: &Room, status: &Status, lines: &mut Lines) {
     lines.add("group_waits_for", &status.waits_for);
     lines.add("group_trouble", status.trouble.as_deref().unwrap_or_default().replace(['\r', '\n'], " "));
     lines.add("group_needs_snapshot", u8::from(status.needs_snapshot));
+    lines.add("group_takes_snapshot", u8::from(status.takes_snapshot));
+    lines.add("group_gives_snapshot", u8::from(status.gives_snapshot));
 }
 
 /// Effects that are here and not stable.

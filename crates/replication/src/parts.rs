@@ -1,0 +1,29 @@
+//! What a driver is made of.
+
+use std::sync::Arc;
+
+use causal::Replica;
+use engine::{Engine, Options};
+
+use crate::acks::Acks;
+use crate::host::Host;
+use crate::membership::Membership;
+use crate::status::Board;
+use crate::wire::Wire;
+
+/// See the module.
+pub(crate) struct Parts {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) dir: std::path::PathBuf,
+    pub(crate) membership: Membership,
+    pub(crate) replica: Replica,
+    pub(crate) frame_bytes: u64,
+    pub(crate) status: Arc<Board>,
+    pub(crate) acks: Arc<Acks>,
+    /// How a copy of the state is opened.
+    pub(crate) options: Options,
+    /// Bytes of log that are kept for peers that lack them, at most.
+    pub(crate) kept_log_bytes: u64,
+}
