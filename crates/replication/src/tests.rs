@@ -173,6 +173,8 @@ impl Group {
         }
         for at in up {
             if !std::mem::take(&mut *self.nodes[at].ears.restarts.lock()).is_empty() {
+                // The process goes on for a moment: what anybody was told now would be lost.
+                assert!(matches!(self.set(at, "late", b"x"), Err(Refusal::NotOpen)));
                 self.hub.cut(at, &(0..NODES).collect::<Vec<_>>());
                 let (driver, engine) = self.nodes[at].life.take().unwrap();
                 drop(driver);
