@@ -10,6 +10,7 @@
 //!   members ── nodes with proxies between them large ────── values of millions of elements
 //!                                              group ────── a node of a group beside one that is alone
 //!                                              catchup ──── a node that was away
+//!                                              merge ────── nodes that were apart, and wrote the same keys
 //! ```
 //!
 //! Everything is bounded in count and time, and lives in a temporary directory.
@@ -31,6 +32,7 @@ mod keys;
 pub mod large;
 mod latency;
 mod members;
+pub mod merge;
 pub mod pause;
 mod poll;
 pub mod reclaim;
@@ -57,6 +59,8 @@ pub enum What {
     ClusterLatency(group::Options),
     /// A node that comes back after it has missed many changes.
     ClusterCatchup(catchup::Options),
+    /// Nodes that were apart and wrote the same keys: the time and the processor time until they are equal.
+    ClusterMerge(merge::Options),
     /// One sorted set, hash, set and list of many elements, after a restart.
     Large(large::Options),
 }
@@ -109,7 +113,7 @@ fn once(subject: &Subject, what: &What) -> Result<Vec<Figure>> {
         What::Pause(options) => pause::once(subject, options),
         What::Reclaim(options) => reclaim::once(subject, options),
         What::Large(options) => large::once(subject, options),
-        What::ClusterLatency(_) | What::ClusterCatchup(_) => {
+        What::ClusterLatency(_) | What::ClusterCatchup(_) | What::ClusterMerge(_) => {
             bail!("a group of nodes is not measured beside another server")
         }
     }
@@ -126,5 +130,6 @@ pub fn run(sut: &Program, oracle: &Program, what: &What) -> Result<bool> {
         What::Large(options) => large::run(sut, oracle, options),
         What::ClusterLatency(options) => group::run(sut, options),
         What::ClusterCatchup(options) => catchup::run(sut, options),
+        What::ClusterMerge(options) => merge::run(sut, options),
     }
 }

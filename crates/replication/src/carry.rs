@@ -66,7 +66,7 @@ impl Driver {
                 debug_assert_eq!(origin, self.engine.origin(), "the engine writes as the replica says");
                 tracing::info!(incarnation = origin.incarnation(), "this node takes writes");
                 self.is_dropped = false;
-                self.engine.set_open(true);
+                self.engine.set_open(self.whole.is_none());
             }
             Output::Dropped => {
                 self.engine.set_open(false);

@@ -20,9 +20,10 @@ use crate::membership::Membership;
 use crate::outgoing::Outgoing;
 use crate::parts::Parts;
 use crate::reads::{Reads, entry};
-use crate::snapshot::{self, Giver, Message, Taker};
+use crate::snapshot::{Giver, Message, Taker};
 use crate::status::Board;
 use crate::tail::Tail;
+use crate::whole::Whole;
 use crate::wire::{Channel, Wire, decode_addresses, decode_published, encode_addresses};
 
 /// See the module.
@@ -57,8 +58,10 @@ pub(crate) struct Driver {
     is_asked_to_sync: bool,
     pub(crate) is_dropped: bool,
     pub(crate) needs_snapshot: bool,
+    /// A copy of the state that is to take the place of what is here.
+    pub(crate) whole: Option<Whole>,
     /// The next start begins with a copy of the state.
-    is_leaving: bool,
+    pub(crate) is_leaving: bool,
     kept_log_bytes: u64,
     pub(crate) giver: Giver,
     pub(crate) taker: Taker,
@@ -100,6 +103,7 @@ impl Driver {
             is_asked_to_sync: false,
             is_dropped: false,
             needs_snapshot: false,
+            whole: None,
             is_leaving: false,
             kept_log_bytes,
             giver: Giver::default(),
@@ -355,36 +359,6 @@ impl Driver {
             Message::Want { id, from } => self.giver.want(&self.engine, &self.wire, node, (id, from)),
             Message::Ack { id, next } => self.giver.acknowledged(node, id, next),
             other => self.taker.hear(&self.wire, node, other, self.now),
-        }
-    }
-
-    /// Sees to a copy of the state, if only that helps. It is of use if it has all that this node has.
-    fn take_snapshot(&mut self, now: Instant) {
-        if !self.needs_snapshot {
-            return;
-        }
-        let members = &self.replica.epoch().members;
-        let mut peers: Vec<NodeId> = self.links.all().map(|link| link.peer.node).collect();
-        peers.retain(|peer| members.contains(&peer.get()));
-        peers.sort_unstable();
-        let Some(taken) = self.taker.look_after(&*self.wire, &peers, now) else { return };
-        // From here on nothing is added.
-        self.engine.set_open(false);
-        if !taken.vector.covers(&self.engine.vector()) {
-            tracing::info!("the other node did not have all of this one yet: another copy is asked for");
-            self.engine.set_open(self.replica.may_write());
-            return;
-        }
-        self.membership.restored = true;
-        let prepared = self.membership.save(&self.engine).map_err(|e| e.to_string());
-        let prepared = prepared.and_then(|()| snapshot::prepare(&self.dir, &self.engine).map_err(|e| e.to_string()));
-        match prepared {
-            Ok(()) => {
-                self.needs_snapshot = false;
-                self.is_leaving = true;
-                self.host.restart("a copy of the group's state has come: the server starts anew on it");
-            }
-            Err(error) => tracing::error!(error, "a copy of the state cannot be used"),
         }
     }
 }

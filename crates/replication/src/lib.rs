@@ -37,6 +37,7 @@ mod status;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod wire;
 
 pub use acks::{AckWait, Tell};

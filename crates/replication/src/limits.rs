@@ -50,3 +50,7 @@ pub const TAKER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long whoever takes one waits for more of it; a checkpoint may come first.
 pub const GIVER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a node with a whole copy takes no writes until others have what the copy lacks: an fsync a second later, and ways there and
+/// back. Another copy is asked for [`GIVER_PATIENCE`] after the last one at the earliest.
+pub const COPY_PATIENCE: Duration = Duration::from_secs(5);

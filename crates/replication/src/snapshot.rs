@@ -12,7 +12,8 @@
 //! ```
 //! *Invariant:* both sides hold a window of chunks at most, however large the state is.
 //!
-//! *Invariant:* a copy takes the place of what a node has only if it covers all of that.
+//! *Invariant:* a copy takes the place of what a node has only if all of that is in it, or other members have it for good
+//! (`whole.rs`).
 
 mod adopt;
 mod give;
@@ -23,4 +24,4 @@ pub use adopt::adopt;
 pub(crate) use adopt::prepare;
 pub(crate) use give::Giver;
 pub(crate) use message::Message;
-pub(crate) use take::Taker;
+pub(crate) use take::{Taken, Taker};

@@ -174,6 +174,8 @@ impl Group {
         }
         for at in up {
             if !std::mem::take(&mut *self.nodes[at].ears.restarts.lock()).is_empty() {
+                // The process goes on for a moment: what anybody was told now would be lost.
+                assert!(matches!(self.set(at, "late", b"x"), Err(Refusal::NotOpen)));
                 self.hub.cut(at, &(0..NODES).collect::<Vec<_>>());
                 let (driver, engine) = self.nodes[at].life.take().unwrap();
                 drop(driver);
@@ -352,6 +354,30 @@ fn what_no_log_has_any_more_comes_as_a_copy_of_the_state() {
         group.set(victim, "again", b"it writes").unwrap();
         group.settle();
     }
+}
+
+#[test]
+fn a_node_that_never_stops_writing_gets_its_copy_and_loses_nothing() {
+    let mut group = Group::keeping(0);
+    group.crash(2);
+    for n in 0..400 {
+        group.set(n % 2, &format!("k{}", n % 300), &[b'x'; 100]).unwrap();
+        if n % 20 == 0 {
+            group.round();
+        }
+    }
+    (0..5).for_each(|_| group.round());
+    (0..2).for_each(|at| assert!(group.engine(at).checkpoint().unwrap().position > Position::START));
+    group.start(2).unwrap();
+    let told = AtomicI64::new(0);
+    group.until(|group| {
+        // It is closed for a moment: then nobody is told.
+        let set = |at: usize| group.set(at, &format!("{at}:{:?}", group.now()), b"x").is_ok();
+        told.fetch_add((0..NODES).filter(|at| set(*at)).count() as i64, Ordering::Relaxed);
+        group.copies == 1
+    });
+    group.settle();
+    assert_eq!(group.engine(2).key_counts(0).keys as i64, 300 + told.into_inner());
 }
 
 #[test]
