@@ -119,7 +119,7 @@ impl BatchBuf {
     /// Whether one of the effects may keep a deadline: of a single one it is known without reading it.
     #[inline]
     pub fn may_keep_deadlines(&self) -> bool {
-        self.count != 1 || codec::says_keep(self.effects())
+        self.count != 1 || says_keep(self.effects())
     }
 
     /// Hands the effects since `mark`, which must come from this batch, on to `visit`.
@@ -352,4 +352,10 @@ impl<'a> Iterator for Effects<'a> {
         }
         Some(effect)
     }
+}
+
+/// Whether the effect that these bytes begin with says that a deadline is kept, fresh or not.
+#[inline]
+fn says_keep(effect: &[u8]) -> bool {
+    effect.get(1).is_some_and(|flags| flags & codec::DEADLINE == codec::KEEP)
 }

@@ -27,9 +27,9 @@ use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
 
 const FRESH: u8 = 1;
 const DEPS: u8 = 1 << 1;
-const KEEP: u8 = 1 << 2;
+pub(crate) const KEEP: u8 = 1 << 2;
 const AT: u8 = 2 << 2;
-const DEADLINE: u8 = 3 << 2;
+pub(crate) const DEADLINE: u8 = 3 << 2;
 const EXTRA: u8 = 1 << 4;
 
 /// The number of each operation on disk and on the wire.
@@ -98,12 +98,6 @@ const CODES: [Code; 29] = [
     Code::Undefine,
     Code::Moved,
 ];
-
-/// Whether the effect that these bytes begin with says that a deadline is kept, fresh or not.
-#[inline]
-pub(crate) fn says_keep(effect: &[u8]) -> bool {
-    effect.get(1).is_some_and(|flags| flags & DEADLINE == KEEP)
-}
 
 impl Code {
     /// The flags that mean something to it.

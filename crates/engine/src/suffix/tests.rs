@@ -1,3 +1,5 @@
+//! Recent effects beside plain values: what stands for parts, and what becomes of it when values leave.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
