@@ -110,11 +110,14 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
         &strace,
         harness(&["torn", "--states", "600", "--seed", "20261122", "--names", "free"]),
     );
-    // Without kills and stops: what a replica knows besides its state does not outlive its process yet.
+    // Where there are no namespaces nodes are not cut off from each other; the rest happens all the same, and the harness says so.
+    if let Err(reason) = tools::namespaces(shell) {
+        println!("nodes are not cut off from each other: {reason}");
+    }
     report.check(
-        "three nodes, partitions and pauses, 20 s",
-        &tools::namespaces(shell),
-        harness(&["cluster", "--seconds", "20", "--rounds", "2", "--faults", "pause,split,one-way"]),
+        "three nodes, kills, stops, pauses and partitions, 30 s",
+        &nothing,
+        harness(&["cluster", "--seconds", "30", "--rounds", "3"]),
     );
     report.check("10,000 idle and 1,000 active connections, hostile ones", &nothing, harness(&["crowd"]));
     measurements(&mut report, &debug, &redis);
