@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use effect::Origin;
+use effect::{Dot, Origin};
 
 use crate::entry::Entry;
 use crate::frame::Frame;
@@ -70,6 +70,12 @@ impl Replica {
                 self.fetch(origin);
             }
         }
+    }
+
+    /// Whether a connected peer is known to have what is not here.
+    pub fn has_holes(&self) -> bool {
+        let lacks = |dot: Dot| dot.origin != self.me && !self.applied.has(dot);
+        self.links.values().flat_map(|link| link.has.iter()).any(lacks)
     }
 
     /// Asks the nearest of those that have it. One answer at a time, and none while the last one waits.

@@ -28,6 +28,8 @@ impl Driver {
     /// Sees to a copy of the state, if only that helps. Nothing is written here from when it is whole until others have what it
     /// lacks: there would always be something.
     pub(crate) fn take_snapshot(&mut self, now: Instant) {
+        // The gap may have been filled from a log after all.
+        self.needs_snapshot &= self.whole.is_some() || self.taker.is_taking() || self.replica.has_holes();
         if !self.needs_snapshot {
             return;
         }

@@ -34,6 +34,11 @@ pub enum MemberError {
         "join: without cluster-passphrase-file this server is no node of a cluster. `anabranch gen-passphrase` makes one"
     )]
     NoPassphrase,
+    /// A member of a group, started as a server of its own.
+    #[error(
+        "this data belongs to a group of replicas: start it with its cluster-passphrase-file. To part it from the group for good, remove the file `membership` from the data directory"
+    )]
+    InGroup,
     /// Keyspaces that other nodes would not know.
     #[error(
         "there are keyspaces besides `default`, which nodes of a cluster do not share yet: remove them by KEYSPACE DEL, without cluster-passphrase-file"
@@ -118,7 +123,10 @@ pub(crate) fn start(
 ) -> Result<Option<Arc<Member>>, MemberError> {
     let cluster = &settings.cluster;
     let Some(file) = &cluster.passphrase_file else {
-        return if cluster.join.is_empty() { Ok(None) } else { Err(MemberError::NoPassphrase) };
+        if !cluster.join.is_empty() {
+            return Err(MemberError::NoPassphrase);
+        }
+        return alone(engine).map(|()| None);
     };
     if engine.has_keyspaces() {
         return Err(MemberError::Keyspaces);
@@ -134,6 +142,14 @@ pub(crate) fn start(
     };
     let member = Member::start(&config, wire, Arc::clone(engine), told)?;
     Ok(Some(Arc::new(member)))
+}
+
+/// What a member wrote alone, as if there were no others, could not be merged with what they wrote.
+fn alone(engine: &Engine) -> Result<(), MemberError> {
+    if engine.membership().map_err(replication::Error::from)?.is_some() {
+        return Err(MemberError::InGroup);
+    }
+    Ok(engine.set_replicating(false).map_err(replication::Error::from)?)
 }
 
 fn wire(

@@ -76,3 +76,17 @@ fn commands_about_the_group_are_refused_where_there_is_none() {
     }
     assert!(a.error("CLUSTER NONSENSE").starts_with("ERR unknown subcommand"));
 }
+
+#[test]
+fn the_data_of_a_group_is_not_served_apart_from_it_unless_that_is_wanted() {
+    let mut group = Group::of(1, &[]);
+    group.client(0).ok("SET k v");
+    group.stop(0);
+    let dir = group.dir(0).to_owned();
+    let error = TestServer::refusal(&dir, &[]);
+    assert!(error.starts_with("this data belongs to a group of replicas"), "{error}");
+    std::fs::remove_file(dir.join("membership")).unwrap();
+    let server = TestServer::start(&dir, &[]);
+    assert_eq!(server.client().text("GET k"), "v");
+    assert!(!server.node().engine.is_replicating(), "nothing is kept for others");
+}

@@ -57,6 +57,11 @@ impl Group {
         self.ports.push(port);
     }
 
+    /// Where a node's data is.
+    pub fn dir(&self, n: usize) -> &std::path::Path {
+        self.dirs[n].path()
+    }
+
     /// The port of a node that others connect to.
     pub fn port(&self, n: usize) -> u16 {
         self.ports[n]

@@ -28,7 +28,15 @@ impl TestServer {
         Self::with_file(dir, None, flags)
     }
 
-    /// The same, with a configuration file.
+    /// Why a server does not start.
+    pub fn refusal(dir: &Path, flags: &[&str]) -> String {
+        let mut words = ["--port", "0", "--dir"].map(str::to_owned).to_vec();
+        words.push(dir.display().to_string());
+        words.extend(flags.iter().map(|word| (*word).to_owned()));
+        serve::start(Config::load(&invocation(words)).unwrap()).err().expect("it is refused").to_string()
+    }
+
+    /// Starts one with a configuration file.
     pub fn with_file(dir: &Path, file: Option<&Path>, flags: &[&str]) -> Self {
         // Port 0 means no port: take one that is free now. Another test may be faster, hence the attempts.
         for _ in 0..50 {
