@@ -85,10 +85,19 @@ impl Directory {
     fn folders(&self, name: &Name) -> Result<()> {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder).map_err(|e| match e.kind() {
-            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => clash(name),
-            _ => failed("making", folder, e),
-        })
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match fs::create_dir_all(folder) {
+                Ok(()) => return Ok(()),
+                // Whoever deletes the last object of a folder above takes that away meanwhile.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) => {
+                    return Err(clash(name));
+                }
+                Err(e) => return Err(failed("making", folder, e)),
+            }
+        }
     }
 
     /// Makes durable that an object is there, or is gone. All folders above it, because another call may have made

@@ -150,7 +150,7 @@ pub(super) static CLUSTER: &[Directive] = &[
         .inert(NO_CLUSTER),
     Directive::new("cluster-link-sendbuf-limit", BYTES_U64, "0", "Bytes queued for a node.").inert(NO_CLUSTER),
     Directive::new("cluster-announce-ip", TEXT, "\"\"", "Address at which others can dial this node, if not where they see it.")
-        .at_start(),
+        .restart(),
     Directive::new("cluster-announce-hostname", Kind::Text(hostname), "\"\"", "Host name that is told.")
         .inert(NO_CLUSTER),
     Directive::new("cluster-announce-human-nodename", TEXT, "\"\"", "Name of the node in logs.")
@@ -159,7 +159,7 @@ pub(super) static CLUSTER: &[Directive] = &[
     Directive::new("cluster-announce-port", PORT, "0", "Port that is told.").inert(NO_CLUSTER),
     Directive::new("cluster-announce-tls-port", PORT, "0", "TLS port that is told.").inert(NO_CLUSTER),
     Directive::new("cluster-announce-bus-port", PORT, "0", "Cluster port at which they can, if not the one listened on.")
-        .at_start(),
+        .restart(),
     Directive::new("cluster-announce-client-ipv4", TEXT, "\"\"", "Address that is told to IPv4 clients.")
         .from(Origin::Valkey)
         .inert(NO_CLUSTER),
