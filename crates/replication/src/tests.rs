@@ -192,7 +192,7 @@ impl Group {
             if is_so(self) {
                 return;
             }
-            // Copies are made by other threads, in another time.
+            // A copy is made by threads of real time: between two looks they get some, or this clock would run out of patience.
             if self.nodes.iter().any(|node| node.status.get().takes_snapshot) {
                 std::thread::sleep(Duration::from_millis(2));
             }
