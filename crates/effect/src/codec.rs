@@ -14,7 +14,7 @@ mod keyspace;
 mod shapes;
 
 use keyspace::{definition, put_definition};
-pub use shapes::{BindKey, BindKeyShape, DotShape};
+pub use shapes::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
 pub(crate) use shapes::{dot, put_dot};
 
 use crate::id::KeyspaceId;
@@ -236,7 +236,9 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
             put_bytes(out, key);
         }
         Op::Bind(bind) => {
-            out.extend_from_slice(&bind.hlc.to_le_bytes());
+            out.push(u8::from(bind.is_unsafe));
+            bind.voters.encode(out);
+            bind.context.encode(out);
             bind.keys.encode(out);
         }
         Op::Verdict { bind, ballot, .. } => {
@@ -323,7 +325,7 @@ fn decode_body<'a>(
         Code::Remove => Op::Remove,
         Code::Rename => Op::Rename { keyspace: keyspace(from)?, db: from.u8()?, key: from.bytes()? },
         Code::Noop => Op::Noop,
-        Code::Bind => Op::Bind(Bind { hlc: from.u64()?, exclusive: extra, keys: Seq::decode(BindKeyShape, from)? }),
+        Code::Bind => Op::Bind(bind(extra, from)?),
         Code::Verdict => Op::Verdict { bind: dot(from)?, committed: extra, ballot: from.varint()? },
         Code::Snapshot => {
             let (hlc, writer, deadline) = (from.u64()?, dot(from)?, get_deadline(from)?);
@@ -344,6 +346,17 @@ fn dependencies<'a>(from: &mut Reader<'a>) -> Result<Seq<'a, DotShape>, WireErro
     let at = from.offset();
     let deps = Seq::decode(DotShape, from)?;
     if deps.is_empty() { Err(WireError::Invalid { what: "number of dependencies", at }) } else { Ok(deps) }
+}
+
+fn bind<'a>(exclusive: bool, from: &mut Reader<'a>) -> Result<Bind<'a>, WireError> {
+    let at = from.offset();
+    let is_unsafe = match from.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(WireError::Invalid { what: "safety of a transaction", at }),
+    };
+    let (voters, context) = (Seq::decode(NodeShape, from)?, Seq::decode(DotShape, from)?);
+    Ok(Bind { exclusive, is_unsafe, voters, context, keys: Seq::decode(BindKeyShape, from)? })
 }
 
 /// What is said of a patch that would make a string too long.

@@ -1,6 +1,6 @@
 //! What one effect does to one key: operations as borrowed views, never owned.
 
-use crate::codec::{BindKeyShape, DotShape};
+use crate::codec::{BindKeyShape, DotShape, NodeShape};
 use crate::id::{Dot, KeyspaceId};
 use crate::items::{Fields, Ids, Items, Runs, Seq, Values};
 use crate::pos::ListPos;
@@ -255,6 +255,17 @@ pub enum Op<'a> {
 }
 
 impl Op<'_> {
+    /// The type that a key is of once it has been carried out, if it writes one.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Op::Set { .. } | Op::AddInt(_) | Op::AddDecimal(_) | Op::MaxBytes(_) | Op::Patch(_) => Some(Kind::String),
+            Op::Put { kind, .. } => Some(*kind),
+            Op::Push { .. } | Op::Insert { .. } => Some(Kind::List),
+            Op::Replace { value, .. } | Op::Snapshot { value, .. } => Some(value.kind()),
+            _ => None,
+        }
+    }
+
     /// Whether what it changes is one key, the effect's.
     pub fn is_of_one_key(&self) -> bool {
         !matches!(
@@ -318,13 +329,17 @@ pub struct Definition<'a> {
     pub patterns: Values<'a>,
 }
 
-/// A transaction's read and write set with what it consumed.
+/// A transaction, in front of its effects: all that is to be known of it without anything around it. Its rank is its stamp.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bind<'a> {
-    /// The ballot-0 proposer's HLC, raw.
-    pub hlc: u64,
     /// Exclusive (EXEC after WATCH), else only atomic.
     pub exclusive: bool,
+    /// Both sides of a partition go on with it; one of them is undone.
+    pub is_unsafe: bool,
+    /// The nodes that decide it: the voters of its epoch.
+    pub voters: Seq<'a, NodeShape>,
+    /// What its writer had observed, of its own origin too, when it locked the keys.
+    pub context: Seq<'a, DotShape>,
     /// The keys with what the transaction did to them.
     pub keys: Seq<'a, BindKeyShape>,
 }

@@ -6,7 +6,7 @@
 use crate::batch::{BATCH_VERSION, Batch, BatchBuf, HAS_CONTEXT, HAS_TRACE};
 use crate::record::RecordEnd;
 use crate::vector::Vector;
-use crate::wire::{put_varint, varint_len};
+use crate::wire::{Reader, put_varint, varint_len};
 
 impl Batch<'_> {
     /// Whether it can be added to a record that ends there.
@@ -49,6 +49,14 @@ impl Batch<'_> {
         put_varint(out, (varint_len(self.len()) + effects.len()) as u64);
         put_varint(out, self.len());
         out.extend_from_slice(effects);
+    }
+
+    /// It by itself, as [`Batch::decode`] reads it, without its context.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut record = Vec::new();
+        self.begin_record(None, &mut record);
+        let mut reader = Reader::new(&record);
+        reader.bytes().expect("a record begins with the length of its first batch").to_vec()
     }
 
     /// Bytes that it adds to a record, at most.

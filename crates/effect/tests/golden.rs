@@ -3,6 +3,7 @@
 
 mod support;
 
+use effect::codec::Left;
 use effect::{
     Batch, BatchBuf, Batches, Deadline, Dot, GroupId, HashSeed, Hlc, KeyHash, Kind, ListPos, Merge, Mode, Op, Origin,
     PathStep, Side, Slot,
@@ -212,16 +213,28 @@ fn binds_verdicts_and_leaders() {
             keyspace: 0,
             db: 0,
             key: b"w".to_vec(),
-            consumed: vec![dot(HOME, 8), dot(OTHER, 128)],
+            left: Some(Left { kind: Kind::Hash, deadline: Some(1_700_000_000_000) }),
         },
-        Bound { written: false, read: true, keyspace: 1, db: 4, key: b"r".to_vec(), consumed: Vec::new() },
+        Bound { written: false, read: true, keyspace: 1, db: 4, key: b"r".to_vec(), left: None },
     ];
     let anonymous = |act| on(b"", act);
     holds(
         include_str!("golden/transactions.hex"),
         &[
-            anonymous(Act::Bind { hlc: 1_700_000_000_000 << 16 | 2, exclusive: true, keys }),
-            anonymous(Act::Bind { hlc: u64::MAX, exclusive: false, keys: Vec::new() }),
+            anonymous(Act::Bind {
+                exclusive: true,
+                is_unsafe: false,
+                voters: vec![1, 300],
+                context: vec![dot(OTHER, 128)],
+                keys,
+            }),
+            anonymous(Act::Bind {
+                exclusive: false,
+                is_unsafe: true,
+                voters: Vec::new(),
+                context: Vec::new(),
+                keys: Vec::new(),
+            }),
             anonymous(Act::Verdict { bind: dot(OTHER, 77), committed: true, ballot: 0 }),
             anonymous(Act::Verdict { bind: dot(HOME, 78), committed: false, ballot: 300 }),
             on_k(Act::Serialize(Some(OTHER))),

@@ -202,6 +202,17 @@ impl<'e> Context<'e> {
     /// Gives the batch its dots, timestamps and place in the log: one critical section.
     #[inline(always)]
     pub(crate) fn log(shared: &Shared, now_ms: i64, batch: &mut BatchBuf) -> Result<Logged, Refusal> {
+        Self::log_behind(shared, now_ms, batch, |_| ())
+    }
+
+    /// The same; `before` sees the log as it is before the batch.
+    #[inline(always)]
+    pub(crate) fn log_behind(
+        shared: &Shared,
+        now_ms: i64,
+        batch: &mut BatchBuf,
+        mut before: impl FnMut(&mut wal::Appender<'_, Sequencer>),
+    ) -> Result<Logged, Refusal> {
         let (size, limit) = (batch.size_in_record(), shared.limits.batch_bytes());
         if size > limit {
             return Err(Refusal::BatchTooLarge { size, limit });
@@ -217,6 +228,8 @@ impl<'e> Context<'e> {
                     return Err(Refusal::Late { ms: hlc.ms() - now_ms, limit: READ_LAG_MS });
                 }
                 Tick::At(hlc) => {
+                    before(&mut log);
+                    let sequencer = log.state();
                     let (seq, end) = (sequencer.next_seq, sequencer.record_end);
                     let joins = |end: &RecordEnd| batch.follows(end, seq, hlc) && log.can_extend(RECORD_BATCHES, size);
                     let position = match end.filter(joins) {

@@ -16,6 +16,7 @@ use crate::context::{Context, Recycled};
 use crate::counts::{Counts, KeyCounts};
 use crate::error::{CheckpointError, OpenError, Refusal};
 use crate::events::{EventClass, EventSink, Events};
+use crate::exclusive::Exclusives;
 use crate::feed::Waymarks;
 use crate::guards::Guards;
 use crate::held::Held;
@@ -182,6 +183,8 @@ pub(crate) struct Shared {
     pub(crate) residency: Residency,
     /// Whether there are other replicas, and what all of them have.
     pub(crate) replication: Replication,
+    /// Transactions whose verdict has not come, or not to everybody.
+    pub(crate) exclusives: Exclusives,
     /// Databases that were exchanged a short time ago, where there are.
     pub(crate) swaps: Mutex<Swaps>,
     /// Unix seconds of the command that began last: the access clock of keys that are made.
@@ -407,6 +410,7 @@ impl Engine {
             keyspaces: Keyspaces::default(),
             residency: Residency::default(),
             replication: Replication::new(options.state_bytes),
+            exclusives: Exclusives::default(),
             swaps: Mutex::default(),
         });
         shared.residency.set_memory(options.memory);

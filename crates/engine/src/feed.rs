@@ -63,20 +63,20 @@ pub struct Fed {
 
 /// Reads the log from where somebody knows it; at its end it waits for more.
 pub struct Feeder {
-    shared: Arc<Shared>,
+    /// If only what this node writes is asked for: whoever knows as what it does.
+    own_of: Option<Arc<Shared>>,
     reader: Reader,
     /// What stands before the reader.
     vector: Vector,
     /// What the last record of each other origin said that its writer had applied.
     contexts: HashMap<Origin, Vector>,
     known: Vector,
-    own_only: bool,
 }
 
 impl Engine {
     /// Reads what is not in `known`: of this node's own effects only, or of all.
     pub fn feed(&self, known: Vector, own_only: bool) -> Result<Feeder, FeedError> {
-        let shared = Arc::clone(&self.shared);
+        let shared = &*self.shared;
         let mark = {
             let mut log = shared.log.lock();
             let sequencer = log.state();
@@ -92,7 +92,8 @@ impl Engine {
         let Waymark { position, vector, contexts } =
             mark.map_err(|(dot, first)| FeedError::Gone { origin: dot.origin.0, since: dot.seq, first })?;
         let reader = shared.log.reader(position)?;
-        Ok(Feeder { shared, reader, vector, contexts, known, own_only })
+        let own_of = own_only.then(|| Arc::clone(&self.shared));
+        Ok(Feeder { own_of, reader, vector, contexts, known })
     }
 
     /// All that is in the log.
@@ -102,6 +103,13 @@ impl Engine {
 }
 
 impl Feeder {
+    /// Reads what is not in `known`, of all origins, behind a note.
+    pub(crate) fn behind(shared: &Shared, mark: Waymark, known: Vector) -> Result<Self, FeedError> {
+        let Waymark { position, vector, contexts } = mark;
+        let reader = shared.log.reader(position)?;
+        Ok(Self { own_of: None, reader, vector, contexts, known })
+    }
+
     /// The next record that is not known; none at the end of what is written, where it can be asked again.
     pub fn next_record(&mut self) -> Result<Option<Fed>, FeedError> {
         while let Some(record) = self.reader.next()? {
@@ -120,11 +128,11 @@ impl Feeder {
             let Some(first) = first else { continue };
             let before = self.vector.clone();
             self.vector.add(Dot { origin: first.origin, seq: next_seq - 1 });
-            let is_own = first.origin == self.shared.origin();
+            let is_of_others = self.own_of.as_ref().is_some_and(|shared| shared.origin() != first.origin);
             if let Some(said) = said {
                 self.contexts.insert(first.origin, said);
             }
-            if (self.own_only && !is_own) || self.known.get(first.origin) >= next_seq - 1 {
+            if is_of_others || self.known.get(first.origin) >= next_seq - 1 {
                 continue;
             }
             let mut context = match self.contexts.get(&first.origin) {

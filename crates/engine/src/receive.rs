@@ -10,20 +10,24 @@
 //! *Invariant:* its shards are locked from before it is logged until it is applied: whoever writes one of its keys behind it in the
 //! log has observed it.
 
+mod exclusive;
 mod run;
 
 use std::borrow::Cow;
 
 use effect::{Batch, Batches, Dot, Origin, Vector, WireError};
 use thiserror::Error;
+use wal::Position;
 
 use crate::context::{Committed, note_waymark};
 use crate::echo::Echo;
 use crate::engine::{Engine, Sequencer, Shared};
 use crate::error::Refusal;
+use crate::exclusive::{Begun, Decided, VerdictError};
 use crate::residency::ReadError;
 use crate::state::State;
 use crate::suffix;
+use exclusive::Role;
 use run::Run;
 
 /// Why a batch of another replica is not taken. Nothing of it was applied.
@@ -84,6 +88,9 @@ pub enum ReceiveError {
     /// What it changes is at rest, and cannot be read.
     #[error("what the batch changes could not be read: {0}")]
     Rest(String),
+    /// What an exclusive transaction needs to be decided is not there.
+    #[error(transparent)]
+    Verdict(#[from] VerdictError),
 }
 
 impl From<ReadError> for ReceiveError {
@@ -101,6 +108,15 @@ pub enum Received {
     Applied(Committed),
     /// Some of them were applied: ask again for the others.
     Part(Committed),
+    /// One of them is an exclusive transaction, which waits for its verdict now. Ask again for those behind it.
+    Undecided {
+        /// The transaction.
+        begun: Begun,
+        /// A write of one of its keys is here that its writer had not observed.
+        conflicts_with_plain: bool,
+    },
+    /// One of them is the verdict on such a transaction, and was carried out. Ask again for those behind it.
+    Decided(Decided, Committed),
 }
 
 impl Engine {
@@ -109,7 +125,7 @@ impl Engine {
     pub fn receive(&self, batch: &Batch<'_>, context: &Vector) -> Result<Received, ReceiveError> {
         let context = self.whole_context(batch.first.origin, context);
         let run = Run::of_batch(&self.shared, batch, &context)?;
-        Ok(self.take(&run)?.map_or(Received::Known, Received::Applied))
+        Ok(self.take(&run)?.unwrap_or(Received::Known))
     }
 
     /// Takes the batches of a record ([`crate::Fed::record`]) of another replica, whose writer had applied `context` before each:
@@ -123,8 +139,8 @@ impl Engine {
                 return Ok(Received::Known);
             };
             match self.take(&run)? {
-                Some(committed) if run.is_last => return Ok(Received::Applied(committed)),
-                Some(committed) => return Ok(Received::Part(committed)),
+                Some(Received::Applied(committed)) if !run.is_last => return Ok(Received::Part(committed)),
+                Some(received) => return Ok(received),
                 // Another thread has just taken it.
                 None => {}
             }
@@ -147,7 +163,7 @@ impl Engine {
     }
 
     /// Takes a run; `None`: its first batch was here already.
-    fn take(&self, run: &Run<'_>) -> Result<Option<Committed>, ReceiveError> {
+    fn take(&self, run: &Run<'_>) -> Result<Option<Received>, ReceiveError> {
         let shared = &*self.shared;
         if check(&mut shared.log.lock(), shared, run)? == Standing::Known {
             return Ok(None);
@@ -155,28 +171,18 @@ impl Engine {
         if run.is_alien() {
             return Err(ReceiveError::Alien { origin: run.first.first.origin.0, seq: run.first.first.seq });
         }
+        match Role::of(run) {
+            Role::Bind => return exclusive::take_bind(shared, run),
+            Role::Verdict(decided) => return exclusive::take_verdict(shared, run, decided, self.now_ms()),
+            Role::Plain => {}
+        }
         // Rows are read before shards are locked; what is evicted in between is read again then.
         if shared.residency.is_on() {
             run.effects().try_for_each(|(effect, _)| shared.fetch(effect.db, effect.key))?;
         }
         let mut state = State::new(shared, run.lock(shared), None, self.now_ms(), 0);
         run.prepare(shared, &mut state.guards)?;
-        let position = loop {
-            let mut log = shared.log.lock();
-            if check(&mut log, shared, run)? == Standing::Known {
-                return Ok(None);
-            }
-            let next = run.next_hlc();
-            if log.state().clock.ceiling() >= next {
-                let position = run.append(&mut log, shared).map_err(Refusal::from)?;
-                if log.state().waymarks.is_due(position) {
-                    note_waymark(shared, &mut log);
-                }
-                break position;
-            }
-            drop(log);
-            shared.raise_ceiling(next)?;
-        };
+        let Some(position) = log_run(shared, run, |_| ())? else { return Ok(None) };
         for (effect, place, written) in run.by_shard() {
             let echo = Echo::begin(shared, &state.guards, &effect, state.now_ms());
             suffix::take_in(&mut state.guards, shared, &effect, &written, Some(place));
@@ -189,7 +195,32 @@ impl Engine {
             run.effects().for_each(|(effect, _)| state.tell_listeners(&effect, |db| shared.logical(db), &mut ready));
         }
         state.set_applied(position);
-        Ok(Some(Committed { position, ready, after: None }))
+        Ok(Some(Received::Applied(Committed { position, ready, after: None })))
+    }
+}
+
+/// Puts a run into the log; `None` if it is there already. `before` sees the log as it is before it.
+fn log_run(
+    shared: &Shared,
+    run: &Run<'_>,
+    before: impl FnOnce(&mut wal::Appender<'_, Sequencer>),
+) -> Result<Option<Position>, ReceiveError> {
+    loop {
+        let mut log = shared.log.lock();
+        if check(&mut log, shared, run)? == Standing::Known {
+            return Ok(None);
+        }
+        let next = run.next_hlc();
+        if log.state().clock.ceiling() >= next {
+            before(&mut log);
+            let position = run.append(&mut log, shared).map_err(Refusal::from)?;
+            if log.state().waymarks.is_due(position) {
+                note_waymark(shared, &mut log);
+            }
+            return Ok(Some(position));
+        }
+        drop(log);
+        shared.raise_ceiling(next)?;
     }
 }
 

@@ -14,6 +14,7 @@ use wal::Position;
 use crate::checkpoint::{self, Loaded, Recent};
 use crate::engine::Shared;
 use crate::error::OpenError;
+use crate::exclusive;
 use crate::limits::DATABASES_MAX;
 use course::Course;
 use replay::replay;
@@ -44,6 +45,9 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
         None if first == Position::START => (Course::new(HashMap::new(), Hlc(0), first), first),
         _ => return Err(OpenError::NoCheckpoint { position: first.get() }),
     };
+    if course.replicates && from > first {
+        exclusive::recall_before(shared, from)?;
+    }
     let (all, mut told) = (shared.log.end().get() - from.get(), Instant::now());
     let end = replay(shared, from, &mut course, |position| {
         if told.elapsed() >= TELL {

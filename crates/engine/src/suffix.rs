@@ -14,6 +14,7 @@
 //! *Invariant:* for every key and unit the plain value is what the parts show; of a unit that has no parts it is the base.
 //! *Invariant:* a group of one replica has no parts.
 
+mod commit;
 mod lent;
 mod name;
 mod patch;
@@ -24,7 +25,7 @@ mod swaps;
 mod unstable;
 mod whole;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use effect::{Deadline, Dot, Effect, Hlc, Op, Vector};
 use hashbrown::HashTable;
@@ -35,11 +36,12 @@ use crate::engine::Shared;
 use crate::guards::Guards;
 use crate::keyspace::is_logged;
 use crate::limits::SUFFIX_KEPT;
-use crate::shard::Shard;
+use crate::shard::{DbKey, Shard};
 use crate::stop::Place;
 use crate::value::Entry;
 use unstable::Unstable;
 
+pub(crate) use commit::{commit, has_unobserved, on_key};
 pub(crate) use lent::{Lent, record_own, settle_own};
 pub(crate) use restate::restate;
 #[cfg(test)]
@@ -121,7 +123,8 @@ impl Suffix {
     }
 
     /// Forgets what is stable: keys of which all is, and of others what has become much.
-    fn settle(&mut self, stable: &Vector) {
+    fn settle(&mut self, stable: &Vector, held: &HashSet<DbKey>) {
+        let mut kept = Vec::new();
         while let Some((dot, db, order)) = self.recent.front().copied()
             && stable.has(dot)
         {
@@ -131,12 +134,17 @@ impl Suffix {
                 .find_entry(order, |unstable| (unstable.order, unstable.name.db()) == (order, db) && unstable.has(dot));
             let Ok(mut found) = found else { continue };
             let unstable = found.get_mut();
+            if held.contains(&(db, unstable.name.key().into())) {
+                kept.push((dot, db, order));
+                continue;
+            }
             self.turn.leave(unstable);
             match &mut unstable.causality {
                 Some(causality) if !stable.covers(&causality.reach) => causality.give_back(stable),
                 _ => drop(found.remove()),
             }
         }
+        self.recent.extend(kept);
         if self.keys.capacity() > SUFFIX_KEPT.max(4 * self.keys.len()) {
             self.keys.shrink_to_fit(|unstable| unstable.order);
         }
@@ -158,6 +166,9 @@ pub(crate) fn take_in(
         return whole::take_in(guards, shared, effect, written);
     }
     let place = known.unwrap_or_else(|| shared.place_of(effect.key));
+    if let Some(left) = shared.exclusives.unseen(effect, written) {
+        return commit::take_in_unseen(guards, shared, effect, written, place, left);
+    }
     let Some(shard) = guards.get_mut(place.shard) else { return };
     if is_plain_set(effect) && shard.suffix.note_set(place, effect, written) {
         return apply_at(guards, shared, effect, Some(place), None);
@@ -216,10 +227,12 @@ impl Shared {
     /// Forgets the causality of what is stable: whatever comes from now on has observed it.
     pub(crate) fn settle(&self, stable: &Vector) {
         self.swaps.lock().settle(stable);
+        self.exclusives.settle(stable);
+        let held = self.exclusives.held_keys();
         for shard in &self.shards {
             let mut shard = shard.lock();
             if shard.suffix.len() > 0 {
-                shard.suffix.settle(stable);
+                shard.suffix.settle(stable, &held);
             }
         }
     }

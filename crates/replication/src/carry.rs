@@ -112,6 +112,11 @@ impl Driver {
                 Ok(Received::Known) => break,
                 Ok(Received::Part(committed)) => (committed, false),
                 Ok(Received::Applied(committed)) => (committed, true),
+                Ok(Received::Undecided { begun, .. }) => {
+                    position = Some(begun.position);
+                    continue;
+                }
+                Ok(Received::Decided(_, committed)) => (committed, false),
             };
             debug_assert!(committed.after.is_none(), "caches are not replicated");
             position = Some(committed.position);

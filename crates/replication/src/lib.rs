@@ -23,6 +23,7 @@ mod carry;
 mod config;
 mod driver;
 mod error;
+pub mod exclusive;
 mod host;
 mod lag;
 pub mod limits;

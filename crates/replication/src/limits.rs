@@ -54,3 +54,9 @@ pub const GIVER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a node with a whole copy takes no writes until others have what the copy lacks: an fsync a second later, and ways there and
 /// back. Another copy is asked for [`GIVER_PATIENCE`] after the last one at the earliest.
 pub const COPY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Largest entry of the journal of votes, in bytes: a transaction's keys are bounded by those of a batch, 512 MiB.
+pub const JOURNAL_ENTRY_BYTES: usize = 600 << 20;
+
+/// What the journal of votes grows by, beyond what is left of it, before it is written anew, in bytes: seldom, and read in a moment.
+pub const JOURNAL_SLACK_BYTES: u64 = 4 << 20;

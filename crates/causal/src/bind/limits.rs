@@ -35,5 +35,8 @@ pub const HORIZON_HARD_MS: u64 = 500;
 /// Most patterns of safety rules: each bind's keys are matched against all of them in the worst case.
 pub const MAX_RULES: usize = 1 << 10;
 
+/// Most arguments of all commands of a forwarded EXEC: each costs some memory, however short it is.
+pub const MAX_ARGUMENTS: usize = 1 << 20;
+
 const _: () = assert!(VOTER_BITS < 16 && MAX_BEGUN >= MAX_VOTERS);
 const _: () = assert!(FORWARD_TIMEOUT_MS <= QUIET_RELEASE_MS);

@@ -94,6 +94,7 @@ mod proposer;
 mod safety;
 mod table;
 mod transaction;
+mod wire;
 
 pub use ballot::{Ballot, NodeId, Voters};
 pub use error::{TxnError, Why};
@@ -104,3 +105,4 @@ pub use machine::{Binds, Timing};
 pub use message::{Exec, Input, Logged, Message, Output, Peers, Record, Refusal, Report, Rival, Vote, Watch};
 pub use safety::{KeyRangeRule, Safety, SafetyRules};
 pub use transaction::{Bind, Key, KeyUse, Rank};
+pub use wire::Sent;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use effect::{Dot, KeyspaceId, Stamp, Vector, fork_choice_hash};
+use effect::{Dot, Hlc, KeyspaceId, Stamp, Vector, fork_choice_hash};
 
 use crate::bind::ballot::{NodeId, Voters};
 use crate::bind::limits::MAX_KEYS;
@@ -84,14 +84,27 @@ impl Bind {
     }
 
     /// The same from the effect as it is logged and shipped. `None` for one that is not exclusive.
-    pub fn of(dot: Dot, bind: &effect::Bind<'_>, voters: Voters, context: &Vector, safety: Safety) -> Option<Self> {
+    pub fn of(dot: Dot, hlc: Hlc, bind: &effect::Bind<'_>) -> Option<Self> {
         let key = |key: effect::codec::BindKey<'_>| KeyUse {
             key: Key { keyspace: key.keyspace, db: key.db, name: key.key.into() },
             read: key.read,
             written: key.written,
         };
-        let stamp = Stamp::new(dot, effect::Hlc(bind.hlc));
-        bind.exclusive.then(|| Self::new((dot, stamp), voters, context, bind.keys.iter().map(key).collect(), safety))?
+        let safety = if bind.is_unsafe { Safety::Unsafe } else { Safety::Safe };
+        let (voters, context) = (Voters::new(bind.voters.iter())?, bind.context.iter().collect());
+        let keys = bind.keys.iter().map(key).collect();
+        bind.exclusive.then(|| Self::new((dot, Stamp::new(dot, hlc)), voters, &context, keys, safety))?
+    }
+
+    /// The bind with this rank; its keys ascend.
+    pub(crate) fn ranked(rank: Rank, voters: Voters, context: &Vector, keys: Vec<KeyUse>, safety: Safety) -> Self {
+        let Rank { fork, dot } = rank;
+        Self { dot, fork, voters, keys, context: context.iter().collect(), safety }
+    }
+
+    /// What its writer had observed.
+    pub fn context(&self) -> Vector {
+        self.context.iter().copied().collect()
     }
 
     /// Its identity.
@@ -157,8 +170,8 @@ pub fn clash(a: &[KeyUse], b: &[KeyUse]) -> bool {
 /// The order of fork choice: the lower one is preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank {
-    fork: [u8; 32],
-    dot: Dot,
+    pub(crate) fork: [u8; 32],
+    pub(crate) dot: Dot,
 }
 
 impl Rank {
@@ -170,7 +183,7 @@ impl Rank {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use effect::{Hlc, Origin};
+    use effect::Origin;
 
     use super::*;
 
@@ -221,19 +234,24 @@ pub(crate) mod tests {
 
     #[test]
     fn an_effect_that_is_not_exclusive_never_comes_here() {
-        use effect::codec::{BindKey, BindKeyShape, DotShape};
+        use effect::codec::{BindKey, BindKeyShape, DotShape, NodeShape};
         let mut keys = effect::SeqBuf::new(BindKeyShape);
-        let consumed = effect::SeqBuf::new(DotShape);
         let (keyspace, db, key) = (KeyspaceId::DEFAULT, 3, &b"k"[..]);
-        keys.push(BindKey { written: true, read: false, keyspace, db, key, consumed: consumed.seq() });
-        let voters = Voters::new([1]).expect("one");
+        keys.push(BindKey { written: true, read: false, keyspace, db, key, left: None });
+        let mut voters = effect::SeqBuf::new(NodeShape);
+        voters.push(1);
+        let mut context = effect::SeqBuf::new(DotShape);
+        context.push(dot(2, 9));
         let of = |exclusive| {
-            let effect = effect::Bind { hlc: 7, exclusive, keys: keys.seq() };
-            Bind::of(dot(1, 1), &effect, voters.clone(), &Vector::new(), Safety::Safe)
+            let (voters, context) = (voters.seq(), context.seq());
+            let effect = effect::Bind { exclusive, is_unsafe: true, voters, context, keys: keys.seq() };
+            Bind::of(dot(1, 1), Hlc(7), &effect)
         };
         assert_eq!(of(false), None);
         let bind = of(true).expect("exclusive");
         assert_eq!(bind.keys(), [KeyUse::written(Key { keyspace, db, name: key.into() })]);
-        assert_eq!(bind.rank().fork, fork_choice_hash(1, effect::Hlc(7)));
+        assert_eq!(bind.rank().fork, fork_choice_hash(1, Hlc(7)));
+        assert_eq!((bind.safety(), bind.voters()), (Safety::Unsafe, &Voters::new([1]).expect("one")));
+        assert!(bind.observed(dot(2, 9)) && !bind.observed(dot(2, 10)));
     }
 }

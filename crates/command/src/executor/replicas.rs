@@ -8,6 +8,8 @@ use effect::{Deadline, Op};
 use engine::{Lock, Recycled};
 use proptest::prelude::*;
 
+mod algebra;
+mod exclusive;
 mod expiry;
 mod group;
 mod restarts;
@@ -15,7 +17,7 @@ mod restarts;
 use group::{Group, NOW_MS, REPLICAS, Replica, Step, look, run, words};
 
 /// Commands of all types on a few keys; `#` is a small number.
-const COMMANDS: &[&str] = &[
+pub(super) const COMMANDS: &[&str] = &[
     "set s #",
     "set s v#",
     "set s # ex 5#00",
@@ -347,11 +349,11 @@ fn two_who_do_not_know_of_each_other_agree_in_the_end() {
     }
 }
 
-fn cases() -> u32 {
+pub(super) fn cases() -> u32 {
     std::env::var("ANABRANCH_REPLICA_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
 }
 
-fn command() -> impl Strategy<Value = Vec<String>> {
+pub(super) fn command() -> impl Strategy<Value = Vec<String>> {
     // Whole databases go seldom.
     (0..COMMANDS.len(), 0u32..6, any::<u8>()).prop_map(|(at, number, seldom)| {
         let is_rare = COMMANDS[at].starts_with("flush") || COMMANDS[at].starts_with("swap");

@@ -1,9 +1,10 @@
-//! Dots, and the keys of a bind, as elements of sequences.
+//! Dots, nodes, and the keys of a bind, as elements of sequences.
 
 use crate::codec::keyspace;
 use crate::id::{Dot, KeyspaceId, Origin};
-use crate::items::{Seq, Shape};
-use crate::wire::{Reader, WireError, put_bytes, put_varint};
+use crate::items::Shape;
+use crate::op::Kind;
+use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
 
 /// Appends a dot: `origin u64 LE ‖ seq varint`.
 pub(crate) fn put_dot(out: &mut Vec<u8>, dot: Dot) {
@@ -30,7 +31,22 @@ impl Shape for DotShape {
     }
 }
 
-/// The keys of a bind: `flags u8 (bit 0 written, bit 1 read) ‖ keyspace ‖ db ‖ key ‖ consumed tips`.
+/// Nodes, as varints.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NodeShape;
+
+impl Shape for NodeShape {
+    type Item<'a> = u64;
+    fn read<'a>(&self, from: &mut Reader<'a>) -> Result<u64, WireError> {
+        from.varint()
+    }
+    fn write(&self, item: &u64, out: &mut Vec<u8>) {
+        put_varint(out, *item);
+    }
+}
+
+/// The keys of a bind: `flags u8 ‖ keyspace ‖ db ‖ key ‖ [type u8] ‖ [deadline zigzag]`. Flags: bit 0 written, bit 1 read, bit 2 there
+/// afterwards: its type follows, bit 3 with the deadline that follows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BindKeyShape;
 
@@ -47,32 +63,53 @@ pub struct BindKey<'a> {
     pub db: u8,
     /// The key.
     pub key: &'a [u8],
-    /// The tips that were seen and are consumed.
-    pub consumed: Seq<'a, DotShape>,
+    /// What the transaction leaves there. `None`: nothing, or it does not write the key.
+    pub left: Option<Left>,
 }
+
+/// A key as a transaction leaves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Its type.
+    pub kind: Kind,
+    /// When it goes, in unix ms.
+    pub deadline: Option<i64>,
+}
+
+const WRITTEN: u8 = 1;
+const READ: u8 = 1 << 1;
+const THERE: u8 = 1 << 2;
+const DEADLINE: u8 = 1 << 3;
 
 impl Shape for BindKeyShape {
     type Item<'a> = BindKey<'a>;
     fn read<'a>(&self, from: &mut Reader<'a>) -> Result<BindKey<'a>, WireError> {
         let at = from.offset();
         let flags = from.u8()?;
-        if flags > 3 {
+        let is_there = flags & THERE != 0;
+        if flags > 0b1111 || (flags & DEADLINE != 0 && !is_there) {
             return Err(WireError::Invalid { what: "flags of a bound key", at });
         }
-        Ok(BindKey {
-            written: flags & 1 != 0,
-            read: flags & 2 != 0,
-            keyspace: keyspace(from)?,
-            db: from.u8()?,
-            key: from.bytes()?,
-            consumed: Seq::decode(DotShape, from)?,
-        })
+        let (keyspace, db, key) = (keyspace(from)?, from.u8()?, from.bytes()?);
+        let left = if is_there {
+            let at = from.offset();
+            let kind = Kind::from_u8(from.u8()?).ok_or(WireError::Invalid { what: "type", at })?;
+            let deadline = if flags & DEADLINE != 0 { Some(from.zigzag()?) } else { None };
+            Some(Left { kind, deadline })
+        } else {
+            None
+        };
+        Ok(BindKey { written: flags & WRITTEN != 0, read: flags & READ != 0, keyspace, db, key, left })
     }
     fn write(&self, item: &BindKey<'_>, out: &mut Vec<u8>) {
-        out.push(u8::from(item.written) | u8::from(item.read) << 1);
+        let deadline = item.left.and_then(|left| left.deadline);
+        let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        let is_there = bit(item.left.is_some(), THERE) | bit(deadline.is_some(), DEADLINE);
+        out.push(bit(item.written, WRITTEN) | bit(item.read, READ) | is_there);
         put_varint(out, u64::from(item.keyspace.0));
         out.push(item.db);
         put_bytes(out, item.key);
-        item.consumed.encode(out);
+        out.extend(item.left.map(|left| left.kind as u8));
+        deadline.into_iter().for_each(|ms| put_zigzag(out, ms));
     }
 }

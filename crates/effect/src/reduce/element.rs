@@ -61,6 +61,14 @@ impl<V: Clone, E: Change<V> + Clone> Element<V, E> {
         if keep_deadlines { self.deadlines.unbind() } else { self.deadlines.take(event) }
     }
 
+    /// Takes away what is neither folded nor in `context`.
+    pub(crate) fn keep_only(&mut self, context: &Vector) {
+        self.register.values.retain(|tag, _| context.has(tag.dot));
+        self.register.edits.retain(|tag, _| context.has(tag.dot));
+        self.deadlines.own.retain(|tag, _| context.has(tag.dot));
+        self.register.prune();
+    }
+
     pub(crate) fn fold(&mut self, stable: &Vector) {
         let folding = self.register.fold(stable);
         self.deadlines.fold(stable, &folding, &self.register);

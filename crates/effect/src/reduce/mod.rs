@@ -21,6 +21,7 @@
 //! *Invariant:* a part's tag is kept exactly as long as an effect may arrive that has not observed it.
 
 mod apply;
+mod commit;
 mod deadlines;
 mod edit;
 mod element;

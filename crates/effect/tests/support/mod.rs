@@ -1,7 +1,7 @@
 //! Effects as owned values: what tests say that an effect is, to be encoded, and what a decoded effect says that it is.
 #![allow(dead_code, reason = "a tool box: not every test needs all of it")]
 
-use effect::codec::{BindKey, BindKeyShape, DotShape};
+use effect::codec::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::wire::Reader;
 use effect::{
@@ -50,8 +50,10 @@ pub enum Act {
     Rename(u16, u8, Bytes),
     Noop,
     Bind {
-        hlc: u64,
         exclusive: bool,
+        is_unsafe: bool,
+        voters: Vec<u64>,
+        context: Vec<Dot>,
         keys: Vec<Bound>,
     },
     Verdict {
@@ -94,7 +96,7 @@ pub struct Bound {
     pub keyspace: u16,
     pub db: u8,
     pub key: Bytes,
-    pub consumed: Vec<Dot>,
+    pub left: Option<Left>,
 }
 
 /// A whole value. A list is made of runs; read back, each element is a run of its own.
@@ -246,6 +248,8 @@ struct Parts {
     fields: SeqBuf<FieldShape>,
     runs: SeqBuf<RunShape>,
     keys: SeqBuf<BindKeyShape>,
+    voters: SeqBuf<NodeShape>,
+    context: SeqBuf<DotShape>,
     whole: Bytes,
 }
 
@@ -258,6 +262,8 @@ impl Parts {
             fields: SeqBuf::new(FieldShape),
             runs: SeqBuf::new(RunShape { home }),
             keys: SeqBuf::new(BindKeyShape),
+            voters: SeqBuf::new(NodeShape),
+            context: SeqBuf::new(DotShape),
             whole: Vec::new(),
         }
     }
@@ -274,12 +280,15 @@ impl Parts {
             Act::FieldDeadlines(fields) => fields.iter().for_each(|(field, d)| self.fields.push((field, *d))),
             Act::Cut(runs) => runs.iter().for_each(|run| self.runs.push(run.clone())),
             Act::Replace(value, _) | Act::Snapshot { value, .. } => self.whole = value.bytes(self.home),
-            Act::Bind { keys, .. } => keys.iter().for_each(|bound| {
-                let Bound { written, read, keyspace, db, ref key, ref consumed } = *bound;
-                let consumed = dots(consumed);
-                let keyspace = KeyspaceId(keyspace);
-                self.keys.push(BindKey { written, read, keyspace, db, key, consumed: consumed.seq() });
-            }),
+            Act::Bind { keys, voters, context, .. } => {
+                voters.iter().for_each(|node| self.voters.push(*node));
+                self.context = dots(context);
+                keys.iter().for_each(|bound| {
+                    let Bound { written, read, keyspace, db, ref key, left } = *bound;
+                    let keyspace = KeyspaceId(keyspace);
+                    self.keys.push(BindKey { written, read, keyspace, db, key, left });
+                });
+            }
             _ => {}
         }
     }
@@ -311,9 +320,13 @@ impl Parts {
             Act::Remove => Op::Remove,
             Act::Rename(keyspace, db, key) => Op::Rename { keyspace: KeyspaceId(*keyspace), db: *db, key },
             Act::Noop => Op::Noop,
-            Act::Bind { hlc, exclusive, .. } => {
-                Op::Bind(Bind { hlc: *hlc, exclusive: *exclusive, keys: self.keys.seq() })
-            }
+            Act::Bind { exclusive, is_unsafe, .. } => Op::Bind(Bind {
+                exclusive: *exclusive,
+                is_unsafe: *is_unsafe,
+                voters: self.voters.seq(),
+                context: self.context.seq(),
+                keys: self.keys.seq(),
+            }),
             Act::Verdict { bind, committed, ballot } => {
                 Op::Verdict { bind: *bind, committed: *committed, ballot: *ballot }
             }
@@ -368,8 +381,10 @@ fn act_of(op: &Op<'_>) -> Act {
         Op::Rename { keyspace, db, key } => Act::Rename(keyspace.0, *db, key.to_vec()),
         Op::Noop => Act::Noop,
         Op::Bind(bind) => Act::Bind {
-            hlc: bind.hlc,
             exclusive: bind.exclusive,
+            is_unsafe: bind.is_unsafe,
+            voters: bind.voters.iter().collect(),
+            context: bind.context.iter().collect(),
             keys: bind.keys.iter().map(|key| bound_of(&key)).collect(),
         },
         Op::Verdict { bind, committed, ballot } => Act::Verdict { bind: *bind, committed: *committed, ballot: *ballot },
@@ -395,6 +410,6 @@ fn bound_of(key: &BindKey<'_>) -> Bound {
         keyspace: key.keyspace.0,
         db: key.db,
         key: key.key.to_vec(),
-        consumed: key.consumed.iter().collect(),
+        left: key.left,
     }
 }

@@ -1,5 +1,6 @@
 //! Arbitrary effects of every operation, with the edges of every number.
 
+use effect::codec::Left;
 use effect::limits::{MAX_RUN, MAX_STRING_BYTES};
 use effect::{Deadline, Dot, Kind, ListPos, Merge, Mode, Origin, PathStep, Side};
 use proptest::collection::vec;
@@ -95,10 +96,20 @@ fn whole() -> impl Strategy<Value = Whole> {
     ]
 }
 
+fn left() -> impl Strategy<Value = Option<Left>> {
+    let kind = select(vec![Kind::String, Kind::List, Kind::Hash, Kind::Set, Kind::ZSet]);
+    proptest::option::of((kind, optional_int()).prop_map(|(kind, deadline)| Left { kind, deadline }))
+}
+
 fn bound() -> impl Strategy<Value = Bound> {
-    (any::<(bool, bool, u16, u8)>(), bytes(), vec(dot(), 0..3)).prop_map(
-        |((written, read, keyspace, db), key, dots)| Bound { written, read, keyspace, db, key, consumed: dots },
-    )
+    (any::<(bool, bool, u16, u8)>(), bytes(), left()).prop_map(|((written, read, keyspace, db), key, left)| Bound {
+        written,
+        read,
+        keyspace,
+        db,
+        key,
+        left,
+    })
 }
 
 fn string_act() -> impl Strategy<Value = Act> {
@@ -151,11 +162,9 @@ fn key_act() -> impl Strategy<Value = Act> {
 
 fn group_act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        (number(), any::<bool>(), vec(bound(), 0..3)).prop_map(|(hlc, exclusive, keys)| Act::Bind {
-            hlc,
-            exclusive,
-            keys
-        }),
+        (any::<(bool, bool)>(), vec(number(), 0..3), vec(dot(), 0..3), vec(bound(), 0..3)).prop_map(
+            |((exclusive, is_unsafe), voters, context, keys)| Act::Bind { exclusive, is_unsafe, voters, context, keys }
+        ),
         (dot(), any::<bool>(), number()).prop_map(|(bind, committed, ballot)| Act::Verdict { bind, committed, ballot }),
         prop_oneof![Just(None), origin().prop_map(Some)].prop_map(Act::Serialize),
     ]

@@ -39,7 +39,19 @@ pub struct Mark {
 /// See the module.
 pub(crate) struct Kept {
     dir: PathBuf,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+}
+
+/// Keeps the log from a position on, for something within the engine.
+pub(crate) struct Hold {
+    state: Arc<Mutex<State>>,
+    number: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.state.lock().pins.remove(&self.number);
+    }
 }
 
 struct State {
@@ -60,15 +72,7 @@ pub struct LogPin {
 impl LogPin {
     /// Fails with `Removed` if the log begins later.
     pub(crate) fn new(shared: &Arc<Shared>, from: Position) -> Result<Self, LogError> {
-        // Under this lock nothing is cut.
-        let mut state = shared.kept.state.lock();
-        let first = shared.log.first();
-        if from < first {
-            return Err(LogError::Removed { wanted: from, first });
-        }
-        let number = state.next_pin;
-        state.next_pin += 1;
-        state.pins.insert(number, from);
+        let number = shared.kept.pin(&shared.log, from)?;
         Ok(Self { shared: Arc::clone(shared), number })
     }
 }
@@ -98,7 +102,25 @@ impl Kept {
             Err(source) => return Err(OpenError::Io { path, source }),
         };
         let state = State { limit, marks, pins: BTreeMap::new(), next_pin: 0, peers: None };
-        Ok(Self { dir: dir.into(), state: Mutex::new(state) })
+        Ok(Self { dir: dir.into(), state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Keeps the log from there on. Fails with `Removed` if it begins later; the log must not be locked.
+    pub(crate) fn hold(&self, log: &Log<Sequencer>, from: Position) -> Result<Hold, LogError> {
+        Ok(Hold { number: self.pin(log, from)?, state: Arc::clone(&self.state) })
+    }
+
+    fn pin(&self, log: &Log<Sequencer>, from: Position) -> Result<u64, LogError> {
+        // Under this lock nothing is cut.
+        let mut state = self.state.lock();
+        let first = log.first();
+        if from < first {
+            return Err(LogError::Removed { wanted: from, first });
+        }
+        let number = state.next_pin;
+        state.next_pin += 1;
+        state.pins.insert(number, from);
+        Ok(number)
     }
 
     pub(crate) fn set_limit(&self, bytes: u64) {

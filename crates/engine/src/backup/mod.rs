@@ -17,7 +17,7 @@ mod making;
 mod record;
 mod taking;
 
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Hold, Kept};
 pub use kept::{LogPin, Mark};
 pub use making::{Made, Making, MakingError, Whose};
 pub use record::{CutError, cut_after};

@@ -116,6 +116,7 @@ pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Res
             rows.disk_bytes();
             // Only now: what was there before is needed until the run is in force.
             shared.checkpoints.note_position(report.position);
+            shared.exclusives.checkpointed(report.position);
             shared.kept.cut(&shared.log, report.position)?;
             shared.ciphers.forget_log_keys(&shared.log);
             Ok(report)

@@ -61,6 +61,11 @@ impl Waymarks {
         &self.contexts
     }
 
+    /// A note of the very place where the log ends, which is not kept here.
+    pub(crate) fn here(&self, position: Position, vector: Vector) -> Waymark {
+        Waymark { position, vector, contexts: self.contexts.clone() }
+    }
+
     /// A record of another origin says what its writer had applied.
     pub(crate) fn hear(&mut self, origin: Origin, context: Vector) {
         self.contexts.insert(origin, context);

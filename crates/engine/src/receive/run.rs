@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   record   batch │ batch ─ batch ─ batch │ batch      what is known already is passed over
-//!                  └──────── a run ────────┘            a batch with an effect on whole databases, or with one that replicas
-//!   dues     by shard, each shard's in their order      do not send, is a run of its own
+//!                  └──────── a run ────────┘            a batch with an effect on whole databases, with a bind or a verdict, or with
+//!   dues     by shard, each shard's in their order      one that replicas do not send, is a run of its own
 //! ```
 //! *Invariant:* the numbers of a run's effects are consecutive, so that its first batch says whether it may be taken.
 
@@ -102,7 +102,7 @@ impl<'b> Run<'b> {
             let bytes = effects.rest();
             let Some(effect) = effects.next().transpose()? else { break };
             let Place { shard, order } = shared.place_of(effect.key);
-            self.is_alone |= is_of_all(&effect.op) || is_alien(&effect.op);
+            self.is_alone |= is_of_all(&effect.op) || is_alien(&effect.op) || is_ruled(&effect.op);
             let (seq, hlc, db) = (batch.first.seq + n, batch.hlc.plus(n), effect.db);
             self.dues.push(Due { bytes, order, hlc, seq, shard, db });
         }
@@ -233,6 +233,11 @@ impl Due<'_> {
 /// Whether it concerns all shards.
 fn is_of_all(op: &Op<'_>) -> bool {
     matches!(op, Op::FlushDb | Op::FlushAll | Op::SwapDb(_))
+}
+
+/// Whether it is of an exclusive transaction, or decides one.
+fn is_ruled(op: &Op<'_>) -> bool {
+    matches!(op, Op::Bind(_) | Op::Verdict { .. })
 }
 
 fn is_alien(op: &Op<'_>) -> bool {

@@ -16,6 +16,7 @@ use wal::{Position, Reader, Record};
 use super::course::Course;
 use crate::engine::{RECORD_BATCHES, Shared};
 use crate::error::OpenError;
+use crate::exclusive;
 use crate::limits::{REPLAY_CHUNK_BYTES, REPLAY_SHARED, SHARDS};
 use crate::prefetch::prefetch;
 use crate::replica::{RECORD_STATE, State};
@@ -146,6 +147,10 @@ impl Chunk {
                 let at = (end - effects.remaining()) as u32;
                 let Some(effect) = effects.next() else { break };
                 let effect = effect.map_err(refused)?;
+                if n == 0 && exclusive::is_bind(&effect) {
+                    exclusive::recall(shared, &batch, course.mark_before(&effect, record.start, shared.log.first()))?;
+                    break;
+                }
                 let is_alone = !effect.op.is_of_one_key();
                 self.enter_passage(origin, is_alone, sorted);
                 let Place { shard, order } = shared.place_of(effect.key);

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use effect::{Batch, Dot, Hlc, Origin, Vector};
+use effect::{Batch, Dot, Effect, Hlc, Op, Origin, Vector};
 use wal::Position;
 
 use crate::checkpoint::Recent;
 use crate::error::OpenError;
-use crate::feed::Waymarks;
+use crate::feed::{Waymark, Waymarks};
 use crate::replica::Heads;
 
 /// What is known of the batches that have been read.
@@ -74,6 +74,17 @@ impl Course {
         self.last = self.last.max(last);
         self.batches += 1;
         Ok(())
+    }
+
+    /// Where whatever a transaction has not observed stands in the log, which begins a record at `position`: behind a note,
+    /// if there is one in the log, whose beginning is `first`.
+    pub(super) fn mark_before(&self, effect: &Effect<'_>, position: Position, first: Position) -> Waymark {
+        let observed: Vector = match &effect.op {
+            Op::Bind(bind) => bind.context.iter().collect(),
+            _ => Vector::new(),
+        };
+        let found = self.waymarks.before(&observed, self.next.keys().copied());
+        found.ok().filter(|mark| mark.position >= first).unwrap_or_else(|| self.waymarks.here(position, observed))
     }
 
     /// A record ends here that was followed.

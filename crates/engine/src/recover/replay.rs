@@ -22,6 +22,7 @@ use crate::apply::{apply, apply_at};
 use crate::checkpoint;
 use crate::engine::Shared;
 use crate::error::OpenError;
+use crate::exclusive;
 use crate::guards::Guards;
 use crate::limits::{LOADERS_MAX, REPLAY_AHEAD, REPLAY_LOOKAHEAD, REPLAY_READS, REPLAY_READS_SHARE, SHARDS};
 use crate::residency::{self, Fill, ReadError, fill};
@@ -115,6 +116,9 @@ impl Replay<'_> {
     /// Applies an effect on several shards.
     fn alone(&self, effect: &Effect<'_>, author: Option<Written<'_>>) -> Result<(), OpenError> {
         let shared = self.shared;
+        if let Op::Verdict { bind, committed, .. } = effect.op {
+            return exclusive::at_start(shared, bind, committed, author.map(|written| written.dot));
+        }
         if matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_)) {
             // Where there are keyspaces, all keys are in memory.
             residency::complete(shared)?;

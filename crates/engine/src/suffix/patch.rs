@@ -61,6 +61,13 @@ pub(super) fn patch(parts: &Reduced, guards: &mut Guards<'_>, shared: &Shared, e
     }
 }
 
+/// Brings the deadline of the plain value to what the parts show, if they say anything of it.
+pub(super) fn patch_deadline(parts: &Reduced, guards: &mut Guards<'_>, shared: &Shared, at: At<'_>) {
+    if !parts.lends_no_deadline() {
+        Patch { parts, guards, shared, at }.deadline();
+    }
+}
+
 /// Makes the plain value what the parts show: nothing of the base is left.
 pub(super) fn rebuild(parts: &Reduced, guards: &mut Guards<'_>, shared: &Shared, at: At<'_>) {
     let mut patch = Patch { parts, guards, shared, at };

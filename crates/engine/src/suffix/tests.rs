@@ -1,5 +1,6 @@
 //! Recent effects beside plain values: what stands for parts, and what becomes of it when values leave.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -160,6 +161,6 @@ fn keys_of_one_order_are_told_apart() {
     assert_eq!(suffix.len(), 2);
     let last = |suffix: &Suffix, key| suffix.find(place, 0, key).map(|unstable| unstable.set);
     assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(3)), Some(dot(2))]);
-    suffix.settle(&[dot(2)].into_iter().collect());
+    suffix.settle(&[dot(2)].into_iter().collect(), &HashSet::new());
     assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(3)), None]);
 }

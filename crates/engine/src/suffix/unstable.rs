@@ -12,7 +12,7 @@
 //! deadline, is what that gave. (Until a batch is logged, its own effects may have made more of it.)
 
 use effect::reduce::{Base, Event, Reduced, Unit};
-use effect::{Deadline, Dot, Effect, Hlc, Op, Vector};
+use effect::{Deadline, Dot, Effect, Hlc, Op, Origin, Vector};
 
 use super::Written;
 use super::name::Name;
@@ -58,6 +58,12 @@ impl Unstable {
     /// A key on which an effect comes to be recorded, the first that is recent.
     pub(super) fn before(order: u64, effect: &Effect<'_>, written: &Written<'_>) -> Self {
         Self { causality: Some(Box::new(Causality::new())), ..Self::of_set(order, effect, written) }
+    }
+
+    /// A key on which nothing is recent.
+    pub(super) fn nothing(order: u64, db: u8, key: &[u8]) -> Self {
+        let (name, set) = (Name::new(db, key), Dot { origin: Origin(0), seq: 0 });
+        Self { order, name, set, hlc: Hlc(0), causality: Some(Box::new(Causality::new())), turn: 0 }
     }
 
     /// What each recent effect gave, of a key that has this plain value.

@@ -43,7 +43,10 @@ pub(super) fn open(guards: &mut Guards<'_>, effect: &Effect<'_>) {
 /// An effect on whole databases was applied.
 pub(super) fn note(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
     match effect.op {
-        Op::FlushDb | Op::FlushAll => put_back_survivors(guards, shared, effect, written),
+        Op::FlushDb | Op::FlushAll => {
+            shared.exclusives.flushed(written.dot, (effect.op == Op::FlushDb).then_some(effect.db));
+            put_back_survivors(guards, shared, effect, written);
+        }
         Op::SwapDb(other) => {
             let stamp = Stamp::new(written.dot, written.hlc);
             shared.swaps.lock().note(shared, stamp, written.dot, (effect.db, other));

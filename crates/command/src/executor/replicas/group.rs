@@ -1,18 +1,18 @@
 //! A group of replicas, each an engine with commands in front, and what reaches them when.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use effect::reduce::{Event, Plain, Reduced};
+use effect::reduce::Plain;
 use effect::wire::Reader;
-use effect::{Batches, Deadline, Dot, Folded, Hlc, Op, Origin, Stamp, Vector};
+use effect::{Batches, Deadline, Dot, Folded, Hlc, Op, Origin, Vector};
 use engine::{AtRest, Digest, Engine, Fed, Feeder, Lock, Options, ReceiveError, Received, Recycled};
 use proptest::prelude::*;
 use resp::{OwnedArgs, Protocol};
 
 use super::super::{Call, Executor, Fetch, Ran, Wait};
+use super::algebra;
 use crate::cx::Env;
 use crate::table;
 
@@ -241,7 +241,7 @@ impl Group {
     }
 
     /// Whether one came.
-    fn deliver(&mut self, from: usize, to: usize) -> bool {
+    pub(super) fn deliver(&mut self, from: usize, to: usize) -> bool {
         let (has, own) = (self.0[to].vector(), self.0[to].executor.engine().origin());
         let lacks = |(fed, _): &&(Fed, Vector)| fed.first.origin != own && has.get(fed.first.origin) < fed.next_seq - 1;
         let Some(next) = self.0[from].sent.iter().find(lacks).cloned() else { return false };
@@ -277,18 +277,20 @@ impl Group {
     /// What the algebra makes of all effects, as a database of its own.
     fn reduced(&self, now_ms: i64) -> (Executor, tempfile::TempDir) {
         let mut due: Vec<&Fed> = self.0.iter().flat_map(|replica| &replica.sent).map(|(fed, _)| fed).collect();
-        let (mut all, mut applied) = (All::default(), Vector::new());
+        let (mut ordered, mut applied) = (Vec::new(), Vector::new());
         while !due.is_empty() {
             let before = due.len();
             due.retain(|fed| {
                 let is_next = applied.get(fed.first.origin) + 1 == fed.first.seq && applied.covers(&fed.context);
                 if is_next {
-                    reduce(fed, &mut all, &mut applied);
+                    applied.add(Dot { seq: fed.next_seq - 1, ..fed.first });
+                    ordered.push(*fed);
                 }
                 !is_next
             });
             assert!(due.len() < before, "causality has no circles");
         }
+        let mut all = algebra::reduce(&ordered);
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let executor = open(9, &Arc::new(AtomicI64::new(now_ms)), dir.path());
         let mut numbers: Vec<u8> = (0..16).collect();
@@ -328,37 +330,6 @@ impl Group {
             prop_assert_eq!(replica.digest(now_ms), digest);
         }
         Ok(())
-    }
-}
-
-/// What the algebra has reduced.
-#[derive(Default)]
-struct All {
-    /// By physical database and name.
-    keys: HashMap<(u8, Vec<u8>), Reduced>,
-    swaps: Vec<(Stamp, u8, u8)>,
-}
-
-fn reduce(fed: &Fed, All { keys, swaps }: &mut All, applied: &mut Vector) {
-    for batch in Batches::decode(&fed.record) {
-        let batch = batch.expect("it was read before");
-        for (n, effect) in (0..).zip(batch.effects()) {
-            let effect = effect.expect("it was read before");
-            let (dot, hlc) = (Dot { seq: batch.first.seq + n, ..batch.first }, batch.hlc.plus(n));
-            let mut context = fed.context.clone();
-            context.add(Dot { seq: dot.seq - 1, ..dot });
-            let apply = |reduced: &mut Reduced| {
-                reduced.see(&context);
-                reduced.apply(&Event { dot, hlc, context: &context, effect: &effect });
-            };
-            match effect.op {
-                Op::FlushAll => keys.values_mut().for_each(apply),
-                Op::FlushDb => keys.iter_mut().filter(|((db, _), _)| *db == effect.db).for_each(|(_, key)| apply(key)),
-                Op::SwapDb(other) => swaps.push((Stamp::new(dot, hlc), effect.db, other)),
-                _ => apply(keys.entry((effect.db, effect.key.to_vec())).or_default()),
-            }
-            applied.add(dot);
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::executor::replicas::group::run;
 
 /// How a node ends.
 #[derive(Debug, Clone, Copy)]
-enum End {
+pub(super) enum End {
     Clean,
     /// All that was written is there.
     Crash,
@@ -25,7 +25,7 @@ enum End {
 }
 
 #[derive(Debug, Clone)]
-enum Event {
+pub(super) enum Event {
     Step(Step),
     Sync(usize),
     /// Time passes for all, so that deadlines do.
@@ -218,7 +218,7 @@ fn check_feed(engine: &Engine, sent: &[(engine::Fed, Vector)]) {
 }
 
 impl Group {
-    fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Event) {
         match event {
             Event::Step(step) => self.step(step),
             Event::Sync(at) => self.0[*at].sync(),

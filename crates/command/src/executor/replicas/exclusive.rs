@@ -1,0 +1,215 @@
+//! Replicas with exclusive transactions: whatever comes before the verdict and whatever behind it, all are what the algebra says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use effect::{Dot, Vector};
+use engine::{Begun, Lock};
+use proptest::prelude::*;
+use resp::{OwnedArgs, Protocol, Reply};
+
+use super::super::{Call, Executor};
+use super::group::{Group, NOW_MS, REPLICAS, Replica, look, words};
+use super::restarts::{self, End};
+use super::{cases, command};
+use crate::table;
+
+/// What happens.
+#[derive(Debug, Clone)]
+enum Event {
+    Plain(restarts::Event),
+    /// A replica begins a transaction, if it has seen the verdict on the one before.
+    Begin(usize, Vec<Vec<String>>),
+    /// A replica says how it ends, if it has it.
+    Decide(usize),
+}
+
+/// The transactions of a group, one after the other: they never compete.
+#[derive(Default)]
+struct Transactions {
+    /// The last one, whether it is to be committed, and the first verdict.
+    last: Option<(Begun, bool, Option<Dot>)>,
+    begun: usize,
+}
+
+/// Runs commands as EXEC does.
+fn begin(executor: &mut Executor, commands: &[Vec<String>]) -> Begun {
+    let now_ms = executor.engine().now_ms();
+    let Executor { engine, recycled, tools } = executor;
+    let mut context = engine.context(Lock::All, 0, now_ms, recycled);
+    let mut out = Vec::new();
+    let mut reply = Reply::new(&mut out, Protocol::Resp2);
+    for words in commands {
+        let args: OwnedArgs = words.iter().map(String::as_str).collect();
+        let spec = table::find(words[0].as_bytes()).expect("a command");
+        let call = Call { spec, args: args.as_args(), db: 0, protocol: Protocol::Resp2, now_ms };
+        let ran = tools.command_of_transaction(&mut context, &call, &mut reply);
+        assert!(ran.is_ok(), "{words:?}");
+    }
+    let watched = [(0, b"s"[..].into())];
+    context.commit_exclusive(&watched, &[1, 2, 3], false).expect("the log takes it")
+}
+
+impl Transactions {
+    fn begin(&mut self, replica: &mut Replica, commands: &[Vec<String>]) {
+        let vector = replica.executor.engine().vector();
+        let is_over = self.last.as_ref().is_none_or(|(.., verdict)| verdict.is_some_and(|dot| vector.has(dot)));
+        let is_of_keys = commands.iter().all(|words| !words[0].starts_with("flush") && !words[0].starts_with("swap"));
+        if is_over && is_of_keys {
+            self.begun += 1;
+            let begun = begin(&mut replica.executor, commands);
+            self.last = Some((begun, !self.begun.is_multiple_of(4), None));
+        }
+    }
+
+    fn decide(&mut self, replica: &Replica) {
+        let Some((begun, commit, verdict)) = &mut self.last else { return };
+        if replica.executor.engine().vector().has(begun.bind) {
+            let decided = replica.executor.engine().emit_verdict(begun.bind, *commit, 7).expect("the log takes it");
+            if let Some((decided, _)) = decided {
+                verdict.get_or_insert(decided.dot);
+            }
+        }
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let commands = prop::collection::vec(command(), 0..12);
+    let end = prop_oneof![Just(End::Clean), Just(End::Crash)];
+    let transaction = prop::collection::vec(command(), 1..4);
+    prop_oneof![
+        48 => super::step().prop_map(|step| Event::Plain(restarts::Event::Step(step))),
+        4 => (0..REPLICAS).prop_map(|at| Event::Plain(restarts::Event::Sync(at))),
+        3 => (0..REPLICAS, commands, prop::bool::weighted(0.8))
+            .prop_map(|(at, commands, ends)| Event::Plain(restarts::Event::Checkpoint(at, commands, ends))),
+        3 => (0..REPLICAS, end).prop_map(|(at, end)| Event::Plain(restarts::Event::Restart(at, end))),
+        8 => (0..REPLICAS, transaction).prop_map(|(at, commands)| Event::Begin(at, commands)),
+        8 => (0..REPLICAS).prop_map(Event::Decide),
+    ]
+}
+
+fn group() -> (Group, Arc<AtomicI64>) {
+    let clock = Arc::new(AtomicI64::new(NOW_MS));
+    let group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
+    // As the driver does: what somebody lacks stays in the log.
+    group.0.iter().for_each(|replica| replica.executor.engine().keep_log(Vector::new(), u64::MAX));
+    (group, clock)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn transactions_come_before_what_they_had_not_observed(events in prop::collection::vec(event(), 1..120)) {
+        let (mut group, clock) = group();
+        let mut transactions = Transactions::default();
+        for event in &events {
+            clock.fetch_add(1, Ordering::Relaxed);
+            match event {
+                Event::Plain(event) => group.event(event),
+                Event::Begin(at, commands) => transactions.begin(&mut group.0[*at], commands),
+                Event::Decide(at) => transactions.decide(&group.0[*at]),
+            }
+        }
+        group.heal();
+        group.check()?;
+        (0..REPLICAS).for_each(|id| group.event(&restarts::Event::Restart(id, End::Crash)));
+        group.check()?;
+        transactions.decide(&group.0[0]);
+        transactions.decide(&group.0[1]);
+        group.heal();
+        group.check()?;
+        for id in 0..REPLICAS {
+            group.0[id].run(&words(&format!("set alive:{id} 1")));
+        }
+        group.heal();
+        for id in 0..REPLICAS {
+            group.settle(id);
+            let replica = &group.0[id];
+            prop_assert!(replica.executor.engine().unstable_keys() <= REPLICAS);
+            prop_assert!(replica.executor.engine().undecided().is_empty());
+        }
+        group.check()?;
+    }
+}
+
+#[test]
+fn an_undecided_transaction_is_not_seen_and_holds_its_keys() {
+    let (mut group, _clock) = group();
+    group.0[0].run(&words("set s 1"));
+    group.heal();
+    let begun = begin(&mut group.0[0].executor, &[words("incrby s 10"), words("hset h f1 1")]);
+    group.heal();
+    for replica in &mut group.0 {
+        assert_eq!(look(&mut replica.executor, "s")[0], "$1 1 ");
+        assert_eq!(replica.executor.engine().undecided().len(), 1);
+    }
+    group.0[1].run(&words("incrby s 100"));
+    group.heal();
+    (0..REPLICAS).for_each(|id| group.0[id].run(&words(&format!("set alive:{id} 1"))));
+    group.heal();
+    for replica in &mut group.0 {
+        // All of it is stable, and still the transaction comes before.
+        let engine = replica.executor.engine();
+        engine.note_stable(&engine.vector(), None);
+        assert_eq!(look(&mut replica.executor, "s")[0], "$3 101 ");
+    }
+    let (decided, _) = group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    assert_eq!((decided.bind, decided.committed), (begun.bind, true));
+    group.heal();
+    for replica in &mut group.0 {
+        assert_eq!(look(&mut replica.executor, "s")[0], "$3 111 ");
+        assert_eq!(look(&mut replica.executor, "h")[0], " $1 $2 *2 1 f1");
+        assert!(replica.executor.engine().emit_verdict(begun.bind, true, 0).expect("no news").is_none());
+    }
+    group.check().expect("all are what the algebra says");
+}
+
+#[test]
+fn a_transaction_that_has_failed_leaves_nothing_behind() {
+    let (mut group, _clock) = group();
+    group.0[0].run(&words("set s 1"));
+    group.heal();
+    let begun = begin(&mut group.0[0].executor, &[words("set s 2")]);
+    group.heal();
+    group.0[1].executor.engine().emit_verdict(begun.bind, false, 3).expect("logged").expect("news");
+    group.0[1].run(&words("incr s"));
+    group.heal();
+    for replica in &mut group.0 {
+        assert_eq!(look(&mut replica.executor, "s")[0], "$1 2 ");
+        assert!(replica.executor.engine().undecided().is_empty());
+    }
+    group.check().expect("all are what the algebra says");
+}
+
+/// Who found the verdict has seen it, whatever the context of its batches says of others.
+#[test]
+fn whoever_has_decided_writes_behind_the_verdict() {
+    let (mut group, clock) = group();
+    let tick = || clock.fetch_add(1, Ordering::Relaxed);
+    group.0[0].run(&words("set s 0"));
+    tick();
+    let begun = begin(&mut group.0[1].executor, &[words("sadd s x")]);
+    tick();
+    group.0[2].run(&words("set s 0 ex 5000"));
+    group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    for command in ["del s", "incr s"] {
+        tick();
+        group.0[1].run(&words(command));
+    }
+    group.heal();
+    group.check().expect("all are what the algebra says");
+}
+
+#[test]
+fn a_deadline_that_the_transaction_left_stays() {
+    let (mut group, _clock) = group();
+    group.0[0].run(&words("set s 0 ex 5000"));
+    group.0[1].run(&words("incr s"));
+    let begun = begin(&mut group.0[0].executor, &[words("append s 0")]);
+    group.heal();
+    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.heal();
+    assert_eq!(look(&mut group.0[0].executor, "s")[0], "$1 1 ");
+    group.check().expect("all are what the algebra says");
+}

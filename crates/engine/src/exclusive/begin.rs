@@ -1,0 +1,142 @@
+//! EXEC, as far as the engine is concerned: its commands have run on the locked state; what they changed is taken back and logged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use effect::codec::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
+use effect::{Batch, BatchBuf, BatchMark, Bind, Dot, Effect, Hlc, KeyspaceId, Op, Seq, SeqBuf, Vector};
+use thiserror::Error;
+use wal::Position;
+
+use super::Pending;
+use crate::backup::Hold;
+use crate::context::{Context, settle};
+use crate::engine::{Sequencer, Shared};
+use crate::error::Refusal;
+use crate::feed::Waymark;
+use crate::shard::DbKey;
+use crate::suffix;
+use crate::undo::undo_to;
+
+/// Why a transaction was not logged. Nothing of it remains.
+#[derive(Debug, Error)]
+pub enum ExclusiveError {
+    /// The log does not take it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Whole databases have no keys that could be voted on.
+    #[error(
+        "ERR FLUSHDB, FLUSHALL and SWAPDB are not possible in a transaction after WATCH while there are other replicas"
+    )]
+    Whole,
+    /// What a cache holds is not replicated.
+    #[error("ERR keys of cache keyspaces are not possible in a transaction after WATCH while there are other replicas")]
+    Cached,
+}
+
+/// A transaction that is in the log and waits for its verdict.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// Its bind.
+    pub bind: Dot,
+    /// When it was begun.
+    pub hlc: Hlc,
+    /// Where it stands in the log.
+    pub position: Position,
+    /// Its batch, which begins with the bind.
+    pub batch: Arc<[u8]>,
+}
+
+impl Context<'_> {
+    /// Logs what was emitted as an exclusive transaction that also read or watched `read` (by logical database), to be decided by `voters`.
+    /// The state is as before, and the locks are free, whatever is answered.
+    pub fn commit_exclusive(
+        &mut self,
+        read: &[DbKey],
+        voters: &[u64],
+        is_unsafe: bool,
+    ) -> Result<Begun, ExclusiveError> {
+        let begun = self.begin(read, voters, is_unsafe);
+        // Behind the log, and before anybody else can write its keys.
+        undo_to(&mut self.state, 0);
+        let begun = begun.map(|(begun, pending, hold)| {
+            self.shared.exclusives.put(pending, hold);
+            begun
+        });
+        self.state.guards.release();
+        begun
+    }
+
+    fn begin(
+        &mut self,
+        read: &[DbKey],
+        voters: &[u64],
+        is_unsafe: bool,
+    ) -> Result<(Begun, Pending, Hold), ExclusiveError> {
+        let shared = self.shared;
+        if self.out.cached || self.out.aside.is_some() {
+            return Err(ExclusiveError::Cached);
+        }
+        let mut is_whole = false;
+        self.out.batch.each_since(BatchMark::START, |effect| is_whole |= !effect.op.is_of_one_key());
+        if is_whole {
+            return Err(ExclusiveError::Whole);
+        }
+        suffix::restate(&mut self.state, &mut self.out);
+        settle(&mut self.state, &mut self.out);
+        // All that has been applied to its keys, which are locked, is in the log.
+        let context = shared.log.lock().state().vector(shared.origin());
+        let mut batch = BatchBuf::new(shared.group, shared.origin());
+        self.push_bind(&mut batch, read, voters, is_unsafe, &context);
+        self.out.batch.each_since(BatchMark::START, |effect| batch.push(effect));
+        let end = shared.log.end();
+        let hold = shared.kept.hold(&shared.log, end).map_err(Refusal::Log)?;
+        let mut mark = None;
+        let logged = Context::log_behind(shared, self.state.now_ms, &mut batch, |log| mark = Some(place(shared, log)))?;
+        let (bytes, bind): (Arc<[u8]>, _) = (batch.encoded().into(), Dot { origin: shared.origin(), seq: logged.seq });
+        let begun = Begun { bind, hlc: logged.hlc, position: logged.position, batch: Arc::clone(&bytes) };
+        let decoded = Batch::decode(&bytes).expect("it was encoded here");
+        let from = mark.expect("it was noted when the batch was logged");
+        let pending = Pending::new(&decoded, &bytes, from).expect("it begins with a bind");
+        Ok((begun, pending, hold))
+    }
+
+    /// The bind, with the keys as the transaction leaves them.
+    fn push_bind(&self, batch: &mut BatchBuf, read: &[DbKey], voters: &[u64], is_unsafe: bool, context: &Vector) {
+        let mut uses: BTreeMap<DbKey, (bool, Option<Left>)> = BTreeMap::new();
+        self.out.batch.each_since(BatchMark::START, |effect| {
+            let left = self.left(effect.db, effect.key);
+            uses.insert((effect.db, effect.key.into()), (false, left));
+        });
+        let written: Vec<DbKey> = uses.keys().cloned().collect();
+        for (db, key) in read {
+            uses.entry((self.shared.physical(*db), key.clone())).or_default().0 = true;
+        }
+        let (mut keys, mut nodes, mut observed) =
+            (SeqBuf::new(BindKeyShape), SeqBuf::new(NodeShape), SeqBuf::new(DotShape));
+        voters.iter().for_each(|node| nodes.push(*node));
+        context.iter().for_each(|dot| observed.push(dot));
+        for (name, (read, left)) in &uses {
+            let (written, keyspace) = (written.binary_search(name).is_ok(), KeyspaceId::DEFAULT);
+            keys.push(BindKey { written, read: *read, keyspace, db: name.0, key: &name.1, left: *left });
+        }
+        let (voters, context, keys) = (nodes.seq(), observed.seq(), keys.seq());
+        let op = Op::Bind(Bind { exclusive: true, is_unsafe, voters, context, keys });
+        let deps = Seq::empty(DotShape);
+        batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key: b"", fresh: false, deps, op });
+    }
+
+    fn left(&self, db: u8, key: &[u8]) -> Option<Left> {
+        let place = self.shared.place_of(key);
+        let entry = self.state.shard(place.shard).ok()?.find(db, place.order, key)?;
+        Some(Left { kind: entry.kind(), deadline: entry.deadline() })
+    }
+}
+
+/// The place of the next record, which a transaction is to begin: the log is read from there.
+pub(crate) fn place(shared: &Shared, log: &mut wal::Appender<'_, Sequencer>) -> Waymark {
+    let end = log.end();
+    let sequencer = log.state();
+    sequencer.record_end = None;
+    sequencer.waymarks.here(end, sequencer.vector(shared.origin()))
+}

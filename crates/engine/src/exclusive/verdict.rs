@@ -1,0 +1,184 @@
+//! A verdict: logged by whoever has found it, and carried out where it is logged.
+
+use std::sync::Arc;
+
+use effect::codec::DotShape;
+use effect::{Batch, BatchBuf, Dot, Effect, Hlc, KeyspaceId, Op, Seq};
+use thiserror::Error;
+use wal::Position;
+
+use super::{Later, Pending, lock_names, prepare};
+use crate::apply::apply;
+use crate::context::{Committed, Context};
+use crate::echo::Echo;
+use crate::engine::{Engine, Shared};
+use crate::error::{OpenError, Refusal};
+use crate::feed::FeedError;
+use crate::guards::Guards;
+use crate::residency::ReadError;
+use crate::shard::DbKey;
+use crate::state::State;
+use crate::suffix;
+
+/// Why a verdict was not logged.
+#[derive(Debug, Error)]
+pub enum VerdictError {
+    /// The log does not take it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// What came of the keys meanwhile cannot be read back.
+    #[error("what a transaction had not observed could not be read: {0}")]
+    Later(#[from] FeedError),
+    /// What it changes is at rest, and cannot be read.
+    #[error("what a transaction changes could not be read: {0}")]
+    Rest(String),
+}
+
+impl From<ReadError> for VerdictError {
+    fn from(error: ReadError) -> Self {
+        Self::Rest(error.to_string())
+    }
+}
+
+/// A verdict that was logged.
+#[derive(Debug)]
+pub struct Decided {
+    /// The transaction.
+    pub bind: Dot,
+    /// How it ended.
+    pub committed: bool,
+    /// The ballot at which that was found.
+    pub ballot: u64,
+    /// The effect that says so.
+    pub dot: Dot,
+}
+
+/// A transaction about to be decided, with all that is needed for it: carrying it out cannot fail.
+pub(crate) struct Ruling {
+    pending: Arc<Pending>,
+    committed: bool,
+    later: Later,
+}
+
+impl Ruling {
+    /// Of a transaction whose keys are locked; none if it is decided already, or not known.
+    pub(crate) fn new(
+        shared: &Shared,
+        guards: &mut Guards<'_>,
+        bind: Dot,
+        committed: bool,
+    ) -> Result<Option<Self>, VerdictError> {
+        let Some(pending) = shared.exclusives.find(bind).filter(|pending| pending.verdicts.is_empty()) else {
+            return Ok(None);
+        };
+        let mut later = Later::default();
+        if committed {
+            prepare(shared, guards, effects_of(&pending).iter().map(|(_, _, effect)| effect))?;
+            let context = &pending.context;
+            if pending.written.iter().any(|(name, _)| suffix::has_unobserved(guards, shared, name, context)) {
+                later = Later::read(shared, &pending)?;
+                let of_key = |(name, _): &(DbKey, _)| {
+                    let later = later.of_key(name.0, &name.1, context);
+                    prepare(shared, guards, later.iter().map(|(_, _, _, effect)| effect))
+                };
+                pending.written.iter().try_for_each(of_key)?;
+            }
+        }
+        Ok(Some(Self { pending, committed, later }))
+    }
+
+    /// Makes it visible, or drops it. Whoever watches its keys, waits for them, or wants events is told; the verdict is at `position`.
+    pub(crate) fn carry_out(&self, state: &mut State<'_>, position: Position, ready: &mut Vec<DbKey>) {
+        let shared = state.shared;
+        let effects = if self.committed { effects_of(&self.pending) } else { Vec::new() };
+        let effects: Vec<_> = effects.iter().map(|(_, _, effect)| effect).collect();
+        let is_first = |n: usize| effects[..n].iter().all(|one| (one.db, one.key) != (effects[n].db, effects[n].key));
+        let begin = |state: &State<'_>, n: usize| Echo::begin(shared, &state.guards, effects[n], state.now_ms());
+        let before: Vec<_> = (0..effects.len()).map(|n| is_first(n).then(|| begin(state, n))).collect();
+        self.carry_out_silently(shared, &mut state.guards);
+        for (n, echo) in before.into_iter().enumerate() {
+            // What comes later on the key found it as it is.
+            echo.unwrap_or_else(|| begin(state, n)).into_iter().for_each(|echo| echo.tell(shared, &state.guards, position));
+        }
+        if shared.has_listeners() {
+            effects.iter().for_each(|effect| state.tell_listeners(effect, |db| shared.logical(db), ready));
+        }
+    }
+
+    /// The same where nobody listens: at a start.
+    pub(crate) fn carry_out_silently(&self, shared: &Shared, guards: &mut Guards<'_>) {
+        if self.committed {
+            suffix::commit(guards, shared, &self.pending, &effects_of(&self.pending), &self.later);
+        }
+    }
+}
+
+/// A verdict that is read back at a start; `dot` is the effect with it, where there are other replicas.
+pub(crate) fn at_start(shared: &Shared, bind: Dot, committed: bool, dot: Option<Dot>) -> Result<(), OpenError> {
+    let mut guards = lock_names(shared, &names_of(shared, bind));
+    let unreadable =
+        |error: VerdictError| OpenError::Damaged { path: shared.dir.join("log"), reason: error.to_string() };
+    if let Some(ruling) = Ruling::new(shared, &mut guards, bind, committed).map_err(unreadable)? {
+        match dot {
+            Some(_) => ruling.carry_out_silently(shared, &mut guards),
+            None if committed => {
+                effects_of(&ruling.pending).iter().for_each(|(_, _, effect)| apply(&mut guards, shared, effect, None));
+            }
+            None => {}
+        }
+    }
+    // Where exactly it stands is not known here: the log is kept for a little longer.
+    let position = shared.log.end();
+    match dot {
+        Some(dot) => shared.exclusives.decided(bind, committed, dot, position),
+        None => shared.exclusives.decided(bind, false, bind, position),
+    }
+    Ok(())
+}
+
+/// What a transaction does, behind its bind.
+fn effects_of(pending: &Pending) -> Vec<(Dot, Hlc, Effect<'_>)> {
+    let batch = Batch::decode(&pending.batch).expect("it was read when it was logged");
+    let effects = (0..).zip(batch.effects().flatten()).skip(1);
+    effects.map(|(n, effect)| (Dot { seq: batch.first.seq + n, ..batch.first }, batch.hlc.plus(n), effect)).collect()
+}
+
+/// The keys that a verdict makes visible.
+pub(crate) fn names_of(shared: &Shared, bind: Dot) -> Vec<DbKey> {
+    let pending = shared.exclusives.find(bind);
+    pending.map_or_else(Vec::new, |pending| pending.written.iter().map(|(name, _)| name.clone()).collect())
+}
+
+impl Engine {
+    /// Logs the verdict on a transaction as an effect of this node, and carries it out. `None` if it has been logged here already, by
+    /// whomever: several verdicts agree.
+    pub fn emit_verdict(
+        &self,
+        bind: Dot,
+        committed: bool,
+        ballot: u64,
+    ) -> Result<Option<(Decided, Committed)>, VerdictError> {
+        let shared = &*self.shared;
+        let guards = lock_names(shared, &names_of(shared, bind));
+        let mut state = State::new(shared, guards, None, self.now_ms(), 0);
+        let Some(ruling) = Ruling::new(shared, &mut state.guards, bind, committed)? else { return Ok(None) };
+        let mut batch = BatchBuf::new(shared.group, shared.origin());
+        let op = Op::Verdict { bind, committed, ballot };
+        let deps = Seq::empty(DotShape);
+        batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key: b"", fresh: false, deps, op });
+        let logged = Context::log(shared, state.now_ms, &mut batch)?;
+        let dot = Dot { origin: shared.origin(), seq: logged.seq };
+        let mut ready = Vec::new();
+        ruling.carry_out(&mut state, logged.position, &mut ready);
+        shared.exclusives.decided(bind, committed, dot, logged.position);
+        state.set_applied(logged.position);
+        let decided = Decided { bind, committed, ballot, dot };
+        Ok(Some((decided, Committed { position: logged.position, ready, after: None })))
+    }
+
+    /// The transactions of the log that are undecided, each with the dot of its bind: what begins with it is its batch.
+    pub fn undecided(&self) -> Vec<(Dot, Arc<[u8]>)> {
+        let pending = self.shared.exclusives.undecided();
+        pending.iter().map(|pending| (pending.first, Arc::clone(&pending.batch))).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! Exclusive transactions of other replicas, and their verdicts.
+
+use effect::{Dot, Effects, Op, Origin, Vector, WireError};
+
+use super::run::Run;
+use super::{ReceiveError, Received, log_run};
+use crate::context::Committed;
+use crate::engine::Shared;
+use crate::error::Refusal;
+use crate::exclusive::{Begun, Decided, Pending, Ruling, VerdictError, bind_of, lock_names, names_of, place};
+use crate::feed::{FeedError, Waymark};
+use crate::shard::DbKey;
+use crate::state::State;
+use crate::suffix;
+
+/// What a run that is alone has to do with exclusive transactions.
+pub(super) enum Role {
+    /// It is one.
+    Bind,
+    /// It decides one.
+    Verdict(Decided),
+    Plain,
+}
+
+impl Role {
+    pub(super) fn of(run: &Run<'_>) -> Self {
+        match Effects::first(run.first.first.origin, run.first.effects().rest()).map(|effect| effect.op) {
+            Ok(Op::Bind(bind)) if bind.exclusive => Self::Bind,
+            Ok(Op::Verdict { bind, committed, ballot }) => {
+                Self::Verdict(Decided { bind, committed, ballot, dot: run.first.first })
+            }
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Takes an exclusive transaction: it is logged, and kept until its verdict comes. `None`: it was here already.
+pub(super) fn take_bind(shared: &Shared, run: &Run<'_>) -> Result<Option<Received>, ReceiveError> {
+    let bind = bind_of(&run.first).ok_or(WireError::Invalid { what: "bind", at: 0 })?;
+    let observed: Vector = bind.context.iter().collect();
+    let keys = || bind.keys.iter().map(|key| (key.written, (key.db, key.key.into())));
+    let names: Vec<DbKey> = keys().map(|(_, name)| name).collect();
+    let guards = lock_names(shared, &names);
+    let unobserved = |name: &DbKey| suffix::has_unobserved(&guards, shared, name, &observed);
+    let conflicts_with_plain = names.iter().any(unobserved);
+    // What it will come before may be in the log already.
+    let before = match keys().any(|(written, name)| written && unobserved(&name)) {
+        true => Some(mark_before(shared, &observed)?),
+        false => None,
+    };
+    let from = before.as_ref().map_or_else(|| shared.log.end(), |mark| mark.position);
+    let hold = shared.kept.hold(&shared.log, from).map_err(Refusal::from)?;
+    let mut here = None;
+    let logged = log_run(shared, run, |log| here = Some(place(shared, log)))?;
+    let (Some(position), Some(from)) = (logged, before.or(here)) else { return Ok(None) };
+    let pending = Pending::new(&run.first, &run.first.to_bytes(), from)?;
+    let batch = pending.batch.clone();
+    shared.exclusives.put(pending, hold);
+    drop(guards);
+    let begun = Begun { bind: run.first.first, hlc: run.first.hlc, position, batch };
+    Ok(Some(Received::Undecided { begun, conflicts_with_plain }))
+}
+
+/// Takes a verdict, and carries it out. `None`: it was here already.
+pub(super) fn take_verdict(
+    shared: &Shared,
+    run: &Run<'_>,
+    decided: Decided,
+    now_ms: i64,
+) -> Result<Option<Received>, ReceiveError> {
+    let guards = lock_names(shared, &names_of(shared, decided.bind));
+    let mut state = State::new(shared, guards, None, now_ms, 0);
+    let ruling = Ruling::new(shared, &mut state.guards, decided.bind, decided.committed)?;
+    let Some(position) = log_run(shared, run, |_| ())? else { return Ok(None) };
+    let mut ready = Vec::new();
+    ruling.iter().for_each(|ruling| ruling.carry_out(&mut state, position, &mut ready));
+    shared.exclusives.decided(decided.bind, decided.committed, decided.dot, position);
+    state.set_applied(position);
+    Ok(Some(Received::Decided(decided, Committed { position, ready, after: None })))
+}
+
+/// The last note before what is not in `observed`.
+fn mark_before(shared: &Shared, observed: &Vector) -> Result<Waymark, ReceiveError> {
+    let mut log = shared.log.lock();
+    let sequencer = log.state();
+    let all: Vec<Origin> = sequencer.vector(shared.origin()).iter().map(|dot| dot.origin).collect();
+    let gone = |(dot, first): (Dot, u64)| FeedError::Gone { origin: dot.origin.0, since: dot.seq, first };
+    let found = sequencer.waymarks.before(observed, all.into_iter());
+    Ok(found.map_err(|place| VerdictError::from(gone(place)))?)
+}

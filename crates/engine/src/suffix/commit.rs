@@ -1,0 +1,145 @@
+//! What a committed transaction makes of its keys, and what comes behind it.
+//!
+//! ```text
+//!   nothing has come that it had not observed ─▶ applied as if it were local ─▶ a plain value
+//!   something has ─▶ the parts of what it had observed ─▶ it ─▶ a plain value ─▶ the rest again, in the order of the log
+//! ```
+//! *Invariant:* behind a transaction a key has no parts of what that had observed.
+
+use effect::codec::Left;
+use effect::reduce::Event;
+use effect::{Dot, Effect, Hlc, Op, Vector};
+
+use super::unstable::Unstable;
+use super::{Written, place_of, take_in};
+use crate::engine::Shared;
+use crate::exclusive::{Later, Pending};
+use crate::guards::Guards;
+use crate::shard::DbKey;
+use crate::stop::Place;
+use crate::suffix::patch;
+use crate::value::Entry;
+
+/// Whether something has come of a key that is not in `context`.
+pub(crate) fn has_unobserved(guards: &Guards<'_>, shared: &Shared, (db, key): &DbKey, context: &Vector) -> bool {
+    let place = shared.place_of(key);
+    let found = guards.get(place.shard).and_then(|shard| shard.suffix.find(place, *db, key));
+    found.is_some_and(|unstable| !context.covers(&unstable.reach())) || shared.exclusives.was_flushed(*db, context)
+}
+
+/// Carries out the effects of a committed transaction, whose shards are locked, with what has come of its keys since.
+pub(crate) fn commit(
+    guards: &mut Guards<'_>,
+    shared: &Shared,
+    pending: &Pending,
+    effects: &[(Dot, Hlc, Effect<'_>)],
+    later: &Later,
+) {
+    for (name, left) in &pending.written {
+        let of_key = |effect: &Effect<'_>| effect.db == name.0 && *effect.key == *name.1;
+        let own: Vec<_> = effects.iter().filter(|(_, _, e)| place_of(shared, e).is_some() && of_key(e)).collect();
+        let context = &pending.context;
+        match has_unobserved(guards, shared, name, context) {
+            true => commit_before(guards, shared, (name, *left), context, &own, later),
+            false => {
+                for (dot, hlc, effect) in &own {
+                    take_in(guards, shared, effect, &Written { dot: *dot, hlc: *hlc, context: Some(context) }, None);
+                }
+            }
+        }
+        make_plain(guards, shared, name, context, &own);
+    }
+}
+
+/// All that a transaction had observed of a key, and what it did itself, is a plain value from now on.
+fn make_plain(
+    guards: &mut Guards<'_>,
+    shared: &Shared,
+    (db, key): &DbKey,
+    context: &Vector,
+    own: &[&(Dot, Hlc, Effect<'_>)],
+) {
+    let place = shared.place_of(key);
+    let Some(shard) = guards.get_mut(place.shard) else { return };
+    let Some(mut unstable) = shard.suffix.take(place, *db, key) else { return };
+    let mut past = context.clone();
+    own.iter().for_each(|(dot, ..)| past.add(*dot));
+    unstable.open(shard.find(*db, place.order, key)).parts.give_back(&past);
+    shard.suffix.put(unstable);
+}
+
+fn commit_before(
+    guards: &mut Guards<'_>,
+    shared: &Shared,
+    ((db, key), left): (&DbKey, Option<Left>),
+    context: &Vector,
+    own: &[&(Dot, Hlc, Effect<'_>)],
+    later: &Later,
+) {
+    let place = shared.place_of(key);
+    let later = later.of_key(*db, key, context);
+    let behind: Vec<Event<'_>> =
+        later.iter().map(|(dot, hlc, context, effect)| Event { dot: *dot, hlc: *hlc, context, effect }).collect();
+    let events: Vec<Event<'_>> =
+        own.iter().map(|(dot, hlc, effect)| Event { dot: *dot, hlc: *hlc, context, effect }).collect();
+    let Some(shard) = guards.get_mut(place.shard) else { return };
+    let found = shard.suffix.take(place, *db, key);
+    let mut unstable = found.unwrap_or_else(|| Unstable::nothing(place.order, *db, key));
+    let entry = shard.find(*db, place.order, key);
+    let causality = unstable.open(entry);
+    own.iter().for_each(|(_, _, effect)| causality.lend(entry, effect));
+    let deadline = entry.and_then(Entry::deadline);
+    let mut touched: Vec<Effect<'_>> = Vec::new();
+    causality.parts.commit(context, &events, &behind, left, |effect| touched.push(effect));
+    for (dot, ..) in own {
+        causality.reach.add(*dot);
+        causality.effects += 1;
+        shard.suffix.note(*dot, *db, place.order);
+    }
+    for effect in &touched {
+        patch::patch(&causality.parts, guards, shared, effect, place);
+        if let Some(shard) = guards.get_mut(place.shard) {
+            causality.lend_deadline(shard, place, effect, deadline);
+        }
+    }
+    // One that found no key said of the deadline what does not count any more.
+    patch::patch_deadline(&causality.parts, guards, shared, patch::At { db: *db, key, place });
+    if let Some(shard) = guards.get_mut(place.shard) {
+        shard.suffix.put(unstable);
+    }
+}
+
+/// Applies a logged effect of another node, on a key that a committed transaction left so, whose verdict its writer had not seen.
+pub(super) fn take_in_unseen(
+    guards: &mut Guards<'_>,
+    shared: &Shared,
+    effect: &Effect<'_>,
+    written: &Written<'_>,
+    place: Place,
+    left: Option<Left>,
+) {
+    let Some(context) = written.context else { return };
+    let Some(shard) = guards.get_mut(place.shard) else { return };
+    let mut unstable = shard.take_unstable(place, effect, written);
+    let event = Event { dot: written.dot, hlc: written.hlc, context, effect };
+    let entry = shard.find(effect.db, place.order, effect.key);
+    let deadline = entry.and_then(Entry::deadline);
+    let causality = unstable.open(entry);
+    let effect = causality.parts.come_behind(&event, left);
+    causality.lend(entry, &effect);
+    causality.record(&effect, written);
+    shard.suffix.note(written.dot, effect.db, place.order);
+    patch::patch(&causality.parts, guards, shared, &effect, place);
+    if let Some(shard) = guards.get_mut(place.shard) {
+        causality.lend_deadline(shard, place, &effect, deadline);
+        shard.suffix.put(unstable);
+    }
+}
+
+/// A flush, as far as one key is concerned.
+pub(crate) fn on_key<'e>(effect: &Effect<'e>, key: &'e [u8], db: u8) -> Effect<'e> {
+    match effect.op {
+        Op::FlushAll | Op::FlushDb => Effect { key, db, op: Op::Remove, ..effect.clone() },
+        _ => effect.clone(),
+    }
+}

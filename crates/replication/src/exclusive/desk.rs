@@ -1,0 +1,265 @@
+//! The desk: inputs in, deeds out, the journal in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use causal::bind::{
+    Bind, Binds, Exec, Input, Key, KeyUse, Logged, Message, Output, Peers, Sent, Timing, TxnError, Vote, Voters,
+};
+use effect::{Batch, Dot, Op, Stamp, Vector, WireError};
+use thiserror::Error;
+
+use super::journal::{Journal, JournalError};
+use crate::limits::JOURNAL_SLACK_BYTES;
+
+/// Why a desk does not go on.
+#[derive(Debug, Error)]
+pub enum DeskError {
+    /// What must be durable is not.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A frame, an entry or a batch is not what this version writes.
+    #[error("what belongs to transactions cannot be read: {0}")]
+    Bytes(#[from] WireError),
+    /// A batch begins with no bind of an exclusive transaction, or with more keys or voters than there may be.
+    #[error("the batch {0:?} is no exclusive transaction")]
+    NoBind(Dot),
+}
+
+/// What the driver has to do, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// Send this to a node. It may be lost.
+    Send(u64, Vec<u8>),
+    /// Log this verdict ([`engine::Engine::emit_verdict`]), and tell of it ([`Desk::decided`]); also if it was logged before.
+    Verdict(Dot, Vote),
+    /// Log that this node leads the transactions of a key, or nobody.
+    Serialize(Key, Option<u64>),
+    /// Answer the client that waits for EXEC.
+    Answer(u64, Result<(), TxnError>),
+    /// Run this client's EXEC here.
+    Run(u64),
+    /// Answer the node that has sent an EXEC here, or this client with what its leader has answered.
+    Reply(u64, Vec<u8>),
+    /// An EXEC of another node is to run here, under this number: what it answers goes to [`Desk::answer_forwarded`].
+    Forwarded(u64, Box<Exec>),
+    /// An unsafe transaction takes effect, or has lost.
+    Show(Dot, bool),
+    /// An unsafe transaction that was shown has lost to another.
+    Undone(Dot, Dot),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Desk<J> {
+    binds: Binds,
+    journal: J,
+    /// Bytes of the journal when it was last written anew.
+    least: u64,
+    /// Clients by their transactions.
+    clients: BTreeMap<Dot, u64>,
+    /// EXECs of other nodes, by the numbers that they have here: who waits, and under which number.
+    guests: BTreeMap<u64, (u64, u64)>,
+    next_guest: u64,
+    has_failed: bool,
+}
+
+/// The transaction that a batch begins with.
+fn bind_of(bytes: &[u8]) -> Result<Arc<Bind>, DeskError> {
+    let batch = Batch::decode(bytes)?;
+    let first = batch.effects().next().transpose()?;
+    let bind = match first.map(|effect| effect.op) {
+        Some(Op::Bind(bind)) => Bind::of(batch.first, batch.hlc, &bind),
+        _ => None,
+    };
+    bind.map(Arc::new).ok_or(DeskError::NoBind(batch.first))
+}
+
+impl<J: Journal> Desk<J> {
+    /// The desk as it was: `entries` are the journal's, `undecided` the batches of transactions that the log has without a verdict.
+    pub fn open(
+        (node, timing, now_ms): (u64, Timing, u64),
+        journal: J,
+        entries: &[Vec<u8>],
+        undecided: &[Arc<[u8]>],
+    ) -> Result<Self, DeskError> {
+        let mut logged = entries.iter().map(|entry| Logged::decode(entry)).collect::<Result<Vec<_>, _>>()?;
+        let is_known = |logged: &[Logged], bind: &Bind| {
+            logged.iter().any(|item| matches!(item, Logged::Bind(known, _) if known.dot() == bind.dot()))
+        };
+        for bytes in undecided {
+            let bind = bind_of(bytes)?;
+            if !is_known(&logged, &bind) {
+                // A crash came between the log and the journal. Whether something concurrent was there is not known: then it was.
+                logged.insert(0, Logged::Bind(bind, true));
+            }
+        }
+        let binds = Binds::restore(node, timing, now_ms, logged);
+        let (clients, guests) = (BTreeMap::new(), BTreeMap::new());
+        let mut desk = Self { binds, least: 0, journal, clients, guests, next_guest: 0, has_failed: false };
+        desk.write_anew()?;
+        Ok(desk)
+    }
+
+    /// Whether a transaction over these keys may be begun: asked with their shards locked, before it is logged.
+    pub fn may_begin(&self, keys: &[KeyUse], voters: &Voters) -> Result<(), TxnError> {
+        self.binds.may_begin(keys, voters)
+    }
+
+    /// A client's transaction has been logged here.
+    pub fn begun(&mut self, now_ms: u64, client: u64, batch: &[u8]) -> Result<Vec<Deed>, DeskError> {
+        let bind = bind_of(batch)?;
+        self.clients.insert(bind.dot(), client);
+        self.note(&Logged::Bind(Arc::clone(&bind), false))?;
+        self.step(now_ms, Input::Begin(bind))
+    }
+
+    /// Another node's transaction has been logged here.
+    pub fn arrived(&mut self, now_ms: u64, batch: &[u8], conflicts_with_plain: bool) -> Result<Vec<Deed>, DeskError> {
+        let bind = bind_of(batch)?;
+        self.note(&Logged::Bind(Arc::clone(&bind), conflicts_with_plain))?;
+        self.journal.sync().inspect_err(|_| self.has_failed = true)?;
+        self.step(now_ms, Input::Bind { bind, conflicts_with_plain })
+    }
+
+    /// A verdict has been logged here, by the effect `dot`. Where it had been before, the transaction's own dot is as good as any.
+    pub fn decided(&mut self, now_ms: u64, bind: Dot, vote: Vote, dot: Dot) -> Result<Vec<Deed>, DeskError> {
+        self.note(&Logged::Verdict { bind, vote, dot })?;
+        self.journal.sync().inspect_err(|_| self.has_failed = true)?;
+        self.step(now_ms, Input::Verdict { bind, vote, dot })
+    }
+
+    /// A frame has come.
+    pub fn heard(&mut self, now_ms: u64, from: u64, bytes: &[u8]) -> Result<Vec<Deed>, DeskError> {
+        match Sent::decode(bytes)? {
+            Sent::Message(message) => self.step(now_ms, Input::Message(from, message)),
+            Sent::Forward(id, exec) => {
+                self.next_guest += 1;
+                self.guests.insert(self.next_guest, (from, id));
+                Ok(vec![Deed::Forwarded(self.next_guest, exec)])
+            }
+            Sent::Reply(id, reply) => {
+                let mut deeds = self.step(now_ms, Input::Replied(id))?;
+                deeds.push(Deed::Reply(id, reply));
+                Ok(deeds)
+            }
+        }
+    }
+
+    /// An EXEC that another node had sent has its answer.
+    pub fn answer_forwarded(&mut self, guest: u64, reply: Vec<u8>) -> Option<Deed> {
+        let (node, id) = self.guests.remove(&guest)?;
+        Some(sent(node, &Sent::Reply(id, reply)))
+    }
+
+    /// A client's EXEC with watches is about to run, over these keys.
+    pub fn exec(&mut self, now_ms: u64, client: u64, keys: Vec<Key>, exec: Exec) -> Result<Vec<Deed>, DeskError> {
+        self.step(now_ms, Input::Exec { id: client, keys, exec: Box::new(exec), forwarded: false })
+    }
+
+    /// An effect has named the leader of a key's transactions.
+    pub fn serialized(&mut self, now_ms: u64, key: Key, leader: Option<u64>, stamp: Stamp) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Serialize { key, leader, stamp }).map(drop)
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now_ms: u64) -> Result<Vec<Deed>, DeskError> {
+        let deeds = self.step(now_ms, Input::Tick)?;
+        if self.journal.bytes() > 4 * self.least + JOURNAL_SLACK_BYTES {
+            self.write_anew()?;
+        }
+        Ok(deeds)
+    }
+
+    /// Who answers, and how quickly.
+    pub fn peers(&mut self, now_ms: u64, peers: Peers) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Peers(peers)).map(drop)
+    }
+
+    /// All of this is stable.
+    pub fn stable(&mut self, now_ms: u64, stable: Vector) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Stable(stable)).map(drop)
+    }
+
+    /// How many transactions are remembered, and how many of them are open.
+    pub fn counts(&self) -> (usize, usize) {
+        self.binds.counts()
+    }
+
+    fn note(&mut self, logged: &Logged) -> Result<(), DeskError> {
+        if self.has_failed {
+            return Err(JournalError::Failed.into());
+        }
+        let mut bytes = Vec::new();
+        logged.encode(&mut bytes);
+        let noted = self.journal.append(&bytes);
+        self.has_failed |= noted.is_err();
+        Ok(noted?)
+    }
+
+    /// Only what is left of the past stays in the journal.
+    fn write_anew(&mut self) -> Result<(), DeskError> {
+        let entry = |logged: &Logged| {
+            let mut bytes = Vec::new();
+            logged.encode(&mut bytes);
+            bytes
+        };
+        let entries: Vec<Vec<u8>> = self.binds.dump().iter().map(entry).collect();
+        let written = self.journal.replace(&entries);
+        self.has_failed |= written.is_err();
+        written?;
+        self.least = self.journal.bytes();
+        Ok(())
+    }
+
+    fn step(&mut self, now_ms: u64, input: Input) -> Result<Vec<Deed>, DeskError> {
+        if self.has_failed {
+            return Err(JournalError::Failed.into());
+        }
+        let (mut deeds, mut is_noted) = (Vec::new(), false);
+        for output in self.binds.step(now_ms, input) {
+            if let Output::Persist(record) = output {
+                self.note(&Logged::Record(record))?;
+                is_noted = true;
+            } else {
+                deeds.extend(self.deed(output));
+            }
+        }
+        if is_noted {
+            let synced = self.journal.sync();
+            self.has_failed |= synced.is_err();
+            synced?;
+        }
+        Ok(deeds)
+    }
+
+    fn deed(&mut self, output: Output) -> Option<Deed> {
+        Some(match output {
+            Output::Persist(_) => return None,
+            Output::Send(to, message) => sent(to, &Sent::Message(message)),
+            Output::EmitVerdict(bind, vote) => Deed::Verdict(bind, vote),
+            Output::EmitSerialize(key, leader) => Deed::Serialize(key, leader),
+            Output::Answer(bind, answer) => Deed::Answer(self.clients.remove(&bind)?, answer),
+            Output::Show(bind, committed) => Deed::Show(bind, committed),
+            Output::Undone { bind, by } => Deed::Undone(bind, by),
+            Output::Run(client) => Deed::Run(client),
+            Output::Forward { to, id, exec } => sent(to, &Sent::Forward(id, exec)),
+            Output::Refuse(client, error) => Deed::Answer(client, Err(error)),
+        })
+    }
+}
+
+fn sent(to: u64, what: &Sent) -> Deed {
+    let mut bytes = Vec::new();
+    what.encode(&mut bytes);
+    Deed::Send(to, bytes)
+}
+
+/// What a frame says, for tests.
+#[cfg(test)]
+pub(super) fn message_of(bytes: &[u8]) -> Option<Message> {
+    match Sent::decode(bytes) {
+        Ok(Sent::Message(message)) => Some(message),
+        _ => None,
+    }
+}

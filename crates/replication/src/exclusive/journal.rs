@@ -1,0 +1,177 @@
+//! What a voter must not forget, as a file of entries.
+//!
+//! ```text
+//! votes := "anabranch-votes 1\n" ‖ (length u32 LE ‖ crc32c u32 LE ‖ entry)*        the checksum is that of length and entry
+//! ```
+//! An entry that is not whole is the end: nothing behind it was ever synced. When most of it is over, the file is written anew with what
+//! is left, and takes the old one's place.
+//!
+//! *Invariant:* what was synced is read back, in its order.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crc_fast::{CrcAlgorithm, checksum};
+use thiserror::Error;
+
+use crate::limits::JOURNAL_ENTRY_BYTES;
+
+const HEAD: &[u8] = b"anabranch-votes 1\n";
+const NAME: &str = "votes";
+/// Length and checksum.
+const FRAME: usize = 8;
+
+/// Why votes cannot be kept.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is something else.
+    #[error("{path} is no journal of votes, or was written by another version")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A write or a sync has failed before: nobody knows what is durable.
+    #[error("the journal of votes has failed before; the node takes no part in transactions until it starts again")]
+    Failed,
+}
+
+/// Where entries are kept.
+pub trait Journal {
+    /// Adds an entry.
+    fn append(&mut self, entry: &[u8]) -> Result<(), JournalError>;
+    /// Makes all that was added durable.
+    fn sync(&mut self) -> Result<(), JournalError>;
+    /// Bytes that it has.
+    fn bytes(&self) -> u64;
+    /// Puts these entries in the place of all, durably.
+    fn replace(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError>;
+}
+
+/// A journal in the data directory.
+#[derive(Debug)]
+pub struct JournalFile {
+    dir: PathBuf,
+    file: File,
+    bytes: u64,
+    has_failed: bool,
+}
+
+impl JournalFile {
+    /// The journal of a data directory, with its entries.
+    pub fn open(dir: &Path) -> Result<(Self, Vec<Vec<u8>>), JournalError> {
+        let path = dir.join(NAME);
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let mut file = opened.map_err(io)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() < HEAD.len() && HEAD.starts_with(&bytes) {
+            file.set_len(0).and_then(|()| file.write_all(HEAD)).and_then(|()| file.sync_all()).map_err(io)?;
+            sync_dir(dir).map_err(io)?;
+            bytes = HEAD.to_vec();
+        }
+        let body = bytes.strip_prefix(HEAD).ok_or_else(|| JournalError::Foreign { path: path.clone() })?;
+        let (entries, whole) = read(body);
+        let end = (HEAD.len() + whole) as u64;
+        if end < bytes.len() as u64 {
+            tracing::warn!(path = %path.display(), lost = bytes.len() as u64 - end, "the journal of votes ends in what was not synced");
+            file.set_len(end).and_then(|()| file.sync_all()).map_err(io)?;
+        }
+        file.seek(SeekFrom::End(0)).map_err(io)?;
+        Ok((Self { dir: dir.into(), file, bytes: end, has_failed: false }, entries))
+    }
+
+    fn done<T>(&mut self, result: std::io::Result<T>) -> Result<T, JournalError> {
+        let path = self.dir.join(NAME);
+        result.map_err(|source| {
+            self.has_failed = true;
+            JournalError::Io { path, source }
+        })
+    }
+
+    fn check(&self) -> Result<(), JournalError> {
+        if self.has_failed { Err(JournalError::Failed) } else { Ok(()) }
+    }
+}
+
+impl Journal for JournalFile {
+    fn append(&mut self, entry: &[u8]) -> Result<(), JournalError> {
+        self.check()?;
+        let mut framed = Vec::with_capacity(entry.len() + FRAME);
+        frame(entry, &mut framed);
+        let written = self.file.write_all(&framed);
+        self.done(written)?;
+        self.bytes += framed.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), JournalError> {
+        self.check()?;
+        let synced = self.file.sync_data();
+        self.done(synced)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn replace(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
+        self.check()?;
+        let mut bytes = HEAD.to_vec();
+        entries.iter().for_each(|entry| frame(entry, &mut bytes));
+        let replaced = (|| {
+            let (next, path) = (self.dir.join("votes.next"), self.dir.join(NAME));
+            let mut file = File::create(&next)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&next, &path)?;
+            sync_dir(&self.dir)?;
+            OpenOptions::new().read(true).append(true).open(&path)
+        })();
+        self.file = self.done(replaced)?;
+        self.bytes = bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn crc(length: [u8; 4], entry: &[u8]) -> u32 {
+    let whole = [&length[..], entry].concat();
+    checksum(CrcAlgorithm::Crc32Iscsi, &whole) as u32
+}
+
+fn frame(entry: &[u8], out: &mut Vec<u8>) {
+    let length = (entry.len() as u32).to_le_bytes();
+    out.extend_from_slice(&length);
+    out.extend_from_slice(&crc(length, entry).to_le_bytes());
+    out.extend_from_slice(entry);
+}
+
+/// The entries, and how many bytes are whole.
+fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
+    let (mut entries, mut at) = (Vec::new(), 0);
+    while let Some((head, rest)) = bytes[at..].split_at_checked(FRAME) {
+        let (length, sum) = head.split_at(4);
+        let length: [u8; 4] = length.try_into().expect("four of eight bytes");
+        let len = u32::from_le_bytes(length) as usize;
+        let Some(entry) = rest.get(..len).filter(|_| len <= JOURNAL_ENTRY_BYTES) else { break };
+        if crc(length, entry).to_le_bytes() != sum {
+            break;
+        }
+        entries.push(entry.to_vec());
+        at += FRAME + len;
+    }
+    (entries, at)
+}

@@ -1,0 +1,314 @@
+//! Desks of three nodes with journals in memory: frames are lost and come in any order, nodes crash and keep what was synced.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use causal::bind::{Timing, TxnError, Vote};
+use effect::codec::{BindKey, BindKeyShape, DotShape, NodeShape};
+use effect::{BatchBuf, Bind, Dot, Effect, GroupId, Hlc, KeyspaceId, Op, Origin, Seq, SeqBuf};
+
+use super::desk::message_of;
+use super::{Deed, Desk, DeskError, Journal, JournalError, JournalFile};
+
+const TIMING: Timing = Timing { resend_ms: 20, recover_ms: 50, stagger_ms: 10, deadline_ms: 100_000 };
+const NODES: [u64; 3] = [1, 2, 3];
+
+/// Entries, how many are durable, and whether it takes any.
+#[derive(Debug, Default)]
+struct Kept {
+    entries: Vec<Vec<u8>>,
+    synced: usize,
+    is_broken: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Memory(Rc<RefCell<Kept>>);
+
+impl Memory {
+    /// What is left of it after a crash.
+    fn crash(&self) -> Vec<Vec<u8>> {
+        let mut kept = self.0.borrow_mut();
+        let synced = kept.synced;
+        kept.entries.truncate(synced);
+        kept.entries.clone()
+    }
+}
+
+impl Journal for Memory {
+    fn append(&mut self, entry: &[u8]) -> Result<(), JournalError> {
+        self.0.borrow_mut().entries.push(entry.to_vec());
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<(), JournalError> {
+        let mut kept = self.0.borrow_mut();
+        if kept.is_broken {
+            return Err(JournalError::Failed);
+        }
+        kept.synced = kept.entries.len();
+        Ok(())
+    }
+    fn bytes(&self) -> u64 {
+        self.0.borrow().entries.iter().map(|entry| entry.len() as u64).sum()
+    }
+    fn replace(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
+        *self.0.borrow_mut() = Kept { entries: entries.to_vec(), synced: entries.len(), is_broken: false };
+        Ok(())
+    }
+}
+
+/// A batch with a bind over one key, whose writer had seen nothing.
+fn batch(node: u64, seq: u64, key: &[u8]) -> Vec<u8> {
+    let mut keys = SeqBuf::new(BindKeyShape);
+    keys.push(BindKey { written: true, read: true, keyspace: KeyspaceId::DEFAULT, db: 0, key, left: None });
+    let mut voters = SeqBuf::new(NodeShape);
+    NODES.iter().for_each(|node| voters.push(*node));
+    let context = Seq::empty(DotShape);
+    let op = Op::Bind(Bind { exclusive: true, is_unsafe: false, voters: voters.seq(), context, keys: keys.seq() });
+    let mut batch = BatchBuf::new(GroupId(0), Origin::new(node, 1));
+    let deps = Seq::empty(DotShape);
+    batch.push(&Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key: b"", fresh: false, deps, op });
+    batch.stamp(seq, Hlc(1000 + node));
+    batch.encoded().to_vec()
+}
+
+fn dot(node: u64, seq: u64) -> Dot {
+    Dot { origin: Origin::new(node, 1), seq }
+}
+
+#[derive(Debug, Clone)]
+enum Come {
+    Frame(u64, Vec<u8>),
+    Batch(Dot, Vec<u8>),
+    Verdict(Dot, Vote, Dot),
+}
+
+struct Node {
+    desk: Desk<Memory>,
+    journal: Memory,
+    /// Its log, which loses nothing.
+    binds: BTreeMap<Dot, Vec<u8>>,
+    verdicts: BTreeMap<Dot, bool>,
+    next_seq: u64,
+}
+
+struct World {
+    nodes: BTreeMap<u64, Node>,
+    due: Vec<(u64, Come)>,
+    answers: BTreeMap<u64, Result<(), TxnError>>,
+    now_ms: u64,
+    random: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let node = |node: u64| {
+            let journal = Memory::default();
+            let desk = Desk::open((node, TIMING, 0), journal.clone(), &[], &[]).expect("an empty journal");
+            (node, Node { desk, journal, binds: BTreeMap::new(), verdicts: BTreeMap::new(), next_seq: 100 })
+        };
+        let (due, answers) = (Vec::new(), BTreeMap::new());
+        Self { nodes: NODES.map(node).into_iter().collect(), due, answers, now_ms: 0, random: seed }
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.random = self.random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+        (self.random >> 33) as usize % below.max(1)
+    }
+
+    fn node(&mut self, node: u64) -> &mut Node {
+        self.nodes.get_mut(&node).expect("a node")
+    }
+
+    fn begin(&mut self, node: u64, key: &[u8]) -> Dot {
+        let (bytes, bind, now_ms) = (batch(node, 1, key), dot(node, 1), self.now_ms);
+        self.node(node).binds.insert(bind, bytes.clone());
+        let others = NODES.into_iter().filter(|other| *other != node);
+        self.due.extend(others.map(|other| (other, Come::Batch(bind, bytes.clone()))));
+        let deeds = self.node(node).desk.begun(now_ms, node, &bytes).expect("the journal takes it");
+        self.carry_out(node, deeds);
+        bind
+    }
+
+    fn carry_out(&mut self, node: u64, deeds: Vec<Deed>) {
+        let mut deeds: std::collections::VecDeque<Deed> = deeds.into();
+        while let Some(deed) = deeds.pop_front() {
+            match deed {
+                Deed::Send(to, bytes) => self.due.push((to, Come::Frame(node, bytes))),
+                Deed::Answer(client, answer) => {
+                    assert_eq!(self.answers.insert(client, answer), None, "a client is answered once");
+                }
+                Deed::Verdict(bind, vote) => {
+                    let now_ms = self.now_ms;
+                    let here = self.node(node);
+                    let is_new = here.verdicts.insert(bind, vote.commit).is_none();
+                    here.next_seq += 1;
+                    let dot = if is_new { dot(node, here.next_seq) } else { bind };
+                    deeds.extend(here.desk.decided(now_ms, bind, vote, dot).expect("the journal takes it"));
+                    let others = NODES.into_iter().filter(|other| *other != node && is_new);
+                    self.due.extend(others.map(|other| (other, Come::Verdict(bind, vote, dot))));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Something comes, some frames do not; time passes.
+    fn turn(&mut self, loses: bool) {
+        self.now_ms += 3;
+        if !self.due.is_empty() {
+            let at = self.random(self.due.len());
+            let (to, come) = self.due.swap_remove(at);
+            let lost = loses && matches!(come, Come::Frame(..)) && self.random(4) == 0;
+            if !lost {
+                self.come(to, come);
+            }
+        }
+        for node in NODES {
+            let now_ms = self.now_ms;
+            let deeds = self.node(node).desk.tick(now_ms).expect("the journal takes it");
+            self.carry_out(node, deeds);
+        }
+    }
+
+    fn come(&mut self, to: u64, come: Come) {
+        let now_ms = self.now_ms;
+        let node = self.node(to);
+        let deeds = match come {
+            Come::Frame(from, bytes) => node.desk.heard(now_ms, from, &bytes),
+            Come::Batch(bind, bytes) => {
+                node.binds.insert(bind, bytes.clone());
+                node.desk.arrived(now_ms, &bytes, false)
+            }
+            Come::Verdict(bind, vote, dot) if node.binds.contains_key(&bind) => {
+                assert_eq!(*node.verdicts.entry(bind).or_insert(vote.commit), vote.commit, "two verdicts on {bind:?}");
+                node.desk.decided(now_ms, bind, vote, dot)
+            }
+            // Its bind comes before it.
+            late => return self.due.push((to, late)),
+        };
+        self.carry_out(to, deeds.expect("the journal takes it"));
+    }
+
+    fn crash(&mut self, node: u64) {
+        let now_ms = self.now_ms;
+        let here = self.node(node);
+        let undecided = here.binds.iter().filter(|(bind, _)| !here.verdicts.contains_key(bind));
+        let undecided: Vec<_> = undecided.map(|(_, bytes)| bytes.as_slice().into()).collect();
+        let (entries, journal) = (here.journal.crash(), Memory::default());
+        here.desk = Desk::open((node, TIMING, now_ms), journal.clone(), &entries, &undecided).expect("its own entries");
+        here.journal = journal;
+    }
+
+    fn is_over(&self) -> bool {
+        let is_decided = |node: &Node| node.binds.keys().all(|bind| node.verdicts.contains_key(bind));
+        self.nodes.values().all(|node| is_decided(node) && node.desk.counts().1 == 0) && self.due.is_empty()
+    }
+
+    fn run(&mut self, crashes: bool) {
+        for _ in 0..20_000 {
+            if self.is_over() {
+                return;
+            }
+            self.turn(crashes);
+            if crashes && self.random(40) == 0 {
+                let node = NODES[self.random(3)];
+                self.crash(node);
+            }
+        }
+        panic!("it does not end");
+    }
+}
+
+#[test]
+fn a_transaction_is_committed_everywhere_and_its_client_is_told() {
+    let mut world = World::new(1);
+    let bind = world.begin(1, b"k");
+    world.run(false);
+    assert_eq!(world.answers, BTreeMap::from([(1, Ok(()))]));
+    assert!(world.nodes.values().all(|node| node.verdicts[&bind]));
+}
+
+#[test]
+fn of_two_competitors_one_is_committed_whatever_is_lost_and_whoever_crashes() {
+    let (mut committed, mut told) = (0, 0);
+    for seed in 0..400 {
+        let mut world = World::new(seed);
+        let binds = [world.begin(1, b"k"), world.begin(2, b"k")];
+        world.run(seed % 2 == 1);
+        let verdicts = |node: &Node| binds.map(|bind| node.verdicts[&bind]);
+        let [first, second] = verdicts(&world.nodes[&1]);
+        assert!(!(first && second), "seed {seed}: both are committed");
+        assert!(world.nodes.values().all(|node| verdicts(node) == [first, second]), "seed {seed}");
+        for (client, is_committed) in [(1, first), (2, second)] {
+            match world.answers.get(&client) {
+                Some(Ok(())) => assert!(is_committed, "seed {seed}: {client} was told what is not so"),
+                Some(Err(TxnError::Lost | TxnError::Aborted)) => assert!(!is_committed, "seed {seed}"),
+                Some(Err(other)) => panic!("seed {seed}: {other}"),
+                None => {}
+            }
+        }
+        committed += usize::from(first) + usize::from(second);
+        told += world.answers.len();
+    }
+    assert!(committed > 100 && told > 500, "{committed} {told}");
+}
+
+#[test]
+fn nothing_is_said_that_is_not_durable() {
+    let mut world = World::new(7);
+    let bytes = batch(1, 1, b"k");
+    let journal = world.nodes[&2].journal.clone();
+    journal.0.borrow_mut().is_broken = true;
+    let desk = &mut world.node(2).desk;
+    assert!(matches!(desk.arrived(0, &bytes, false), Err(DeskError::Journal(JournalError::Failed))));
+    journal.0.borrow_mut().is_broken = false;
+    assert!(desk.tick(1).is_err() && desk.arrived(1, &bytes, false).is_err(), "nobody knows what is durable");
+    let deeds = world.node(3).desk.arrived(0, &bytes, false).expect("the journal takes it");
+    let kept = world.nodes[&3].journal.0.borrow();
+    assert!(matches!(&deeds[..], [Deed::Send(1, bytes)] if message_of(bytes).is_some()));
+    assert_eq!((kept.synced, kept.entries.len()), (2, 2), "the bind and the vote");
+}
+
+#[test]
+fn what_was_synced_is_read_back_whatever_is_behind_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("votes");
+    let (mut journal, entries) = JournalFile::open(dir.path()).expect("a new one");
+    assert!(entries.is_empty());
+    let all: Vec<Vec<u8>> = vec![b"one".to_vec(), Vec::new(), vec![7; 300]];
+    all.iter().for_each(|entry| journal.append(entry).expect("it is written"));
+    journal.sync().expect("it is synced");
+    let bytes = std::fs::read(&path).expect("it is there");
+    assert_eq!(journal.bytes(), bytes.len() as u64);
+    for end in 0..bytes.len() {
+        std::fs::write(&path, &bytes[..end]).expect("it is cut");
+        let (mut journal, found) = JournalFile::open(dir.path()).expect("it ends early");
+        assert_eq!(found, all[..found.len()], "cut at {end}");
+        journal.append(b"more").expect("it goes on behind what is whole");
+        let (_, again) = JournalFile::open(dir.path()).expect("it is whole");
+        assert_eq!(again, [&found[..], &[b"more".to_vec()]].concat(), "cut at {end}");
+    }
+    for at in "anabranch-votes 1\n".len()..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        std::fs::write(&path, &flipped).expect("it is changed");
+        let (_, found) = JournalFile::open(dir.path()).expect("it ends early");
+        assert!(found.len() < all.len() && found == all[..found.len()], "byte {at}");
+    }
+    std::fs::write(&path, b"something else altogether").expect("it is another");
+    assert!(matches!(JournalFile::open(dir.path()), Err(JournalError::Foreign { .. })));
+}
+
+#[test]
+fn a_journal_that_is_written_anew_has_what_is_left() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut journal, _) = JournalFile::open(dir.path()).expect("a new one");
+    (0..100u8).for_each(|n| journal.append(&[n; 50]).expect("it is written"));
+    let before = journal.bytes();
+    journal.replace(&[b"left".to_vec()]).expect("it is replaced");
+    journal.append(b"more").expect("it goes on");
+    assert!(journal.bytes() < before / 10);
+    let (_, found) = JournalFile::open(dir.path()).expect("it is whole");
+    assert_eq!(found, [b"left".to_vec(), b"more".to_vec()]);
+}
