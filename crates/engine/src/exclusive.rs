@@ -9,18 +9,20 @@
 //! is committed: it comes behind it (`docs/merging.md`).
 //!
 //! *Invariant:* an undecided transaction has changed no shard, and of its keys nothing is forgotten.
-//! *Invariant:* the log is kept from a transaction on until its verdict is below the last checkpoint.
+//! *Invariant:* what a start, or whoever has a copy, needs of a transaction is in the checkpoint or behind it in the log.
 
 mod begin;
 mod later;
 mod recall;
+mod stored;
 mod table;
 mod verdict;
 
 pub(crate) use begin::place;
 pub use begin::{Begun, ExclusiveError};
 pub(crate) use later::Later;
-pub(crate) use recall::{recall, recall_before};
+pub(crate) use recall::{Recalled, observed, recall};
+pub(crate) use stored::{Frozen, Kept};
 pub(crate) use table::{Exclusives, Pending};
 pub(crate) use verdict::at_start;
 pub use verdict::{Decided, VerdictError};

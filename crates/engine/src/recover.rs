@@ -14,7 +14,6 @@ use wal::Position;
 use crate::checkpoint::{self, Loaded, Recent};
 use crate::engine::Shared;
 use crate::error::OpenError;
-use crate::exclusive;
 use crate::limits::DATABASES_MAX;
 use course::Course;
 use replay::replay;
@@ -37,7 +36,7 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
             shared.checkpoints.note_position(head.from);
             let course = Course::new(head.origins.into_iter().collect(), head.last, head.from);
             let course = match recent {
-                Some(recent) => course.with(go_on(shared, recent)),
+                Some(recent) => course.with(go_on(shared, head.from, recent)?),
                 None => course,
             };
             (course, head.from)
@@ -45,9 +44,6 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
         None if first == Position::START => (Course::new(HashMap::new(), Hlc(0), first), first),
         _ => return Err(OpenError::NoCheckpoint { position: first.get() }),
     };
-    if course.replicates && from > first {
-        exclusive::recall_before(shared, from)?;
-    }
     let (all, mut told) = (shared.log.end().get() - from.get(), Instant::now());
     let end = replay(shared, from, &mut course, |position| {
         if told.elapsed() >= TELL {
@@ -77,11 +73,15 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
 }
 
 /// Takes over what a checkpoint says of a replica; the recent effects on keys are back.
-fn go_on(shared: &Shared, mut recent: Recent) -> Recent {
+fn go_on(shared: &Shared, from: Position, mut recent: Recent) -> Result<Recent, OpenError> {
     *shared.swaps.lock() = std::mem::take(&mut recent.swaps);
     shared.kept.set_peers(recent.needed.take());
+    if let Some(mark) = recent.waymarks.at(from) {
+        let refused = |source| OpenError::Batch { position: from.get(), source };
+        shared.exclusives.restore(&mark, &recent.exclusives).map_err(refused)?;
+    }
     shared.take_state(&recent.state);
-    recent
+    Ok(recent)
 }
 
 #[cfg(test)]

@@ -96,12 +96,12 @@ impl Shared {
     }
 
     /// Up to when deadlines must have passed for what they hide to be given up: whatever comes from elsewhere then was written by
-    /// somebody who had seen them pass.
+    /// somebody who had seen them pass, and so did the writers of transactions that are undecided.
     #[inline]
     pub(crate) fn reclaims_until(&self, now_ms: i64) -> i64 {
         match self.replicates() {
             false => now_ms,
-            true => now_ms.min(self.replication.passed_ms.load(Ordering::Relaxed)),
+            true => now_ms.min(self.replication.passed_ms.load(Ordering::Relaxed)).min(self.exclusives.looked_at_ms()),
         }
     }
 

@@ -8,6 +8,7 @@ use super::books::{Head, Tallies, Tally};
 use super::recent::Recent;
 use super::state::{Died, marks};
 use crate::engine::Shared;
+use crate::exclusive::Frozen;
 use crate::shard::Shard;
 
 /// What was so at the flip, beside the keys.
@@ -22,6 +23,8 @@ pub(super) struct Flip {
     pub(super) tallies: Option<Tallies>,
     /// What of a replica is recent, beside the effects on keys.
     pub(super) recent: Option<Recent>,
+    /// Exclusive transactions whose verdict has not come, or not to everybody.
+    pub(super) exclusives: Frozen,
 }
 
 impl Flip {
@@ -42,7 +45,8 @@ impl Flip {
         let spaces = spaces(shared);
         let tallies = spaces.is_none().then(|| tallies(shared, guards.iter().map(|shard| &**shard)));
         let (head, recent) = head(shared, replicates);
-        Self { head, spaces, died, emptied, tallies, recent }
+        let exclusives = shared.exclusives.freeze();
+        Self { head, spaces, died, emptied, tallies, recent, exclusives }
     }
 }
 

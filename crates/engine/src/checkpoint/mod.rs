@@ -54,6 +54,7 @@ use wal::Position;
 
 use crate::engine::Shared;
 use crate::error::CheckpointError;
+use crate::exclusive::Kept;
 pub use figures::{CheckpointFigures, DiskFigures};
 use flip::Flip;
 pub(crate) use image::{Image, image};
@@ -116,7 +117,7 @@ pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Res
             rows.disk_bytes();
             // Only now: what was there before is needed until the run is in force.
             shared.checkpoints.note_position(report.position);
-            shared.exclusives.checkpointed(report.position);
+            note_exclusives(shared, report.position, &writing.exclusives);
             shared.kept.cut(&shared.log, report.position)?;
             shared.ciphers.forget_log_keys(&shared.log);
             Ok(report)
@@ -126,6 +127,12 @@ pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Res
             Err(error)
         }
     }
+}
+
+/// Transactions that a checkpoint in force has need no log before it.
+fn note_exclusives(shared: &Shared, position: Position, kept: &Kept) {
+    let mark = shared.log.lock().state().waymarks.at(position);
+    mark.iter().for_each(|mark| shared.exclusives.checkpointed(mark, kept));
 }
 
 fn finish(

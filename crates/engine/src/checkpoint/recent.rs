@@ -3,9 +3,9 @@
 //! ```text
 //!   31 00000000     →  version u8 ‖ state, as in the log ‖ needed: 0 u8, or 1 u8 ‖ bytes u64 ‖ vector
 //!                      ‖ heads: count varint ‖ (origin u64 ‖ hlc u64)*  ‖ unsaid ‖ contexts
-//!                      ‖ waymarks: count varint ‖ (position u64 ‖ vector ‖ contexts)* ‖ swaps
+//!                      ‖ waymarks: count varint ‖ (position u64 ‖ vector ‖ contexts)* ‖ swaps ‖ exclusives
 //!   31 number BE    →  recent effects on some keys: bytes as `suffix` has them, from number 1 on
-//!   contexts, unsaid := count varint ‖ (origin u64 ‖ vector)*              swaps: as `suffix` has them
+//!   contexts, unsaid := count varint ‖ (origin u64 ‖ vector)*              swaps: as `suffix` has them; exclusives: as `exclusive`
 //! ```
 //! They are written with each checkpoint, all of them. Keys are taken some at a time; the flip takes no longer for them.
 
@@ -21,6 +21,7 @@ use super::store::Rows;
 use super::writing::Writing;
 use crate::engine::Shared;
 use crate::error::CheckpointError;
+use crate::exclusive::Kept;
 use crate::feed::{Waymark, Waymarks};
 use crate::limits::{CHECKPOINT_STEP_KEYS, RECENT_ROW_BYTES, SHARDS};
 use crate::replica::{Heads, State};
@@ -30,7 +31,10 @@ use crate::suffix::{self, Swaps};
 /// The first byte of these rows' keys.
 const RECENT: u8 = 0x31;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The same without exclusive transactions.
+const VERSION_WITHOUT: u8 = 1;
 
 /// The first of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,7 @@ pub(crate) struct Recent {
     pub(crate) heads: Heads,
     pub(crate) waymarks: Waymarks,
     pub(crate) swaps: Swaps,
+    pub(crate) exclusives: Kept,
 }
 
 fn name(number: u32) -> [u8; 5] {
@@ -166,7 +171,7 @@ impl Recent {
     /// What is so now; every shard is locked.
     pub(super) fn now(shared: &Shared, heads: Heads, waymarks: Waymarks) -> Self {
         let (state, swaps) = (shared.state(), shared.swaps.lock().clone());
-        Self { state, needed: shared.kept.peers(), heads, waymarks, swaps }
+        Self { state, needed: shared.kept.peers(), heads, waymarks, swaps, exclusives: Kept::default() }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -193,12 +198,14 @@ impl Recent {
             put_contexts(&mut out, contexts);
         }
         self.swaps.encode(&mut out);
+        self.exclusives.encode(&mut out);
         out
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let mut from = Reader::new(bytes);
-        if from.u8()? != VERSION {
+        let version = from.u8()?;
+        if ![VERSION, VERSION_WITHOUT].contains(&version) {
             return Err(WireError::Invalid { what: "version of recent effects", at: 0 });
         }
         let state = State::read(&mut from)?;
@@ -221,8 +228,9 @@ impl Recent {
             marks.push(Waymark { position, vector, contexts: contexts(&mut from)? });
         }
         let swaps = Swaps::decode(&mut from)?;
+        let exclusives = if version == VERSION { Kept::decode(&mut from)? } else { Kept::default() };
         match from.remaining() {
-            0 => Ok(Self { state, needed, heads, waymarks: Waymarks::of(marks, said), swaps }),
+            0 => Ok(Self { state, needed, heads, waymarks: Waymarks::of(marks, said), swaps, exclusives }),
             _ => Err(WireError::Invalid { what: "bytes behind recent effects", at: from.offset() }),
         }
     }
@@ -266,13 +274,13 @@ mod tests {
         let contexts = HashMap::from([(Origin(9), vector(10, 11))]);
         let mark = Waymark { position: Position(12), vector: vector(13, 14), contexts: HashMap::new() };
         let waymarks = Waymarks::of(vec![mark], contexts);
-        let recent = Recent { state, needed: Some((vector(15, 16), 17)), heads, waymarks, swaps: Swaps::default() };
+        let recent = Recent { state, needed: Some((vector(15, 16), 17)), heads, waymarks, swaps: Swaps::default(), exclusives: Kept::default() };
         let bytes = recent.encode();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let u64 = |n: u8| format!("{n:02x}00000000000000");
         let vector = |origin: u8, seq: u8| format!("01{}{seq:02x}", u64(origin));
         let expected = [
-            "01".into(),
+            "02".into(),
             format!("03{}{}", u64(3), vector(1, 2)),
             format!("01{}{}", u64(17), vector(15, 16)),
             format!("01{}{}", u64(4), u64(5)),
@@ -280,9 +288,12 @@ mod tests {
             format!("01{}{}", u64(9), vector(10, 11)),
             format!("01{}{}00", u64(12), vector(13, 14)),
             "00".into(),
+            "0000".into(),
         ];
         assert_eq!(hex, expected.concat());
         assert_eq!(Recent::decode(&bytes), Ok(recent));
         assert!((0..bytes.len()).all(|len| Recent::decode(&bytes[..len]).is_err()), "a cut row is refused");
+        let without = [&[VERSION_WITHOUT], &bytes[1..bytes.len() - 2]].concat();
+        assert_eq!(Recent::decode(&without), Recent::decode(&bytes), "rows of before have none");
     }
 }

@@ -18,6 +18,7 @@ use super::turn::{Item, Turn};
 use crate::changes::{Hold, Names};
 use crate::engine::Shared;
 use crate::error::CheckpointError;
+use crate::exclusive::Kept;
 use crate::limits::{CHECKPOINT_STEP_BYTES, CHECKPOINT_STEP_KEYS, SHARDS};
 use crate::shard::{Db, Shard, ShardId};
 use crate::stop::Place;
@@ -40,6 +41,7 @@ pub(super) struct Writing<'s> {
     taken: Vec<(ShardId, u8, Arc<Names>)>,
     pub(super) report: CheckpointReport,
     recent_rows: u32,
+    pub(super) exclusives: Kept,
     /// Bytes at rest, about, of elements of large values that went.
     pub(super) removed_bytes: u64,
 }
@@ -61,6 +63,7 @@ impl<'s> Writing<'s> {
             taken,
             report,
             recent_rows: 0,
+            exclusives: Kept::default(),
             removed_bytes: 0,
         }
     }
@@ -72,7 +75,9 @@ impl<'s> Writing<'s> {
         }
         self.take_large(run)?;
         self.write_books(run)?;
-        let recent = self.flip.recent.take();
+        let mut recent = self.flip.recent.take();
+        self.exclusives = std::mem::take(&mut self.flip.exclusives).keep(self.shared, self.flip.head.from)?;
+        recent.iter_mut().for_each(|recent| recent.exclusives.clone_from(&self.exclusives));
         self.recent_rows = recent::write(self, recent.as_ref(), run)?;
         Ok(self.report)
     }

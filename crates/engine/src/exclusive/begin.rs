@@ -29,6 +29,9 @@ pub enum ExclusiveError {
         "ERR FLUSHDB, FLUSHALL and SWAPDB are not possible in a transaction after WATCH while there are other replicas"
     )]
     Whole,
+    /// Another one writes a key of it and waits for its verdict, or reads what this one writes: it would have read what may be overwritten.
+    #[error("another transaction on these keys is not decided yet")]
+    Undecided,
     /// What a cache holds is not replicated.
     #[error("ERR keys of cache keyspaces are not possible in a transaction after WATCH while there are other replicas")]
     Cached,
@@ -47,6 +50,15 @@ pub struct Begun {
     pub batch: Arc<[u8]>,
 }
 
+/// What a transaction does to a key.
+#[derive(Default)]
+struct Used {
+    written: bool,
+    read: bool,
+}
+
+type Uses = BTreeMap<DbKey, Used>;
+
 impl Context<'_> {
     /// Logs what was emitted as an exclusive transaction that also read or watched `read` (by logical database), to be decided by `voters`.
     /// The state is as before, and the locks are free, whatever is answered.
@@ -60,7 +72,7 @@ impl Context<'_> {
         // Behind the log, and before anybody else can write its keys.
         undo_to(&mut self.state, 0);
         let begun = begun.map(|(begun, pending, hold)| {
-            self.shared.exclusives.put(pending, hold);
+            self.shared.exclusives.put(pending, hold, begun.position);
             begun
         });
         self.state.guards.release();
@@ -82,12 +94,16 @@ impl Context<'_> {
         if is_whole {
             return Err(ExclusiveError::Whole);
         }
+        let uses = self.uses(read);
+        if shared.exclusives.clashes(uses.iter().map(|(name, used)| (name, used.written))) {
+            return Err(ExclusiveError::Undecided);
+        }
         suffix::restate(&mut self.state, &mut self.out);
         settle(&mut self.state, &mut self.out);
         // All that has been applied to its keys, which are locked, is in the log.
         let context = shared.log.lock().state().vector(shared.origin());
         let mut batch = BatchBuf::new(shared.group, shared.origin());
-        self.push_bind(&mut batch, read, voters, is_unsafe, &context);
+        self.push_bind(&mut batch, &uses, voters, is_unsafe, &context);
         self.out.batch.each_since(BatchMark::START, |effect| batch.push(effect));
         let end = shared.log.end();
         let hold = shared.kept.hold(&shared.log, end).map_err(Refusal::Log)?;
@@ -97,28 +113,32 @@ impl Context<'_> {
         let begun = Begun { bind, hlc: logged.hlc, position: logged.position, batch: Arc::clone(&bytes) };
         let decoded = Batch::decode(&bytes).expect("it was encoded here");
         let from = mark.expect("it was noted when the batch was logged");
-        let pending = Pending::new(&decoded, &bytes, from).expect("it begins with a bind");
+        let pending = Pending::new(&decoded, &bytes, Some(from)).expect("it begins with a bind");
         Ok((begun, pending, hold))
     }
 
-    /// The bind, with the keys as the transaction leaves them.
-    fn push_bind(&self, batch: &mut BatchBuf, read: &[DbKey], voters: &[u64], is_unsafe: bool, context: &Vector) {
-        let mut uses: BTreeMap<DbKey, (bool, Option<Left>)> = BTreeMap::new();
+    /// The keys, by physical database.
+    fn uses(&self, read: &[DbKey]) -> Uses {
+        let mut uses = Uses::new();
         self.out.batch.each_since(BatchMark::START, |effect| {
-            let left = self.left(effect.db, effect.key);
-            uses.insert((effect.db, effect.key.into()), (false, left));
+            uses.entry((effect.db, effect.key.into())).or_default().written = true;
         });
-        let written: Vec<DbKey> = uses.keys().cloned().collect();
         for (db, key) in read {
-            uses.entry((self.shared.physical(*db), key.clone())).or_default().0 = true;
+            uses.entry((self.shared.physical(*db), key.clone())).or_default().read = true;
         }
+        uses
+    }
+
+    /// The bind, with the keys as the transaction leaves them.
+    fn push_bind(&self, batch: &mut BatchBuf, uses: &Uses, voters: &[u64], is_unsafe: bool, context: &Vector) {
         let (mut keys, mut nodes, mut observed) =
             (SeqBuf::new(BindKeyShape), SeqBuf::new(NodeShape), SeqBuf::new(DotShape));
         voters.iter().for_each(|node| nodes.push(*node));
         context.iter().for_each(|dot| observed.push(dot));
-        for (name, (read, left)) in &uses {
-            let (written, keyspace) = (written.binary_search(name).is_ok(), KeyspaceId::DEFAULT);
-            keys.push(BindKey { written, read: *read, keyspace, db: name.0, key: &name.1, left: *left });
+        for (name, Used { written, read }) in uses {
+            let left = if *written { self.left(name.0, &name.1) } else { None };
+            let keyspace = KeyspaceId::DEFAULT;
+            keys.push(BindKey { written: *written, read: *read, keyspace, db: name.0, key: &name.1, left });
         }
         let (voters, context, keys) = (nodes.seq(), observed.seq(), keys.seq());
         let op = Op::Bind(Bind { exclusive: true, is_unsafe, voters, context, keys });
@@ -133,10 +153,9 @@ impl Context<'_> {
     }
 }
 
-/// The place of the next record, which a transaction is to begin: the log is read from there.
+/// The place of the next record, which a transaction begins, since the one before is not extended any more: the log is read from there.
 pub(crate) fn place(shared: &Shared, log: &mut wal::Appender<'_, Sequencer>) -> Waymark {
     let end = log.end();
     let sequencer = log.state();
-    sequencer.record_end = None;
     sequencer.waymarks.here(end, sequencer.vector(shared.origin()))
 }

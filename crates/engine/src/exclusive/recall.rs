@@ -1,58 +1,44 @@
-//! Transactions that a start finds in the log.
+//! Transactions that a start meets in the log: they are taken as when they came.
 
-use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use effect::{Batch, Batches, Op, Vector};
+use effect::{Batch, Vector};
 use wal::Position;
 
-use super::{Pending, bind_of};
-use crate::engine::{RECORD_BATCHES, Shared};
+use super::{Pending, bind_of, lock_names};
+use crate::engine::Shared;
 use crate::error::OpenError;
 use crate::feed::Waymark;
+use crate::shard::DbKey;
+use crate::suffix;
 
-/// Remembers a transaction that is read back, which waits for its verdict again; `from` is where to look for what it has not observed.
-pub(crate) fn recall(shared: &Shared, batch: &Batch<'_>, from: Waymark) -> Result<(), OpenError> {
-    let position = from.position;
-    let hold = shared.kept.hold(&shared.log, position)?;
-    let refused = |source| OpenError::Batch { position: position.get(), source };
-    let pending = Pending::new(batch, &batch.to_bytes(), from).map_err(refused)?;
-    shared.exclusives.put(pending, hold);
-    Ok(())
+/// One that was read back.
+pub(crate) struct Recalled {
+    pub(crate) batch: Arc<[u8]>,
+    /// Where it stands.
+    pub(crate) here: Waymark,
+    /// Where its record ends.
+    pub(crate) end: Position,
+    /// The last note in the log before what it has not observed.
+    pub(crate) before: Option<Waymark>,
 }
 
-/// Those that stand before the place where the replay begins, without a verdict there.
-pub(crate) fn recall_before(shared: &Shared, end: Position) -> Result<(), OpenError> {
-    let mut reader = shared.log.reader(shared.log.first())?;
-    let (mut open, mut contexts) = (BTreeMap::new(), HashMap::new());
-    while let Some(record) = reader.next()?
-        && record.start < end
-    {
-        if record.kind != RECORD_BATCHES {
-            continue;
-        }
-        let refused = |source| OpenError::Batch { position: record.start.get(), source };
-        for batch in Batches::decode(record.payload) {
-            let batch = batch.map_err(refused)?;
-            if let Some(said) = batch.context_vector() {
-                contexts.insert(batch.first.origin, said);
-            }
-            match batch.effects().next().transpose().map_err(refused)?.map(|effect| effect.op) {
-                Some(Op::Bind(bind)) if bind.exclusive => {
-                    let vector: Vector = bind.context.iter().collect();
-                    let from = Waymark { position: record.start, vector, contexts: contexts.clone() };
-                    open.insert(batch.first, (from, batch.to_bytes()));
-                }
-                Some(Op::Verdict { bind, .. }) => drop(open.remove(&bind)),
-                _ => {}
-            }
-        }
-    }
-    for (from, bytes) in open.into_values() {
-        let position = from.position;
-        let refused = |source| OpenError::Batch { position: position.get(), source };
-        let batch = Batch::decode(&bytes).map_err(refused)?;
-        debug_assert!(bind_of(&batch).is_some());
-        recall(shared, &batch, from)?;
-    }
+/// What its writer had observed.
+pub(crate) fn observed(batch: &Batch<'_>) -> Vector {
+    bind_of(batch).map(|bind| bind.context.iter().collect()).unwrap_or_default()
+}
+
+/// It waits for its verdict again. All before it has been applied.
+pub(crate) fn recall(shared: &Shared, Recalled { batch, here, end, before }: &Recalled) -> Result<(), OpenError> {
+    let refused = |source| OpenError::Batch { position: here.position.get(), source };
+    let mut pending = Pending::new(&Batch::decode(batch).map_err(refused)?, batch, None).map_err(refused)?;
+    let names: Vec<DbKey> = pending.written.iter().map(|(name, _)| name.clone()).collect();
+    let guards = lock_names(shared, &names);
+    pending.from = match names.iter().any(|name| suffix::has_unobserved(&guards, shared, name, &pending.context)) {
+        true => before.clone(),
+        false => Some(here.clone()),
+    };
+    let hold = shared.kept.hold(&shared.log, pending.from.as_ref().map_or(*end, |from| from.position))?;
+    shared.exclusives.put(pending, hold, *end);
     Ok(())
 }

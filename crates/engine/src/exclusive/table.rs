@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use effect::codec::Left;
-use effect::{Batch, Dot, Effect, Vector, WireError};
+use effect::{Batch, Dot, Effect, Hlc, Vector, WireError};
 use parking_lot::Mutex;
 use wal::Position;
 
 use super::bind_of;
+use super::later::Early;
+use super::stored::{Flush, Frozen, Kept};
 use crate::backup::Hold;
 use crate::feed::Waymark;
+use crate::limits::READ_LAG_MS;
 use crate::shard::DbKey;
 use crate::suffix::Written;
 
@@ -21,12 +24,17 @@ pub(crate) struct Pending {
     /// Its batch: the bind, then what it does.
     pub(crate) batch: Arc<[u8]>,
     pub(crate) first: Dot,
+    pub(crate) hlc: Hlc,
     /// What its writer had observed.
     pub(crate) context: Vector,
     /// What it writes, by physical database, and what it leaves there.
     pub(crate) written: Vec<(DbKey, Option<Left>)>,
-    /// Where whatever it has not observed stands in the log.
-    pub(crate) from: Waymark,
+    /// What it only read.
+    pub(crate) read: Vec<DbKey>,
+    /// Where in the log whatever it has not observed stands, but for what is `early`; none if the log was cut behind that.
+    pub(crate) from: Option<Waymark>,
+    /// What it has not observed of its keys and stands before the last checkpoint.
+    pub(crate) early: Option<Arc<[Early]>>,
     /// Effects with its verdict; none while it is undecided.
     pub(crate) verdicts: Vec<Dot>,
 }
@@ -37,27 +45,38 @@ pub(crate) struct Exclusives {
     /// How many are remembered: nearly always none.
     count: AtomicUsize,
     table: Mutex<Table>,
-    /// Recent flushes: of one physical database, or of all.
-    flushes: Mutex<Vec<(Dot, Option<u8>)>>,
+    /// Recent flushes.
+    flushes: Mutex<Vec<Flush>>,
 }
 
 #[derive(Default)]
 struct Table {
     pending: BTreeMap<Dot, Arc<Pending>>,
-    /// Those that are committed, by what they write.
+    /// Those that are committed, by what they write, in the order of their verdicts.
     committed: HashMap<DbKey, Vec<Dot>>,
-    /// What keeps the log, and where the verdict stands.
-    holds: BTreeMap<Dot, (Hold, Option<Position>)>,
+    /// What keeps the log for those that no checkpoint has yet, and where they stand in it.
+    holds: BTreeMap<Dot, (Hold, Position)>,
 }
 
 impl Pending {
     /// Of a batch that begins with a bind.
-    pub(crate) fn new(batch: &Batch<'_>, bytes: &[u8], from: Waymark) -> Result<Self, WireError> {
+    pub(crate) fn new(batch: &Batch<'_>, bytes: &[u8], from: Option<Waymark>) -> Result<Self, WireError> {
         let bind = bind_of(batch).ok_or(WireError::Invalid { what: "bind", at: 0 })?;
-        let keys = bind.keys.iter().filter(|key| key.written);
-        let written = keys.map(|key| ((key.db, key.key.into()), key.left)).collect();
-        let context = bind.context.iter().collect();
-        Ok(Self { batch: bytes.into(), first: batch.first, context, written, from, verdicts: Vec::new() })
+        let (mut written, mut read) = (Vec::new(), Vec::new());
+        for key in bind.keys.iter() {
+            let name: DbKey = (key.db, key.key.into());
+            match key.written {
+                true => written.push((name, key.left)),
+                false => read.push(name),
+            }
+        }
+        let (context, first, hlc) = (bind.context.iter().collect(), batch.first, batch.hlc);
+        let (early, verdicts) = (None, Vec::new());
+        Ok(Self { batch: bytes.into(), first, hlc, context, written, read, from, early, verdicts })
+    }
+
+    fn writes(&self, name: &DbKey) -> bool {
+        self.written.iter().any(|(written, _)| written == name)
     }
 }
 
@@ -68,10 +87,10 @@ impl Exclusives {
         self.count.load(Ordering::Acquire) > 0
     }
 
-    /// Remembers one that has been logged, while its keys are locked.
-    pub(crate) fn put(&self, pending: Pending, hold: Hold) {
+    /// Remembers one that has been logged at `position`, while its keys are locked.
+    pub(crate) fn put(&self, pending: Pending, hold: Hold, position: Position) {
         let mut table = self.table.lock();
-        table.holds.insert(pending.first, (hold, None));
+        table.holds.insert(pending.first, (hold, position));
         table.pending.insert(pending.first, Arc::new(pending));
         self.count.store(table.pending.len(), Ordering::Release);
     }
@@ -83,13 +102,10 @@ impl Exclusives {
         self.table.lock().pending.get(&bind).cloned()
     }
 
-    /// A verdict was logged at `position`, by the effect `dot`.
-    pub(crate) fn decided(&self, bind: Dot, committed: bool, dot: Dot, position: Position) {
+    /// A verdict was logged, by the effect `dot`.
+    pub(crate) fn decided(&self, bind: Dot, committed: bool, dot: Dot) {
         let mut table = self.table.lock();
-        let Table { pending, committed: by_key, holds } = &mut *table;
-        if let Some((_, verdict)) = holds.get_mut(&bind) {
-            verdict.get_or_insert(position);
-        }
+        let Table { pending, committed: by_key, .. } = &mut *table;
         let Some(found) = pending.get_mut(&bind) else { return };
         if !committed {
             pending.remove(&bind);
@@ -100,7 +116,7 @@ impl Exclusives {
             }
             found.verdicts.push(dot);
         }
-        self.count.store(pending.len(), Ordering::Release);
+        self.count.store(table.pending.len(), Ordering::Release);
     }
 
     /// A flush was applied.
@@ -127,25 +143,38 @@ impl Exclusives {
 
     /// What undecided transactions write.
     pub(crate) fn held_keys(&self) -> HashSet<DbKey> {
-        if !self.is_any() {
-            return HashSet::new();
-        }
-        let table = self.table.lock();
-        let undecided = table.pending.values().filter(|pending| pending.verdicts.is_empty());
-        undecided.flat_map(|pending| &pending.written).map(|(name, _)| name.clone()).collect()
+        let undecided = self.undecided();
+        undecided.iter().flat_map(|pending| &pending.written).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether an undecided transaction competes with one over these keys, of which those that are true are written. Their shards are locked.
+    pub(crate) fn clashes<'k>(&self, mut keys: impl Iterator<Item = (&'k DbKey, bool)>) -> bool {
+        let undecided = self.undecided();
+        keys.any(|(name, written)| {
+            undecided.iter().any(|one| one.writes(name) || (written && one.read.contains(name)))
+        })
     }
 
     /// Those that are undecided, in the order of their dots.
     pub(crate) fn undecided(&self) -> Vec<Arc<Pending>> {
+        if !self.is_any() {
+            return Vec::new();
+        }
         let table = self.table.lock();
         table.pending.values().filter(|pending| pending.verdicts.is_empty()).cloned().collect()
     }
 
+    /// The moment before which no undecided one has looked at anything, unix ms.
+    pub(crate) fn looked_at_ms(&self) -> i64 {
+        let undecided = self.undecided();
+        undecided.iter().map(|one| one.hlc.ms().saturating_sub(READ_LAG_MS)).min().unwrap_or(i64::MAX)
+    }
+
     /// Forgets those of which everybody has seen the verdict.
     pub(crate) fn settle(&self, stable: &Vector) {
-        let oldest = self.undecided();
+        let undecided = self.undecided();
         // Of what an undecided one has not observed nothing is forgotten.
-        self.flushes.lock().retain(|(dot, _)| !stable.has(*dot) || oldest.iter().any(|one| !one.context.has(*dot)));
+        self.flushes.lock().retain(|(dot, _)| !stable.has(*dot) || undecided.iter().any(|one| !one.context.has(*dot)));
         if !self.is_any() {
             return;
         }
@@ -159,8 +188,38 @@ impl Exclusives {
         self.count.store(table.pending.len(), Ordering::Release);
     }
 
-    /// A start will read the log from here on: what was decided before it is needed no more.
-    pub(crate) fn checkpointed(&self, position: Position) {
-        self.table.lock().holds.retain(|_, (_, verdict)| verdict.is_none_or(|verdict| verdict > position));
+    /// A checkpoint's flip.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let table = self.table.lock();
+        let mut pending: Vec<_> = table.pending.values().cloned().collect();
+        // Of two that write one key the later has observed the earlier, and what that had.
+        pending.sort_by_key(|pending| pending.context.iter().map(|dot| u128::from(dot.seq)).sum::<u128>());
+        Frozen { pending, flushes: self.flushes.lock().clone() }
+    }
+
+    /// A checkpoint at the position of `mark` is in force, and has these: what they have not observed is in there, or stands behind it.
+    pub(crate) fn checkpointed(&self, mark: &Waymark, kept: &Kept) {
+        let mut table = self.table.lock();
+        for kept in &kept.pending {
+            let Ok(restored) = kept.restore(mark) else { continue };
+            if let Some(found) = table.pending.get_mut(&restored.first) {
+                let found = Arc::make_mut(found);
+                (found.from, found.early) = (restored.from, restored.early);
+            }
+        }
+        table.holds.retain(|_, (_, position)| *position > mark.position);
+    }
+
+    /// Takes over what a checkpoint has, at a start.
+    pub(crate) fn restore(&self, mark: &Waymark, kept: &Kept) -> Result<(), WireError> {
+        for one in &kept.pending {
+            let pending = one.restore(mark)?;
+            let bind = pending.first;
+            self.table.lock().pending.insert(bind, Arc::new(pending));
+            one.verdicts.iter().for_each(|verdict| self.decided(bind, true, *verdict));
+        }
+        self.count.store(self.table.lock().pending.len(), Ordering::Release);
+        self.flushes.lock().clone_from(&kept.flushes);
+        Ok(())
     }
 }

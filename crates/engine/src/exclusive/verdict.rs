@@ -76,9 +76,9 @@ impl Ruling {
             prepare(shared, guards, effects_of(&pending).iter().map(|(_, _, effect)| effect))?;
             let context = &pending.context;
             if pending.written.iter().any(|(name, _)| suffix::has_unobserved(guards, shared, name, context)) {
-                later = Later::read(shared, &pending)?;
+                later = Later::read(shared, &pending, None)?;
                 let of_key = |(name, _): &(DbKey, _)| {
-                    let later = later.of_key(name.0, &name.1, context);
+                    let later = later.of_key(name, context);
                     prepare(shared, guards, later.iter().map(|(_, _, _, effect)| effect))
                 };
                 pending.written.iter().try_for_each(of_key)?;
@@ -127,11 +127,9 @@ pub(crate) fn at_start(shared: &Shared, bind: Dot, committed: bool, dot: Option<
             None => {}
         }
     }
-    // Where exactly it stands is not known here: the log is kept for a little longer.
-    let position = shared.log.end();
     match dot {
-        Some(dot) => shared.exclusives.decided(bind, committed, dot, position),
-        None => shared.exclusives.decided(bind, false, bind, position),
+        Some(dot) => shared.exclusives.decided(bind, committed, dot),
+        None => shared.exclusives.decided(bind, false, bind),
     }
     Ok(())
 }
@@ -170,7 +168,7 @@ impl Engine {
         let dot = Dot { origin: shared.origin(), seq: logged.seq };
         let mut ready = Vec::new();
         ruling.carry_out(&mut state, logged.position, &mut ready);
-        shared.exclusives.decided(bind, committed, dot, logged.position);
+        shared.exclusives.decided(bind, committed, dot);
         state.set_applied(logged.position);
         let decided = Decided { bind, committed, ballot, dot };
         Ok(Some((decided, Committed { position: logged.position, ready, after: None })))

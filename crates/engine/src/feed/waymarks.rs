@@ -61,6 +61,12 @@ impl Waymarks {
         &self.contexts
     }
 
+    /// The note of a position.
+    pub(crate) fn at(&self, position: Position) -> Option<Waymark> {
+        let at = self.marks.partition_point(|mark| mark.position < position);
+        self.marks.get(at).filter(|mark| mark.position == position).cloned()
+    }
+
     /// A note of the very place where the log ends, which is not kept here.
     pub(crate) fn here(&self, position: Position, vector: Vector) -> Waymark {
         Waymark { position, vector, contexts: self.contexts.clone() }

@@ -1,14 +1,14 @@
 //! Exclusive transactions of other replicas, and their verdicts.
 
-use effect::{Dot, Effects, Op, Origin, Vector, WireError};
+use effect::{Effects, Op, Origin, Vector, WireError};
 
 use super::run::Run;
 use super::{ReceiveError, Received, log_run};
 use crate::context::Committed;
 use crate::engine::Shared;
 use crate::error::Refusal;
-use crate::exclusive::{Begun, Decided, Pending, Ruling, VerdictError, bind_of, lock_names, names_of, place};
-use crate::feed::{FeedError, Waymark};
+use crate::exclusive::{Begun, Decided, Pending, Ruling, bind_of, lock_names, names_of, place};
+use crate::feed::Waymark;
 use crate::shard::DbKey;
 use crate::state::State;
 use crate::suffix;
@@ -43,19 +43,15 @@ pub(super) fn take_bind(shared: &Shared, run: &Run<'_>) -> Result<Option<Receive
     let guards = lock_names(shared, &names);
     let unobserved = |name: &DbKey| suffix::has_unobserved(&guards, shared, name, &observed);
     let conflicts_with_plain = names.iter().any(unobserved);
-    // What it will come before may be in the log already.
-    let before = match keys().any(|(written, name)| written && unobserved(&name)) {
-        true => Some(mark_before(shared, &observed)?),
-        false => None,
-    };
-    let from = before.as_ref().map_or_else(|| shared.log.end(), |mark| mark.position);
+    // What it will come before may be in the log already, or may have been.
+    let before = keys().any(|(written, name)| written && unobserved(&name)).then(|| mark_before(shared, &observed));
+    let from = before.as_ref().and_then(Option::as_ref).map_or_else(|| shared.log.end(), |mark| mark.position);
     let hold = shared.kept.hold(&shared.log, from).map_err(Refusal::from)?;
     let mut here = None;
-    let logged = log_run(shared, run, |log| here = Some(place(shared, log)))?;
-    let (Some(position), Some(from)) = (logged, before.or(here)) else { return Ok(None) };
-    let pending = Pending::new(&run.first, &run.first.to_bytes(), from)?;
+    let Some(position) = log_run(shared, run, |log| here = Some(place(shared, log)))? else { return Ok(None) };
+    let pending = Pending::new(&run.first, &run.first.to_bytes(), before.unwrap_or(here))?;
     let batch = pending.batch.clone();
-    shared.exclusives.put(pending, hold);
+    shared.exclusives.put(pending, hold, position);
     drop(guards);
     let begun = Begun { bind: run.first.first, hlc: run.first.hlc, position, batch };
     Ok(Some(Received::Undecided { begun, conflicts_with_plain }))
@@ -74,17 +70,15 @@ pub(super) fn take_verdict(
     let Some(position) = log_run(shared, run, |_| ())? else { return Ok(None) };
     let mut ready = Vec::new();
     ruling.iter().for_each(|ruling| ruling.carry_out(&mut state, position, &mut ready));
-    shared.exclusives.decided(decided.bind, decided.committed, decided.dot, position);
+    shared.exclusives.decided(decided.bind, decided.committed, decided.dot);
     state.set_applied(position);
     Ok(Some(Received::Decided(decided, Committed { position, ready, after: None })))
 }
 
-/// The last note before what is not in `observed`.
-fn mark_before(shared: &Shared, observed: &Vector) -> Result<Waymark, ReceiveError> {
+/// The last note before what is not in `observed`, if the log reaches back so far.
+fn mark_before(shared: &Shared, observed: &Vector) -> Option<Waymark> {
     let mut log = shared.log.lock();
     let sequencer = log.state();
     let all: Vec<Origin> = sequencer.vector(shared.origin()).iter().map(|dot| dot.origin).collect();
-    let gone = |(dot, first): (Dot, u64)| FeedError::Gone { origin: dot.origin.0, since: dot.seq, first };
-    let found = sequencer.waymarks.before(observed, all.into_iter());
-    Ok(found.map_err(|place| VerdictError::from(gone(place)))?)
+    sequencer.waymarks.before(observed, all.into_iter()).ok()
 }

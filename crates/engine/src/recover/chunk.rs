@@ -16,7 +16,7 @@ use wal::{Position, Reader, Record};
 use super::course::Course;
 use crate::engine::{RECORD_BATCHES, Shared};
 use crate::error::OpenError;
-use crate::exclusive;
+use crate::exclusive::{self, Recalled};
 use crate::limits::{REPLAY_CHUNK_BYTES, REPLAY_SHARED, SHARDS};
 use crate::prefetch::prefetch;
 use crate::replica::{RECORD_STATE, State};
@@ -34,6 +34,7 @@ pub(super) struct Chunk {
     /// What they knew, where it is said.
     contexts: Vec<Vector>,
     states: Vec<State>,
+    binds: Vec<Recalled>,
     /// Where the log goes on behind it.
     pub(super) end: Position,
 }
@@ -84,6 +85,8 @@ pub(super) enum How {
     ByShard,
     /// None: it is said what is stable.
     State(usize),
+    /// None: an exclusive transaction, which waits for its verdict.
+    Bind(usize),
 }
 
 impl Chunk {
@@ -101,6 +104,7 @@ impl Chunk {
         self.authors.clear();
         self.contexts.clear();
         self.states.clear();
+        self.binds.clear();
         while self.bytes.len() < REPLAY_CHUNK_BYTES
             && let Some(record) = reader.next()?
         {
@@ -148,7 +152,10 @@ impl Chunk {
                 let Some(effect) = effects.next() else { break };
                 let effect = effect.map_err(refused)?;
                 if n == 0 && exclusive::is_bind(&effect) {
-                    exclusive::recall(shared, &batch, course.mark_before(&effect, record.start, shared.log.first()))?;
+                    self.end_passage(sorted);
+                    let dues = self.dues.len()..self.dues.len();
+                    self.passages.push(Passage { dues, origin, how: How::Bind(self.binds.len()) });
+                    self.binds.push(course.recalled(&batch, record, shared.log.first()));
                     break;
                 }
                 let is_alone = !effect.op.is_of_one_key();
@@ -197,6 +204,10 @@ impl Chunk {
 
     pub(super) fn state(&self, number: usize) -> &State {
         &self.states[number]
+    }
+
+    pub(super) fn bind(&self, number: usize) -> &Recalled {
+        &self.binds[number]
     }
 
     /// Who wrote an effect, where there were other replicas then.

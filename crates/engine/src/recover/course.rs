@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use effect::{Batch, Dot, Effect, Hlc, Op, Origin, Vector};
-use wal::Position;
+use effect::{Batch, Dot, Hlc, Origin, Vector};
+use wal::{Position, Record};
 
 use crate::checkpoint::Recent;
 use crate::error::OpenError;
-use crate::feed::{Waymark, Waymarks};
+use crate::exclusive::{self, Recalled};
+use crate::feed::Waymarks;
 use crate::replica::Heads;
 
 /// What is known of the batches that have been read.
@@ -76,15 +77,13 @@ impl Course {
         Ok(())
     }
 
-    /// Where whatever a transaction has not observed stands in the log, which begins a record at `position`: behind a note,
-    /// if there is one in the log, whose beginning is `first`.
-    pub(super) fn mark_before(&self, effect: &Effect<'_>, position: Position, first: Position) -> Waymark {
-        let observed: Vector = match &effect.op {
-            Op::Bind(bind) => bind.context.iter().collect(),
-            _ => Vector::new(),
-        };
-        let found = self.waymarks.before(&observed, self.next.keys().copied());
-        found.ok().filter(|mark| mark.position >= first).unwrap_or_else(|| self.waymarks.here(position, observed))
+    /// A transaction that begins a record, which has been followed; the log begins at `first`.
+    pub(super) fn recalled(&mut self, batch: &Batch<'_>, record: &Record<'_>, first: Position) -> Recalled {
+        self.settle();
+        let here = self.waymarks.here(record.start, self.vector());
+        let before = self.waymarks.before(&exclusive::observed(batch), self.next.keys().copied()).ok();
+        let before = before.filter(|mark| mark.position >= first);
+        Recalled { batch: batch.to_bytes().into(), here, end: record.end, before }
     }
 
     /// A record ends here that was followed.

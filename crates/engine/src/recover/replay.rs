@@ -104,6 +104,7 @@ impl Replay<'_> {
                 self.shared.take_state(chunk.state(number));
                 Ok(())
             }
+            How::Bind(number) => return exclusive::recall(self.shared, chunk.bind(number)),
             How::InOrder => {
                 let mut ones = dues.chunk_by(|one, next| one.place().shard == next.place().shard);
                 ones.try_for_each(|share| self.share(chunk, passage.origin, share))

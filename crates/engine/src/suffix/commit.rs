@@ -71,13 +71,14 @@ fn make_plain(
 fn commit_before(
     guards: &mut Guards<'_>,
     shared: &Shared,
-    ((db, key), left): (&DbKey, Option<Left>),
+    (name, left): (&DbKey, Option<Left>),
     context: &Vector,
     own: &[&(Dot, Hlc, Effect<'_>)],
     later: &Later,
 ) {
+    let (db, key) = name;
     let place = shared.place_of(key);
-    let later = later.of_key(*db, key, context);
+    let later = later.of_key(name, context);
     let behind: Vec<Event<'_>> =
         later.iter().map(|(dot, hlc, context, effect)| Event { dot: *dot, hlc: *hlc, context, effect }).collect();
     let events: Vec<Event<'_>> =

@@ -58,6 +58,8 @@ impl Transactions {
         if is_over && is_of_keys {
             self.begun += 1;
             let begun = begin(&mut replica.executor, commands);
+            // It leaves the node when it is durable.
+            replica.sync();
             self.last = Some((begun, !self.begun.is_multiple_of(4), None));
         }
     }
@@ -73,9 +75,18 @@ impl Transactions {
     }
 }
 
+impl Transactions {
+    /// A verdict that nobody has any more is found again.
+    fn forget_lost(&mut self, group: &Group) {
+        if let Some((.., verdict)) = &mut self.last {
+            verdict.take_if(|dot| !group.0.iter().any(|replica| replica.executor.engine().vector().has(*dot)));
+        }
+    }
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let commands = prop::collection::vec(command(), 0..12);
-    let end = prop_oneof![Just(End::Clean), Just(End::Crash)];
+    let end = prop_oneof![Just(End::Clean), Just(End::Crash), Just(End::Loss)];
     let transaction = prop::collection::vec(command(), 1..4);
     prop_oneof![
         48 => super::step().prop_map(|step| Event::Plain(restarts::Event::Step(step))),
@@ -83,6 +94,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0..REPLICAS, commands, prop::bool::weighted(0.8))
             .prop_map(|(at, commands, ends)| Event::Plain(restarts::Event::Checkpoint(at, commands, ends))),
         3 => (0..REPLICAS, end).prop_map(|(at, end)| Event::Plain(restarts::Event::Restart(at, end))),
+        2 => (0..REPLICAS, 0..REPLICAS).prop_map(|(from, to)| Event::Plain(restarts::Event::Copy(from, to))),
+        2 => prop_oneof![Just(1_000), Just(600_000), Just(3_300_000)].prop_map(|ms| Event::Plain(restarts::Event::Pass(ms))),
         8 => (0..REPLICAS, transaction).prop_map(|(at, commands)| Event::Begin(at, commands)),
         8 => (0..REPLICAS).prop_map(Event::Decide),
     ]
@@ -91,9 +104,13 @@ fn event() -> impl Strategy<Value = Event> {
 fn group() -> (Group, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(NOW_MS));
     let group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
-    // As the driver does: what somebody lacks stays in the log.
-    group.0.iter().for_each(|replica| replica.executor.engine().keep_log(Vector::new(), u64::MAX));
+    keep_log(&group);
     (group, clock)
+}
+
+/// As the driver does: what somebody lacks stays in the log.
+fn keep_log(group: &Group) {
+    group.0.iter().for_each(|replica| replica.executor.engine().keep_log(Vector::new(), u64::MAX));
 }
 
 proptest! {
@@ -106,7 +123,11 @@ proptest! {
         for event in &events {
             clock.fetch_add(1, Ordering::Relaxed);
             match event {
-                Event::Plain(event) => group.event(event),
+                Event::Plain(event) => {
+                    group.event(event);
+                    keep_log(&group);
+                    transactions.forget_lost(&group);
+                }
                 Event::Begin(at, commands) => transactions.begin(&mut group.0[*at], commands),
                 Event::Decide(at) => transactions.decide(&group.0[*at]),
             }

@@ -121,7 +121,7 @@ impl Replica {
         let received = match fed.record.len() % 2 {
             0 => loop {
                 match engine.receive_record(&fed.record, &fed.context) {
-                    Ok(Received::Part(_)) => {}
+                    Ok(Received::Part(_) | Received::Undecided { .. } | Received::Decided(..)) => {}
                     received => break received,
                 }
             },
