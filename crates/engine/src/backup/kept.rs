@@ -156,13 +156,19 @@ impl Kept {
 
     /// Cuts the log below `position`, but for what is pinned, and for what other replicas lack or the next backups will read if that is
     /// not too much.
-    pub(crate) fn cut(&self, log: &Log<Sequencer>, position: Position) -> Result<Position, LogError> {
+    pub(crate) fn cut(
+        &self,
+        log: &Log<Sequencer>,
+        position: Position,
+        stable: Option<&Vector>,
+    ) -> Result<Position, LogError> {
         let state = self.state.lock();
-        let lacked = state.peers.as_ref().and_then(|(has, bytes)| {
-            let from = log.lock().state().waymarks.reaches(has)?;
-            (log.written().get().saturating_sub(from.get()) <= *bytes).then_some(from)
-        });
-        let position = lacked.map_or(position, |from| from.min(position));
+        let reaches = |known: &Vector| log.lock().state().waymarks.reaches(known);
+        let bytes = state.peers.as_ref().map_or(u64::MAX, |(_, bytes)| *bytes);
+        let lacked = state.peers.as_ref().and_then(|(has, _)| reaches(has));
+        let unstable = stable.map(|stable| reaches(stable).unwrap_or_else(|| log.first()));
+        let is_little = |from: &Position| log.written().get().saturating_sub(from.get()) <= bytes;
+        let position = lacked.into_iter().chain(unstable).filter(is_little).fold(position, Position::min);
         let first = log.remove_below(state.needed(position, log.written()))?;
         log.lock().state().waymarks.forget_below(first);
         Ok(first)

@@ -118,7 +118,8 @@ pub(crate) fn take_with(shared: &Shared, go_on: &mut dyn FnMut() -> bool) -> Res
             // Only now: what was there before is needed until the run is in force.
             shared.checkpoints.note_position(report.position);
             note_exclusives(shared, report.position, &writing.exclusives);
-            shared.kept.cut(&shared.log, report.position)?;
+            let stable = shared.replicates().then(|| shared.replication.stable().vector);
+            shared.kept.cut(&shared.log, report.position, stable.as_ref())?;
             shared.ciphers.forget_log_keys(&shared.log);
             Ok(report)
         }
