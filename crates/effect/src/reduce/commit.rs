@@ -51,7 +51,7 @@ impl Reduced {
             (self.whole.deadlines.base, self.whole.deadlines.base_value) = (None, None);
         }
         let is_alive = deadline.is_none_or(|ms| event.hlc.ms() < ms);
-        let fresh = event.effect.fresh && !(is_alive && !self.has_observed_parts(event));
+        let fresh = event.effect.fresh && (!is_alive || self.has_observed_parts(event));
         Effect { fresh, ..event.effect.clone() }
     }
 

@@ -274,7 +274,14 @@ mod tests {
         let contexts = HashMap::from([(Origin(9), vector(10, 11))]);
         let mark = Waymark { position: Position(12), vector: vector(13, 14), contexts: HashMap::new() };
         let waymarks = Waymarks::of(vec![mark], contexts);
-        let recent = Recent { state, needed: Some((vector(15, 16), 17)), heads, waymarks, swaps: Swaps::default(), exclusives: Kept::default() };
+        let recent = Recent {
+            state,
+            needed: Some((vector(15, 16), 17)),
+            heads,
+            waymarks,
+            swaps: Swaps::default(),
+            exclusives: Kept::default(),
+        };
         let bytes = recent.encode();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let u64 = |n: u8| format!("{n:02x}00000000000000");

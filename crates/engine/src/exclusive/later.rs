@@ -82,9 +82,8 @@ impl Early {
         let batches = Batches::decode(&self.record).flatten().filter(|batch| bind_of(batch).is_none());
         let effects = batches.flat_map(|batch| {
             let all: Vec<_> = (0..).zip(batch.effects().flatten()).collect();
-            all.into_iter().map(move |(n, effect)| {
-                (Dot { seq: batch.first.seq + n, ..batch.first }, batch.hlc.plus(n), effect)
-            })
+            all.into_iter()
+                .map(move |(n, effect)| (Dot { seq: batch.first.seq + n, ..batch.first }, batch.hlc.plus(n), effect))
         });
         effects.filter_map(move |(dot, hlc, effect)| match effect.op {
             Op::Verdict { bind: decided, .. } => (Some(decided) == bind).then_some(None),

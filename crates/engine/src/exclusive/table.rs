@@ -150,9 +150,7 @@ impl Exclusives {
     /// Whether an undecided transaction competes with one over these keys, of which those that are true are written. Their shards are locked.
     pub(crate) fn clashes<'k>(&self, mut keys: impl Iterator<Item = (&'k DbKey, bool)>) -> bool {
         let undecided = self.undecided();
-        keys.any(|(name, written)| {
-            undecided.iter().any(|one| one.writes(name) || (written && one.read.contains(name)))
-        })
+        keys.any(|(name, written)| undecided.iter().any(|one| one.writes(name) || (written && one.read.contains(name))))
     }
 
     /// Those that are undecided, in the order of their dots.

@@ -98,7 +98,9 @@ impl Ruling {
         self.carry_out_silently(shared, &mut state.guards);
         for (n, echo) in before.into_iter().enumerate() {
             // What comes later on the key found it as it is.
-            echo.unwrap_or_else(|| begin(state, n)).into_iter().for_each(|echo| echo.tell(shared, &state.guards, position));
+            echo.unwrap_or_else(|| begin(state, n))
+                .into_iter()
+                .for_each(|echo| echo.tell(shared, &state.guards, position));
         }
         if shared.has_listeners() {
             effects.iter().for_each(|effect| state.tell_listeners(effect, |db| shared.logical(db), ready));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use causal::bind::{
-    Bind, Binds, Exec, Input, Key, KeyUse, Logged, Message, Output, Peers, Sent, Timing, TxnError, Vote, Voters,
+    Bind, Binds, Exec, Input, Key, KeyUse, Logged, Output, Peers, Sent, Timing, TxnError, Vote, Voters,
 };
 use effect::{Batch, Dot, Op, Stamp, Vector, WireError};
 use thiserror::Error;
@@ -257,7 +257,7 @@ fn sent(to: u64, what: &Sent) -> Deed {
 
 /// What a frame says, for tests.
 #[cfg(test)]
-pub(super) fn message_of(bytes: &[u8]) -> Option<Message> {
+pub(super) fn message_of(bytes: &[u8]) -> Option<causal::bind::Message> {
     match Sent::decode(bytes) {
         Ok(Sent::Message(message)) => Some(message),
         _ => None,
