@@ -1,8 +1,9 @@
 //! Transactions in a checkpoint, so that what is made of it needs no log before it: a start, a backup, a copy for another member.
 //!
 //! ```text
-//! exclusives := count varint ‖ (batch bytes ‖ dots ‖ 0 u8, or 1 u8 ‖ count varint ‖ (vector ‖ record bytes)*)* ‖ flushes
-//! dots       := count varint ‖ (origin u64 LE ‖ seq varint)*          the verdicts; those that are decided in the order of their decisions
+//! exclusives := count varint ‖ (batch bytes ‖ committed u8 ‖ ballot varint ‖ dots ‖ early)* ‖ flushes
+//! early      := 0 u8, or 1 u8 ‖ count varint ‖ (vector ‖ record bytes)*
+//! dots       := count varint ‖ (origin u64 LE ‖ seq varint)*          the verdicts, none while it is undecided
 //! flushes    := count varint ‖ (origin u64 LE ‖ seq varint ‖ 0 u8, or 1 u8 ‖ db u8)*
 //! ```
 //! Behind a batch stands what its transaction had not observed of its keys, up to the flip; 0: that was not to be had.
@@ -14,7 +15,7 @@ use effect::{Batch, Dot, Origin, Vector, WireError};
 use wal::{LogError, Position};
 
 use super::later::Early;
-use super::{Later, Pending};
+use super::{Later, Pending, bind_of};
 use crate::engine::Shared;
 use crate::feed::{FeedError, Waymark};
 
@@ -39,6 +40,8 @@ pub(crate) struct Kept {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeptBind {
     pub(super) batch: Arc<[u8]>,
+    /// Of one that is decided.
+    pub(super) outcome: (bool, u64),
     pub(super) verdicts: Vec<Dot>,
     pub(super) early: Option<Arc<[Early]>>,
 }
@@ -56,7 +59,7 @@ impl Frozen {
                     Err(FeedError::Gone { .. } | FeedError::Record { .. }) => None,
                 },
             };
-            Ok(KeptBind { batch, verdicts, early })
+            Ok(KeptBind { batch, outcome: pending.outcome.unwrap_or_default(), verdicts, early })
         };
         let pending = self.pending.into_iter().map(keep).collect::<Result<_, _>>()?;
         Ok(Kept { pending, flushes: self.flushes })
@@ -74,8 +77,10 @@ impl KeptBind {
 impl Kept {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.pending.len() as u64);
-        for KeptBind { batch, verdicts, early } in &self.pending {
+        for KeptBind { batch, outcome: (committed, ballot), verdicts, early } in &self.pending {
             put_bytes(out, batch);
+            out.push(u8::from(*committed));
+            put_varint(out, *ballot);
             put_varint(out, verdicts.len() as u64);
             verdicts.iter().for_each(|dot| put_dot(*dot, out));
             out.push(u8::from(early.is_some()));
@@ -99,15 +104,16 @@ impl Kept {
         for _ in 0..from.varint()? {
             let at = from.offset();
             let batch: Arc<[u8]> = from.bytes()?.into();
-            if !Batch::decode(&batch).is_ok_and(|batch| super::bind_of(&batch).is_some()) {
+            if !Batch::decode(&batch).is_ok_and(|batch| bind_of(&batch).is_some()) {
                 return Err(WireError::Invalid { what: "transaction", at });
             }
+            let outcome = (flag(from)?, from.varint()?);
             let mut verdicts = Vec::new();
             for _ in 0..from.varint()? {
                 verdicts.push(dot(from)?);
             }
             let early = if flag(from)? { Some(records(from)?) } else { None };
-            kept.pending.push(KeptBind { batch, verdicts, early });
+            kept.pending.push(KeptBind { batch, outcome, verdicts, early });
         }
         for _ in 0..from.varint()? {
             let dot = dot(from)?;
@@ -165,6 +171,7 @@ mod tests {
         let dot = |seq| Dot { origin: Origin(4), seq };
         let bind = |verdicts: &[Dot], early: Option<Vec<Early>>| KeptBind {
             batch: Arc::clone(&batch),
+            outcome: (!verdicts.is_empty(), 300),
             verdicts: verdicts.to_vec(),
             early: early.map(Arc::from),
         };

@@ -9,9 +9,9 @@ use effect::{Batch, Dot, Effect, Hlc, Vector, WireError};
 use parking_lot::Mutex;
 use wal::Position;
 
-use super::bind_of;
 use super::later::Early;
 use super::stored::{Flush, Frozen, Kept};
+use super::{Decided, bind_of};
 use crate::backup::Hold;
 use crate::feed::Waymark;
 use crate::limits::READ_LAG_MS;
@@ -35,7 +35,9 @@ pub(crate) struct Pending {
     pub(crate) from: Option<Waymark>,
     /// What it has not observed of its keys and stands before the last checkpoint.
     pub(crate) early: Option<Arc<[Early]>>,
-    /// Effects with its verdict; none while it is undecided.
+    /// How it ended, as the first verdict here says: committed or not, and at which ballot.
+    pub(crate) outcome: Option<(bool, u64)>,
+    /// Effects with its verdict.
     pub(crate) verdicts: Vec<Dot>,
 }
 
@@ -71,8 +73,8 @@ impl Pending {
             }
         }
         let (context, first, hlc) = (bind.context.iter().collect(), batch.first, batch.hlc);
-        let (early, verdicts) = (None, Vec::new());
-        Ok(Self { batch: bytes.into(), first, hlc, context, written, read, from, early, verdicts })
+        let (early, outcome, verdicts) = (None, None, Vec::new());
+        Ok(Self { batch: bytes.into(), first, hlc, context, written, read, from, early, outcome, verdicts })
     }
 
     fn writes(&self, name: &DbKey) -> bool {
@@ -102,21 +104,17 @@ impl Exclusives {
         self.table.lock().pending.get(&bind).cloned()
     }
 
-    /// A verdict was logged, by the effect `dot`.
-    pub(crate) fn decided(&self, bind: Dot, committed: bool, dot: Dot) {
+    /// A verdict was logged.
+    pub(crate) fn decided(&self, decided: &Decided) {
+        let &Decided { bind, committed, ballot, dot } = decided;
         let mut table = self.table.lock();
         let Table { pending, committed: by_key, .. } = &mut *table;
-        let Some(found) = pending.get_mut(&bind) else { return };
-        if !committed {
-            pending.remove(&bind);
-        } else {
-            let found = Arc::make_mut(found);
-            for (name, _) in found.written.iter().filter(|_| found.verdicts.is_empty()) {
-                by_key.entry(name.clone()).or_default().push(bind);
-            }
-            found.verdicts.push(dot);
+        let Some(found) = pending.get_mut(&bind).map(Arc::make_mut) else { return };
+        for (name, _) in found.written.iter().filter(|_| committed && found.outcome.is_none()) {
+            by_key.entry(name.clone()).or_default().push(bind);
         }
-        self.count.store(table.pending.len(), Ordering::Release);
+        found.outcome.get_or_insert((committed, ballot));
+        found.verdicts.push(dot);
     }
 
     /// A flush was applied.
@@ -159,7 +157,12 @@ impl Exclusives {
             return Vec::new();
         }
         let table = self.table.lock();
-        table.pending.values().filter(|pending| pending.verdicts.is_empty()).cloned().collect()
+        table.pending.values().filter(|pending| pending.outcome.is_none()).cloned().collect()
+    }
+
+    /// All that are remembered, in the order of their dots.
+    pub(crate) fn all(&self) -> Vec<Arc<Pending>> {
+        self.table.lock().pending.values().cloned().collect()
     }
 
     /// The moment before which no undecided one has looked at anything, unix ms.
@@ -214,7 +217,10 @@ impl Exclusives {
             let pending = one.restore(mark)?;
             let bind = pending.first;
             self.table.lock().pending.insert(bind, Arc::new(pending));
-            one.verdicts.iter().for_each(|verdict| self.decided(bind, true, *verdict));
+            for dot in &one.verdicts {
+                let (committed, ballot) = one.outcome;
+                self.decided(&Decided { bind, committed, ballot, dot: *dot });
+            }
         }
         self.count.store(self.table.lock().pending.len(), Ordering::Release);
         self.flushes.lock().clone_from(&kept.flushes);

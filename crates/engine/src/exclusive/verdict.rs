@@ -41,7 +41,7 @@ impl From<ReadError> for VerdictError {
 }
 
 /// A verdict that was logged.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// The transaction.
     pub bind: Dot,
@@ -68,7 +68,7 @@ impl Ruling {
         bind: Dot,
         committed: bool,
     ) -> Result<Option<Self>, VerdictError> {
-        let Some(pending) = shared.exclusives.find(bind).filter(|pending| pending.verdicts.is_empty()) else {
+        let Some(pending) = shared.exclusives.find(bind).filter(|pending| pending.outcome.is_none()) else {
             return Ok(None);
         };
         let mut later = Later::default();
@@ -116,23 +116,21 @@ impl Ruling {
 }
 
 /// A verdict that is read back at a start; `dot` is the effect with it, where there are other replicas.
-pub(crate) fn at_start(shared: &Shared, bind: Dot, committed: bool, dot: Option<Dot>) -> Result<(), OpenError> {
+pub(crate) fn at_start(shared: &Shared, decided: &Decided, is_group: bool) -> Result<(), OpenError> {
+    let Decided { bind, committed, .. } = *decided;
     let mut guards = lock_names(shared, &names_of(shared, bind));
     let unreadable =
         |error: VerdictError| OpenError::Damaged { path: shared.dir.join("log"), reason: error.to_string() };
     if let Some(ruling) = Ruling::new(shared, &mut guards, bind, committed).map_err(unreadable)? {
-        match dot {
-            Some(_) => ruling.carry_out_silently(shared, &mut guards),
-            None if committed => {
+        match is_group {
+            true => ruling.carry_out_silently(shared, &mut guards),
+            false if committed => {
                 effects_of(&ruling.pending).iter().for_each(|(_, _, effect)| apply(&mut guards, shared, effect, None));
             }
-            None => {}
+            false => {}
         }
     }
-    match dot {
-        Some(dot) => shared.exclusives.decided(bind, committed, dot),
-        None => shared.exclusives.decided(bind, false, bind),
-    }
+    shared.exclusives.decided(decided);
     Ok(())
 }
 
@@ -170,15 +168,24 @@ impl Engine {
         let dot = Dot { origin: shared.origin(), seq: logged.seq };
         let mut ready = Vec::new();
         ruling.carry_out(&mut state, logged.position, &mut ready);
-        shared.exclusives.decided(bind, committed, dot);
-        state.set_applied(logged.position);
         let decided = Decided { bind, committed, ballot, dot };
+        shared.exclusives.decided(&decided);
+        state.set_applied(logged.position);
         Ok(Some((decided, Committed { position: logged.position, ready, after: None })))
     }
 
-    /// The transactions of the log that are undecided, each with the dot of its bind: what begins with it is its batch.
-    pub fn undecided(&self) -> Vec<(Dot, Arc<[u8]>)> {
-        let pending = self.shared.exclusives.undecided();
-        pending.iter().map(|pending| (pending.first, Arc::clone(&pending.batch))).collect()
+    /// The transactions whose verdict has not come, or not to everybody: what their desk must know of after a start. Each is its
+    /// batch, which begins with the bind, and its first verdict here.
+    pub fn transactions(&self) -> Vec<(Arc<[u8]>, Option<Decided>)> {
+        let decided = |pending: &Pending| {
+            let ((committed, ballot), dot) = (pending.outcome?, *pending.verdicts.first()?);
+            Some(Decided { bind: pending.first, committed, ballot, dot })
+        };
+        self.shared.exclusives.all().iter().map(|pending| (Arc::clone(&pending.batch), decided(pending))).collect()
+    }
+
+    /// Those of them that are undecided, by their binds.
+    pub fn undecided(&self) -> Vec<Dot> {
+        self.shared.exclusives.undecided().iter().map(|pending| pending.first).collect()
     }
 }

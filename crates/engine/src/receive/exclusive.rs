@@ -70,7 +70,7 @@ pub(super) fn take_verdict(
     let Some(position) = log_run(shared, run, |_| ())? else { return Ok(None) };
     let mut ready = Vec::new();
     ruling.iter().for_each(|ruling| ruling.carry_out(&mut state, position, &mut ready));
-    shared.exclusives.decided(decided.bind, decided.committed, decided.dot);
+    shared.exclusives.decided(&decided);
     state.set_applied(position);
     Ok(Some(Received::Decided(decided, Committed { position, ready, after: None })))
 }

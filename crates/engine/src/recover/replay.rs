@@ -22,7 +22,7 @@ use crate::apply::{apply, apply_at};
 use crate::checkpoint;
 use crate::engine::Shared;
 use crate::error::OpenError;
-use crate::exclusive;
+use crate::exclusive::{self, Decided};
 use crate::guards::Guards;
 use crate::limits::{LOADERS_MAX, REPLAY_AHEAD, REPLAY_LOOKAHEAD, REPLAY_READS, REPLAY_READS_SHARE, SHARDS};
 use crate::residency::{self, Fill, ReadError, fill};
@@ -117,8 +117,9 @@ impl Replay<'_> {
     /// Applies an effect on several shards.
     fn alone(&self, effect: &Effect<'_>, author: Option<Written<'_>>) -> Result<(), OpenError> {
         let shared = self.shared;
-        if let Op::Verdict { bind, committed, .. } = effect.op {
-            return exclusive::at_start(shared, bind, committed, author.map(|written| written.dot));
+        if let Op::Verdict { bind, committed, ballot } = effect.op {
+            let dot = author.map_or(bind, |written| written.dot);
+            return exclusive::at_start(shared, &Decided { bind, committed, ballot, dot }, author.is_some());
         }
         if matches!(effect.op, Op::Define(_) | Op::Undefine | Op::Moved(_)) {
             // Where there are keyspaces, all keys are in memory.

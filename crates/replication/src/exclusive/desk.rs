@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use causal::bind::{
-    Bind, Binds, Exec, Input, Key, KeyUse, Logged, Output, Peers, Sent, Timing, TxnError, Vote, Voters,
+    Ballot, Bind, Binds, Exec, Input, Key, KeyUse, Logged, Output, Peers, Record, Sent, Timing, TxnError, Vote, Voters,
 };
 use effect::{Batch, Dot, Op, Stamp, Vector, WireError};
+use engine::Decided;
 use thiserror::Error;
 
 use super::journal::{Journal, JournalError};
@@ -75,30 +76,52 @@ fn bind_of(bytes: &[u8]) -> Result<Arc<Bind>, DeskError> {
     bind.map(Arc::new).ok_or(DeskError::NoBind(batch.first))
 }
 
+/// The verdict that an entry of the journal has.
+fn verdict_of(logged: &Logged) -> Option<(Dot, Vote)> {
+    match logged {
+        Logged::Verdict { bind, vote, .. } | Logged::Record(Record::Decided(bind, vote)) => Some((*bind, *vote)),
+        _ => None,
+    }
+}
+
+fn vote_of(decided: &Decided) -> Vote {
+    Vote { ballot: Ballot(decided.ballot), commit: decided.committed }
+}
+
 impl<J: Journal> Desk<J> {
-    /// The desk as it was: `entries` are the journal's, `undecided` the batches of transactions that the log has without a verdict.
+    /// The desk as it was: `entries` are the journal's, `transactions` what the engine remembers ([`engine::Engine::transactions`]). What
+    /// the two do not agree on: a verdict that is in the log counts, and one that only the journal has is a deed.
     pub fn open(
         (node, timing, now_ms): (u64, Timing, u64),
         journal: J,
         entries: &[Vec<u8>],
-        undecided: &[Arc<[u8]>],
-    ) -> Result<Self, DeskError> {
+        transactions: &[(Arc<[u8]>, Option<Decided>)],
+    ) -> Result<(Self, Vec<Deed>), DeskError> {
         let mut logged = entries.iter().map(|entry| Logged::decode(entry)).collect::<Result<Vec<_>, _>>()?;
-        let is_known = |logged: &[Logged], bind: &Bind| {
-            logged.iter().any(|item| matches!(item, Logged::Bind(known, _) if known.dot() == bind.dot()))
-        };
-        for bytes in undecided {
+        let votes: BTreeMap<Dot, Vote> = logged.iter().filter_map(verdict_of).collect();
+        let mut undecided = Vec::new();
+        for (bytes, decided) in transactions {
             let bind = bind_of(bytes)?;
-            if !is_known(&logged, &bind) {
+            let dot = bind.dot();
+            if !logged.iter().any(|item| matches!(item, Logged::Bind(known, _) if known.dot() == dot)) {
                 // A crash came between the log and the journal. Whether something concurrent was there is not known: then it was.
                 logged.insert(0, Logged::Bind(bind, true));
             }
+            match decided {
+                Some(decided) => logged.push(Logged::Verdict { bind: dot, vote: vote_of(decided), dot: decided.dot }),
+                None => undecided.push(dot),
+            }
         }
         let binds = Binds::restore(node, timing, now_ms, logged);
+        let deed = |bind: Dot| {
+            let found = |commit| Vote { ballot: Ballot::ORIGINATOR, commit };
+            Some(Deed::Verdict(bind, votes.get(&bind).copied().or_else(|| binds.verdict(bind).map(found))?))
+        };
+        let deeds = undecided.into_iter().filter_map(deed).collect();
         let (clients, guests) = (BTreeMap::new(), BTreeMap::new());
         let mut desk = Self { binds, least: 0, journal, clients, guests, next_guest: 0, has_failed: false };
         desk.write_anew()?;
-        Ok(desk)
+        Ok((desk, deeds))
     }
 
     /// Whether a transaction over these keys may be begun: asked with their shards locked, before it is logged.
@@ -122,8 +145,10 @@ impl<J: Journal> Desk<J> {
         self.step(now_ms, Input::Bind { bind, conflicts_with_plain })
     }
 
-    /// A verdict has been logged here, by the effect `dot`. Where it had been before, the transaction's own dot is as good as any.
-    pub fn decided(&mut self, now_ms: u64, bind: Dot, vote: Vote, dot: Dot) -> Result<Vec<Deed>, DeskError> {
+    /// A verdict has been logged here. Where it had been before ([`engine::Engine::emit_verdict`] has answered none), the transaction's
+    /// own dot is as good as any.
+    pub fn decided(&mut self, now_ms: u64, decided: &Decided) -> Result<Vec<Deed>, DeskError> {
+        let (bind, vote, dot) = (decided.bind, vote_of(decided), decided.dot);
         self.note(&Logged::Verdict { bind, vote, dot })?;
         self.journal.sync().inspect_err(|_| self.has_failed = true)?;
         self.step(now_ms, Input::Verdict { bind, vote, dot })

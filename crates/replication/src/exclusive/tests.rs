@@ -7,6 +7,7 @@ use std::rc::Rc;
 use causal::bind::{Timing, TxnError, Vote};
 use effect::codec::{BindKey, BindKeyShape, DotShape, NodeShape};
 use effect::{BatchBuf, Bind, Dot, Effect, GroupId, Hlc, KeyspaceId, Op, Origin, Seq, SeqBuf};
+use engine::Decided;
 
 use super::desk::message_of;
 use super::{Deed, Desk, DeskError, Journal, JournalError, JournalFile};
@@ -80,7 +81,7 @@ fn dot(node: u64, seq: u64) -> Dot {
 enum Come {
     Frame(u64, Vec<u8>),
     Batch(Dot, Vec<u8>),
-    Verdict(Dot, Vote, Dot),
+    Verdict(Decided),
 }
 
 struct Node {
@@ -88,7 +89,7 @@ struct Node {
     journal: Memory,
     /// Its log, which loses nothing.
     binds: BTreeMap<Dot, Vec<u8>>,
-    verdicts: BTreeMap<Dot, bool>,
+    verdicts: BTreeMap<Dot, Decided>,
     next_seq: u64,
 }
 
@@ -104,7 +105,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let node = |node: u64| {
             let journal = Memory::default();
-            let desk = Desk::open((node, TIMING, 0), journal.clone(), &[], &[]).expect("an empty journal");
+            let (desk, _) = Desk::open((node, TIMING, 0), journal.clone(), &[], &[]).expect("an empty journal");
             (node, Node { desk, journal, binds: BTreeMap::new(), verdicts: BTreeMap::new(), next_seq: 100 })
         };
         let (due, answers) = (Vec::new(), BTreeMap::new());
@@ -141,12 +142,14 @@ impl World {
                 Deed::Verdict(bind, vote) => {
                     let now_ms = self.now_ms;
                     let here = self.node(node);
-                    let is_new = here.verdicts.insert(bind, vote.commit).is_none();
+                    let is_new = !here.verdicts.contains_key(&bind);
                     here.next_seq += 1;
                     let dot = if is_new { dot(node, here.next_seq) } else { bind };
-                    deeds.extend(here.desk.decided(now_ms, bind, vote, dot).expect("the journal takes it"));
+                    let decided = Decided { bind, committed: vote.commit, ballot: vote.ballot.0, dot };
+                    here.verdicts.entry(bind).or_insert_with(|| decided.clone());
+                    deeds.extend(here.desk.decided(now_ms, &decided).expect("the journal takes it"));
                     let others = NODES.into_iter().filter(|other| *other != node && is_new);
-                    self.due.extend(others.map(|other| (other, Come::Verdict(bind, vote, dot))));
+                    self.due.extend(others.map(|other| (other, Come::Verdict(decided.clone()))));
                 }
                 other => panic!("{other:?}"),
             }
@@ -180,9 +183,10 @@ impl World {
                 node.binds.insert(bind, bytes.clone());
                 node.desk.arrived(now_ms, &bytes, false)
             }
-            Come::Verdict(bind, vote, dot) if node.binds.contains_key(&bind) => {
-                assert_eq!(*node.verdicts.entry(bind).or_insert(vote.commit), vote.commit, "two verdicts on {bind:?}");
-                node.desk.decided(now_ms, bind, vote, dot)
+            Come::Verdict(decided) if node.binds.contains_key(&decided.bind) => {
+                let known = node.verdicts.entry(decided.bind).or_insert_with(|| decided.clone());
+                assert_eq!(known.committed, decided.committed, "two verdicts on {:?}", decided.bind);
+                node.desk.decided(now_ms, &decided)
             }
             // Its bind comes before it.
             late => return self.due.push((to, late)),
@@ -193,11 +197,13 @@ impl World {
     fn crash(&mut self, node: u64) {
         let now_ms = self.now_ms;
         let here = self.node(node);
-        let undecided = here.binds.iter().filter(|(bind, _)| !here.verdicts.contains_key(bind));
-        let undecided: Vec<_> = undecided.map(|(_, bytes)| bytes.as_slice().into()).collect();
+        let all = here.binds.iter().map(|(bind, bytes)| (bytes.as_slice().into(), here.verdicts.get(bind).cloned()));
+        let all: Vec<_> = all.collect();
         let (entries, journal) = (here.journal.crash(), Memory::default());
-        here.desk = Desk::open((node, TIMING, now_ms), journal.clone(), &entries, &undecided).expect("its own entries");
-        here.journal = journal;
+        let (desk, deeds) =
+            Desk::open((node, TIMING, now_ms), journal.clone(), &entries, &all).expect("its own entries");
+        (here.desk, here.journal) = (desk, journal);
+        self.carry_out(node, deeds);
     }
 
     fn is_over(&self) -> bool {
@@ -226,7 +232,7 @@ fn a_transaction_is_committed_everywhere_and_its_client_is_told() {
     let bind = world.begin(1, b"k");
     world.run(false);
     assert_eq!(world.answers, BTreeMap::from([(1, Ok(()))]));
-    assert!(world.nodes.values().all(|node| node.verdicts[&bind]));
+    assert!(world.nodes.values().all(|node| node.verdicts[&bind].committed));
 }
 
 #[test]
@@ -236,7 +242,7 @@ fn of_two_competitors_one_is_committed_whatever_is_lost_and_whoever_crashes() {
         let mut world = World::new(seed);
         let binds = [world.begin(1, b"k"), world.begin(2, b"k")];
         world.run(seed % 2 == 1);
-        let verdicts = |node: &Node| binds.map(|bind| node.verdicts[&bind]);
+        let verdicts = |node: &Node| binds.map(|bind| node.verdicts[&bind].committed);
         let [first, second] = verdicts(&world.nodes[&1]);
         assert!(!(first && second), "seed {seed}: both are committed");
         assert!(world.nodes.values().all(|node| verdicts(node) == [first, second]), "seed {seed}");
@@ -252,6 +258,39 @@ fn of_two_competitors_one_is_committed_whatever_is_lost_and_whoever_crashes() {
         told += world.answers.len();
     }
     assert!(committed > 100 && told > 500, "{committed} {told}");
+}
+
+/// The journal is younger than the log, or the other way round.
+#[test]
+fn log_and_journal_are_brought_together_at_a_start() {
+    let (bytes, bind) = (batch(1, 1, b"k"), dot(1, 1));
+    let decided = Decided { bind, committed: true, ballot: 0, dot: dot(2, 9) };
+    let open = |entries: &[Vec<u8>], verdict: Option<Decided>| {
+        let journal = Memory::default();
+        let all = [(bytes.as_slice().into(), verdict)];
+        let (desk, deeds) = Desk::open((3, TIMING, 0), journal.clone(), entries, &all).expect("they can be read");
+        (desk, deeds, journal)
+    };
+    // The log has the verdict, and the votes are lost.
+    let (mut desk, deeds, _) = open(&[], Some(decided.clone()));
+    assert_eq!((desk.counts(), deeds), ((1, 0), vec![]));
+    let voters = causal::bind::Voters::new(NODES).expect("three are a group");
+    let key = causal::bind::Key { keyspace: KeyspaceId::DEFAULT, db: 0, name: b"k"[..].into() };
+    let used = [causal::bind::KeyUse { key, read: true, written: true }];
+    assert_eq!(desk.may_begin(&used, &voters), Ok(()), "its keys are free");
+    assert_eq!(desk.tick(1_000_000).expect("the journal takes it"), vec![], "nobody is asked about it");
+    // The journal has the verdict, and the log has lost it.
+    let (mut desk, _, journal) = open(&[], None);
+    assert_eq!(desk.counts(), (1, 1));
+    assert_eq!(desk.may_begin(&used, &voters), Err(TxnError::Lost));
+    desk.decided(0, &decided).expect("the journal takes it");
+    let (desk, deeds, _) = open(&journal.crash(), None);
+    let vote = Vote { ballot: causal::bind::Ballot(0), commit: true };
+    assert_eq!((desk.counts(), deeds), ((1, 0), vec![Deed::Verdict(bind, vote)]));
+    // Neither has it: it is found again.
+    let (mut desk, deeds, _) = open(&[], None);
+    assert_eq!((desk.counts(), deeds), ((1, 1), vec![]));
+    assert!(!desk.tick(1_000_000).expect("the journal takes it").is_empty());
 }
 
 #[test]
