@@ -3,6 +3,7 @@
 //! ```text
 //!   DIR/keys/log/data-keys      data keys of log records      old ones go when a checkpoint has cut the log
 //!   DIR/keys/rows/data-keys     data keys of rows             old ones go when all rows have been sealed anew
+//!   DIR/keys/votes/data-keys    data keys of votes            old ones go when the journal of votes was written anew
 //! ```
 //! Each has a registry of its own: whoever forgets keys of one makes unreadable what else was sealed with it.
 //!
@@ -26,6 +27,8 @@ pub(crate) const KEYS: &str = "keys";
 pub(crate) struct Ciphers {
     pub(crate) log: Option<Arc<Cipher>>,
     pub(crate) rows: Option<Arc<Cipher>>,
+    /// Where they are, and the master keys.
+    master: Option<(PathBuf, Keyring)>,
 }
 
 impl Ciphers {
@@ -44,13 +47,13 @@ impl Ciphers {
 
     /// Those whose registries are in `path`, which must exist.
     pub(crate) fn of(path: &Path, keyring: &Keyring) -> Result<Self, OpenError> {
-        let open = |name: &str| {
-            let at = path.join(name);
-            make(&at, path).map_err(|source| OpenError::Io { path: at.clone(), source })?;
-            let opened = Cipher::open(&at, keyring.clone());
-            opened.map(|cipher| Some(Arc::new(cipher))).map_err(|source| OpenError::Keys { path: at, source })
-        };
-        Ok(Self { log: open("log")?, rows: open("rows")? })
+        let open = |name: &str| open(path, keyring, name).map(|cipher| Some(Arc::new(cipher)));
+        Ok(Self { log: open("log")?, rows: open("rows")?, master: Some((path.into(), keyring.clone())) })
+    }
+
+    /// One for votes, of which there is one at a time.
+    pub(crate) fn votes(&self) -> Result<Option<Cipher>, OpenError> {
+        self.master.as_ref().map(|(path, keyring)| open(path, keyring, "votes")).transpose()
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -71,6 +74,12 @@ impl Ciphers {
             tracing::warn!(%error, "the log's old data keys are kept");
         }
     }
+}
+
+fn open(path: &Path, keyring: &Keyring, name: &str) -> Result<Cipher, OpenError> {
+    let at = path.join(name);
+    make(&at, path).map_err(|source| OpenError::Io { path: at.clone(), source })?;
+    Cipher::open(&at, keyring.clone()).map_err(|source| OpenError::Keys { path: at, source })
 }
 
 /// Makes the directory `path` in `parent`, durably, if it is not there.

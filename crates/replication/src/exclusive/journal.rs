@@ -1,7 +1,8 @@
 //! What a voter must not forget, as a file of entries.
 //!
 //! ```text
-//! votes := "anabranch-votes 1\n" ‖ (length u32 LE ‖ crc32c u32 LE ‖ entry)*        the checksum is that of length and entry
+//! votes := "anabranch-votes 1\n" ‖ (length u32 LE ‖ crc32c u32 LE ‖ kept)*        the checksum is that of length and what is kept
+//! kept  := 0 u8 ‖ entry | 1 u8 ‖ entry sealed, bound to where it stands
 //! ```
 //! An entry that is not whole is the end: nothing behind it was ever synced. When most of it is over, the file is written anew with what
 //! is left, and takes the old one's place.
@@ -13,6 +14,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crc_fast::{CrcAlgorithm, checksum};
+use envelope::{Cipher, HEAD_BYTES, Purpose};
 use thiserror::Error;
 
 use crate::limits::JOURNAL_ENTRY_BYTES;
@@ -39,6 +41,14 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
+    /// Entries cannot be sealed or opened.
+    #[error("{path}: {source}")]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: envelope::Error,
+    },
     /// A write or a sync has failed before: nobody knows what is durable.
     #[error("the journal of votes has failed before; the node takes no part in transactions until it starts again")]
     Failed,
@@ -61,13 +71,14 @@ pub trait Journal {
 pub struct JournalFile {
     dir: PathBuf,
     file: File,
+    cipher: Option<Cipher>,
     bytes: u64,
     has_failed: bool,
 }
 
 impl JournalFile {
-    /// The journal of a data directory, with its entries.
-    pub fn open(dir: &Path) -> Result<(Self, Vec<Vec<u8>>), JournalError> {
+    /// The journal of a data directory, with its entries. With a cipher ([`engine::Engine::votes_cipher`]) whatever is added is sealed.
+    pub fn open(dir: &Path, cipher: Option<Cipher>) -> Result<(Self, Vec<Vec<u8>>), JournalError> {
         let path = dir.join(NAME);
         let io = |source| JournalError::Io { path: path.clone(), source };
         let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
@@ -80,14 +91,17 @@ impl JournalFile {
             bytes = HEAD.to_vec();
         }
         let body = bytes.strip_prefix(HEAD).ok_or_else(|| JournalError::Foreign { path: path.clone() })?;
-        let (entries, whole) = read(body);
+        let (kept, whole) = read(body);
+        let entries =
+            kept.into_iter().map(|(at, kept)| open_entry(cipher.as_ref(), at, kept)).collect::<Result<_, _>>();
+        let entries = entries.map_err(|source| JournalError::Sealed { path: path.clone(), source })?;
         let end = (HEAD.len() + whole) as u64;
         if end < bytes.len() as u64 {
             tracing::warn!(path = %path.display(), lost = bytes.len() as u64 - end, "the journal of votes ends in what was not synced");
             file.set_len(end).and_then(|()| file.sync_all()).map_err(io)?;
         }
         file.seek(SeekFrom::End(0)).map_err(io)?;
-        Ok((Self { dir: dir.into(), file, bytes: end, has_failed: false }, entries))
+        Ok((Self { dir: dir.into(), file, cipher, bytes: end, has_failed: false }, entries))
     }
 
     fn done<T>(&mut self, result: std::io::Result<T>) -> Result<T, JournalError> {
@@ -96,6 +110,23 @@ impl JournalFile {
             self.has_failed = true;
             JournalError::Io { path, source }
         })
+    }
+
+    /// The entry as it stands in the file at `at`.
+    fn frame(&self, at: u64, entry: &[u8], out: &mut Vec<u8>) -> Result<(), JournalError> {
+        let mut kept = vec![u8::from(self.cipher.is_some())];
+        if let Some(cipher) = &self.cipher {
+            let sealed = |source| JournalError::Sealed { path: self.dir.join(NAME), source };
+            let (mut head, mut body) = ([0; HEAD_BYTES], entry.to_vec());
+            let mut sealer = cipher.prepare(Purpose::Record, 1).map_err(sealed)?;
+            sealer.seal(&at.to_le_bytes(), &mut head, &mut body).map_err(sealed)?;
+            kept.extend_from_slice(&head);
+            kept.extend(body);
+        } else {
+            kept.extend_from_slice(entry);
+        }
+        frame(&kept, out);
+        Ok(())
     }
 
     fn check(&self) -> Result<(), JournalError> {
@@ -107,7 +138,7 @@ impl Journal for JournalFile {
     fn append(&mut self, entry: &[u8]) -> Result<(), JournalError> {
         self.check()?;
         let mut framed = Vec::with_capacity(entry.len() + FRAME);
-        frame(entry, &mut framed);
+        self.frame(self.bytes, entry, &mut framed)?;
         let written = self.file.write_all(&framed);
         self.done(written)?;
         self.bytes += framed.len() as u64;
@@ -127,7 +158,7 @@ impl Journal for JournalFile {
     fn replace(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
         self.check()?;
         let mut bytes = HEAD.to_vec();
-        entries.iter().for_each(|entry| frame(entry, &mut bytes));
+        entries.iter().try_for_each(|entry| self.frame(bytes.len() as u64, entry, &mut bytes))?;
         let replaced = (|| {
             let (next, path) = (self.dir.join("votes.next"), self.dir.join(NAME));
             let mut file = File::create(&next)?;
@@ -139,6 +170,12 @@ impl Journal for JournalFile {
         })();
         self.file = self.done(replaced)?;
         self.bytes = bytes.len() as u64;
+        if let Some(cipher) = &self.cipher {
+            // All of it has just been sealed by this process.
+            let newest = cipher.data_keys().last().map(|(key, _)| *key);
+            let forgotten = newest.filter(|_| !entries.is_empty()).map_or(Ok(0), |key| cipher.forget_below(key));
+            forgotten.map_err(|source| JournalError::Sealed { path: self.dir.join(NAME), source })?;
+        }
         Ok(())
     }
 }
@@ -159,8 +196,20 @@ fn frame(entry: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(entry);
 }
 
-/// The entries, and how many bytes are whole.
-fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
+fn open_entry(cipher: Option<&Cipher>, at: u64, kept: &[u8]) -> Result<Vec<u8>, envelope::Error> {
+    match (kept.split_first(), cipher) {
+        (Some((0, entry)), _) => Ok(entry.to_vec()),
+        (Some((1, sealed)), Some(cipher)) => {
+            let mut entry = Vec::new();
+            cipher.open_into(Purpose::Record, &at.to_le_bytes(), sealed, &mut entry)?;
+            Ok(entry)
+        }
+        _ => Err(envelope::Error::Integrity),
+    }
+}
+
+/// What is kept, and where in the file, and how many bytes are whole.
+fn read(bytes: &[u8]) -> (Vec<(u64, &[u8])>, usize) {
     let (mut entries, mut at) = (Vec::new(), 0);
     while let Some((head, rest)) = bytes[at..].split_at_checked(FRAME) {
         let (length, sum) = head.split_at(4);
@@ -170,7 +219,7 @@ fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
         if crc(length, entry).to_le_bytes() != sum {
             break;
         }
-        entries.push(entry.to_vec());
+        entries.push(((HEAD.len() + at) as u64, entry));
         at += FRAME + len;
     }
     (entries, at)

@@ -8,6 +8,7 @@ use causal::bind::{Timing, TxnError, Vote};
 use effect::codec::{BindKey, BindKeyShape, DotShape, NodeShape};
 use effect::{BatchBuf, Bind, Dot, Effect, GroupId, Hlc, KeyspaceId, Op, Origin, Seq, SeqBuf};
 use engine::Decided;
+use envelope::{Cipher, Keyring};
 
 use super::desk::message_of;
 use super::{Deed, Desk, DeskError, Journal, JournalError, JournalFile};
@@ -313,7 +314,7 @@ fn nothing_is_said_that_is_not_durable() {
 fn what_was_synced_is_read_back_whatever_is_behind_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("votes");
-    let (mut journal, entries) = JournalFile::open(dir.path()).expect("a new one");
+    let (mut journal, entries) = JournalFile::open(dir.path(), None).expect("a new one");
     assert!(entries.is_empty());
     let all: Vec<Vec<u8>> = vec![b"one".to_vec(), Vec::new(), vec![7; 300]];
     all.iter().for_each(|entry| journal.append(entry).expect("it is written"));
@@ -322,32 +323,61 @@ fn what_was_synced_is_read_back_whatever_is_behind_it() {
     assert_eq!(journal.bytes(), bytes.len() as u64);
     for end in 0..bytes.len() {
         std::fs::write(&path, &bytes[..end]).expect("it is cut");
-        let (mut journal, found) = JournalFile::open(dir.path()).expect("it ends early");
+        let (mut journal, found) = JournalFile::open(dir.path(), None).expect("it ends early");
         assert_eq!(found, all[..found.len()], "cut at {end}");
         journal.append(b"more").expect("it goes on behind what is whole");
-        let (_, again) = JournalFile::open(dir.path()).expect("it is whole");
+        let (_, again) = JournalFile::open(dir.path(), None).expect("it is whole");
         assert_eq!(again, [&found[..], &[b"more".to_vec()]].concat(), "cut at {end}");
     }
     for at in "anabranch-votes 1\n".len()..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1;
         std::fs::write(&path, &flipped).expect("it is changed");
-        let (_, found) = JournalFile::open(dir.path()).expect("it ends early");
+        let (_, found) = JournalFile::open(dir.path(), None).expect("it ends early");
         assert!(found.len() < all.len() && found == all[..found.len()], "byte {at}");
     }
     std::fs::write(&path, b"something else altogether").expect("it is another");
-    assert!(matches!(JournalFile::open(dir.path()), Err(JournalError::Foreign { .. })));
+    assert!(matches!(JournalFile::open(dir.path(), None), Err(JournalError::Foreign { .. })));
 }
 
 #[test]
 fn a_journal_that_is_written_anew_has_what_is_left() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut journal, _) = JournalFile::open(dir.path()).expect("a new one");
+    let (mut journal, _) = JournalFile::open(dir.path(), None).expect("a new one");
     (0..100u8).for_each(|n| journal.append(&[n; 50]).expect("it is written"));
     let before = journal.bytes();
     journal.replace(&[b"left".to_vec()]).expect("it is replaced");
     journal.append(b"more").expect("it goes on");
     assert!(journal.bytes() < before / 10);
-    let (_, found) = JournalFile::open(dir.path()).expect("it is whole");
+    let (_, found) = JournalFile::open(dir.path(), None).expect("it is whole");
     assert_eq!(found, [b"left".to_vec(), b"more".to_vec()]);
+}
+
+#[test]
+fn what_is_sealed_is_read_with_its_keys_where_it_stood() {
+    let (dir, keys) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let keyring = || Keyring::parse(format!("1 {}\n", "07".repeat(32)).as_bytes()).expect("a key");
+    let cipher = || Some(Cipher::open(keys.path(), keyring()).expect("a registry"));
+    let (mut journal, _) = JournalFile::open(dir.path(), None).expect("a new one");
+    journal.append(b"in clear").expect("it is written");
+    drop(journal);
+    let (mut journal, found) = JournalFile::open(dir.path(), cipher()).expect("what was in clear is read");
+    assert_eq!(found, [b"in clear"]);
+    journal.replace(&[b"secret".to_vec(), b"hidden".to_vec()]).expect("it is replaced");
+    journal.append(b"arcane").expect("it is written");
+    drop(journal);
+    let path = dir.path().join("votes");
+    let bytes = std::fs::read(&path).expect("it is there");
+    let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+    assert!(![&b"secret"[..], b"hidden", b"arcane", b"in clear"].into_iter().any(has));
+    assert!(matches!(JournalFile::open(dir.path(), None), Err(JournalError::Sealed { .. })));
+    let (journal, found) = JournalFile::open(dir.path(), cipher()).expect("its keys are there");
+    assert_eq!(found, [b"secret", b"hidden", b"arcane"]);
+    drop(journal);
+    // The first two entries, of one length, change places.
+    let (head, len) = ("anabranch-votes 1\n".len(), (bytes.len() - "anabranch-votes 1\n".len()) / 3);
+    let (first, rest) = bytes[head..].split_at(len);
+    let swapped = [&bytes[..head], &rest[..len], first, &rest[len..]].concat();
+    std::fs::write(&path, swapped).expect("it is changed");
+    assert!(matches!(JournalFile::open(dir.path(), cipher()), Err(JournalError::Sealed { .. })));
 }
