@@ -9,6 +9,7 @@
 
 mod caches;
 mod events;
+mod exclusive;
 mod missed;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ use crate::random::Random;
 use crate::spec::{Flags, Keys, Run, Spec};
 use caches::{Loaded, claim_moving, doom_absent, is_noted};
 
+pub use exclusive::{Exclusive, Undecided};
 pub use missed::{Fetch, Missed, Progress};
 
 /// How often a command is run again before it is refused. Each miss and each further shard costs one run.
@@ -81,6 +83,9 @@ pub enum Ran {
     },
     /// It misses something, and another thread is to read that. Nothing was written, and it is queued nowhere.
     Missed(Box<Missed>),
+    /// A transaction that other replicas have a say in: it is in the log, and nothing of it is visible. What is written is its reply if
+    /// it is committed.
+    Undecided(Box<Undecided>),
 }
 
 /// A command that ran to its end.
@@ -120,6 +125,10 @@ pub trait Host {
     fn session(&mut self, command: &Queued<'_>, reply: &mut Reply<'_>);
     /// Asked when all shards of the transaction are locked: whether what was watched is as it was.
     fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop>;
+    /// Who decides on the transaction, if this node alone does not.
+    fn exclusive(&self) -> Option<Exclusive> {
+        None
+    }
 }
 
 /// Shards of a command, ascending.
@@ -389,13 +398,17 @@ impl Executor {
         let mut loaded = Loaded::new(engine, loaded);
         let lookups = (tools.hits, tools.misses);
         let random = tools.random.clone();
+        let mut exclusive = host.exclusive();
         for run in runs..RUNS_MAX {
             host.begin();
             tools.random = random.clone();
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             context.know(&at_rest);
-            let stop = match tools.transaction(&mut context, queue, call, host, &mut reply) {
+            let stop = match tools.transaction(&mut context, queue, call, host, exclusive.as_mut(), &mut reply) {
                 Ok(Some(gaps)) => {
+                    if let Some(exclusive) = exclusive {
+                        return exclusive.begin(&mut context, gaps, mark, &mut reply);
+                    }
                     // This frees the locks: session commands take their own.
                     let done = tools.commit(engine, &mut context, mark, &mut reply);
                     if !done.failed {
@@ -435,6 +448,7 @@ impl Executor {
 }
 
 /// Where the reply of a session command belongs among those of a transaction's data commands.
+#[derive(Debug)]
 struct Gap {
     /// Which command of the queue it is.
     command: usize,
@@ -466,10 +480,14 @@ impl Tools {
         queue: &[Queued<'_>],
         call: &Call<'_>,
         host: &mut impl Host,
+        mut exclusive: Option<&mut Exclusive>,
         reply: &mut Reply<'_>,
     ) -> Result<Option<Vec<Gap>>, Stop> {
         if !host.unchanged(context)? {
             return Ok(None);
+        }
+        if let Some(exclusive) = &mut exclusive {
+            exclusive.named.clear();
         }
         // Nobody counts what looking at watched keys found.
         context.state.take_hits_and_misses();
@@ -480,6 +498,9 @@ impl Tools {
         for (index, command) in queue.iter().enumerate() {
             if matches!(command.spec.run, Run::Data(_)) {
                 let one = Call { spec: command.spec, args: command.args, db, ..*call };
+                if let Some(exclusive) = &mut exclusive {
+                    exclusive.name(&one);
+                }
                 let before = reply.mark();
                 self.command_of_transaction(context, &one, reply)?;
                 host.ran(reply.written_since(before));

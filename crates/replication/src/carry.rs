@@ -112,11 +112,15 @@ impl Driver {
                 Ok(Received::Known) => break,
                 Ok(Received::Part(committed)) => (committed, false),
                 Ok(Received::Applied(committed)) => (committed, true),
-                Ok(Received::Undecided { begun, .. }) => {
+                Ok(Received::Undecided { begun, conflicts_with_plain }) => {
                     position = Some(begun.position);
+                    self.bind_arrived(&begun, conflicts_with_plain);
                     continue;
                 }
-                Ok(Received::Decided(_, committed)) => (committed, false),
+                Ok(Received::Decided(decided, committed)) => {
+                    self.bind_decided(&decided);
+                    (committed, false)
+                }
             };
             debug_assert!(committed.after.is_none(), "caches are not replicated");
             position = Some(committed.position);

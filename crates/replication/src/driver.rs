@@ -141,6 +141,7 @@ impl Driver {
         });
         if let Some(cut) = self.cut.take() {
             self.engine.note_stable(&cut.vector, cut.hlc);
+            self.binds_are_stable(cut.vector);
         }
         let wire = Arc::clone(&self.wire);
         self.outgoing.finish(&*wire);
@@ -197,6 +198,7 @@ impl Driver {
         }
         for _ in 0..RECORDS_A_TURN {
             let Some(told) = self.tail.next_own(&self.engine).map_err(|e| e.to_string())? else { break };
+            self.see_own(&told)?;
             self.step(Input::Wrote(entry(told)))?;
         }
         self.tail.note(now);
@@ -227,10 +229,11 @@ impl Driver {
         self.tail.let_go(&self.engine).map_err(|e| e.to_string())?;
         self.ask(now);
         self.take_snapshot(now);
+        self.tick_binds();
         let (origin, stable) = (self.replica.origin(), &self.replica.cut().vector);
         self.lag.note(origin, self.replica.applied().get(origin), stable.get(origin), now);
         let is_stable = self.replica.cut().vector == *self.replica.applied();
-        let is_quiet = is_stable && !self.replica.has_news() && !self.needs_snapshot;
+        let is_quiet = is_stable && !self.replica.has_news() && !self.needs_snapshot && self.desk.open() == 0;
         self.tick_at = now + if is_quiet { QUIET_TICK } else { TICK };
         self.tell_status(None);
         Ok(())
@@ -331,6 +334,7 @@ impl Driver {
                 decode_addresses(payload).map(|all| all.iter().for_each(|address| self.wire.dial(address)))
             }
             Channel::Snapshot => Message::decode(payload).map(|message| self.snapshot(node, message)),
+            Channel::Bind => self.heard_of_bind(node, payload),
             Channel::Sync => {
                 self.is_asked_to_sync = true;
                 Ok(())

@@ -36,12 +36,15 @@ mod reads;
 mod snapshot;
 mod status;
 mod tail;
+mod transactions;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 mod whole;
 mod wire;
 
 pub use acks::{AckWait, Tell};
+pub use causal::bind::TxnError;
 pub use cluster::NodeId;
 pub use config::Config;
 pub use error::Error;
@@ -50,3 +53,4 @@ pub use member::Member;
 pub use membership::Membership;
 pub use snapshot::adopt as adopt_snapshot;
 pub use status::{PeerStatus, Role, Status};
+pub use verdicts::{Outcome, Outcomes, TellOutcome};

@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::membership::Membership;
 use crate::parts::Parts;
 use crate::status::{Board, Role, Status};
+use crate::verdicts::{TellOutcome, Verdicts};
 use crate::wire::encode_published;
 
 /// This node as a member of a causal group. It stops when it is dropped.
@@ -31,6 +32,7 @@ pub struct Member {
 struct Shared {
     status: Arc<Board>,
     acks: Arc<Acks>,
+    verdicts: Arc<Verdicts>,
     changes: Mutex<Vec<Change>>,
     stop: AtomicBool,
     nudge: cluster::Nudge,
@@ -48,7 +50,7 @@ impl Member {
         engine.set_replicating(true)?;
         let frame_bytes = causal::limits::FRAME_BYTES;
         let status = Arc::new(Board::default());
-        let acks = Arc::new(Acks::default());
+        let (acks, verdicts) = <(Arc<Acks>, Arc<Verdicts>)>::default();
         let (mesh, inbox) = Mesh::start(wire)?;
         let mesh = Arc::new(mesh);
         let parts = Parts {
@@ -61,6 +63,7 @@ impl Member {
             frame_bytes,
             status: Arc::clone(&status),
             acks: Arc::clone(&acks),
+            verdicts: Arc::clone(&verdicts),
             options: config.options.clone(),
             kept_log_bytes: config.kept_log_bytes,
         };
@@ -68,7 +71,8 @@ impl Member {
         let nudge = inbox.nudge();
         let observer = nudge.clone();
         engine.log().observe(move || observer.nudge());
-        let shared = Arc::new(Shared { status, acks, changes: Mutex::default(), stop: AtomicBool::new(false), nudge });
+        let (changes, stop) = (Mutex::default(), AtomicBool::new(false));
+        let shared = Arc::new(Shared { status, acks, verdicts, changes, stop, nudge });
         let seen = Arc::clone(&shared);
         let run = move || run(driver, &inbox, &seen);
         let thread = thread::Builder::new().name("replica".into()).spawn(run).map_err(Error::Thread)?;
@@ -122,6 +126,21 @@ impl Member {
     /// Ends a wait. It may just have been told.
     pub fn stop_waiting(&self, wait: AckWait) {
         self.shared.acks.leave(wait);
+    }
+
+    /// The ids of those who decide on a transaction that begins now; none if this node decides alone.
+    pub fn voters(&self) -> Option<Arc<[u64]>> {
+        self.shared.status.voters()
+    }
+
+    /// Tells how a transaction ends that has just been logged here, which may be at once.
+    pub fn when_decided(&self, bind: Dot, tell: TellOutcome) {
+        self.shared.verdicts.wait(bind, tell);
+    }
+
+    /// Ends such a wait. It may just have been told.
+    pub fn stop_waiting_for(&self, bind: Dot) {
+        self.shared.verdicts.leave(bind);
     }
 
     /// A node may be found at `host:port`, that of the cluster.

@@ -1,6 +1,7 @@
 //! How a member is doing, for INFO and for metrics.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use effect::{Hlc, Origin, Vector};
 use parking_lot::Mutex;
 
 use crate::driver::Driver;
+use crate::verdicts::Outcomes;
 
 /// What a node is in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,12 +36,26 @@ pub(crate) struct Board {
     status: Mutex<Status>,
     /// The same role, for whoever asks at each command.
     role: AtomicU8,
+    /// The members, if they are several.
+    voters: Mutex<Option<Arc<[u64]>>>,
 }
 
 impl Board {
     pub(crate) fn set(&self, status: Status) {
         self.role.store(status.role as u8, Ordering::Release);
+        self.set_voters(&status.members);
         *self.status.lock() = status;
+    }
+
+    fn set_voters(&self, members: &BTreeSet<u64>) {
+        let mut voters = self.voters.lock();
+        if !members.iter().eq(voters.iter().flat_map(|voters| voters.iter())) {
+            *voters = (members.len() > 1).then(|| members.iter().copied().collect());
+        }
+    }
+
+    pub(crate) fn voters(&self) -> Option<Arc<[u64]>> {
+        self.voters.lock().clone()
     }
 
     pub(crate) fn get(&self) -> Status {
@@ -90,6 +106,10 @@ pub struct Status {
     pub batches_in: u64,
     /// Effects in them.
     pub effects_in: u64,
+    /// Transactions of any node that wait for their verdict.
+    pub undecided: usize,
+    /// How those that were begun here have ended.
+    pub outcomes: Outcomes,
 }
 
 /// A peer.
@@ -161,6 +181,8 @@ impl Driver {
             takes_snapshot: self.taker.is_taking(),
             batches_in: self.batches_in,
             effects_in: self.effects_in,
+            undecided: self.desk.open(),
+            outcomes: self.verdicts.outcomes(),
         });
     }
 }

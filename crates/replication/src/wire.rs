@@ -56,13 +56,23 @@ pub(crate) enum Channel {
     Snapshot = 5,
     /// A client waits until the receiver has fsynced what came before.
     Sync = 6,
+    /// About transactions.
+    Bind = 7,
 }
 
 impl Channel {
     pub(crate) fn of(byte: u8) -> Option<Self> {
-        [Self::Piece, Self::Replica, Self::Join, Self::Addresses, Self::Published, Self::Snapshot, Self::Sync]
-            .into_iter()
-            .find(|channel| *channel as u8 == byte)
+        let all = [
+            Self::Piece,
+            Self::Replica,
+            Self::Join,
+            Self::Addresses,
+            Self::Published,
+            Self::Snapshot,
+            Self::Sync,
+            Self::Bind,
+        ];
+        all.into_iter().find(|channel| *channel as u8 == byte)
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod notice;
 mod parking;
+mod verdicts;
 mod waits;
 
 use std::sync::Arc;
@@ -277,7 +278,7 @@ impl Front {
         }
         match self.executor.run(&call, Waits::No, self.fetch(session), turn.out) {
             Ran::Done(done) => self.settle(session, done),
-            Ran::Blocked { .. } => {}
+            Ran::Blocked { .. } | Ran::Undecided(_) => {}
             Ran::Missed(missed) => return self.park(session, &call.args, missed, turn),
         }
         Flow::Continue
@@ -304,8 +305,7 @@ impl Front {
             session::transaction::end(&self.room, session);
             return refuse(session, turn, "EXECABORT Transaction discarded because of previous errors.");
         }
-        let queue: Vec<Queued<'_>> =
-            multi.queue.iter().map(|(spec, args)| Queued { spec, args: args.as_args() }).collect();
+        let queue = multi.queued();
         let Some((spec, _)) = table::find_with_id(b"exec") else { return Flow::Continue };
         let now_ms = began_ms(session, turn);
         let call = Call { spec, args: Args::default(), db: session.db, protocol: session.protocol, now_ms };
@@ -325,6 +325,7 @@ impl Front {
                 self.scratch = out;
                 return self.park(session, &args, missed, turn);
             }
+            Ran::Undecided(undecided) => return self.await_verdict(session, multi, undecided, (out, figures), turn),
         };
         if !done.failed {
             self.count_queue(session, &queue, &figures, turn);
@@ -558,6 +559,7 @@ impl App for Front {
                 mute(session, start, turn);
                 Flow::Resume
             }
+            Message::Decided { ticket, outcome } => self.decided(session, ticket, outcome, turn),
             Message::Fetched { ticket, missed, read } => self.unpark(session, ticket, (missed, read), turn),
             Message::Room { ticket, found } => self.leave_lobby(session, ticket, found, turn),
             Message::Unpaused => self.release(session, turn),
@@ -635,6 +637,7 @@ impl App for Front {
     fn disconnected(&mut self, mut session: Session, addr: &ClientAddr) {
         self.give_up(&mut session);
         copies::give_up(&self.room, &mut session);
+        self.give_up_verdict(&mut session);
         session::transaction::forget_watches(&self.room, &mut session);
         session::pubsub::unsubscribe_all(&self.room, &mut session, addr.id());
         self.room.node.remove_client(addr.id());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use command::Missed;
 use engine::{DbKey, Stop, Ticket};
+use replication::Outcome;
 use wal::Position;
 
 /// A message for a client.
@@ -56,6 +57,13 @@ pub enum Message {
         ticket: Ticket,
         /// How many.
         copies: usize,
+    },
+    /// EXEC: the group has decided on the client's transaction.
+    Decided {
+        /// The wait that is meant.
+        ticket: Ticket,
+        /// How.
+        outcome: Outcome,
     },
     /// For a thread: another node has changed these keys, and clients may wait for them.
     Ready(Vec<DbKey>),

@@ -83,6 +83,12 @@ fn group(room: &Room, status: &Status, lines: &mut Lines) {
     lines.add("group_stable_lag_ms", stable_lag);
     lines.add("group_batches_in", status.batches_in);
     lines.add("group_effects_in", status.effects_in);
+    lines.add("group_transactions_undecided", status.undecided);
+    let outcomes = status.outcomes;
+    lines.add("group_transactions_committed", outcomes.committed);
+    lines.add("group_transactions_lost", outcomes.lost);
+    lines.add("group_transactions_aborted", outcomes.aborted);
+    lines.add("group_transactions_late", outcomes.undecided);
     lines.add("group_waits_for", &status.waits_for);
     lines.add("group_trouble", status.trouble.as_deref().unwrap_or_default().replace(['\r', '\n'], " "));
     lines.add("group_needs_snapshot", u8::from(status.needs_snapshot));

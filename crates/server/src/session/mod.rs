@@ -67,6 +67,8 @@ pub struct Session {
     pub wait: Option<(Ticket, WaitCell)>,
     /// The nodes that it waits for.
     pub awaited: Option<crate::admin::copies::Awaited>,
+    /// Its transaction, of which the group has not decided yet.
+    pub bound: Option<transaction::Bound>,
     /// It sleeps for DEBUG SLEEP, and gets its reply when it wakes.
     pub sleeping: bool,
     /// A command that CLIENT PAUSE holds back.
@@ -131,6 +133,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             wait: None,
             awaited: None,
+            bound: None,
             sleeping: false,
             held: None,
             parked: None,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use command::{Flags, Host, Queued, Spec, errors};
-use engine::{Context, Stop};
+use command::{Exclusive, Flags, Host, Queued, Spec, Undecided, errors};
+use engine::{Context, Stop, Ticket};
 use resp::{Args, OwnedArgs, Reply};
 
 use super::{Handler, Session, Watch, ok, refuse};
@@ -93,6 +93,20 @@ pub fn queue(session: &mut Session, spec: &'static Spec, args: Args<'_>, turn: &
     true
 }
 
+/// A transaction that the group is to decide.
+pub struct Bound {
+    /// The wait.
+    pub ticket: Ticket,
+    /// What was logged.
+    pub undecided: Box<Undecided>,
+    /// Its commands.
+    pub multi: Multi,
+    /// What they have answered.
+    pub replies: Vec<u8>,
+    /// What they add to the figures if it is committed.
+    pub figures: Vec<Figures>,
+}
+
 /// What a command of a transaction adds to the figures.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -125,6 +139,13 @@ pub struct Transaction<'a, 't> {
     sessions: VecDeque<usize>,
 }
 
+impl Multi {
+    /// Its commands, as they are run.
+    pub fn queued(&self) -> Vec<Queued<'_>> {
+        self.queue.iter().map(|(spec, args)| Queued { spec, args: args.as_args() }).collect()
+    }
+}
+
 impl<'a, 't> Transaction<'a, 't> {
     /// A transaction that is about to run; `watch` measures its commands.
     pub fn new(room: &'a mut Room, session: &'a mut Session, turn: &'a mut Turn<'t>, watch: &'a quanta::Clock) -> Self {
@@ -152,6 +173,15 @@ fn error_of(reply: &[u8]) -> Option<Box<[u8]>> {
 }
 
 impl Host for Transaction<'_, '_> {
+    fn exclusive(&self) -> Option<Exclusive> {
+        let watched = &self.session.watch.keys;
+        if watched.is_empty() {
+            return None;
+        }
+        let voters = self.room.node.member()?.voters()?;
+        Some(Exclusive::new(voters, watched.clone()))
+    }
+
     fn begin(&mut self) {
         let stopped_at = self.figures.len();
         if self.mark.is_some() {

@@ -1,0 +1,119 @@
+//! Exclusive transactions of the group, as the driver sees them: what the desk is told, and what its deeds come to.
+//!
+//! ```text
+//!   own log ── a bind ─▶ fsync ─▶ begun ┐
+//!   applied ── a bind, a verdict ─────▶ │ Desk │ ─▶ Send ▶ peers    Verdict ▶ Engine::emit_verdict ▶ decided    Answer ▶ the client
+//!   frames, time, what is stable ─────▶ ┘
+//! ```
+//! *Invariant:* a bind of this node leaves it only when it is durable here, and the desk has heard of it.
+
+use std::sync::Arc;
+
+use causal::bind::{Ballot, Peers, Vote};
+use cluster::NodeId;
+use effect::WireError;
+use engine::{Begun, Decided, Told};
+
+use crate::driver::Driver;
+use crate::exclusive::{Deed, DeskError, begins_with_bind};
+use crate::wire::Channel;
+
+impl Driver {
+    /// Milliseconds since the driver began.
+    fn clock_ms(&self) -> u64 {
+        u64::try_from((self.now - self.began).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A record of this node's own is about to be told to the others.
+    pub(crate) fn see_own(&mut self, told: &Told) -> Result<(), String> {
+        if !self.engine.has_exclusives() || !begins_with_bind(&told.bytes) {
+            return Ok(());
+        }
+        self.engine.log().commit(self.tail.position()).map_err(|error| error.to_string())?;
+        let begun = self.desk.begun(self.clock_ms(), &told.bytes);
+        self.do_all(begun);
+        Ok(())
+    }
+
+    /// A transaction of another node is in the log.
+    pub(crate) fn bind_arrived(&mut self, begun: &Begun, conflicts_with_plain: bool) {
+        let arrived = self.desk.arrived(self.clock_ms(), &begun.batch, conflicts_with_plain);
+        self.do_all(arrived);
+    }
+
+    /// A verdict is in the log, and carried out.
+    pub(crate) fn bind_decided(&mut self, decided: &Decided) {
+        let vote = Vote { ballot: Ballot(decided.ballot), commit: decided.committed };
+        let deeds = self.desk.decided(self.clock_ms(), decided.bind, vote, decided.dot);
+        self.do_all(deeds);
+    }
+
+    /// A frame about transactions.
+    pub(crate) fn heard_of_bind(&mut self, node: NodeId, bytes: &[u8]) -> Result<(), WireError> {
+        match self.desk.heard(self.clock_ms(), node.get(), bytes) {
+            Err(DeskError::Bytes(error)) => Err(error),
+            heard => {
+                self.do_all(heard);
+                Ok(())
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick_binds(&mut self) {
+        let me = self.replica.origin().node();
+        let mut peers = Peers::default();
+        for link in self.links.all() {
+            let node = link.peer.node.get();
+            peers.alive.insert(node);
+            if link.rtt_micros > 0 {
+                peers.rtt_ms.insert((me.min(node), me.max(node)), u64::from(link.rtt_micros).div_ceil(1000));
+            }
+        }
+        let now_ms = self.clock_ms();
+        let ticked = self.desk.peers(now_ms, peers).and_then(|()| self.desk.tick(now_ms));
+        self.do_all(ticked);
+    }
+
+    /// Carries out what the desk says, and what comes of that.
+    fn do_all(&mut self, deeds: Result<Vec<Deed>, DeskError>) {
+        match deeds {
+            Ok(deeds) => deeds.into_iter().for_each(|deed| self.do_one(deed)),
+            // Whoever cannot remember votes must cast none.
+            Err(error) => self.host.stop(&format!("transactions of the group cannot be kept: {error}")),
+        }
+    }
+
+    fn do_one(&mut self, deed: Deed) {
+        match deed {
+            Deed::Send(to, bytes) => {
+                if let Some(node) = NodeId::new(to) {
+                    let wire = Arc::clone(&self.wire);
+                    self.outgoing.push(&*wire, node, &[&[Channel::Bind as u8], &bytes[..]].concat());
+                }
+            }
+            Deed::Verdict(bind, vote) => self.emit_verdict(bind, vote),
+            Deed::Answer(bind, answer) => {
+                let end = self.engine.log().end();
+                self.verdicts.tell(bind, answer.map(|()| end));
+            }
+        }
+    }
+
+    /// If it cannot be logged now the desk asks again.
+    fn emit_verdict(&mut self, bind: effect::Dot, vote: Vote) {
+        match self.engine.emit_verdict(bind, vote.commit, vote.ballot.0) {
+            Ok(Some((decided, committed))) => {
+                if !committed.ready.is_empty() {
+                    self.host.ready(committed.ready, committed.position);
+                }
+                self.bind_decided(&decided);
+            }
+            Ok(None) => {
+                let dot = bind;
+                self.bind_decided(&Decided { bind, committed: vote.commit, ballot: vote.ballot.0, dot });
+            }
+            Err(error) => tracing::warn!(?bind, %error, "a verdict cannot be logged yet"),
+        }
+    }
+}

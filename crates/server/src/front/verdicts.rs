@@ -1,0 +1,79 @@
+//! EXEC after WATCH in a group: its client waits until the group has decided, and gets what its commands have answered only if the
+//! transaction was committed.
+
+use command::Undecided;
+use engine::Ticket;
+use replication::{Outcome, TxnError};
+
+use super::{Front, mute};
+use crate::message::Message;
+use crate::net::{Flow, Turn};
+use crate::session::transaction::{self, Bound, Figures, Multi, Transaction};
+use crate::session::{Session, refuse};
+
+impl Front {
+    /// The transaction is logged: its client waits.
+    #[cold]
+    pub(super) fn await_verdict(
+        &mut self,
+        session: &mut Session,
+        multi: Multi,
+        undecided: Box<Undecided>,
+        (replies, figures): (Vec<u8>, Vec<Figures>),
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        transaction::end(&self.room, session);
+        let node = &self.room.node;
+        let Some(member) = node.member() else { return refuse(session, turn, "ERR this node has left its group") };
+        let (ticket, addr, post) = (node.ticket(), turn.addr.clone(), node.control.post().clone());
+        // A client that is gone does not wait any more.
+        let tell = move |outcome| drop(post.send(&addr, Message::Decided { ticket, outcome }, 0));
+        member.when_decided(undecided.bind, Box::new(tell));
+        session.bound = Some(Bound { ticket, undecided, multi, replies, figures });
+        Flow::Block { deadline: None }
+    }
+
+    /// The group has decided.
+    #[cold]
+    pub(super) fn decided(
+        &mut self,
+        session: &mut Session,
+        ticket: Ticket,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        let Some(bound) = session.bound.take_if(|bound| bound.ticket == ticket) else { return Flow::Continue };
+        let start = turn.out.len();
+        let Bound { undecided, multi, mut replies, figures, .. } = bound;
+        let mut flow = Flow::Resume;
+        match outcome {
+            Ok(position) => {
+                self.owed = self.owed.max(position);
+                self.written = self.written.max(position);
+                session.last_write = session.last_write.max(position);
+                let (queue, protocol) = (multi.queued(), session.protocol);
+                let mut host = Transaction::new(&mut self.room, session, turn, &self.watch);
+                undecided.finish(&queue, protocol, &mut host, &mut replies);
+                if host.flow != Flow::Continue {
+                    flow = host.flow;
+                }
+                turn.out.extend_from_slice(&replies);
+                self.count_queue(session, &queue, &figures, turn);
+            }
+            Err(TxnError::Lost) => session.reply(turn).null_array(),
+            Err(error) => {
+                session.reply(turn).error(error.to_string());
+                self.room.node.stats.count_error(&turn.out[start + 1..]);
+            }
+        }
+        mute(session, start, turn);
+        flow
+    }
+
+    /// The client is gone. Its transaction is decided all the same.
+    pub(super) fn give_up_verdict(&mut self, session: &mut Session) {
+        if let (Some(bound), Some(member)) = (session.bound.take(), self.room.node.member()) {
+            member.stop_waiting_for(bound.undecided.bind);
+        }
+    }
+}
