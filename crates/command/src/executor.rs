@@ -83,8 +83,16 @@ pub enum Ran {
     },
     /// It misses something, and another thread is to read that. Nothing was written, and it is queued nowhere.
     Missed(Box<Missed>),
-    /// A transaction that other replicas have a say in: it is in the log, and nothing of it is visible. What is written is its reply if
-    /// it is committed.
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub enum Executed {
+    /// The reply is written.
+    Done(Done),
+    /// It misses something, and another thread is to read that. Nothing was written.
+    Missed(Box<Missed>),
+    /// Other replicas have a say in it: it is in the log, and nothing of it is visible. What is written is its reply if it is committed.
     Undecided(Box<Undecided>),
 }
 
@@ -371,7 +379,7 @@ impl Executor {
         mut fetch: Fetch,
         host: &mut impl Host,
         out: &mut Vec<u8>,
-    ) -> Ran {
+    ) -> Executed {
         match fetch.take_random() {
             None => self.exec_on(queue, call, fetch, host, out),
             Some(drawn) => self.with_random(drawn, |executor| executor.exec_on(queue, call, fetch, host, out)),
@@ -385,7 +393,7 @@ impl Executor {
         fetch: Fetch,
         host: &mut impl Host,
         out: &mut Vec<u8>,
-    ) -> Ran {
+    ) -> Executed {
         let Self { engine, recycled, tools } = self;
         let mut shards = Shards::default();
         for command in queue {
@@ -414,7 +422,7 @@ impl Executor {
                     if !done.failed {
                         fill(&gaps, queue, call.protocol, host, out, start);
                     }
-                    return Ran::Done(done);
+                    return Executed::Done(done);
                 }
                 Ok(None) => None,
                 Err(stop) => Some(stop),
@@ -426,24 +434,24 @@ impl Executor {
                 && apart
             {
                 let progress = Progress { at_rest, runs: run + 1, loaded: true, random: Some(random) };
-                return Ran::Missed(Missed::new(miss, queue.iter(), call, progress));
+                return Executed::Missed(Missed::new(miss, queue.iter(), call, progress));
             }
             if let Some(stop) = &stop
                 && let Err(stop) = loaded.load(stop, queue.iter(), call, &mut at_rest)
             {
-                return Ran::Done(refuse(&stop, &mut reply));
+                return Executed::Done(refuse(&stop, &mut reply));
             }
             match stop.map(|stop| shards.widen(stop)) {
                 Some(Ok(())) => {}
-                Some(Err(stop)) => return Ran::Done(refuse(&stop, &mut reply)),
+                Some(Err(stop)) => return Executed::Done(refuse(&stop, &mut reply)),
                 None => {
                     reply.null_array();
-                    return Ran::Done(Done::default());
+                    return Executed::Done(Done::default());
                 }
             }
         }
         reply.error("EXECABORT Transaction discarded: the data that it needs kept moving");
-        Ran::Done(Done { failed: true, ..Done::default() })
+        Executed::Done(Done { failed: true, ..Done::default() })
     }
 }
 

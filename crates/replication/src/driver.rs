@@ -12,6 +12,7 @@ use cluster::{Event, NodeId, Peer};
 use engine::{Engine, FeedError};
 
 use crate::acks::Acks;
+use crate::exclusive::{Desk, JournalFile};
 use crate::host::Host;
 use crate::lag::Lag;
 use crate::limits::{ASK_AGAIN, ASSEMBLED_BYTES, QUIET_TICK, RECORDS_A_TURN, TICK, TRY_AGAIN};
@@ -23,6 +24,7 @@ use crate::reads::{Reads, entry};
 use crate::snapshot::{Giver, Message, Taker};
 use crate::status::Board;
 use crate::tail::Tail;
+use crate::verdicts::Verdicts;
 use crate::whole::Whole;
 use crate::wire::{Channel, Wire, decode_addresses, decode_published, encode_addresses};
 
@@ -38,7 +40,9 @@ pub(crate) struct Driver {
     pub(crate) links: Links,
     pub(crate) outgoing: Outgoing,
     pub(crate) reads: Reads,
-    tail: Tail,
+    pub(crate) tail: Tail,
+    /// The transactions of the group.
+    pub(crate) desk: Desk<JournalFile>,
     /// What the state machine was not told yet.
     inputs: VecDeque<Input>,
     /// What it has asked for and was not done yet.
@@ -47,12 +51,14 @@ pub(crate) struct Driver {
     pub(crate) cut: Option<Cut>,
     /// Batches of others that were applied in this turn lie in the log's buffer.
     pub(crate) has_logged: bool,
-    now: Instant,
+    pub(crate) began: Instant,
+    pub(crate) now: Instant,
     tick_at: Instant,
     ask_at: Instant,
     asked: u64,
     pub(crate) status: Arc<Board>,
     pub(crate) acks: Arc<Acks>,
+    pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) lag: Lag,
     /// A peer's client waits for what has come.
     is_asked_to_sync: bool,
@@ -72,8 +78,8 @@ pub(crate) struct Driver {
 impl Driver {
     /// A driver; nothing may have been written since the replica was opened.
     pub(crate) fn new(parts: Parts, now: Instant) -> Result<Self, FeedError> {
-        let Parts { engine, wire, host, dir, membership, replica, frame_bytes, status, acks, options, kept_log_bytes } =
-            parts;
+        let Parts { engine, wire, host, dir, membership, replica, desk, frame_bytes, status, .. } = parts;
+        let (acks, verdicts, options, kept_log_bytes) = (parts.acks, parts.verdicts, parts.options, parts.kept_log_bytes);
         let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
         engine.set_open(replica.may_write());
@@ -89,16 +95,19 @@ impl Driver {
             outgoing: Outgoing::default(),
             reads: Reads::default(),
             tail,
+            desk,
             inputs: VecDeque::new(),
             due: VecDeque::new(),
             cut: None,
             has_logged: false,
+            began: now,
             now,
             tick_at: now,
             ask_at: now,
             asked: 0,
             status,
             acks,
+            verdicts,
             lag: Lag::default(),
             is_asked_to_sync: false,
             is_dropped: false,
@@ -233,7 +242,7 @@ impl Driver {
         let (origin, stable) = (self.replica.origin(), &self.replica.cut().vector);
         self.lag.note(origin, self.replica.applied().get(origin), stable.get(origin), now);
         let is_stable = self.replica.cut().vector == *self.replica.applied();
-        let is_quiet = is_stable && !self.replica.has_news() && !self.needs_snapshot && self.desk.open() == 0;
+        let is_quiet = is_stable && !self.replica.has_news() && !self.needs_snapshot && self.engine.undecided().is_empty();
         self.tick_at = now + if is_quiet { QUIET_TICK } else { TICK };
         self.tell_status(None);
         Ok(())

@@ -41,6 +41,12 @@ pub enum Error {
     /// The log cannot be read.
     #[error(transparent)]
     Feed(#[from] engine::FeedError),
+    /// What is known of transactions cannot be read.
+    #[error(transparent)]
+    Transactions(#[from] crate::exclusive::DeskError),
+    /// The same, of the file itself.
+    #[error(transparent)]
+    Votes(#[from] crate::exclusive::JournalError),
     /// The id of the node is none.
     #[error("the data directory has no id of a node")]
     NoId,

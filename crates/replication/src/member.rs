@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::membership::Membership;
 use crate::parts::Parts;
 use crate::status::{Board, Role, Status};
+use crate::transactions;
 use crate::verdicts::{TellOutcome, Verdicts};
 use crate::wire::encode_published;
 
@@ -47,6 +48,7 @@ impl Member {
         host: Arc<dyn Host>,
     ) -> Result<Self, Error> {
         let (membership, replica) = open(config, &engine)?;
+        let desk = transactions::open(&config.dir, &engine)?;
         engine.set_replicating(true)?;
         let frame_bytes = causal::limits::FRAME_BYTES;
         let status = Arc::new(Board::default());
@@ -60,6 +62,7 @@ impl Member {
             dir: config.dir.clone(),
             membership,
             replica,
+            desk,
             frame_bytes,
             status: Arc::clone(&status),
             acks: Arc::clone(&acks),

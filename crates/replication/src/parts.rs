@@ -6,9 +6,11 @@ use causal::Replica;
 use engine::{Engine, Options};
 
 use crate::acks::Acks;
+use crate::exclusive::{Desk, JournalFile};
 use crate::host::Host;
 use crate::membership::Membership;
 use crate::status::Board;
+use crate::verdicts::Verdicts;
 use crate::wire::Wire;
 
 /// See the module.
@@ -19,9 +21,11 @@ pub(crate) struct Parts {
     pub(crate) dir: std::path::PathBuf,
     pub(crate) membership: Membership,
     pub(crate) replica: Replica,
+    pub(crate) desk: Desk<JournalFile>,
     pub(crate) frame_bytes: u64,
     pub(crate) status: Arc<Board>,
     pub(crate) acks: Arc<Acks>,
+    pub(crate) verdicts: Arc<Verdicts>,
     /// How a copy of the state is opened.
     pub(crate) options: Options,
     /// Bytes of log that are kept for peers that lack them, at most.

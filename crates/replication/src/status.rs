@@ -181,7 +181,7 @@ impl Driver {
             takes_snapshot: self.taker.is_taking(),
             batches_in: self.batches_in,
             effects_in: self.effects_in,
-            undecided: self.desk.open(),
+            undecided: self.engine.undecided().len(),
             outcomes: self.verdicts.outcomes(),
         });
     }

@@ -1,6 +1,7 @@
 //! Groups of three drivers on engines of their own and a wire that is a list of frames: whoever tests says what is connected, and time.
 
 mod copies;
+mod exclusive;
 mod hub;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::member::open;
 use crate::parts::Parts;
 use crate::status::{Board, Role, Status};
 use crate::tail::Tail;
+use crate::verdicts::Verdicts;
 use hub::{Hub, Port};
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -57,6 +59,7 @@ struct Node {
     ears: Arc<Ears>,
     port: Arc<Port>,
     status: Arc<Board>,
+    verdicts: Arc<Verdicts>,
     /// What runs.
     life: Option<(Driver, Arc<Engine>)>,
 }
@@ -97,6 +100,7 @@ impl Group {
             ears: Arc::default(),
             port: Port::new(&hub, id),
             status: Arc::default(),
+            verdicts: Arc::default(),
             life: None,
         };
         let nodes = (0..NODES).map(node).collect();
@@ -129,6 +133,7 @@ impl Group {
             options,
         };
         let (membership, replica) = open(&config, &engine)?;
+        let desk = crate::transactions::open(&config.dir, &engine)?;
         engine.set_replicating(true)?;
         node.port.name(NodeId::of(engine.origin()).unwrap());
         let parts = Parts {
@@ -138,9 +143,11 @@ impl Group {
             dir: config.dir,
             membership,
             replica,
+            desk,
             frame_bytes: 4_000,
             status: Arc::clone(&node.status),
             acks: Arc::default(),
+            verdicts: Arc::clone(&node.verdicts),
             options: config.options,
             kept_log_bytes: self.kept_log_bytes,
         };

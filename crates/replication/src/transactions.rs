@@ -7,16 +7,42 @@
 //! ```
 //! *Invariant:* a bind of this node leaves it only when it is durable here, and the desk has heard of it.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use causal::bind::{Ballot, Peers, Vote};
+use causal::bind::{Ballot, Peers, Timing, Vote};
 use cluster::NodeId;
-use effect::WireError;
-use engine::{Begun, Decided, Told};
+use effect::{Batches, Dot, Op, Vector, WireError};
+use engine::{Begun, Decided, Engine, Told};
 
 use crate::driver::Driver;
-use crate::exclusive::{Deed, DeskError, begins_with_bind};
+use crate::error::Error;
+use crate::exclusive::{Deed, Desk, DeskError, JournalFile};
+use crate::limits::{ASK_FOR_VOTES_AGAIN, RECOVER_AFTER, RECOVER_STAGGER, VERDICT_PATIENCE};
 use crate::wire::Channel;
+
+/// The desk of a node as its disk says.
+pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<Desk<JournalFile>, Error> {
+    let ms = |duration: Duration| duration.as_millis() as u64;
+    let timing = Timing {
+        resend_ms: ms(ASK_FOR_VOTES_AGAIN),
+        recover_ms: ms(RECOVER_AFTER),
+        stagger_ms: ms(RECOVER_STAGGER),
+        deadline_ms: ms(VERDICT_PATIENCE),
+    };
+    let (journal, entries) = JournalFile::open(dir)?;
+    let undecided: Vec<_> = engine.undecided().into_iter().map(|(_, batch)| batch).collect();
+    Ok(Desk::open((engine.origin().node(), timing, 0), journal, &entries, &undecided)?)
+}
+
+/// The exclusive transaction that a record of this node's own begins with.
+fn bind_in(record: &[u8]) -> Option<Vec<u8>> {
+    // It was encoded here.
+    let batch = Batches::decode(record).next()?.ok()?;
+    let first = batch.effects().next()?.ok()?;
+    matches!(first.op, Op::Bind(bind) if bind.exclusive).then(|| batch.to_bytes())
+}
 
 impl Driver {
     /// Milliseconds since the driver began.
@@ -26,12 +52,14 @@ impl Driver {
 
     /// A record of this node's own is about to be told to the others.
     pub(crate) fn see_own(&mut self, told: &Told) -> Result<(), String> {
-        if !self.engine.has_exclusives() || !begins_with_bind(&told.bytes) {
+        if !self.engine.has_exclusives() {
             return Ok(());
         }
-        self.engine.log().commit(self.tail.position()).map_err(|error| error.to_string())?;
-        let begun = self.desk.begun(self.clock_ms(), &told.bytes);
-        self.do_all(begun);
+        if let Some(batch) = bind_in(&told.bytes) {
+            self.engine.log().commit(self.tail.position()).map_err(|error| error.to_string())?;
+            let begun = self.desk.begun(self.clock_ms(), told.first.seq, &batch);
+            self.do_all(begun);
+        }
         Ok(())
     }
 
@@ -75,6 +103,14 @@ impl Driver {
         self.do_all(ticked);
     }
 
+    /// Nothing that is concurrent with this can come any more.
+    pub(crate) fn binds_are_stable(&mut self, stable: Vector) {
+        if self.desk.counts().0 > 0 {
+            let told = self.desk.stable(self.clock_ms(), stable);
+            self.do_all(told.map(|()| Vec::new()));
+        }
+    }
+
     /// Carries out what the desk says, and what comes of that.
     fn do_all(&mut self, deeds: Result<Vec<Deed>, DeskError>) {
         match deeds {
@@ -93,15 +129,18 @@ impl Driver {
                 }
             }
             Deed::Verdict(bind, vote) => self.emit_verdict(bind, vote),
-            Deed::Answer(bind, answer) => {
-                let end = self.engine.log().end();
+            Deed::Answer(seq, answer) => {
+                let (bind, end) = (Dot { origin: self.engine.origin(), seq }, self.engine.log().end());
                 self.verdicts.tell(bind, answer.map(|()| end));
             }
+            // No key has a leader yet, and no transaction is unsafe.
+            Deed::Serialize(..) | Deed::Run(_) | Deed::Reply(..) | Deed::Forwarded(..) => {}
+            Deed::Show(..) | Deed::Undone(..) => {}
         }
     }
 
     /// If it cannot be logged now the desk asks again.
-    fn emit_verdict(&mut self, bind: effect::Dot, vote: Vote) {
+    fn emit_verdict(&mut self, bind: Dot, vote: Vote) {
         match self.engine.emit_verdict(bind, vote.commit, vote.ballot.0) {
             Ok(Some((decided, committed))) => {
                 if !committed.ready.is_empty() {

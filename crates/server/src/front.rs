@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use command::table::{self, CommandId};
-use command::{Call, Done, Executor, Flags, Queued, Ran, Run, Spec, Wait as Waits, errors};
+use command::{Call, Done, Executed, Executor, Flags, Ran, Run, Spec, Wait as Waits, errors};
 use engine::{Sight, Stop};
 use resp::{Args, Note, Protocol};
 use smallvec::SmallVec;
@@ -278,7 +278,7 @@ impl Front {
         }
         match self.executor.run(&call, Waits::No, self.fetch(session), turn.out) {
             Ran::Done(done) => self.settle(session, done),
-            Ran::Blocked { .. } | Ran::Undecided(_) => {}
+            Ran::Blocked { .. } => {}
             Ran::Missed(missed) => return self.park(session, &call.args, missed, turn),
         }
         Flow::Continue
@@ -317,15 +317,16 @@ impl Front {
         let ran = self.executor.exec(&queue, &call, fetch, &mut host, &mut out);
         let (flow, figures) = (host.flow, host.figures);
         let done = match ran {
-            Ran::Done(done) => done,
-            Ran::Blocked { .. } => Done::default(),
-            Ran::Missed(missed) => {
+            Executed::Done(done) => done,
+            Executed::Missed(missed) => {
                 // All of it runs again.
                 session.multi = Some(multi);
                 self.scratch = out;
                 return self.park(session, &args, missed, turn);
             }
-            Ran::Undecided(undecided) => return self.await_verdict(session, multi, undecided, (out, figures), turn),
+            Executed::Undecided(undecided) => {
+                return self.await_verdict(session, multi, undecided, (out, figures), turn);
+            }
         };
         if !done.failed {
             self.count_queue(session, &queue, &figures, turn);

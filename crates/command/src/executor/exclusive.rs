@@ -9,7 +9,7 @@ use effect::Dot;
 use engine::{Context, DbKey, ExclusiveError};
 use resp::{Mark, Protocol, Reply};
 
-use super::{Call, Done, Gap, Host, Queued, Ran, fill, refuse};
+use super::{Call, Done, Executed, Gap, Host, Queued, fill, refuse};
 
 /// Who decides on a transaction, and what it has read.
 pub struct Exclusive {
@@ -33,14 +33,14 @@ impl Exclusive {
     }
 
     /// Its commands have run: what they did is logged, and is to be decided.
-    pub(super) fn begin(self, context: &mut Context<'_>, gaps: Vec<Gap>, mark: Mark, reply: &mut Reply<'_>) -> Ran {
+    pub(super) fn begin(self, context: &mut Context<'_>, gaps: Vec<Gap>, mark: Mark, reply: &mut Reply<'_>) -> Executed {
         let read = [self.watched, self.named].concat();
         match context.commit_exclusive(&read, &self.voters, false) {
-            Ok(begun) => Ran::Undecided(Box::new(Undecided { bind: begun.bind, gaps })),
+            Ok(begun) => Executed::Undecided(Box::new(Undecided { bind: begun.bind, gaps })),
             Err(error) => {
                 reply.rewind(mark);
-                Ran::Done(match error {
-                    ExclusiveError::Clash => {
+                Executed::Done(match error {
+                    ExclusiveError::Undecided => {
                         reply.null_array();
                         Done::default()
                     }

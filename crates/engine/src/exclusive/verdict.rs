@@ -174,6 +174,12 @@ impl Engine {
         Ok(Some((decided, Committed { position: logged.position, ready, after: None })))
     }
 
+    /// Whether there is any that not everybody has seen the verdict on.
+    #[inline]
+    pub fn has_exclusives(&self) -> bool {
+        self.shared.exclusives.is_any()
+    }
+
     /// The transactions whose verdict has not come, or not to everybody: what their desk must know of after a start. Each is its
     /// batch, which begins with the bind, and its first verdict here.
     pub fn transactions(&self) -> Vec<(Arc<[u8]>, Option<Decided>)> {

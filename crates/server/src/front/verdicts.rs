@@ -26,8 +26,10 @@ impl Front {
         let node = &self.room.node;
         let Some(member) = node.member() else { return refuse(session, turn, "ERR this node has left its group") };
         let (ticket, addr, post) = (node.ticket(), turn.addr.clone(), node.control.post().clone());
-        // A client that is gone does not wait any more.
-        let tell = move |outcome| drop(post.send(&addr, Message::Decided { ticket, outcome }, 0));
+        let tell = move |outcome| {
+            // A client that is gone does not wait any more.
+            let _ = post.send(&addr, Message::Decided { ticket, outcome }, 0);
+        };
         member.when_decided(undecided.bind, Box::new(tell));
         session.bound = Some(Bound { ticket, undecided, multi, replies, figures });
         Flow::Block { deadline: None }
