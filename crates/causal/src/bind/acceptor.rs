@@ -35,7 +35,7 @@ impl Binds {
     }
 
     /// Why a voter does not accept at ballot 0.
-    fn refuses_first(&self, dot: Dot) -> Option<Refusal> {
+    pub(crate) fn refuses_first(&self, dot: Dot) -> Option<Refusal> {
         let held = self.table.get(dot)?;
         let fence = self.table.fence(&held.bind);
         if fence > Ballot::ORIGINATOR {

@@ -184,7 +184,8 @@ impl Peers {
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The node has logged a bind of its own, whose client waits ([`super::Binds::may_begin`] allowed it).
+    /// The node has logged a bind of its own, whose client waits. When it was logged no bind that clashes with it was undecided there
+    /// ([`super::Binds::may_begin`]); others may have arrived since.
     Begin(Arc<Bind>),
     /// A bind's effect has been applied.
     Bind {

@@ -24,7 +24,8 @@
 //! *Ballot 0* is the originator's: the bind's arrival asks a voter to accept commit. The voter does unless it has promised a higher
 //! ballot, or knows a competitor that was begun on it, that it accepted to commit or that is committed, or holds a plain write
 //! concurrent with the bind. The originator's own vote is the last one: it casts it, durably, when [`Voters::fast`] others and
-//! itself make the quorum, and never once it has promised a higher ballot. So only the originator can commit at ballot 0.
+//! itself make the quorum, and never once it has promised a higher ballot, nor if it had accepted a competitor before it heard of its
+//! own bind. So only the originator can commit at ballot 0.
 //!
 //! *Higher ballots* are anybody's. A voter that promises ballot `h` for bind `b` takes part in no lower ballot of `b` **or of any
 //! competitor of `b`**, whether it knows that one yet or not; it reports what it has accepted for `b` and for each competitor. With

@@ -68,9 +68,20 @@ impl Binds {
         let held = self.put(bind);
         (held.arrived, held.begun, held.next_ms) = (true, Some(Begun::new(deadline_ms)), next_ms);
         self.begun += 1;
-        step.push(Output::Persist(Record::Accepted(dot, vote)));
-        self.accepted(dot, vote);
-        self.count_first(dot, step);
+        match self.refuses_first(dot) {
+            None => {
+                step.push(Output::Persist(Record::Accepted(dot, vote)));
+                self.accepted(dot, vote);
+                self.count_first(dot, step);
+            }
+            // It was logged before a competitor arrived that this node has accepted meanwhile.
+            Some(cause) => {
+                if let Some(begun) = self.table.get_mut(dot).and_then(|held| held.begun.as_mut()) {
+                    begun.refused.insert(self.node, cause);
+                }
+                self.recover(dot, step);
+            }
+        }
     }
 
     /// A vote at ballot 0 has come, or a refusal.

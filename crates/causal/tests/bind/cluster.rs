@@ -1,7 +1,7 @@
 //! A cluster as its streams, its messages and its logs make it: effects of an origin come in order and after their context,
 //! messages come as they like, a crash leaves what was logged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use causal::bind::{
@@ -31,6 +31,8 @@ pub struct Node {
     pub up: bool,
     pub side: u8,
     pub binds: Binds,
+    /// Binds of its own that are written, and that it was not told of yet.
+    pub untold: VecDeque<Arc<Bind>>,
     /// What a restart reads.
     pub log: Vec<Logged>,
     pub applied: Vector,
@@ -65,6 +67,7 @@ impl Cluster {
             up: true,
             side: 0,
             binds: Binds::new(id, TIMING),
+            untold: VecDeque::new(),
             log: Vec::new(),
             applied: Vector::new(),
             heard: BTreeMap::new(),
@@ -114,7 +117,18 @@ impl Cluster {
 
     /// Begins a transaction there, if it may be.
     pub fn begin(&mut self, id: NodeId, keys: Vec<KeyUse>) -> Option<Dot> {
+        let dot = self.write_bind(id, keys)?;
+        self.tell_own(id);
+        Some(dot)
+    }
+
+    /// The same, but the node's state machine hears of it later, and nobody else before.
+    pub fn write_bind(&mut self, id: NodeId, keys: Vec<KeyUse>) -> Option<Dot> {
         self.nodes[&id].binds.may_begin(&keys, &self.voters).ok()?;
+        let names = |bind: &Bind| bind.keys().iter().any(|used| keys.iter().any(|other| other.key == used.key));
+        if self.nodes[&id].untold.iter().any(|bind| names(bind)) {
+            return None;
+        }
         let seq = self.written[&id].len() as u64 + 1;
         let dot = Dot { origin: origin(id), seq };
         let stamp = Stamp::new(dot, Hlc::at_ms(self.now_ms as i64).plus(seq));
@@ -123,9 +137,18 @@ impl Cluster {
         let bind = Arc::new(bind);
         self.binds.insert(dot, Arc::clone(&bind));
         assert_eq!(self.write(id, Effect::Bind(Arc::clone(&bind))), dot);
-        self.node(id).log.push(Logged::Bind(Arc::clone(&bind), false));
-        self.step(id, Input::Begin(bind));
+        self.node(id).untold.push_back(bind);
         Some(dot)
+    }
+
+    /// The node's state machine hears of all that was begun there.
+    pub fn tell_own(&mut self, id: NodeId) {
+        while self.nodes[&id].up
+            && let Some(bind) = self.node(id).untold.pop_front()
+        {
+            self.node(id).log.push(Logged::Bind(Arc::clone(&bind), false));
+            self.step(id, Input::Begin(bind));
+        }
     }
 
     /// The node takes the next effect of an origin, if its context is there already and somebody within reach has it.
@@ -135,7 +158,8 @@ impl Cluster {
         let Some(written) = self.written[&from].get(seq as usize - 1).cloned() else { return false };
         let within_reach =
             self.ids().into_iter().any(|peer| self.linked(id, peer) && self.nodes[&peer].applied.has(dot));
-        if id == from || !within_reach || !self.nodes[&id].applied.covers(&written.context) {
+        let is_untold = self.nodes[&from].untold.front().is_some_and(|bind| bind.dot() <= dot);
+        if id == from || is_untold || !within_reach || !self.nodes[&id].applied.covers(&written.context) {
             return false;
         }
         let input = match written.effect {
@@ -264,6 +288,8 @@ impl Cluster {
         let now_ms = self.now_ms;
         let node = self.node(id);
         if !node.up {
+            // Whether anything was concurrent with these is not known: then it was.
+            node.log.extend(node.untold.drain(..).map(|bind| Logged::Bind(bind, true)));
             node.binds = Binds::restore(id, TIMING, now_ms, node.log.iter().cloned());
             node.up = true;
         }
@@ -294,6 +320,7 @@ impl Cluster {
         (self.loss_percent, self.crash_percent) = (0, 0);
         for id in self.ids() {
             self.restart(id);
+            self.tell_own(id);
             self.node(id).side = 0;
         }
         for _ in 0..400 {

@@ -59,6 +59,9 @@ fn draw(rng: &mut Rng, weights: &[usize; 10]) -> usize {
 
 fn event(cluster: &mut Cluster, rng: &mut Rng, ids: &[u64], what: usize, (keys, most_binds): (usize, usize)) {
     let (id, other) = (rng.pick(ids), rng.pick(ids));
+    if rng.percent(60) {
+        cluster.tell_own(id);
+    }
     let up = cluster.nodes[&id].up;
     let key = |at: usize| Key::named(format!("k{at}").as_bytes());
     match what {
@@ -70,7 +73,7 @@ fn event(cluster: &mut Cluster, rng: &mut Rng, ids: &[u64], what: usize, (keys, 
                     used.push(KeyUse { key: key(at), read, written });
                 }
             }
-            cluster.begin(id, used);
+            cluster.write_bind(id, used);
         }
         1 if up => cluster.write_plain(id, key(rng.below(keys))),
         2 if up => drop(cluster.apply_next(id, other)),
