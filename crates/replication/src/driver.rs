@@ -83,7 +83,8 @@ impl Driver {
         let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
         engine.set_open(replica.may_write());
-        let driver = Self {
+        let (desk, deeds) = desk;
+        let mut driver = Self {
             engine,
             wire,
             host,
@@ -120,6 +121,7 @@ impl Driver {
             batches_in: 0,
             effects_in: 0,
         };
+        driver.do_all(Ok(deeds));
         driver.tell_status(None);
         Ok(driver)
     }

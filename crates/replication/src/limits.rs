@@ -62,13 +62,13 @@ pub const JOURNAL_ENTRY_BYTES: usize = 600 << 20;
 pub const JOURNAL_SLACK_BYTES: u64 = 4 << 20;
 
 /// How long a node waits for votes on its own transaction before it asks again: longer than the way around the world and back, and an fsync.
-pub const ASK_FOR_VOTES_AGAIN: Duration = Duration::from_millis(600);
+pub const ASK_FOR_VOTES_AGAIN: Duration = Duration::from_millis(500);
 
 /// How long any node waits for the verdict on a transaction before it sees to it itself: its client's node is dead then, or cut off.
-pub const RECOVER_AFTER: Duration = Duration::from_millis(1200);
+pub const RECOVER_AFTER: Duration = Duration::from_millis(800);
 
 /// What each voter waits beyond that than the one before it, so that they do not all begin at once: a round trip and an fsync.
-pub const RECOVER_STAGGER: Duration = Duration::from_millis(300);
+pub const RECOVER_STAGGER: Duration = Duration::from_millis(200);
 
 /// How long a client waits for the verdict on its transaction.
 pub const VERDICT_PATIENCE: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causal::bind::{Ballot, Peers, Timing, Vote};
+use causal::bind::{Peers, Timing, Vote};
 use cluster::NodeId;
 use effect::{Batches, Dot, Op, Vector, WireError};
 use engine::{Begun, Decided, Engine, Told};
@@ -23,7 +23,7 @@ use crate::limits::{ASK_FOR_VOTES_AGAIN, RECOVER_AFTER, RECOVER_STAGGER, VERDICT
 use crate::wire::Channel;
 
 /// The desk of a node as its disk says.
-pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<Desk<JournalFile>, Error> {
+pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<(Desk<JournalFile>, Vec<Deed>), Error> {
     let ms = |duration: Duration| duration.as_millis() as u64;
     let timing = Timing {
         resend_ms: ms(ASK_FOR_VOTES_AGAIN),
@@ -31,9 +31,8 @@ pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<Desk<JournalFile>, Err
         stagger_ms: ms(RECOVER_STAGGER),
         deadline_ms: ms(VERDICT_PATIENCE),
     };
-    let (journal, entries) = JournalFile::open(dir)?;
-    let undecided: Vec<_> = engine.undecided().into_iter().map(|(_, batch)| batch).collect();
-    Ok(Desk::open((engine.origin().node(), timing, 0), journal, &entries, &undecided)?)
+    let (journal, entries) = JournalFile::open(dir, engine.votes_cipher()?)?;
+    Ok(Desk::open((engine.origin().node(), timing, 0), journal, &entries, &engine.transactions())?)
 }
 
 /// The exclusive transaction that a record of this node's own begins with.
@@ -71,8 +70,7 @@ impl Driver {
 
     /// A verdict is in the log, and carried out.
     pub(crate) fn bind_decided(&mut self, decided: &Decided) {
-        let vote = Vote { ballot: Ballot(decided.ballot), commit: decided.committed };
-        let deeds = self.desk.decided(self.clock_ms(), decided.bind, vote, decided.dot);
+        let deeds = self.desk.decided(self.clock_ms(), decided);
         self.do_all(deeds);
     }
 
@@ -112,7 +110,7 @@ impl Driver {
     }
 
     /// Carries out what the desk says, and what comes of that.
-    fn do_all(&mut self, deeds: Result<Vec<Deed>, DeskError>) {
+    pub(crate) fn do_all(&mut self, deeds: Result<Vec<Deed>, DeskError>) {
         match deeds {
             Ok(deeds) => deeds.into_iter().for_each(|deed| self.do_one(deed)),
             // Whoever cannot remember votes must cast none.
@@ -152,7 +150,7 @@ impl Driver {
                 let dot = bind;
                 self.bind_decided(&Decided { bind, committed: vote.commit, ballot: vote.ballot.0, dot });
             }
-            Err(error) => tracing::warn!(?bind, %error, "a verdict cannot be logged yet"),
+            Err(error) => tracing::debug!(?bind, %error, "a verdict cannot be logged yet"),
         }
     }
 }

@@ -222,7 +222,7 @@ impl Binds {
             Input::Message(from, message) => self.message(from, message, &mut step),
             Input::Recover(dot) => self.recover(dot, &mut step),
             Input::Tick => self.tick(&mut step),
-            Input::Peers(peers) => (self.peers, self.measured) = (peers, true),
+            Input::Peers(peers) => self.note_peers(peers, &step),
             Input::Stable(stable) => self.forget(&stable),
             Input::Exec { id, keys, exec, forwarded } => self.exec(id, &keys, exec, forwarded, &mut step),
             Input::Replied(id) => drop(self.forwarded.remove(&id)),
@@ -236,6 +236,19 @@ impl Binds {
 
     pub(crate) fn put(&mut self, bind: &Arc<Bind>) -> &mut Held {
         self.table.put(bind)
+    }
+
+    /// Whoever is back may have the vote that is missing: nobody waits as long as after many tries in vain.
+    fn note_peers(&mut self, peers: Peers, step: &Step) {
+        let is_back = peers.alive.iter().any(|node| !self.peers.alive.contains(node));
+        (self.peers, self.measured) = (peers, true);
+        let open: Vec<Dot> = self.table.open().filter(|_| is_back).map(|held| held.bind.dot()).collect();
+        for dot in open {
+            let Some(held) = self.table.get_mut(dot) else { continue };
+            let stagger_ms = self.timing.stagger_ms * held.bind.voters().index(self.node).unwrap_or(0) as u64;
+            held.attempts = 0;
+            held.next_ms = held.next_ms.min(step.now_ms + stagger_ms);
+        }
     }
 
     /// Whether the bind was known and has been forgotten.

@@ -36,7 +36,7 @@ impl Group {
 
     fn get(&self, at: usize, key: &str) -> Option<Vec<u8>> {
         let (engine, mut recycled) = (self.engine(at), Recycled::new());
-        let mut context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
+        let context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
         let found = context.state.string(key.as_bytes()).unwrap().map(|value| value.to_vec());
         context.abort();
         found
@@ -111,7 +111,11 @@ fn without_a_majority_a_client_is_told_so_and_the_verdict_comes_later() {
     assert_eq!(told.of(bind), Some(Err(TxnError::RegionPartitioned)));
     assert_eq!(group.get(0, "k").unwrap(), b"before", "and plain writes go on");
     group.set(0, "other", b"x").unwrap();
+    // Many tries in vain later.
+    (0..6_000).for_each(|_| group.round());
+    let before = group.now();
     group.decide();
+    assert!(group.now() - before < Duration::from_secs(5), "it is tried again once somebody is back");
 }
 
 #[test]
