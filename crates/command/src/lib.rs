@@ -44,7 +44,9 @@ pub mod table;
 mod zset;
 
 pub use cx::{Cx, Empty, Env};
-pub use executor::{Call, Done, Exclusive, Executed, Executor, Fetch, Host, Missed, Progress, Queued, Ran, Undecided, Wait};
+pub use executor::{
+    Call, Done, Exclusive, Executed, Executor, Fetch, Host, Missed, Progress, Queued, Ran, Undecided, Wait,
+};
 pub use random::Random;
 pub use rdb::fuzz_restore;
 pub use spec::{Flags, Group, Keys, Outcome, Run, Spec};

@@ -79,7 +79,8 @@ impl Driver {
     /// A driver; nothing may have been written since the replica was opened.
     pub(crate) fn new(parts: Parts, now: Instant) -> Result<Self, FeedError> {
         let Parts { engine, wire, host, dir, membership, replica, desk, frame_bytes, status, .. } = parts;
-        let (acks, verdicts, options, kept_log_bytes) = (parts.acks, parts.verdicts, parts.options, parts.kept_log_bytes);
+        let (acks, verdicts, options, kept_log_bytes) =
+            (parts.acks, parts.verdicts, parts.options, parts.kept_log_bytes);
         let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
         engine.set_open(replica.may_write());
@@ -157,7 +158,7 @@ impl Driver {
         let wire = Arc::clone(&self.wire);
         self.outgoing.finish(&*wire);
         self.see_to_acks();
-        self.wire.flush();
+        self.outgoing.flush(&*wire);
         if let Err(trouble) = done {
             self.tell_status(Some(trouble));
             return Err(now + TRY_AGAIN);
@@ -244,7 +245,8 @@ impl Driver {
         let (origin, stable) = (self.replica.origin(), &self.replica.cut().vector);
         self.lag.note(origin, self.replica.applied().get(origin), stable.get(origin), now);
         let is_stable = self.replica.cut().vector == *self.replica.applied();
-        let is_quiet = is_stable && !self.replica.has_news() && !self.needs_snapshot && self.engine.undecided().is_empty();
+        let is_quiet =
+            is_stable && !self.replica.has_news() && !self.needs_snapshot && self.engine.undecided().is_empty();
         self.tick_at = now + if is_quiet { QUIET_TICK } else { TICK };
         self.tell_status(None);
         Ok(())

@@ -36,9 +36,9 @@ mod reads;
 mod snapshot;
 mod status;
 mod tail;
-mod transactions;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod verdicts;
 mod whole;
 mod wire;

@@ -33,7 +33,13 @@ impl Exclusive {
     }
 
     /// Its commands have run: what they did is logged, and is to be decided.
-    pub(super) fn begin(self, context: &mut Context<'_>, gaps: Vec<Gap>, mark: Mark, reply: &mut Reply<'_>) -> Executed {
+    pub(super) fn begin(
+        self,
+        context: &mut Context<'_>,
+        gaps: Vec<Gap>,
+        mark: Mark,
+        reply: &mut Reply<'_>,
+    ) -> Executed {
         let read = [self.watched, self.named].concat();
         match context.commit_exclusive(&read, &self.voters, false) {
             Ok(begun) => Executed::Undecided(Box::new(Undecided { bind: begun.bind, gaps })),

@@ -6,7 +6,7 @@ use effect::{Batches, Deadline, Op};
 use engine::{Engine, EventClass, Options, Place, Sight, Stop};
 use resp::{ArgRanges, Args, Decoder, OwnedArgs, Protocol, Reply};
 
-use super::{Call, Done, Executor, Fetch, Host, Queued, Ran, Wait};
+use super::{Call, Done, Executed, Executor, Fetch, Host, Queued, Ran, Wait};
 use crate::cx::{Cx, Env};
 use crate::spec::{Flags, Group, Keys, Outcome, Run, Spec};
 use crate::table;
@@ -160,7 +160,7 @@ fn nothing_remains_of_a_command_that_changes_and_refuses_in_a_transaction() {
             let mut out = Vec::new();
             let call = bench.call(specs[0], args[0].as_args());
             let ran = bench.executor.exec(&queue, &call, Fetch::Here, &mut NoSession, &mut out);
-            let Ran::Done(Done { failed, .. }) = ran else { panic!("it ran to its end") };
+            let Executed::Done(Done { failed, .. }) = ran else { panic!("it ran to its end") };
             assert_eq!(String::from_utf8_lossy(&out), "*3\r\n+OK\r\n-ERR made up\r\n+OK\r\n");
             assert!(!failed, "the transaction itself went well");
 

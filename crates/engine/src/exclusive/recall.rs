@@ -33,8 +33,8 @@ pub(crate) fn recall(shared: &Shared, Recalled { batch, here, end, before }: &Re
     let refused = |source| OpenError::Batch { position: here.position.get(), source };
     let mut pending = Pending::new(&Batch::decode(batch).map_err(refused)?, batch, None).map_err(refused)?;
     let names: Vec<DbKey> = pending.written.iter().map(|(name, _)| name.clone()).collect();
-    let guards = lock_names(shared, &names);
-    pending.from = match names.iter().any(|name| suffix::has_unobserved(&guards, shared, name, &pending.context)) {
+    let mut guards = lock_names(shared, &names);
+    pending.from = match names.iter().any(|name| suffix::has_unobserved(&mut guards, shared, name, &pending.context)) {
         true => before.clone(),
         false => Some(here.clone()),
     };

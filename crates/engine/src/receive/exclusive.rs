@@ -40,9 +40,9 @@ pub(super) fn take_bind(shared: &Shared, run: &Run<'_>) -> Result<Option<Receive
     let observed: Vector = bind.context.iter().collect();
     let keys = || bind.keys.iter().map(|key| (key.written, (key.db, key.key.into())));
     let names: Vec<DbKey> = keys().map(|(_, name)| name).collect();
-    let guards = lock_names(shared, &names);
-    let unobserved = |name: &DbKey| suffix::has_unobserved(&guards, shared, name, &observed);
-    let conflicts_with_plain = names.iter().any(unobserved);
+    let mut guards = lock_names(shared, &names);
+    let mut unobserved = |name: &DbKey| suffix::has_unobserved(&mut guards, shared, name, &observed);
+    let conflicts_with_plain = names.iter().any(&mut unobserved);
     // What it will come before may be in the log already, or may have been.
     let before = keys().any(|(written, name)| written && unobserved(&name)).then(|| mark_before(shared, &observed));
     let from = before.as_ref().and_then(Option::as_ref).map_or_else(|| shared.log.end(), |mark| mark.position);

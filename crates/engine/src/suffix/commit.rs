@@ -21,9 +21,12 @@ use crate::suffix::patch;
 use crate::value::Entry;
 
 /// Whether something has come of a key that is not in `context`.
-pub(crate) fn has_unobserved(guards: &Guards<'_>, shared: &Shared, (db, key): &DbKey, context: &Vector) -> bool {
+pub(crate) fn has_unobserved(guards: &mut Guards<'_>, shared: &Shared, (db, key): &DbKey, context: &Vector) -> bool {
     let place = shared.place_of(key);
-    let found = guards.get(place.shard).and_then(|shard| shard.suffix.find(place, *db, key));
+    let found = guards.get_mut(place.shard).and_then(|shard| {
+        shard.suffix.index();
+        shard.suffix.find(place, *db, key)
+    });
     found.is_some_and(|unstable| !context.covers(&unstable.reach())) || shared.exclusives.was_flushed(*db, context)
 }
 

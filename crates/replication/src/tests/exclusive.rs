@@ -71,9 +71,8 @@ fn of_competitors_at_most_one_is_committed() {
     let mut committed = 0;
     for round in 0..40 {
         let values: Vec<String> = (0..NODES).map(|at| format!("{round}:{at}")).collect();
-        let binds: Vec<_> = (0..NODES)
-            .filter_map(|at| Some((at, group.exec(at, "k", values[at].as_bytes(), &told).ok()?)))
-            .collect();
+        let binds: Vec<_> =
+            (0..NODES).filter_map(|at| Some((at, group.exec(at, "k", values[at].as_bytes(), &told).ok()?))).collect();
         (0..round % 4).for_each(|_| group.round());
         group.decide();
         let winners: Vec<usize> =
