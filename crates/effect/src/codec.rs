@@ -20,7 +20,7 @@ pub(crate) use shapes::{dot, put_dot};
 use crate::id::KeyspaceId;
 use crate::items::{BytesShape, FieldShape, ItemShape, RunShape, Seq, get_deadline, put_deadline};
 use crate::limits::MAX_STRING_BYTES;
-use crate::op::{Bind, Deadline, Effect, Kind, Merge, Op, Patch, Side};
+use crate::op::{Deadline, Effect, Kind, Merge, Op, Patch, Side};
 use crate::pos::{ListPos, check_reach};
 use crate::value::Folded;
 use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
@@ -325,7 +325,7 @@ fn decode_body<'a>(
         Code::Remove => Op::Remove,
         Code::Rename => Op::Rename { keyspace: keyspace(from)?, db: from.u8()?, key: from.bytes()? },
         Code::Noop => Op::Noop,
-        Code::Bind => Op::Bind(bind(extra, from)?),
+        Code::Bind => Op::Bind(shapes::bind(extra, from)?),
         Code::Verdict => Op::Verdict { bind: dot(from)?, committed: extra, ballot: from.varint()? },
         Code::Snapshot => {
             let (hlc, writer, deadline) = (from.u64()?, dot(from)?, get_deadline(from)?);
@@ -346,17 +346,6 @@ fn dependencies<'a>(from: &mut Reader<'a>) -> Result<Seq<'a, DotShape>, WireErro
     let at = from.offset();
     let deps = Seq::decode(DotShape, from)?;
     if deps.is_empty() { Err(WireError::Invalid { what: "number of dependencies", at }) } else { Ok(deps) }
-}
-
-fn bind<'a>(exclusive: bool, from: &mut Reader<'a>) -> Result<Bind<'a>, WireError> {
-    let at = from.offset();
-    let is_unsafe = match from.u8()? {
-        0 => false,
-        1 => true,
-        _ => return Err(WireError::Invalid { what: "safety of a transaction", at }),
-    };
-    let (voters, context) = (Seq::decode(NodeShape, from)?, Seq::decode(DotShape, from)?);
-    Ok(Bind { exclusive, is_unsafe, voters, context, keys: Seq::decode(BindKeyShape, from)? })
 }
 
 /// What is said of a patch that would make a string too long.

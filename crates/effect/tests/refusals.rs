@@ -82,7 +82,10 @@ fn kinds_and_rules_and_scores_that_do_not_exist() {
     refused(16, 0, &[2], "deadline", 6);
     refused(7, 0, &[0, 0, 0], "width in bits", 7);
     refused(7, 0, &[0, 65, 0], "width in bits", 7);
-    refused(20, 0, &[0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0], "flags of a bound key", 15);
+    refused(20, 0, &[2, 0, 0, 0], "safety of a transaction", 6);
+    refused(20, 0, &[0, 0, 0, 1, 16, 0, 0, 0], "flags of a bound key", 10);
+    refused(20, 0, &[0, 0, 0, 1, 8, 0, 0, 0], "flags of a bound key", 10);
+    refused(20, 0, &[0, 0, 0, 1, 5, 0, 0, 0, 9], "type", 14);
 }
 
 #[test]

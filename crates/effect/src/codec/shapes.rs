@@ -2,8 +2,8 @@
 
 use crate::codec::keyspace;
 use crate::id::{Dot, KeyspaceId, Origin};
-use crate::items::Shape;
-use crate::op::Kind;
+use crate::items::{Seq, Shape};
+use crate::op::{Bind, Kind};
 use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
 
 /// Appends a dot: `origin u64 LE ‖ seq varint`.
@@ -112,4 +112,16 @@ impl Shape for BindKeyShape {
         out.extend(item.left.map(|left| left.kind as u8));
         deadline.into_iter().for_each(|ms| put_zigzag(out, ms));
     }
+}
+
+/// What stands behind the code of a bind.
+pub(super) fn bind<'a>(exclusive: bool, from: &mut Reader<'a>) -> Result<Bind<'a>, WireError> {
+    let at = from.offset();
+    let is_unsafe = match from.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(WireError::Invalid { what: "safety of a transaction", at }),
+    };
+    let (voters, context) = (Seq::decode(NodeShape, from)?, Seq::decode(DotShape, from)?);
+    Ok(Bind { exclusive, is_unsafe, voters, context, keys: Seq::decode(BindKeyShape, from)? })
 }

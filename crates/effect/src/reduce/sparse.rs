@@ -180,8 +180,10 @@ impl Reduced {
         self.hash.0.retain(|_, element| !element.is_plain());
         self.set.0.retain(|_, element| !element.is_plain());
         self.zset.0.retain(|_, element| !element.is_plain());
-        if self.whole.register.is_folded() && self.whole.deadlines.own.is_empty() {
-            self.whole.register.base = None;
+        let Element { register, deadlines } = &mut self.whole;
+        // A deadline that came with the base needs it.
+        if register.is_folded() && deadlines.own.is_empty() && deadlines.base_value.is_none() {
+            register.base = None;
         }
     }
 }

@@ -132,8 +132,7 @@ fn element<V: Code, E: Code>(from: &mut Reader<'_>, seen: &Vector) -> Result<Ele
     let at = from.offset();
     let flags = from.u8()?;
     let has = |bit: u8| flags & 1 << bit != 0;
-    // The base itself may have been given back.
-    if flags >= 1 << 6 {
+    if flags >= 1 << 6 || (has(4) && !has(0)) {
         return Err(WireError::Invalid { what: "flags of an element", at });
     }
     let base = if has(0) { Some(V::get(from)?) } else { None };

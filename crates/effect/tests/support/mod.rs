@@ -1,7 +1,7 @@
 //! Effects as owned values: what tests say that an effect is, to be encoded, and what a decoded effect says that it is.
 #![allow(dead_code, reason = "a tool box: not every test needs all of it")]
 
-use effect::codec::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
+use effect::codec::{BindKeyShape, DotShape, NodeShape};
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::wire::Reader;
 use effect::{
@@ -9,10 +9,13 @@ use effect::{
     Mode, Op, Part, Patch, Seq, SeqBuf, Side,
 };
 
+pub mod bound;
 pub mod group;
 pub mod oracle;
 pub mod redis;
 pub mod view;
+
+pub use bound::Bound;
 
 pub type Bytes = Vec<u8>;
 
@@ -86,17 +89,6 @@ pub enum Value {
     Decimal(Bytes),
     Score(u64),
     ScoreDelta(u64, u64),
-}
-
-/// A key of a bind.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bound {
-    pub written: bool,
-    pub read: bool,
-    pub keyspace: u16,
-    pub db: u8,
-    pub key: Bytes,
-    pub left: Option<Left>,
 }
 
 /// A whole value. A list is made of runs; read back, each element is a run of its own.
@@ -283,11 +275,7 @@ impl Parts {
             Act::Bind { keys, voters, context, .. } => {
                 voters.iter().for_each(|node| self.voters.push(*node));
                 self.context = dots(context);
-                keys.iter().for_each(|bound| {
-                    let Bound { written, read, keyspace, db, ref key, left } = *bound;
-                    let keyspace = KeyspaceId(keyspace);
-                    self.keys.push(BindKey { written, read, keyspace, db, key, left });
-                });
+                keys.iter().for_each(|bound| self.keys.push(bound.key()));
             }
             _ => {}
         }
@@ -385,7 +373,7 @@ fn act_of(op: &Op<'_>) -> Act {
             is_unsafe: bind.is_unsafe,
             voters: bind.voters.iter().collect(),
             context: bind.context.iter().collect(),
-            keys: bind.keys.iter().map(|key| bound_of(&key)).collect(),
+            keys: bind.keys.iter().map(|key| Bound::of(&key)).collect(),
         },
         Op::Verdict { bind, committed, ballot } => Act::Verdict { bind: *bind, committed: *committed, ballot: *ballot },
         Op::Snapshot { hlc, writer, value, deadline } => {
@@ -400,16 +388,5 @@ fn act_of(op: &Op<'_>) -> Act {
         }
         Op::Undefine => Act::Undefine,
         Op::Moved(epoch) => Act::Moved(*epoch),
-    }
-}
-
-fn bound_of(key: &BindKey<'_>) -> Bound {
-    Bound {
-        written: key.written,
-        read: key.read,
-        keyspace: key.keyspace.0,
-        db: key.db,
-        key: key.key.to_vec(),
-        left: key.left,
     }
 }

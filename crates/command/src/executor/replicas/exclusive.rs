@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use effect::{Dot, Vector};
-use engine::{Begun, Lock};
+use engine::{Begun, ExclusiveError, Lock};
 use proptest::prelude::*;
 use resp::{OwnedArgs, Protocol, Reply};
 
@@ -34,6 +34,10 @@ struct Transactions {
 
 /// Runs commands as EXEC does.
 fn begin(executor: &mut Executor, commands: &[Vec<String>]) -> Begun {
+    try_begin(executor, commands).expect("the log takes it")
+}
+
+fn try_begin(executor: &mut Executor, commands: &[Vec<String>]) -> Result<Begun, ExclusiveError> {
     executor.engine().fill().expect("what is at rest can be read");
     let now_ms = executor.engine().now_ms();
     let Executor { engine, recycled, tools } = executor;
@@ -48,7 +52,7 @@ fn begin(executor: &mut Executor, commands: &[Vec<String>]) -> Begun {
         assert!(ran.is_ok(), "{words:?}");
     }
     let watched = [(0, b"s"[..].into())];
-    context.commit_exclusive(&watched, &[1, 2, 3], false).expect("the log takes it")
+    context.commit_exclusive(&watched, &[1, 2, 3], false)
 }
 
 impl Transactions {
@@ -176,7 +180,7 @@ fn an_undecided_transaction_is_not_seen_and_holds_its_keys() {
         assert_eq!(look(&mut replica.executor, "s")[0], "$1 1 ");
         assert_eq!(replica.executor.engine().undecided().len(), 1);
     }
-    group.0[1].run(&words("incrby s 100"));
+    group.0[1].run(&words("set s 100"));
     group.heal();
     (0..REPLICAS).for_each(|id| group.0[id].run(&words(&format!("set alive:{id} 1"))));
     group.heal();
@@ -184,13 +188,13 @@ fn an_undecided_transaction_is_not_seen_and_holds_its_keys() {
         // All of it is stable, and still the transaction comes before.
         let engine = replica.executor.engine();
         engine.note_stable(&engine.vector(), None);
-        assert_eq!(look(&mut replica.executor, "s")[0], "$3 101 ");
+        assert_eq!(look(&mut replica.executor, "s")[0], "$3 100 ");
     }
     let (decided, _) = group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
     assert_eq!((decided.bind, decided.committed), (begun.bind, true));
     group.heal();
     for replica in &mut group.0 {
-        assert_eq!(look(&mut replica.executor, "s")[0], "$3 111 ");
+        assert_eq!(look(&mut replica.executor, "s")[0], "$3 100 ", "the SET comes behind it");
         assert_eq!(look(&mut replica.executor, "h")[0], " $1 $2 *2 1 f1");
         assert!(replica.executor.engine().emit_verdict(begun.bind, true, 0).expect("no news").is_none());
     }
@@ -243,5 +247,80 @@ fn a_deadline_that_the_transaction_left_stays() {
     group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
     group.heal();
     assert_eq!(look(&mut group.0[0].executor, "s")[0], "$1 1 ");
+    group.check().expect("all are what the algebra says");
+}
+
+#[test]
+fn what_clashes_with_an_undecided_transaction_is_not_begun() {
+    let (mut group, _clock) = group();
+    // It writes h and reads s, as all of them do.
+    let begun = begin(&mut group.0[0].executor, &[words("hset h f1 1")]);
+    group.heal();
+    let mut refused = |commands: &str| {
+        let refused = try_begin(&mut group.0[1].executor, &[words(commands)]);
+        matches!(refused, Err(ExclusiveError::Undecided))
+    };
+    assert!(refused("hset h f2 2"), "both write h");
+    assert!(refused("set s 1"), "the other has read s");
+    assert!(!refused("sadd m x"), "reading the same is no competition");
+    assert_eq!(look(&mut group.0[1].executor, "h").last().unwrap(), ":-2 ", "nothing of them is left");
+    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.heal();
+    begin(&mut group.0[1].executor, &[words("hset h f2 2")]);
+}
+
+/// What a transaction has not observed and a copy has in its rows only is in there as well.
+#[test]
+fn a_copy_has_the_undecided_transactions_and_what_they_come_before() {
+    let (mut group, _clock) = group();
+    group.0[0].run(&words("set s 1"));
+    group.heal();
+    let begun = begin(&mut group.0[0].executor, &[words("append s 0")]);
+    group.0[1].run(&words("incrby s 5"));
+    group.heal();
+    group.event(&restarts::Event::Copy(1, 2));
+    assert_eq!(group.0[2].executor.engine().undecided(), [begun.bind]);
+    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.heal();
+    assert_eq!(look(&mut group.0[2].executor, "s")[0], "$2 15 ");
+    group.check().expect("all are what the algebra says");
+}
+
+#[test]
+fn a_checkpoint_has_the_verdicts_that_some_have_not_seen() {
+    let (mut group, _clock) = group();
+    let begun = begin(&mut group.0[0].executor, &[words("set s 1 ex 5000")]);
+    group.0[0].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.event(&restarts::Event::Checkpoint(0, Vec::new(), true));
+    group.event(&restarts::Event::Restart(0, End::Crash));
+    group.0[1].run(&words("incr s"));
+    group.heal();
+    for replica in &mut group.0 {
+        assert_eq!(look(&mut replica.executor, "s")[0], "$1 2 ");
+    }
+    group.check().expect("all are what the algebra says");
+}
+
+#[test]
+fn what_an_undecided_transaction_has_seen_is_not_given_up_when_it_expires() {
+    let (mut group, _clock) = group();
+    group.0[0].run(&words("set s 1 ex 5000"));
+    group.heal();
+    let begun = begin(&mut group.0[0].executor, &[words("persist s")]);
+    group.heal();
+    for _ in 0..2 {
+        group.event(&restarts::Event::Pass(6_000_000));
+        (0..REPLICAS).for_each(|id| group.0[id].run(&words(&format!("set alive:{id} 1"))));
+        group.heal();
+        (0..REPLICAS).for_each(|id| group.settle(id));
+    }
+    group.event(&restarts::Event::Pass(1_000));
+    assert_eq!(look(&mut group.0[0].executor, "s").last().unwrap(), ":-2 ");
+    group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.heal();
+    for replica in &mut group.0 {
+        let said = look(&mut replica.executor, "s");
+        assert_eq!((&*said[0], said.last().unwrap().as_str()), ("$1 1 ", ":-1 "));
+    }
     group.check().expect("all are what the algebra says");
 }
