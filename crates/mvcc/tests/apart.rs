@@ -175,6 +175,26 @@ fn whoever_reads_has_the_values_of_its_moment_while_they_are_given_back() {
 }
 
 #[test]
+fn an_image_needs_no_values_of_garbage() {
+    let from = MemStore::new(Retention::Newest);
+    let value = bytes(1, 1, 5 * KIB);
+    for (n, expire_at) in [(1, None), (2, Some(t(25)))] {
+        let put = mvcc::Mutation::Put { key: &key(n), value: &value, expire_at };
+        common::commit(&from, 0, from.last_commit().0 + 10, &[put]).unwrap();
+    }
+    let lsm = Lsm::with(|options| {
+        as_served(options);
+        options.value_file_bytes = 4 * KIB as u64;
+    });
+    lsm.store().restore(&mut &image(&from)[..]).unwrap();
+    assert!(!lsm.store().compact(t(30), 1).unwrap().done, "it has come to the first row");
+    assert_eq!(lsm.clean().removed, 1, "the row is there still, its value is not");
+    let restored = MemStore::new(Retention::Newest);
+    restored.restore(&mut &image(lsm.store())[..]).unwrap();
+    assert_eq!(scan(&restored, Span::ALL, Timestamp::LATEST), [key(1)]);
+}
+
+#[test]
 fn look_ups_find_values_that_are_moved_meanwhile() {
     let lsm = store();
     write(&lsm, 1, 0..100, Some(4 * KIB));

@@ -68,8 +68,10 @@ impl Snapshot for Image {
         let mut writer = Writer::begin(out, &self.head)?;
         for guard in self.snapshot.range(&self.rows, [layout::CURRENT]..[layout::END]) {
             let (key, found) = decode(guard, &self.seal)?;
-            // Who reads the image need not know what was dead here.
-            if !is_dead_row(self.dead.as_deref(), &key, found.header.commit) {
+            // Who reads the image need not know what was dead here, and files of values keep nothing for what is garbage.
+            if !found.header.is_garbage(self.head.watermark)
+                && !is_dead_row(self.dead.as_deref(), &key, found.header.commit)
+            {
                 // Nor the keys: an image is in clear, and whoever stores it seals it.
                 writer.row(&key, &found.header.row(&found.value_from(&[&key], &self.values, &self.seal)?))?;
             }
