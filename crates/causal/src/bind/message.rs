@@ -186,7 +186,7 @@ impl Peers {
 pub enum Input {
     /// The node has logged a bind of its own, whose client waits ([`super::Binds::may_begin`] allowed it).
     Begin(Arc<Bind>),
-    /// A bind's effect has been applied.
+    /// A bind's effect has been applied, and is durable. Told before it is told that the bind is stable.
     Bind {
         /// The bind.
         bind: Arc<Bind>,
