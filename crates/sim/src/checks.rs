@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use causal::{Cut, Entry, Epoch};
 use effect::{Dot, Hlc, Origin, Vector};
 
+use crate::batch::Kind;
 use crate::disk::Disk;
+use crate::outcomes::Outcomes;
 
 /// A check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Checks {
     written: BTreeMap<(Origin, u64), Written>,
     epochs: BTreeMap<u64, Epoch>,
     failed: Option<Violation>,
+    /// Of exclusive transactions.
+    pub outcomes: Outcomes,
 }
 
 /// What the checks keep of one life of one node.
@@ -69,6 +73,11 @@ impl Checks {
         self.written.len()
     }
 
+    /// All batches, each with all that its writer had applied.
+    pub fn batches(&self) -> impl Iterator<Item = (&Entry, &Vector)> {
+        self.written.values().map(|written| (&written.entry, &written.context))
+    }
+
     /// A node has written.
     pub fn wrote(&mut self, seen: &mut Seen, entry: &Entry, context: Vector) {
         let key = (entry.first.origin, entry.first.seq);
@@ -79,9 +88,11 @@ impl Checks {
         self.written.insert(key, Written { entry: entry.clone(), context, acknowledged: false, excused: false });
     }
 
-    /// A client was told that this is durable.
+    /// A client was told that this is durable; of a transaction it is told the verdict, and not this.
     pub fn acknowledged(&mut self, entry: &Entry) {
-        if let Some(written) = self.written.get_mut(&(entry.first.origin, entry.first.seq)) {
+        if let Some(written) = self.written.get_mut(&(entry.first.origin, entry.first.seq))
+            && !Kind::is_exclusive(entry)
+        {
             written.acknowledged = true;
         }
     }

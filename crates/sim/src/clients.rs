@@ -3,6 +3,7 @@
 use causal::{Entry, Input};
 use effect::Dot;
 
+use crate::batch::KEYS;
 use crate::cluster::{Cluster, Event};
 use crate::fault::Fault;
 
@@ -14,7 +15,7 @@ impl Cluster {
         }
         let ms = self.rng.between(1, 2 * self.plan.write_ms) as i64;
         self.after(ms, Event::Write(id, boot));
-        let (count, key) = (self.rng.between(1, 3) as u64, self.rng.below(6) as u8);
+        let (count, key) = (self.rng.between(1, 3) as u64, self.rng.below(usize::from(KEYS)) as u8);
         let mut bytes = vec![key; self.rng.between(1, self.plan.batch_bytes)];
         bytes.extend_from_slice(&self.rng.bits().to_le_bytes());
         let again = self.nodes.get(&id).and_then(|n| n.disk.again.iter().position(|(_, as_dot)| as_dot.is_none()));
@@ -36,16 +37,27 @@ impl Cluster {
             entry.bytes = old.bytes.clone();
             *as_dot = Some(entry.last());
         }
-        self.largest = self.largest.max(entry.size());
-        let context = node.disk.has.clone();
-        node.log_own(&entry);
-        if let Some(life) = &mut node.life {
-            self.checks.wrote(&mut life.seen, &entry, context);
-        }
+        self.log_own(id, &entry);
         if self.plan.fault == Some(Fault::AcknowledgesEarly) {
             self.checks.acknowledged(&entry);
         }
-        self.feed(id, Input::Wrote(entry));
+        self.wrote(id, entry);
         self.begin_sync(id);
+    }
+
+    /// Appends an own batch to the log.
+    pub(crate) fn log_own(&mut self, id: u64, entry: &Entry) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        self.largest = self.largest.max(entry.size());
+        let context = node.disk.has.clone();
+        node.log_own(entry);
+        if let Some(life) = &mut node.life {
+            self.checks.wrote(&mut life.seen, entry, context);
+        }
+    }
+
+    /// Tells the replica of an own batch that the log has.
+    pub(crate) fn wrote(&mut self, id: u64, entry: Entry) {
+        self.feed(id, Input::Wrote(entry));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use causal::bind::Message;
 use causal::{Config, Entry, Epoch, Frame, Input, LinkId, Output, Purpose, Record};
 use effect::{Dot, Origin, Vector};
 
@@ -12,6 +13,7 @@ use crate::net::{Item, Net};
 use crate::node::Node;
 use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::transactions;
 
 /// Something that will happen. Events of a node name the start that they belong to.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub enum Event {
     Start(u64),
     /// A way is free again.
     Heal(u64, u64),
+    /// A client begins an exclusive transaction at a node.
+    Begin(u64, u32),
+    /// A message between voters arrives.
+    Message(u64, u64, Box<Message>),
 }
 
 /// All of it.
@@ -106,6 +112,7 @@ impl Cluster {
     fn asleep(&self, event: &Event) -> Option<i64> {
         let id = match event {
             Event::Tick(id, _) | Event::Write(id, _) | Event::Synced(id, ..) | Event::Read(id, ..) => *id,
+            Event::Begin(id, _) | Event::Message(_, id, _) => *id,
             Event::Arrive(conn, way) => self.net.end(*conn, *way)?.0,
             _ => return None,
         };
@@ -128,6 +135,8 @@ impl Cluster {
             Event::Trouble => self.trouble(),
             Event::Start(id) => self.start(id),
             Event::Heal(a, b) => drop(self.net.blocked.remove(&(a, b))),
+            Event::Begin(id, boot) => self.begin(id, boot),
+            Event::Message(from, to, message) => self.message(from, to, *message),
         }
     }
 
@@ -141,9 +150,12 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let (now_ms, largest) = (self.now_ms + node.skew_ms, self.largest + 600);
         let Some(life) = &mut node.life else { return };
-        let outputs = life.replica.step(now_ms, input);
+        let (boot, outputs) = (node.boot, life.replica.step(now_ms, input));
         life.replica.validate(largest);
         for output in outputs {
+            if !self.runs(id, boot) {
+                break;
+            }
             self.carry_out(id, output);
         }
     }
@@ -177,6 +189,7 @@ impl Cluster {
             Output::Farewell(undelivered) => {
                 let moved = node.disk.give_up(&undelivered);
                 (node.life, node.is_back) = (None, true);
+                node.shown.clear();
                 self.checks.moved(&moved);
                 self.excuse_without(id);
                 self.after(50, Event::Start(id));
@@ -200,6 +213,7 @@ impl Cluster {
             }
             node.disk.append(entry.clone());
         }
+        self.took_in(id, entry);
         self.begin_sync(id);
     }
 
@@ -219,52 +233,14 @@ impl Cluster {
         if let Some(hlc) = cut.hlc {
             life.state.fold(hlc);
         }
+        let stable = cut.vector.clone();
         let disks: Vec<(u64, &Disk)> = self.nodes.values().map(|n| (n.id, &n.disk)).collect();
         let members = life.replica.epoch().clone();
         self.checks.cut(id, &mut life.seen, &cut, &members, &disks);
         if let Some(node) = self.nodes.get_mut(&id) {
             node.life = Some(life);
         }
-    }
-
-    /// Starts an fsync unless one is under way.
-    pub(crate) fn begin_sync(&mut self, id: u64) {
-        let ms = self.rng.between(0, self.plan.sync_ms) as i64;
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        let (boot, len, slow_ms) = (node.boot, node.disk.log.len(), node.slow_ms);
-        let Some(life) = node.life.as_mut().filter(|life| !life.is_syncing) else { return };
-        life.is_syncing = true;
-        self.after(ms + slow_ms / 4, Event::Synced(id, boot, len));
-    }
-
-    fn synced(&mut self, id: u64, boot: u32, len: usize) {
-        if !self.runs(id, boot) {
-            return;
-        }
-        let fault = self.plan.fault;
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        let before = node.disk.synced;
-        let mut vector = Vector::new();
-        if fault == Some(Fault::LyingDisk) {
-            node.disk.log[before..len].iter().for_each(|e| vector.add(e.last()));
-        } else {
-            node.disk.sync(len);
-            vector.clone_from(&node.disk.durable);
-        }
-        if fault == Some(Fault::StatesTooMuch) {
-            vector.clone_from(&node.disk.has);
-        }
-        let Some(life) = &mut node.life else { return };
-        life.is_syncing = false;
-        let me = life.replica.origin();
-        for entry in node.disk.log[before..len].iter().filter(|e| e.first.origin == me) {
-            self.checks.acknowledged(entry);
-        }
-        let is_behind = node.disk.log.len() > len;
-        self.feed(id, Input::Synced(vector));
-        if is_behind {
-            self.begin_sync(id);
-        }
+        self.step(id, causal::bind::Input::Stable(stable));
     }
 
     fn tick(&mut self, id: u64, boot: u32) {
@@ -277,7 +253,11 @@ impl Cluster {
         if self.plan.fault == Some(Fault::BreaksPromise) {
             promised = promised.plus(500 << 16);
         }
+        if self.plan.fault == Some(Fault::ForgetsVotes) && self.rng.one_in(4) {
+            self.forget_votes(id);
+        }
         self.feed(id, Input::Tick { promised });
+        self.step(id, causal::bind::Input::Tick);
         let ms = self.rng.between(20, 60) as i64;
         self.after(ms, Event::Tick(id, boot));
     }
@@ -367,7 +347,8 @@ impl Cluster {
             frame_bytes: self.plan.window_bytes.min(1_000),
             ..Config::default()
         };
-        let keeps = self.plan.fault == Some(Fault::KeepsOrigin);
+        let (fault, now_ms) = (self.plan.fault, self.now_ms);
+        let keeps = fault == Some(Fault::KeepsOrigin);
         let Some(node) = self.nodes.get_mut(&id).filter(|n| n.life.is_none()) else { return };
         let incarnation = node.disk.origin.incarnation();
         if !node.disk.restored && (!keeps || incarnation == 0) {
@@ -378,9 +359,12 @@ impl Cluster {
             replica_config.max_clock_skew_ms = -1_000;
         }
         let replica = node.disk.open(replica_config);
-        node.start(replica);
+        let binds = transactions::open(id, now_ms, &node.disk);
+        node.start(replica, binds, fault);
         let boot = node.boot;
+        self.look(id);
         self.after(1, Event::Tick(id, boot));
         self.after(5, Event::Write(id, boot));
+        self.after(7, Event::Begin(id, boot));
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use causal::bind::Logged;
 use causal::{Config, Cut, Entry, Epoch, Found, Opening, Replica, Start, Vote};
 use effect::{Dot, Hlc, Origin, Vector};
 
+use crate::batch::Kind;
 use crate::rng::Rng;
 
 /// The disk of one node. A copy of it is a backup.
@@ -33,6 +35,8 @@ pub struct Disk {
     pub epoch: Epoch,
     /// See [`Vote`].
     pub vote: Vote,
+    /// What must not be forgotten of exclusive transactions. Each is durable before anything goes on.
+    pub votes: Vec<Logged>,
 }
 
 impl Disk {
@@ -50,6 +54,7 @@ impl Disk {
             again: Vec::new(),
             epoch,
             vote: Vote::default(),
+            votes: Vec::new(),
         }
     }
 
@@ -80,10 +85,12 @@ impl Disk {
         }
     }
 
-    /// Gives up log and state, but for what must be written again: own batches from these dots on.
+    /// Gives up log and state, but for what must be written again: own batches from these dots on. A transaction that nobody got was never
+    /// decided, and is not written again: who comes back may have been told of nothing.
     pub fn give_up(&mut self, undelivered: &[Dot]) -> Vec<Entry> {
         let is_one = |e: &&Entry| undelivered.iter().any(|dot| dot.origin == e.first.origin && e.first.seq >= dot.seq);
-        let kept: Vec<Entry> = self.log.iter().filter(is_one).cloned().collect();
+        let kept: Vec<Entry> = self.log.iter().filter(is_one).filter(|e| !Kind::is_exclusive(e)).cloned().collect();
+        self.votes.clear();
         // What was written again and did not arrive is among them.
         self.again.retain(|(_, as_dot)| as_dot.is_none());
         self.again.extend(kept.iter().map(|entry| (entry.clone(), None)));

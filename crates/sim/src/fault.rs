@@ -33,11 +33,27 @@ pub enum Fault {
     CutGoesBack,
     /// The cut names effects beyond its timestamp.
     CutNamesMore,
+    /// Voters say yes to every transaction at its first ballot.
+    VotesForAll,
+    /// A verdict is logged as its opposite.
+    TurnsVerdicts,
+    /// Verdicts are not logged.
+    SwallowsVerdicts,
+    /// Clients are told that their transactions are committed before that is so.
+    TellsEarly,
+    /// Nodes forget their votes now and then.
+    ForgetsVotes,
+    /// A start does not read all verdicts back.
+    ForgetsVerdicts,
+    /// A transaction takes effect on the first key that it writes.
+    ShowsHalf,
+    /// A transaction takes effect over plain writes that it has not seen.
+    CommitsOver,
 }
 
 impl Fault {
     /// All of them, with the check that each is meant for; none: several see it, each in its way.
-    pub const ALL: [(Fault, &'static str); 15] = [
+    pub const ALL: [(Fault, &'static str); 23] = [
         (Fault::ForgetsContext, "causal order"),
         (Fault::LyingDisk, "stable is what all have fsynced"),
         (Fault::AcknowledgesEarly, "nothing acknowledged is lost"),
@@ -53,5 +69,13 @@ impl Fault {
         (Fault::CutsFrames, "frames are read as they were written"),
         (Fault::CutGoesBack, "the cut never goes back"),
         (Fault::CutNamesMore, "the cut's vector is below its timestamp"),
+        (Fault::VotesForAll, "at most one of competitors is committed"),
+        (Fault::TurnsVerdicts, "a transaction has one verdict"),
+        (Fault::SwallowsVerdicts, "every transaction gets a verdict"),
+        (Fault::TellsEarly, "what a client is told is so"),
+        (Fault::ForgetsVotes, "a transaction has one verdict"),
+        (Fault::ForgetsVerdicts, "what was seen is not undone"),
+        (Fault::ShowsHalf, "a transaction is seen whole or not at all"),
+        (Fault::CommitsOver, "a transaction comes before plain writes that it has not seen"),
     ];
 }

@@ -10,16 +10,20 @@
 //!
 //! *Invariant:* only tests depend on this crate. *Invariant:* each check has a [`Fault`] that it catches.
 
+pub mod batch;
 pub mod checks;
 mod clients;
 pub mod cluster;
 pub mod disk;
 pub mod fault;
+mod fsync;
 pub mod net;
 pub mod node;
+pub mod outcomes;
 pub mod plan;
 pub mod rng;
 pub mod state;
+pub mod transactions;
 pub mod trouble;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +43,8 @@ pub struct Report {
     pub batches: usize,
     /// How long it took to become equal and stable, in ms of its own time.
     pub settled_ms: i64,
+    /// How exclusive transactions ended.
+    pub transactions: outcomes::Counts,
 }
 
 /// Runs a plan; a violated invariant of the replica is a violation like any other.
@@ -70,10 +76,14 @@ fn simulate(plan: &Plan) -> Result<Report, Violation> {
         cluster.insist();
         let Some(what) = cluster.unsettled() else { break };
         if cluster.now_ms - healed > SETTLES_MS {
-            return Err(Violation { check: "everything arrives and becomes stable", what });
+            let is_open = what.starts_with("transactions");
+            let check =
+                if is_open { "every transaction gets a verdict" } else { "everything arrives and becomes stable" };
+            return Err(Violation { check, what });
         }
     }
     cluster.final_checks();
     failed(&cluster)?;
-    Ok(Report { batches: cluster.checks.count(), settled_ms: cluster.now_ms - healed })
+    let (batches, transactions) = (cluster.checks.count(), cluster.checks.outcomes.counts());
+    Ok(Report { batches, settled_ms: cluster.now_ms - healed, transactions })
 }

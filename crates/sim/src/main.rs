@@ -36,6 +36,8 @@ struct Found {
     batches: usize,
     failed: usize,
     slowest: (i64, u64),
+    committed: usize,
+    aborted: usize,
 }
 
 fn main() -> ExitCode {
@@ -47,9 +49,10 @@ fn main() -> ExitCode {
     std::thread::scope(|scope| {
         (0..threads).for_each(|_| drop(scope.spawn(|| work(&cli, &next, &found))));
     });
-    let Found { clusters, batches, failed, slowest: (settled_ms, seed) } = found.into_inner().unwrap_or_default();
+    let Found { clusters, batches, failed, slowest: (settled_ms, seed), committed, aborted } =
+        found.into_inner().unwrap_or_default();
     println!(
-        "sim: {clusters} clusters, {batches} batches, {failed} failed, {:.1} s; the slowest was equal and stable after {settled_ms} ms (seed {seed})",
+        "sim: {clusters} clusters, {batches} batches, {committed} transactions committed and {aborted} aborted, {failed} failed, {:.1} s; the slowest was equal and stable after {settled_ms} ms (seed {seed})",
         started.elapsed().as_secs_f64()
     );
     if failed == 0 && clusters == cli.seeds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -74,6 +77,8 @@ fn work(cli: &Cli, next: &AtomicU64, found: &Mutex<Found>) {
         match result {
             Ok(report) => {
                 found.batches += report.batches;
+                found.committed += report.transactions.committed;
+                found.aborted += report.transactions.aborted;
                 found.slowest = found.slowest.max((report.settled_ms, seed));
             }
             Err(violation) => {

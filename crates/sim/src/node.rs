@@ -1,10 +1,16 @@
 //! One node: a disk that stays, and a replica with its clock and state that last from a start to a crash.
 
+use std::collections::{BTreeSet, VecDeque};
+
+use causal::bind::Binds;
 use causal::{Entry, Replica};
-use effect::{Hlc, HlcClock, Tick, Vector};
+use effect::{Dot, Hlc, HlcClock, Tick, Vector};
+
+use crate::batch::Kind;
 
 use crate::checks::Seen;
 use crate::disk::Disk;
+use crate::fault::Fault;
 use crate::state::{State, Survivors};
 
 /// A node of the simulation.
@@ -33,6 +39,8 @@ pub struct Node {
     pub has_lost: bool,
     /// It was dropped, and is ready to join again.
     pub is_back: bool,
+    /// The transactions that readers have seen here, but for what a crash took away.
+    pub shown: BTreeSet<Dot>,
 }
 
 /// What a crash ends.
@@ -49,6 +57,10 @@ pub struct Life {
     pub told: Vector,
     /// An fsync is under way.
     pub is_syncing: bool,
+    /// Its exclusive transactions.
+    pub binds: Binds,
+    /// What the log has of transactions and `binds` was not told, as it is not durable.
+    pub arrived: VecDeque<(Dot, Kind)>,
 }
 
 /// How far above a clock that runs ahead of the wall its ceiling is raised, in ms. With as much as is allowed ahead of the wall, a node that
@@ -60,17 +72,36 @@ impl Node {
     pub fn new(id: u64, disk: Disk, skew_ms: i64, slow_ms: i64, ahead_ms: i64) -> Self {
         let (backup, life, boot, paused_until) = (None, None, 0, 0);
         let (is_wanted, is_back, has_lost) = (true, false, false);
-        Self { id, disk, backup, boot, life, skew_ms, paused_until, slow_ms, ahead_ms, is_wanted, has_lost, is_back }
+        let shown = BTreeSet::new();
+        Self {
+            id,
+            disk,
+            backup,
+            boot,
+            life,
+            skew_ms,
+            paused_until,
+            slow_ms,
+            ahead_ms,
+            is_wanted,
+            has_lost,
+            is_back,
+            shown,
+        }
     }
 
     /// Builds what runs from what the disk has.
-    pub fn start(&mut self, replica: Replica) {
-        let mut state = Survivors::default();
+    pub fn start(&mut self, replica: Replica, binds: Binds, fault: Option<Fault>) {
+        let mut state = Survivors::new(fault);
         let mut contexts = std::collections::BTreeMap::<_, Vector>::new();
         for entry in &self.disk.log {
             let context = contexts.entry(entry.first.origin).or_default();
             context.join(&entry.grown);
-            state.apply(entry, context);
+            let is_forgotten = fault == Some(Fault::ForgetsVerdicts)
+                && matches!(Kind::of(entry), Kind::Verdict(dot, _) if dot.seq % 3 == 0);
+            if !is_forgotten {
+                state.apply(entry, context);
+            }
         }
         self.boot += 1;
         self.life = Some(Life {
@@ -80,6 +111,8 @@ impl Node {
             seen: Seen::starting(&self.disk.has),
             told: Vector::new(),
             is_syncing: false,
+            binds,
+            arrived: VecDeque::new(),
         });
     }
 

@@ -34,6 +34,14 @@ pub struct Plan {
     pub elections: bool,
     /// Whether hardly anything else happens, but that voters crash.
     pub storm: bool,
+    /// A client begins an exclusive transaction at a node about every so many ms.
+    pub bind_ms: usize,
+    /// Whether there are any.
+    pub transacts: bool,
+    /// So many of a hundred messages between voters are lost.
+    pub loss_percent: usize,
+    /// One of so many steps of transactions ends in the middle, with a crash.
+    pub steps_to_crash: usize,
     /// A planted bug.
     pub fault: Option<Fault>,
 }
@@ -59,9 +67,14 @@ impl Plan {
             storm: false,
             fault,
             ahead_ms: *rng.pick(&[500, 2_000, 2_000, 10_000]),
+            transacts: false,
+            bind_ms: *rng.pick(&[60, 150, 400]),
+            loss_percent: *rng.pick(&[0, 5, 30]),
+            steps_to_crash: *rng.pick(&[50, 300, 100_000]),
         };
         let plan = plan.with_room();
-        if rng.one_in(12) { plan.storm() } else { plan }
+        let plan = if rng.one_in(12) { plan.storm() } else { plan };
+        Self { transacts: !plan.restores && !plan.elections, ..plan }
     }
 
     /// The same with windows through which half of what is written fits while it is written: else it takes minutes to arrive.

@@ -3,6 +3,7 @@
 use causal::{Change, Epoch};
 use effect::{Origin, Vector};
 
+use crate::batch::Kind;
 use crate::cluster::{Cluster, Event};
 use crate::disk::Disk;
 use crate::fault::Fault;
@@ -74,6 +75,11 @@ impl Cluster {
 
     fn crash_one(&mut self) {
         let id = self.any();
+        self.crash_for_a_while(id);
+    }
+
+    /// Power fails, and comes back.
+    pub(crate) fn crash_for_a_while(&mut self, id: u64) {
         self.crash(id);
         let most = if self.plan.storm { 100 } else { 3_000 };
         let ms = self.rng.between(10, most) as i64;
@@ -86,6 +92,10 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id).filter(|n| n.life.is_some()) else { return };
         node.life = None;
         node.disk.tear(&mut self.rng);
+        let is_left = |log: &[causal::Entry], dot: &effect::Dot| {
+            log.iter().any(|entry| matches!(Kind::of(entry), Kind::Verdict(bind, _) if bind == *dot))
+        };
+        node.shown.retain(|dot| is_left(&node.disk.log, dot));
         for conn in self.net.of(id) {
             if !is_silent {
                 self.put(conn, id, Item::Close);
@@ -132,6 +142,7 @@ impl Cluster {
         self.excuse_without(id);
         if let Some(node) = self.nodes.get_mut(&id) {
             node.disk = copy;
+            node.shown.clear();
             node.disk.restored = !hides;
         }
         let ms = self.rng.between(10, 2_000) as i64;
@@ -248,6 +259,13 @@ impl Cluster {
             if replica.cut().vector != all {
                 return Some(format!("node {id} has everything, stable {:?} of {all:?}", replica.cut()));
             }
+            if life.state.pending() > 0 || !life.arrived.is_empty() || life.binds.counts() != (0, 0) {
+                let (known, open) = life.binds.counts();
+                return Some(format!(
+                    "transactions of node {id}: {known} known, {open} of them open, {} without a verdict here",
+                    life.state.pending()
+                ));
+            }
             if !replica.contexts().is_empty() || life.state.unfolded() > 0 || replica.held_bytes() > 0 {
                 return Some(format!("node {id} keeps causality of what is stable"));
             }
@@ -268,6 +286,10 @@ impl Cluster {
         let digests: Vec<_> = members.iter().filter_map(|n| n.life.as_ref()).map(|l| l.state.digest()).collect();
         for node in &members {
             self.checks.complete(node.id, &node.disk.has);
+        }
+        let vectors: Vec<(u64, Vector)> = members.iter().map(|n| (n.id, n.disk.has.clone())).collect();
+        for ((id, applied), digest) in vectors.iter().zip(&digests) {
+            self.checks.keys_are(*id, applied, digest);
         }
         if digests.windows(2).any(|pair| pair[0] != pair[1]) {
             self.checks.fail("equal sets make equal states", format!("{digests:?}"));

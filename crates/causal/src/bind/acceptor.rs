@@ -55,7 +55,7 @@ impl Binds {
     /// Somebody asks for a promise.
     pub(crate) fn prepare(&mut self, from: NodeId, bind: &Arc<Bind>, ballot: Ballot, step: &mut Step) {
         let dot = bind.dot();
-        if !self.learn(bind, step) {
+        if !self.takes_part(bind) {
             return;
         }
         let Some(held) = self.table.get(dot) else { return };
@@ -114,7 +114,7 @@ impl Binds {
     /// Somebody asks that a value be accepted, above ballot 0.
     pub(crate) fn asked_to_accept(&mut self, from: NodeId, bind: &Arc<Bind>, vote: Vote, step: &mut Step) {
         let dot = bind.dot();
-        if vote.ballot == Ballot::ORIGINATOR || !self.learn(bind, step) {
+        if vote.ballot == Ballot::ORIGINATOR || !self.takes_part(bind) {
             return;
         }
         if let Some(vote) = self.table.get(dot).and_then(|held| held.decided) {
@@ -174,16 +174,9 @@ impl Binds {
         bind.safety() == Safety::Safe && bind.voters().contains(self.node)
     }
 
-    /// Makes sure that a bind that came in a message is known. False if this node has no vote on it, or it is past.
-    fn learn(&mut self, bind: &Arc<Bind>, step: &mut Step) -> bool {
-        if !self.may_vote(bind) || self.is_past(bind.dot()) {
-            return false;
-        }
-        if self.table.get(bind.dot()).is_none() {
-            step.push(Output::Persist(Record::Learned(Arc::clone(bind))));
-            let next_ms = step.now_ms + self.first_pause_ms(bind);
-            self.put(bind).next_ms = next_ms;
-        }
-        true
+    /// Whether this node has a vote on a bind that came in a message. It has none as long as it lacks the bind's effect: what was committed is
+    /// then on the disks of a majority, and no bind is known of which the effect has gone with the disk of its originator.
+    fn takes_part(&self, bind: &Bind) -> bool {
+        self.may_vote(bind) && self.table.get(bind.dot()).is_some_and(|held| held.arrived)
     }
 }

@@ -187,7 +187,7 @@ pub enum Input {
     /// The node has logged a bind of its own, whose client waits. When it was logged no bind that clashes with it was undecided there
     /// ([`super::Binds::may_begin`]); others may have arrived since.
     Begin(Arc<Bind>),
-    /// A bind's effect has been applied.
+    /// A bind's effect has been applied, and is durable. Told before it is told that the bind is stable.
     Bind {
         /// The bind.
         bind: Arc<Bind>,

@@ -77,6 +77,9 @@
 //!
 //! *Invariant:* a bind's effect leaves its node only when it is durable there, and is in the context of every later bind of that node.
 //!
+//! *Invariant:* no node takes part in ballots of a bind before that bind's effect is durable there. So what was committed is on the disks of a
+//! majority, and a bind that was lost with its originator's disk is known to nobody.
+//!
 //! *Invariant:* what is committed in a safe keyspace is never undone, and what has lost was never visible.
 //!
 //! *Invariant:* memory holds binds that are undecided, not stable, or compete with one that is; nothing else.
