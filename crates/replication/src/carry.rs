@@ -8,6 +8,7 @@ use engine::Received;
 
 use crate::driver::Driver;
 use crate::reads::Wanted;
+use crate::transactions::Come;
 
 /// An output that could not be carried out, and why.
 type Held = Box<(Output, String)>;
@@ -114,11 +115,11 @@ impl Driver {
                 Ok(Received::Applied(committed)) => (committed, true),
                 Ok(Received::Undecided { begun, conflicts_with_plain }) => {
                     position = Some(begun.position);
-                    self.bind_arrived(&begun, conflicts_with_plain);
+                    self.come.push(Come::Bind(begun, conflicts_with_plain));
                     continue;
                 }
                 Ok(Received::Decided(decided, committed)) => {
-                    self.bind_decided(&decided);
+                    self.come.push(Come::Verdict(decided));
                     (committed, false)
                 }
             };

@@ -24,6 +24,7 @@ use crate::reads::{Reads, entry};
 use crate::snapshot::{Giver, Message, Taker};
 use crate::status::Board;
 use crate::tail::Tail;
+use crate::transactions::Come;
 use crate::verdicts::Verdicts;
 use crate::whole::Whole;
 use crate::wire::{Channel, Wire, decode_addresses, decode_published, encode_addresses};
@@ -43,6 +44,8 @@ pub(crate) struct Driver {
     pub(crate) tail: Tail,
     /// The transactions of the group.
     pub(crate) desk: Desk<JournalFile>,
+    /// What it was not told yet.
+    pub(crate) come: Vec<Come>,
     /// What the state machine was not told yet.
     inputs: VecDeque<Input>,
     /// What it has asked for and was not done yet.
@@ -98,6 +101,7 @@ impl Driver {
             reads: Reads::default(),
             tail,
             desk,
+            come: Vec::new(),
             inputs: VecDeque::new(),
             due: VecDeque::new(),
             cut: None,
@@ -140,6 +144,7 @@ impl Driver {
             return Ok(());
         }
         let done = self.carry_all().and_then(|()| {
+            self.tell_of_others();
             for event in events.drain(..) {
                 self.event(event);
             }
@@ -151,6 +156,7 @@ impl Driver {
             }
             Ok(())
         });
+        self.tell_of_others();
         if let Some(cut) = self.cut.take() {
             self.engine.note_stable(&cut.vector, cut.hlc);
             self.binds_are_stable(cut.vector);

@@ -17,9 +17,8 @@
 //! | when | it calls | with |
 //! |---|---|---|
 //! | it opens | [`JournalFile::open`], [`Desk::open`] | `Engine::votes_cipher`, `Engine::transactions` |
-//! | an EXEC after WATCH is about to run | [`Desk::may_begin`], or [`Desk::exec`] where keys may have a leader | its keys, the epoch's voters |
-//! | `Context::commit_exclusive` has logged it, and the log is durable so far | [`Desk::begun`] | `Begun::batch`, a number for the client |
-//! | `Engine::receive_record` answers `Undecided` | [`Desk::arrived`] | `begun.batch`, `conflicts_with_plain` |
+//! | it finds one of `Context::commit_exclusive` in the log, which is durable so far, and nobody else has heard of it | [`Desk::begun`] | its batch, a number for the client |
+//! | `Engine::receive_record` has answered `Undecided`, and the log is durable so far | [`Desk::arrived`] | `begun.batch`, `conflicts_with_plain` |
 //! | it answers `Decided`, or `Engine::emit_verdict` has | [`Desk::decided`] | the `Decided` |
 //! | a frame for transactions has come | [`Desk::heard`] | who sent it |
 //! | 10 ms have passed | [`Desk::tick`] | |
@@ -27,12 +26,12 @@
 //! | something is stable (`Output::Cut`), with `Engine::note_stable` | [`Desk::stable`] | its vector |
 //!
 //! Whatever a call answers is done in order and before the next call. [`Deed::Verdict`]: `Engine::emit_verdict`; if that answers none, the
-//! verdict was here already, and [`Desk::decided`] is told with the bind's own dot as the effect's. If it fails, it is tried again later, and
-//! everything behind it waits. [`Deed::Answer`]: the client's. `Ok`: the replies that EXEC made up when it ran. Frames may be lost.
+//! verdict was here already, and [`Desk::decided`] is told with the bind's own dot as the effect's. If it fails, the desk
+//! says so again after a while. [`Deed::Answer`]: the client's. `Ok`: the replies that EXEC made up when it ran. Frames may be lost.
 //!
 //! The order of `receive_record` and `arrived` is that of the log, and no frame is heard between the two. What `commit_exclusive` refuses as
-//! `Undecided` is a lost transaction (a null reply): a bind that came in between has a key of it. A desk that fails takes no part any more;
-//! the node goes on with plain writes, and refuses EXEC after WATCH.
+//! `Undecided` is a lost transaction (a null reply): a bind that came in between has a key of it. A desk that fails hands out nothing any
+//! more, and the node must not go on.
 //!
 //! *Invariant:* a deed is handed out when every record before it is durable. A desk whose journal has failed hands out nothing any more.
 //!

@@ -6,6 +6,8 @@
 //!   frames, time, what is stable ─────▶ ┘
 //! ```
 //! *Invariant:* a bind of this node leaves it only when it is durable here, and the desk has heard of it.
+//!
+//! *Invariant:* between what is received and what the desk is told of it no frame about transactions is heard.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,12 +17,31 @@ use causal::bind::{Peers, Timing, Vote};
 use cluster::NodeId;
 use effect::{Batches, Dot, Op, Vector, WireError};
 use engine::{Begun, Decided, Engine, Told};
+use wal::Position;
 
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::exclusive::{Deed, Desk, DeskError, JournalFile};
 use crate::limits::{ASK_FOR_VOTES_AGAIN, RECOVER_AFTER, RECOVER_STAGGER, VERDICT_PATIENCE};
 use crate::wire::Channel;
+
+/// What has come of another node, in the order of the log.
+pub(crate) enum Come {
+    /// A transaction, and whether a write is here that it had not observed.
+    Bind(Begun, bool),
+    /// The verdict on one, carried out.
+    Verdict(Decided),
+}
+
+impl Come {
+    /// Up to where the log must be durable before anybody is told.
+    fn position(&self) -> Option<Position> {
+        match self {
+            Self::Bind(begun, _) => Some(begun.position),
+            Self::Verdict(_) => None,
+        }
+    }
+}
 
 /// The desk of a node as its disk says.
 pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<(Desk<JournalFile>, Vec<Deed>), Error> {
@@ -62,15 +83,25 @@ impl Driver {
         Ok(())
     }
 
-    /// A transaction of another node is in the log.
-    pub(crate) fn bind_arrived(&mut self, begun: &Begun, conflicts_with_plain: bool) {
-        let arrived = self.desk.arrived(self.clock_ms(), &begun.batch, conflicts_with_plain);
-        self.do_all(arrived);
+    /// Tells of the transactions and verdicts of others that have come in this turn, once they are durable here: no voter speaks of what it
+    /// may lose.
+    pub(crate) fn tell_of_others(&mut self) {
+        let others = std::mem::take(&mut self.come);
+        let Some(end) = others.iter().filter_map(Come::position).max() else {
+            return others.into_iter().for_each(|come| self.tell_of(come));
+        };
+        match self.engine.log().commit(end) {
+            Ok(()) => others.into_iter().for_each(|come| self.tell_of(come)),
+            Err(error) => self.host.stop(&format!("the log cannot be made durable: {error}")),
+        }
     }
 
-    /// A verdict is in the log, and carried out.
-    pub(crate) fn bind_decided(&mut self, decided: &Decided) {
-        let deeds = self.desk.decided(self.clock_ms(), decided);
+    fn tell_of(&mut self, come: Come) {
+        let now_ms = self.clock_ms();
+        let deeds = match come {
+            Come::Bind(begun, conflicts_with_plain) => self.desk.arrived(now_ms, &begun.batch, conflicts_with_plain),
+            Come::Verdict(decided) => self.desk.decided(now_ms, &decided),
+        };
         self.do_all(deeds);
     }
 
@@ -144,11 +175,12 @@ impl Driver {
                 if !committed.ready.is_empty() {
                     self.host.ready(committed.ready, committed.position);
                 }
-                self.bind_decided(&decided);
+                self.tell_of(Come::Verdict(decided));
             }
             Ok(None) => {
                 let dot = bind;
-                self.bind_decided(&Decided { bind, committed: vote.commit, ballot: vote.ballot.0, dot });
+                let known = Decided { bind, committed: vote.commit, ballot: vote.ballot.0, dot };
+                self.tell_of(Come::Verdict(known));
             }
             Err(error) => tracing::debug!(?bind, %error, "a verdict cannot be logged yet"),
         }
