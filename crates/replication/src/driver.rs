@@ -87,8 +87,7 @@ impl Driver {
         let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
         engine.set_open(replica.may_write());
-        let (desk, deeds) = desk;
-        let mut driver = Self {
+        let driver = Self {
             engine,
             wire,
             host,
@@ -126,7 +125,6 @@ impl Driver {
             batches_in: 0,
             effects_in: 0,
         };
-        driver.do_all(Ok(deeds));
         driver.tell_status(None);
         Ok(driver)
     }
@@ -157,6 +155,7 @@ impl Driver {
             Ok(())
         });
         self.tell_of_others();
+        self.do_deeds();
         if let Some(cut) = self.cut.take() {
             self.engine.note_stable(&cut.vector, cut.hlc);
             self.binds_are_stable(cut.vector);

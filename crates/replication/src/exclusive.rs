@@ -25,7 +25,7 @@
 //! | round trips, or who answers, have changed | [`Desk::peers`] | |
 //! | something is stable (`Output::Cut`), with `Engine::note_stable` | [`Desk::stable`] | its vector |
 //!
-//! Whatever a call answers is done in order and before the next call. [`Deed::Verdict`]: `Engine::emit_verdict`; if that answers none, the
+//! Then it does the [`Desk::deeds`] in order, until there are none. [`Deed::Verdict`]: `Engine::emit_verdict`; if that answers none, the
 //! verdict was here already, and [`Desk::decided`] is told with the bind's own dot as the effect's. If it fails, the desk
 //! says so again after a while. [`Deed::Answer`]: the client's. `Ok`: the replies that EXEC made up when it ran. Frames may be lost.
 //!

@@ -6,7 +6,7 @@ use causal::Replica;
 use engine::{Engine, Options};
 
 use crate::acks::Acks;
-use crate::exclusive::{Deed, Desk, JournalFile};
+use crate::exclusive::{Desk, JournalFile};
 use crate::host::Host;
 use crate::membership::Membership;
 use crate::status::Board;
@@ -21,8 +21,7 @@ pub(crate) struct Parts {
     pub(crate) dir: std::path::PathBuf,
     pub(crate) membership: Membership,
     pub(crate) replica: Replica,
-    /// With what it says at once.
-    pub(crate) desk: (Desk<JournalFile>, Vec<Deed>),
+    pub(crate) desk: Desk<JournalFile>,
     pub(crate) frame_bytes: u64,
     pub(crate) status: Arc<Board>,
     pub(crate) acks: Arc<Acks>,

@@ -44,7 +44,7 @@ impl Come {
 }
 
 /// The desk of a node as its disk says.
-pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<(Desk<JournalFile>, Vec<Deed>), Error> {
+pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<Desk<JournalFile>, Error> {
     let ms = |duration: Duration| duration.as_millis() as u64;
     let timing = Timing {
         resend_ms: ms(ASK_FOR_VOTES_AGAIN),
@@ -78,7 +78,7 @@ impl Driver {
         if let Some(batch) = bind_in(&told.bytes) {
             self.engine.log().commit(self.tail.position()).map_err(|error| error.to_string())?;
             let begun = self.desk.begun(self.clock_ms(), told.first.seq, &batch);
-            self.do_all(begun);
+            self.check(begun);
         }
         Ok(())
     }
@@ -98,11 +98,11 @@ impl Driver {
 
     fn tell_of(&mut self, come: Come) {
         let now_ms = self.clock_ms();
-        let deeds = match come {
+        let told = match come {
             Come::Bind(begun, conflicts_with_plain) => self.desk.arrived(now_ms, &begun.batch, conflicts_with_plain),
             Come::Verdict(decided) => self.desk.decided(now_ms, &decided),
         };
-        self.do_all(deeds);
+        self.check(told);
     }
 
     /// A frame about transactions.
@@ -110,7 +110,7 @@ impl Driver {
         match self.desk.heard(self.clock_ms(), node.get(), bytes) {
             Err(DeskError::Bytes(error)) => Err(error),
             heard => {
-                self.do_all(heard);
+                self.check(heard);
                 Ok(())
             }
         }
@@ -129,23 +129,32 @@ impl Driver {
         }
         let now_ms = self.clock_ms();
         let ticked = self.desk.peers(now_ms, peers).and_then(|()| self.desk.tick(now_ms));
-        self.do_all(ticked);
+        self.check(ticked);
     }
 
     /// Nothing that is concurrent with this can come any more.
     pub(crate) fn binds_are_stable(&mut self, stable: Vector) {
         if self.desk.counts().0 > 0 {
             let told = self.desk.stable(self.clock_ms(), stable);
-            self.do_all(told.map(|()| Vec::new()));
+            self.check(told);
+        }
+    }
+
+    /// Whoever cannot remember votes must cast none.
+    fn check(&self, told: Result<(), DeskError>) {
+        if let Err(error) = told {
+            self.host.stop(&format!("transactions of the group cannot be kept: {error}"));
         }
     }
 
     /// Carries out what the desk says, and what comes of that.
-    pub(crate) fn do_all(&mut self, deeds: Result<Vec<Deed>, DeskError>) {
-        match deeds {
-            Ok(deeds) => deeds.into_iter().for_each(|deed| self.do_one(deed)),
-            // Whoever cannot remember votes must cast none.
-            Err(error) => self.host.stop(&format!("transactions of the group cannot be kept: {error}")),
+    pub(crate) fn do_deeds(&mut self) {
+        loop {
+            match self.desk.deeds() {
+                Ok(deeds) if deeds.is_empty() => return,
+                Ok(deeds) => deeds.into_iter().for_each(|deed| self.do_one(deed)),
+                Err(error) => return self.check(Err(error)),
+            }
         }
     }
 

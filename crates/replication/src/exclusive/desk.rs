@@ -62,6 +62,10 @@ pub struct Desk<J> {
     /// EXECs of other nodes, by the numbers that they have here: who waits, and under which number.
     guests: BTreeMap<u64, (u64, u64)>,
     next_guest: u64,
+    /// What is to be done once the journal is durable.
+    deeds: Vec<Deed>,
+    /// The journal has what is not durable and must be.
+    is_noted: bool,
     has_failed: bool,
 }
 
@@ -96,7 +100,7 @@ impl<J: Journal> Desk<J> {
         journal: J,
         entries: &[Vec<u8>],
         transactions: &[(Arc<[u8]>, Option<Decided>)],
-    ) -> Result<(Self, Vec<Deed>), DeskError> {
+    ) -> Result<Self, DeskError> {
         let mut logged = entries.iter().map(|entry| Logged::decode(entry)).collect::<Result<Vec<_>, _>>()?;
         let votes: BTreeMap<Dot, Vote> = logged.iter().filter_map(verdict_of).collect();
         let mut undecided = Vec::new();
@@ -118,10 +122,10 @@ impl<J: Journal> Desk<J> {
             Some(Deed::Verdict(bind, votes.get(&bind).copied().or_else(|| binds.verdict(bind).map(found))?))
         };
         let deeds = undecided.into_iter().filter_map(deed).collect();
-        let (clients, guests) = (BTreeMap::new(), BTreeMap::new());
-        let mut desk = Self { binds, least: 0, journal, clients, guests, next_guest: 0, has_failed: false };
+        let (clients, guests, is_noted, has_failed) = (BTreeMap::new(), BTreeMap::new(), false, false);
+        let mut desk = Self { binds, least: 0, journal, clients, guests, next_guest: 0, deeds, is_noted, has_failed };
         desk.write_anew()?;
-        Ok((desk, deeds))
+        Ok(desk)
     }
 
     /// Whether a transaction over these keys may be begun: asked with their shards locked, before it is logged.
@@ -130,7 +134,7 @@ impl<J: Journal> Desk<J> {
     }
 
     /// A client's transaction has been logged here.
-    pub fn begun(&mut self, now_ms: u64, client: u64, batch: &[u8]) -> Result<Vec<Deed>, DeskError> {
+    pub fn begun(&mut self, now_ms: u64, client: u64, batch: &[u8]) -> Result<(), DeskError> {
         let bind = bind_of(batch)?;
         self.clients.insert(bind.dot(), client);
         self.note(&Logged::Bind(Arc::clone(&bind), false))?;
@@ -138,72 +142,72 @@ impl<J: Journal> Desk<J> {
     }
 
     /// Another node's transaction has been logged here.
-    pub fn arrived(&mut self, now_ms: u64, batch: &[u8], conflicts_with_plain: bool) -> Result<Vec<Deed>, DeskError> {
+    pub fn arrived(&mut self, now_ms: u64, batch: &[u8], conflicts_with_plain: bool) -> Result<(), DeskError> {
         let bind = bind_of(batch)?;
         self.note(&Logged::Bind(Arc::clone(&bind), conflicts_with_plain))?;
-        self.journal.sync().inspect_err(|_| self.has_failed = true)?;
         self.step(now_ms, Input::Bind { bind, conflicts_with_plain })
     }
 
     /// A verdict has been logged here. Where it had been before ([`engine::Engine::emit_verdict`] has answered none), the transaction's
     /// own dot is as good as any.
-    pub fn decided(&mut self, now_ms: u64, decided: &Decided) -> Result<Vec<Deed>, DeskError> {
+    pub fn decided(&mut self, now_ms: u64, decided: &Decided) -> Result<(), DeskError> {
         let (bind, vote, dot) = (decided.bind, vote_of(decided), decided.dot);
         self.note(&Logged::Verdict { bind, vote, dot })?;
-        self.journal.sync().inspect_err(|_| self.has_failed = true)?;
         self.step(now_ms, Input::Verdict { bind, vote, dot })
     }
 
     /// A frame has come.
-    pub fn heard(&mut self, now_ms: u64, from: u64, bytes: &[u8]) -> Result<Vec<Deed>, DeskError> {
+    pub fn heard(&mut self, now_ms: u64, from: u64, bytes: &[u8]) -> Result<(), DeskError> {
         match Sent::decode(bytes)? {
             Sent::Message(message) => self.step(now_ms, Input::Message(from, message)),
             Sent::Forward(id, exec) => {
                 self.next_guest += 1;
                 self.guests.insert(self.next_guest, (from, id));
-                Ok(vec![Deed::Forwarded(self.next_guest, exec)])
+                self.deeds.push(Deed::Forwarded(self.next_guest, exec));
+                Ok(())
             }
             Sent::Reply(id, reply) => {
-                let mut deeds = self.step(now_ms, Input::Replied(id))?;
-                deeds.push(Deed::Reply(id, reply));
-                Ok(deeds)
+                self.step(now_ms, Input::Replied(id))?;
+                self.deeds.push(Deed::Reply(id, reply));
+                Ok(())
             }
         }
     }
 
     /// An EXEC that another node had sent has its answer.
-    pub fn answer_forwarded(&mut self, guest: u64, reply: Vec<u8>) -> Option<Deed> {
-        let (node, id) = self.guests.remove(&guest)?;
-        Some(sent(node, &Sent::Reply(id, reply)))
+    pub fn answer_forwarded(&mut self, guest: u64, reply: Vec<u8>) {
+        if let Some((node, id)) = self.guests.remove(&guest) {
+            self.deeds.push(sent(node, &Sent::Reply(id, reply)));
+        }
     }
 
     /// A client's EXEC with watches is about to run, over these keys.
-    pub fn exec(&mut self, now_ms: u64, client: u64, keys: Vec<Key>, exec: Exec) -> Result<Vec<Deed>, DeskError> {
+    pub fn exec(&mut self, now_ms: u64, client: u64, keys: Vec<Key>, exec: Exec) -> Result<(), DeskError> {
         self.step(now_ms, Input::Exec { id: client, keys, exec: Box::new(exec), forwarded: false })
     }
 
     /// An effect has named the leader of a key's transactions.
     pub fn serialized(&mut self, now_ms: u64, key: Key, leader: Option<u64>, stamp: Stamp) -> Result<(), DeskError> {
-        self.step(now_ms, Input::Serialize { key, leader, stamp }).map(drop)
+        self.step(now_ms, Input::Serialize { key, leader, stamp })
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, now_ms: u64) -> Result<Vec<Deed>, DeskError> {
-        let deeds = self.step(now_ms, Input::Tick)?;
+    pub fn tick(&mut self, now_ms: u64) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Tick)?;
         if self.journal.bytes() > 4 * self.least + JOURNAL_SLACK_BYTES {
             self.write_anew()?;
         }
-        Ok(deeds)
+        Ok(())
     }
 
     /// Who answers, and how quickly.
     pub fn peers(&mut self, now_ms: u64, peers: Peers) -> Result<(), DeskError> {
-        self.step(now_ms, Input::Peers(peers)).map(drop)
+        self.step(now_ms, Input::Peers(peers))
     }
 
     /// All of this is stable.
     pub fn stable(&mut self, now_ms: u64, stable: Vector) -> Result<(), DeskError> {
-        self.step(now_ms, Input::Stable(stable)).map(drop)
+        self.step(now_ms, Input::Stable(stable))
     }
 
     /// How many transactions are remembered, and how many of them are open.
@@ -237,25 +241,31 @@ impl<J: Journal> Desk<J> {
         Ok(())
     }
 
-    fn step(&mut self, now_ms: u64, input: Input) -> Result<Vec<Deed>, DeskError> {
+    fn step(&mut self, now_ms: u64, input: Input) -> Result<(), DeskError> {
         if self.has_failed {
             return Err(JournalError::Failed.into());
         }
-        let (mut deeds, mut is_noted) = (Vec::new(), false);
         for output in self.binds.step(now_ms, input) {
             if let Output::Persist(record) = output {
                 self.note(&Logged::Record(record))?;
-                is_noted = true;
+                self.is_noted = true;
             } else {
-                deeds.extend(self.deed(output));
+                let deed = self.deed(output);
+                self.deeds.extend(deed);
             }
         }
-        if is_noted {
-            let synced = self.journal.sync();
-            self.has_failed |= synced.is_err();
-            synced?;
+        Ok(())
+    }
+
+    /// What is to be done, in this order: all that was noted is durable now, with one sync for whatever came together.
+    pub fn deeds(&mut self) -> Result<Vec<Deed>, DeskError> {
+        if self.has_failed {
+            return Err(JournalError::Failed.into());
         }
-        Ok(deeds)
+        if std::mem::take(&mut self.is_noted) {
+            self.journal.sync().inspect_err(|_| self.has_failed = true)?;
+        }
+        Ok(std::mem::take(&mut self.deeds))
     }
 
     fn deed(&mut self, output: Output) -> Option<Deed> {

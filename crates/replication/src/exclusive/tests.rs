@@ -1,7 +1,7 @@
 //! Desks of three nodes with journals in memory: frames are lost and come in any order, nodes crash and keep what was synced.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use causal::bind::{Timing, TxnError, Vote};
@@ -106,7 +106,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let node = |node: u64| {
             let journal = Memory::default();
-            let (desk, _) = Desk::open((node, TIMING, 0), journal.clone(), &[], &[]).expect("an empty journal");
+            let desk = Desk::open((node, TIMING, 0), journal.clone(), &[], &[]).expect("an empty journal");
             (node, Node { desk, journal, binds: BTreeMap::new(), verdicts: BTreeMap::new(), next_seq: 100 })
         };
         let (due, answers) = (Vec::new(), BTreeMap::new());
@@ -127,14 +127,17 @@ impl World {
         self.node(node).binds.insert(bind, bytes.clone());
         let others = NODES.into_iter().filter(|other| *other != node);
         self.due.extend(others.map(|other| (other, Come::Batch(bind, bytes.clone()))));
-        let deeds = self.node(node).desk.begun(now_ms, node, &bytes).expect("the journal takes it");
-        self.carry_out(node, deeds);
+        self.node(node).desk.begun(now_ms, node, &bytes).expect("the journal takes it");
+        self.carry_out(node);
         bind
     }
 
-    fn carry_out(&mut self, node: u64, deeds: Vec<Deed>) {
-        let mut deeds: std::collections::VecDeque<Deed> = deeds.into();
-        while let Some(deed) = deeds.pop_front() {
+    fn carry_out(&mut self, node: u64) {
+        let mut deeds = VecDeque::new();
+        while let Some(deed) = {
+            deeds.extend(self.node(node).desk.deeds().expect("the journal takes it"));
+            deeds.pop_front()
+        } {
             match deed {
                 Deed::Send(to, bytes) => self.due.push((to, Come::Frame(node, bytes))),
                 Deed::Answer(client, answer) => {
@@ -148,7 +151,7 @@ impl World {
                     let dot = if is_new { dot(node, here.next_seq) } else { bind };
                     let decided = Decided { bind, committed: vote.commit, ballot: vote.ballot.0, dot };
                     here.verdicts.entry(bind).or_insert_with(|| decided.clone());
-                    deeds.extend(here.desk.decided(now_ms, &decided).expect("the journal takes it"));
+                    here.desk.decided(now_ms, &decided).expect("the journal takes it");
                     let others = NODES.into_iter().filter(|other| *other != node && is_new);
                     self.due.extend(others.map(|other| (other, Come::Verdict(decided.clone()))));
                 }
@@ -170,15 +173,15 @@ impl World {
         }
         for node in NODES {
             let now_ms = self.now_ms;
-            let deeds = self.node(node).desk.tick(now_ms).expect("the journal takes it");
-            self.carry_out(node, deeds);
+            self.node(node).desk.tick(now_ms).expect("the journal takes it");
+            self.carry_out(node);
         }
     }
 
     fn come(&mut self, to: u64, come: Come) {
         let now_ms = self.now_ms;
         let node = self.node(to);
-        let deeds = match come {
+        let told = match come {
             Come::Frame(from, bytes) => node.desk.heard(now_ms, from, &bytes),
             Come::Batch(bind, bytes) => {
                 node.binds.insert(bind, bytes.clone());
@@ -192,7 +195,8 @@ impl World {
             // Its bind comes before it.
             late => return self.due.push((to, late)),
         };
-        self.carry_out(to, deeds.expect("the journal takes it"));
+        told.expect("the journal takes it");
+        self.carry_out(to);
     }
 
     fn crash(&mut self, node: u64) {
@@ -201,10 +205,9 @@ impl World {
         let all = here.binds.iter().map(|(bind, bytes)| (bytes.as_slice().into(), here.verdicts.get(bind).cloned()));
         let all: Vec<_> = all.collect();
         let (entries, journal) = (here.journal.crash(), Memory::default());
-        let (desk, deeds) =
-            Desk::open((node, TIMING, now_ms), journal.clone(), &entries, &all).expect("its own entries");
-        (here.desk, here.journal) = (desk, journal);
-        self.carry_out(node, deeds);
+        here.desk = Desk::open((node, TIMING, now_ms), journal.clone(), &entries, &all).expect("its own entries");
+        here.journal = journal;
+        self.carry_out(node);
     }
 
     fn is_over(&self) -> bool {
@@ -269,7 +272,8 @@ fn log_and_journal_are_brought_together_at_a_start() {
     let open = |entries: &[Vec<u8>], verdict: Option<Decided>| {
         let journal = Memory::default();
         let all = [(bytes.as_slice().into(), verdict)];
-        let (desk, deeds) = Desk::open((3, TIMING, 0), journal.clone(), entries, &all).expect("they can be read");
+        let mut desk = Desk::open((3, TIMING, 0), journal.clone(), entries, &all).expect("they can be read");
+        let deeds = desk.deeds().expect("nothing has failed");
         (desk, deeds, journal)
     };
     // The log has the verdict, and the votes are lost.
@@ -279,19 +283,22 @@ fn log_and_journal_are_brought_together_at_a_start() {
     let key = causal::bind::Key { keyspace: KeyspaceId::DEFAULT, db: 0, name: b"k"[..].into() };
     let used = [causal::bind::KeyUse { key, read: true, written: true }];
     assert_eq!(desk.may_begin(&used, &voters), Ok(()), "its keys are free");
-    assert_eq!(desk.tick(1_000_000).expect("the journal takes it"), vec![], "nobody is asked about it");
+    desk.tick(1_000_000).expect("the journal takes it");
+    assert_eq!(desk.deeds().expect("it is durable"), vec![], "nobody is asked about it");
     // The journal has the verdict, and the log has lost it.
-    let (mut desk, _, journal) = open(&[], None);
+    let (mut desk, _, mut journal) = open(&[], None);
     assert_eq!(desk.counts(), (1, 1));
     assert_eq!(desk.may_begin(&used, &voters), Err(TxnError::Lost));
     desk.decided(0, &decided).expect("the journal takes it");
+    journal.sync().expect("it takes it");
     let (desk, deeds, _) = open(&journal.crash(), None);
     let vote = Vote { ballot: causal::bind::Ballot(0), commit: true };
     assert_eq!((desk.counts(), deeds), ((1, 0), vec![Deed::Verdict(bind, vote)]));
     // Neither has it: it is found again.
     let (mut desk, deeds, _) = open(&[], None);
     assert_eq!((desk.counts(), deeds), ((1, 1), vec![]));
-    assert!(!desk.tick(1_000_000).expect("the journal takes it").is_empty());
+    desk.tick(1_000_000).expect("the journal takes it");
+    assert!(!desk.deeds().expect("it is durable").is_empty());
 }
 
 #[test]
@@ -301,10 +308,13 @@ fn nothing_is_said_that_is_not_durable() {
     let journal = world.nodes[&2].journal.clone();
     journal.0.borrow_mut().is_broken = true;
     let desk = &mut world.node(2).desk;
-    assert!(matches!(desk.arrived(0, &bytes, false), Err(DeskError::Journal(JournalError::Failed))));
+    let told = desk.arrived(0, &bytes, false).and_then(|()| desk.deeds());
+    assert!(matches!(told, Err(DeskError::Journal(JournalError::Failed))));
     journal.0.borrow_mut().is_broken = false;
     assert!(desk.tick(1).is_err() && desk.arrived(1, &bytes, false).is_err(), "nobody knows what is durable");
-    let deeds = world.node(3).desk.arrived(0, &bytes, false).expect("the journal takes it");
+    let desk = &mut world.node(3).desk;
+    desk.arrived(0, &bytes, false).expect("the journal takes it");
+    let deeds = desk.deeds().expect("it is durable");
     let kept = world.nodes[&3].journal.0.borrow();
     assert!(matches!(&deeds[..], [Deed::Send(1, bytes)] if message_of(bytes).is_some()));
     assert_eq!((kept.synced, kept.entries.len()), (2, 2), "the bind and the vote");
