@@ -1,12 +1,14 @@
 //! A node of a group beside one that is alone, in turns: latencies of SET while the other node is far away, the time until what is
-//! written is seen there, bytes between nodes and processor time of each SET.
+//! written is seen there, bytes between nodes and processor time of each SET, of clients with long pipelines and of clients that wait.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::common::{Common, pin_load};
+use super::info;
 use super::keys;
 use super::latency::Latencies;
 use super::members::Members;
@@ -20,6 +22,10 @@ use crate::server::{Fsync, Program, Server};
 const LOOK: Duration = Duration::from_micros(500);
 /// Every so manieth key is compared on the far node.
 const STEP: usize = 97;
+/// The same while processor time is measured, of which looks take some.
+const SELDOM: Duration = Duration::from_millis(5);
+/// How long a server that is alone has for what it does behind the replies: an fsync a second later.
+const BEHIND: Duration = Duration::from_millis(1_500);
 
 /// What to run.
 #[derive(clap::Args, Clone, Debug)]
@@ -30,6 +36,12 @@ pub struct Options {
     /// SETs for bytes and processor time, pipelined, with values of 64 B.
     #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub sets: u64,
+    /// The same from clients that wait for each reply.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub waiting_sets: u64,
+    /// How many these are.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub clients: u16,
     /// Keys; half of the commands at a steady rate are GET.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
     pub keys: u64,
@@ -59,9 +71,9 @@ pub fn run(sut: &Program, options: &Options) -> Result<bool> {
     }
     let cores = cores.unwrap_or_else(|| "nothing is bound to a core".into());
     let head = format!(
-        "two nodes, {} ms there and back; {} commands/s, half SET, half GET, each counted from when it was due; {} SETs, pipelined; \
-         values of 64 B; everysec; {cores}; rounds: {}; bytes are those of TLS, without headers of TCP and IP",
-        options.rtt_ms, options.rate, options.sets, options.common.rounds
+        "two nodes, {} ms there and back; {} commands/s, half SET, half GET, each counted from when it was due; {} SETs, pipelined, and {} of {} clients \
+         that wait; values of 64 B; everysec; {cores}; rounds: {}; bytes are those of TLS, without headers of TCP and IP",
+        options.rtt_ms, options.rate, options.sets, options.waiting_sets, options.clients, options.common.rounds
     );
     println!("cluster-latency: {head}\n{}\n\n{table}", bench::describe());
     if let Some(path) = &options.common.results {
@@ -88,27 +100,73 @@ fn once(program: &Program, options: &Options, round: u32) -> Result<(Vec<Figure>
         if grouped { ours.extend(figures) } else { theirs.extend(figures) }
     }
     ours.extend(seen(&mut members, near, options)?.brief("until seen at the other node"));
-    let (sets, from) = (options.sets as f64, options.keys);
-    let (before, pids) = (members.carried(), pids(&mut members)?);
-    let cpu = |pid: u32| bench::cpu_us(pid);
-    let (sender, receiver) = (cpu(pids[0])?, cpu(pids[1])?);
-    keys::load(near, from..from + options.sets, 1)?;
-    members.wait_for(1, (from + options.sets - 1, 1), LOOK)?;
-    let bytes = (members.carried() - before) as f64;
-    let (sender, receiver) = (cpu(pids[0])? - sender, cpu(pids[1])? - receiver);
-    members.check(1, from..from + options.sets, STEP, 1)?;
-    let own = cpu(alone.pid())?;
-    keys::load(alone.port(), from..from + options.sets, 1)?;
-    let own = cpu(alone.pid())? - own;
-    ours.push(Figure::cost("processor, where it is asked", "µs/SET", sender / sets));
-    theirs.push(Figure::cost("processor, where it is asked", "µs/SET", own / sets));
-    // Beside what the same SET costs the node that is alone.
-    ours.push(Figure::cost("processor, at the other node", "µs/SET", receiver / sets));
-    theirs.push(Figure::cost("processor, at the other node", "µs/SET", own / sets));
-    ours.push(Figure::cost("bytes between nodes", "B/SET", bytes / sets));
+    let (from, between) = (options.keys + 1, options.keys + 1 + options.sets);
+    let pipelined = Kind { name: "pipelined", keys: from..between, clients: None };
+    let waiting =
+        Kind { name: "waiting", keys: between..between + options.waiting_sets, clients: Some(options.clients) };
+    for kind in [pipelined, waiting] {
+        let (figures, theirs_too) = costs(&mut members, &alone, &kind, !round.is_multiple_of(2))?;
+        ours.extend(figures);
+        theirs.extend(theirs_too);
+    }
     members.stop()?;
     alone.stop()?;
     Ok((ours, theirs))
+}
+
+/// SETs whose cost is taken.
+struct Kind {
+    name: &'static str,
+    keys: Range<u64>,
+    /// So many clients that wait for each reply; none: one with long pipelines.
+    clients: Option<u16>,
+}
+
+impl Kind {
+    fn load(&self, port: u16) -> Result<()> {
+        match self.clients {
+            None => keys::load(port, self.keys.clone(), 1),
+            Some(clients) => keys::load_waiting(port, self.keys.clone(), 1, clients.into()),
+        }
+    }
+}
+
+/// What a SET costs in a group and alone, until all that it brings with it is done.
+fn costs(
+    members: &mut Members,
+    alone: &Server,
+    kind: &Kind,
+    is_alone_first: bool,
+) -> Result<(Vec<Figure>, Vec<Figure>)> {
+    let own = || {
+        let before = bench::cpu_us(alone.pid())?;
+        kind.load(alone.port())?;
+        std::thread::sleep(BEHIND);
+        Ok::<_, anyhow::Error>(bench::cpu_us(alone.pid())? - before)
+    };
+    let mut single = if is_alone_first { Some(own()?) } else { None };
+    let pids = pids(members)?;
+    let cpu = || pids.iter().map(|pid| bench::cpu_us(*pid)).collect::<Result<Vec<_>>>();
+    let (carried, before) = (members.carried(), cpu()?);
+    kind.load(members.nodes[0].running()?.port())?;
+    members.wait_for(1, (kind.keys.end - 1, 1), SELDOM)?;
+    let bytes = (members.carried() - carried) as f64;
+    for node in &members.nodes {
+        info::until(&mut node.open()?, "replication", "group_unstable_keys:0")?;
+    }
+    let spent: Vec<f64> = cpu()?.iter().zip(before).map(|(after, before)| after - before).collect();
+    members.check(1, kind.keys.clone(), STEP, 1)?;
+    let single = single.take().map_or_else(own, Ok)?;
+    let sets = (kind.keys.end - kind.keys.start) as f64;
+    let figure =
+        |what: &str, spent: f64| Figure::cost(format!("{}: processor {what}", kind.name), "µs/SET", spent / sets);
+    let [asked, other] = ["where it is asked", "at the other node"];
+    let bytes = Figure::cost(format!("{}: bytes between nodes", kind.name), "B/SET", bytes / sets);
+    // The other node's is beside what the same SET costs the node that is alone.
+    Ok((
+        vec![figure(asked, spent[0]), figure(other, spent[1]), bytes],
+        vec![figure(asked, single), figure(other, single)],
+    ))
 }
 
 fn pids(members: &mut Members) -> Result<Vec<u32>> {
@@ -143,7 +201,7 @@ fn latencies(port: u16, options: &Options) -> Result<Latencies> {
 fn seen(members: &mut Members, near: u16, options: &Options) -> Result<Latencies> {
     let mut latencies = Latencies::default();
     for version in 2..2 + options.looks {
-        let index = options.keys + options.sets;
+        let index = options.keys;
         keys::load(near, index..index + 1, version)?;
         let began = Instant::now();
         members.wait_for(1, (index, version), LOOK)?;

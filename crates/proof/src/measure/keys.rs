@@ -1,9 +1,11 @@
 //! Keys and values by number: a value says which key it is of and which version, and can be made again to compare.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::poll;
 use crate::conn::{Conn, encode};
 use crate::resp::Value;
 use crate::rng::Rng;
@@ -13,6 +15,9 @@ pub const VALUE_BYTES: usize = 64;
 
 /// Commands of one round trip while loading.
 const BATCH: u64 = 500;
+
+/// A server that answers nobody for so long counts as hung.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn key(index: u64) -> String {
     format!("key:{index:012}")
@@ -44,6 +49,31 @@ pub fn load(port: u16, range: Range<u64>, version: u32) -> Result<()> {
     each(port, range, &Value::Simple(b"OK".to_vec()), |index, out| {
         encode(&[&b"SET"[..], key(index).as_bytes(), &value(index, version)], out);
     })
+}
+
+/// The same from so many clients, each of which waits for a reply before it sends the next command.
+pub fn load_waiting(port: u16, mut range: Range<u64>, version: u32, clients: usize) -> Result<()> {
+    let mut conns = (0..clients).map(|_| Conn::open(port)).collect::<Result<Vec<_>>>()?;
+    let sockets = conns.iter().map(Conn::writer).collect::<Result<Vec<_>>>()?;
+    let set = |conn: &mut Conn, index| conn.send(&[&b"SET"[..], key(index).as_bytes(), &value(index, version)]);
+    let mut waiting = 0;
+    for (conn, index) in conns.iter_mut().zip(range.by_ref()) {
+        set(conn, index)?;
+        waiting += 1;
+    }
+    while waiting > 0 {
+        let ready = poll::readable(sockets.iter(), PATIENCE)?;
+        ensure!(ready.contains(&true), "no reply for {PATIENCE:?}");
+        for (conn, _) in conns.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+            let reply = conn.reply()?;
+            ensure!(reply == Value::Simple(b"OK".to_vec()), "SET was answered {reply}");
+            match range.next() {
+                Some(index) => set(conn, index)?,
+                None => waiting -= 1,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Sends one command for each number, one round trip ahead of the replies; each must be answered with `expected`.
