@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::event::Event;
 use crate::limits::{EVENT_COST, NOTICES};
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     wake: Box<dyn Fn() + Send + Sync>,
     /// A nudge has not been taken note of.
     nudged: AtomicBool,
+    /// The same, of one that ends a rest.
+    urged: AtomicBool,
 }
 
 #[derive(Default)]
@@ -45,13 +47,16 @@ struct State {
     /// Events that are no frames.
     notices: usize,
     rtt: HashSet<NodeId>,
+    /// Whoever takes events lets them gather: they wake nobody.
+    rests: bool,
     closed: bool,
 }
 
 impl Shared {
     /// An inbox; `wake` is called when a paused peer has room again.
     pub(crate) fn new(bound: usize, wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { state: Mutex::default(), ready: Condvar::new(), bound, wake, nudged: AtomicBool::new(false) }
+        let (nudged, urged) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { state: Mutex::default(), ready: Condvar::new(), bound, wake, nudged, urged }
     }
 
     /// Takes frames of a peer, in order; false if nothing more of it should be read until [`Self::resumed`] names it.
@@ -68,8 +73,7 @@ impl Shared {
         if !room {
             state.paused.insert(node);
         }
-        drop(state);
-        self.ready.notify_one();
+        self.announce(state);
         room
     }
 
@@ -78,8 +82,7 @@ impl Shared {
         let mut state = self.state.lock();
         state.notices += 1;
         state.events.push_back(event);
-        drop(state);
-        self.ready.notify_one();
+        self.announce(state);
     }
 
     /// Takes an event that may be left out: refusals when many wait, times while an older one waits.
@@ -92,7 +95,19 @@ impl Shared {
         if wanted {
             state.notices += 1;
             state.events.push_back(event);
-            drop(state);
+            self.announce(state);
+        }
+    }
+
+    fn has_come(&self, state: &State) -> bool {
+        !state.events.is_empty() || self.nudged.load(Ordering::SeqCst) || self.urged.load(Ordering::SeqCst)
+    }
+
+    /// Wakes whoever waits, unless it rests.
+    fn announce(&self, state: MutexGuard<'_, State>) {
+        let rests = state.rests;
+        drop(state);
+        if !rests {
             self.ready.notify_one();
         }
     }
@@ -148,14 +163,21 @@ impl State {
 pub struct Nudge(Arc<Shared>);
 
 impl Nudge {
-    /// Ends the wait that is going on, or the next one. Costs little where one is due already.
+    /// Ends the wait or the rest that is going on, or the next one. Costs little where one is due already.
     pub fn nudge(&self) {
-        if self.0.nudged.swap(true, Ordering::SeqCst) {
+        if self.0.urged.swap(true, Ordering::SeqCst) {
             return;
         }
         // With the lock, so that it does not come between the look of whoever is about to wait, and the wait.
         drop(self.0.state.lock());
         self.0.ready.notify_one();
+    }
+
+    /// The same, but for a rest, which it lets go on.
+    pub fn note(&self) {
+        if !self.0.nudged.swap(true, Ordering::SeqCst) {
+            self.0.announce(self.0.state.lock());
+        }
     }
 }
 
@@ -165,16 +187,31 @@ impl Inbox {
         Nudge(Arc::clone(&self.0))
     }
 
-    /// Returns when there is an event, or was a nudge, or at `until`.
-    pub fn wait(&self, until: Instant) {
+    /// Returns when there is an event, or was a nudge, or at `until`; whether anything came.
+    pub fn wait(&self, until: Instant) -> bool {
         let mut state = self.0.state.lock();
-        while state.events.is_empty() && !state.closed && !self.0.nudged.load(Ordering::SeqCst) {
+        while !state.closed && !self.0.has_come(&state) {
             if self.0.ready.wait_until(&mut state, until).timed_out() {
                 break;
             }
         }
+        let has_come = self.0.has_come(&state);
         // From here on a nudge is another one.
+        self.0.urged.store(false, Ordering::SeqCst);
         self.0.nudged.store(false, Ordering::SeqCst);
+        has_come
+    }
+
+    /// Lets events gather until then, which wakes one thread once for many of them. Only a [`Nudge::nudge`] ends it before.
+    pub fn rest(&self, until: Instant) {
+        let mut state = self.0.state.lock();
+        state.rests = true;
+        while !state.closed && !self.0.urged.load(Ordering::SeqCst) {
+            if self.0.ready.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        state.rests = false;
     }
 
     /// The next event; waits for one. `None` once the mesh has stopped and all was taken.
@@ -288,6 +325,33 @@ mod tests {
         assert!(inbox.0.deliver(node(1), &mut Vec::new()));
         inbox.drain(&mut Vec::new());
         assert_eq!((inbox.held(node(1)), inbox.held(node(2)), inbox.try_recv()), (0, 0, None));
+    }
+
+    #[test]
+    fn what_comes_during_a_rest_waits_for_its_end_and_a_nudge_does_not() {
+        let (inbox, _) = inbox(1000);
+        let (far, past) = (Instant::now() + Duration::from_secs(600), Instant::now());
+        let nudge = inbox.nudge();
+        std::thread::scope(|scope| {
+            let resting = scope.spawn(|| inbox.rest(far));
+            while !inbox.0.state.lock().rests {
+                std::thread::yield_now();
+            }
+            inbox.0.deliver(node(1), &mut vec![vec![1]]);
+            nudge.note();
+            assert!(!resting.is_finished());
+            nudge.nudge();
+        });
+        assert!(inbox.wait(far));
+        inbox.drain(&mut Vec::new());
+        assert!(!inbox.wait(past), "all of it has been seen");
+        // Before a rest as well as in it.
+        nudge.nudge();
+        inbox.rest(far);
+        assert!(inbox.wait(far));
+        nudge.note();
+        inbox.rest(past);
+        assert!(inbox.wait(far));
     }
 
     #[test]

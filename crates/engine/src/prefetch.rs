@@ -65,6 +65,10 @@ impl Engine {
             })
         }));
         let of_row = |row: usize| places[rows[row]].order;
+        if shared.replicates() {
+            let of_shard = |(row, whose): (usize, &usize)| Some((&shards[*whose].1.as_ref()?.suffix, of_row(row)));
+            whose.iter().enumerate().filter_map(of_shard).for_each(|(suffix, order)| suffix.foresee(order));
+        }
         let table = |whose: &usize| Some(&shards[*whose].1.as_ref()?.db(db)?.table);
         let tables: SmallVec<[(usize, &Table<_>); MOST]> =
             collect(whose.iter().enumerate().filter_map(|(row, whose)| Some((row, table(whose)?))));

@@ -47,6 +47,9 @@ pub(crate) use stored::split;
 pub(crate) use stored::{open_all, restore, verify};
 pub(crate) use swaps::Swaps;
 
+/// Keys that are looked ahead for at once.
+const FORESEEN: usize = 16;
+
 /// The keys of a shard on which there are recent effects, by physical database.
 #[derive(Default)]
 pub(crate) struct Suffix {
@@ -115,6 +118,13 @@ impl Suffix {
         self.recent.push_back((dot, db, order));
     }
 
+    /// Brings into the processor's caches what will be looked at of the key with this order. Whoever has several to look up asks for all
+    /// of them first, and the waits overlap.
+    #[inline]
+    pub(crate) fn foresee(&self, order: u64) {
+        std::hint::black_box(self.keys.find(order, |unstable| unstable.order == order).is_some());
+    }
+
     /// How many keys it has.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
@@ -122,9 +132,13 @@ impl Suffix {
 
     /// Forgets what is stable: keys of which all is, and of others what has become much.
     fn settle(&mut self, stable: &Vector) {
-        while let Some((dot, db, order)) = self.recent.front().copied()
-            && stable.has(dot)
-        {
+        for turn in 0.. {
+            let Some((dot, db, order)) = self.recent.front().copied().filter(|(dot, ..)| stable.has(*dot)) else {
+                break;
+            };
+            if turn % FORESEEN == 0 {
+                self.recent.iter().take(FORESEEN).for_each(|(_, _, order)| self.foresee(*order));
+            }
             self.recent.pop_front();
             let found = self
                 .keys

@@ -145,7 +145,7 @@ impl Driver {
         let wire = Arc::clone(&self.wire);
         self.outgoing.finish(&*wire);
         self.see_to_acks();
-        self.wire.flush();
+        self.outgoing.flush(&*wire);
         if let Err(trouble) = done {
             self.tell_status(Some(trouble));
             return Err(now + TRY_AGAIN);

@@ -11,6 +11,12 @@ pub const QUIET_TICK: Duration = Duration::from_millis(50);
 /// How often a node that belongs to no group asks to join.
 pub const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How far apart two turns are while something happens all the time, unless a client waits for one: one for many effects, and whoever
+/// writes them wakes nobody. A tenth of a tick, and of the nearest ways between data centres about as much.
+pub const GATHER: Duration = Duration::from_millis(1);
+
+const _: () = assert!(GATHER.as_nanos() < TICK.as_nanos(), "time is heard of when it is due");
+
 /// Records of the log that are read before events of peers have their turn.
 pub const RECORDS_A_TURN: usize = 4096;
 

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::host::Host;
+use crate::limits::{GATHER, TICK};
 use crate::membership::Membership;
 use crate::parts::Parts;
 use crate::status::{Board, Role, Status};
@@ -67,7 +68,7 @@ impl Member {
         let driver = Driver::new(parts, Instant::now())?;
         let nudge = inbox.nudge();
         let observer = nudge.clone();
-        engine.log().observe(move || observer.nudge());
+        engine.log().observe(move || observer.note());
         let shared = Arc::new(Shared { status, acks, changes: Mutex::default(), stop: AtomicBool::new(false), nudge });
         let seen = Arc::clone(&shared);
         let run = move || run(driver, &inbox, &seen);
@@ -160,17 +161,23 @@ impl Drop for Member {
 fn run(mut driver: Driver, inbox: &Inbox, shared: &Shared) {
     let (mut events, mut wait_until) = (Vec::new(), Instant::now());
     while !shared.stop.load(Ordering::Acquire) {
-        inbox.wait(wait_until);
+        let has_come = inbox.wait(wait_until);
+        let began = Instant::now();
         if events.is_empty() {
             inbox.drain(&mut events);
         }
         let changes = std::mem::take(&mut *shared.changes.lock());
-        wait_until = match driver.turn(&mut events, changes, Instant::now()) {
-            Ok(()) => driver.next_turn(),
+        wait_until = match driver.turn(&mut events, changes, began) {
+            Ok(()) => {
+                if has_come {
+                    inbox.rest(driver.next_turn().min(began + GATHER));
+                }
+                driver.next_turn()
+            }
             Err(at) => {
                 // Events stay where they are: their senders wait.
                 while !shared.stop.load(Ordering::Acquire) && Instant::now() < at {
-                    thread::sleep(crate::limits::TICK);
+                    thread::sleep(TICK);
                 }
                 at
             }

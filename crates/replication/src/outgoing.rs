@@ -16,6 +16,8 @@ pub(crate) struct Outgoing {
     waiting: HashMap<NodeId, Waiting>,
     /// Batches for a node that others may follow in the same frame.
     batches: Option<(NodeId, Vec<Entry>, u64)>,
+    /// The mesh was given some since it was last told to send.
+    has_queued: bool,
     scratch: Vec<u8>,
 }
 
@@ -81,6 +83,7 @@ impl Outgoing {
     fn push_one(&mut self, wire: &dyn Wire, node: NodeId, frame: &[u8]) {
         let waits = self.waiting.get(&node).is_some_and(|waiting| !waiting.frames.is_empty());
         let taken = if waits { Err(SendError::Full) } else { wire.queue(node, frame) };
+        self.has_queued |= taken.is_ok();
         match taken {
             Ok(()) => {}
             // What was under way is lost with a connection anyway; its end is told.
@@ -98,12 +101,22 @@ impl Outgoing {
         }
     }
 
+    /// Has sent what the mesh was given.
+    pub(crate) fn flush(&mut self, wire: &dyn Wire) {
+        if std::mem::take(&mut self.has_queued) {
+            wire.flush();
+        }
+    }
+
     /// The mesh has room for a node again.
     pub(crate) fn room(&mut self, wire: &dyn Wire, node: NodeId) {
         let Some(waiting) = self.waiting.get_mut(&node) else { return };
         while let Some(frame) = waiting.frames.pop_front() {
             match wire.queue(node, &frame) {
-                Ok(()) => waiting.bytes -= frame.len(),
+                Ok(()) => {
+                    waiting.bytes -= frame.len();
+                    self.has_queued = true;
+                }
                 Err(SendError::Full) => return waiting.frames.push_front(frame),
                 Err(SendError::Down | SendError::TooLarge) => break,
             }

@@ -167,6 +167,9 @@ impl<'b> Run<'b> {
                 }
             }
         };
+        for (shard, share) in guards.iter().zip(self.shares()) {
+            share.iter().for_each(|at| shard.suffix.foresee(self.dues[*at as usize].order));
+        }
         each(&|table, order| table.to_segment(order));
         each(&|table, order| table.to_item(order));
         each(&|table, order| table.to_value(order));
