@@ -17,6 +17,7 @@
 mod lent;
 mod name;
 mod patch;
+mod pending;
 mod reach;
 mod restate;
 mod stored;
@@ -38,6 +39,7 @@ use crate::limits::SUFFIX_KEPT;
 use crate::shard::Shard;
 use crate::stop::Place;
 use crate::value::Entry;
+use pending::{Pending, Writers};
 use unstable::Unstable;
 
 pub(crate) use lent::{Lent, record_own, settle_own};
@@ -54,8 +56,13 @@ const FORESEEN: usize = 16;
 #[derive(Default)]
 pub(crate) struct Suffix {
     keys: HashTable<Unstable>,
-    /// The recent effects as they were applied, each with the database and the order of its key.
+    /// How many of them have parts.
+    opened: usize,
+    /// The effects on these as they were applied, each with the database and the order of its key.
     recent: VecDeque<(Dot, u8, u64)>,
+    /// What came behind those and stands in no table.
+    pending: Pending,
+    writers: Writers,
     turn: stored::Turn,
 }
 
@@ -77,16 +84,27 @@ impl Written<'_> {
 
 impl Suffix {
     fn take(&mut self, place: Place, db: u8, key: &[u8]) -> Option<Unstable> {
+        self.index();
         let mut taken = self.keys.find_entry(place.order, |unstable| unstable.name.is(db, key)).ok()?.remove().0;
         self.turn.leave(&mut taken);
+        self.opened -= usize::from(!taken.is_brief());
         Some(taken)
     }
 
+    /// What is pending must have been indexed.
     fn find(&self, place: Place, db: u8, key: &[u8]) -> Option<&Unstable> {
+        debug_assert!(self.pending.is_empty());
         self.keys.find(place.order, |unstable| unstable.name.is(db, key))
     }
 
+    /// The key, if it has parts: then nothing is pending.
+    fn find_opened(&self, place: Place, db: u8, key: &[u8]) -> Option<&Unstable> {
+        self.keys.find(place.order, |unstable| unstable.name.is(db, key)).filter(|unstable| !unstable.is_brief())
+    }
+
     fn put(&mut self, mut unstable: Unstable) {
+        self.index();
+        self.opened += usize::from(!unstable.is_brief());
         unstable.turn = self.turn.number;
         self.keys.insert_unique(unstable.order, unstable, |unstable| unstable.order);
     }
@@ -94,6 +112,10 @@ impl Suffix {
     /// Notes a SET that takes the place of all that is recent on its key; false if it does not.
     #[inline]
     fn note_set(&mut self, place: Place, effect: &Effect<'_>, written: &Written<'_>) -> bool {
+        if self.suspend(place, effect, written) {
+            return true;
+        }
+        self.index();
         match self.keys.entry(place.order, |unstable| unstable.name.is_of(effect), |unstable| unstable.order) {
             HashEntry::Vacant(vacant) => {
                 let turn = self.turn.number;
@@ -105,6 +127,7 @@ impl Suffix {
                     return false;
                 }
                 self.turn.leave(unstable);
+                self.opened -= usize::from(!unstable.is_brief());
                 (unstable.set, unstable.hlc, unstable.causality) = (written.dot, written.hlc, None);
             }
         }
@@ -115,6 +138,7 @@ impl Suffix {
     /// An effect on a key with this order was recorded.
     #[inline]
     fn note(&mut self, dot: Dot, db: u8, order: u64) {
+        self.writers.add(dot.origin);
         self.recent.push_back((dot, db, order));
     }
 
@@ -126,12 +150,21 @@ impl Suffix {
     }
 
     /// How many keys it has.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn len(&mut self) -> usize {
+        self.index();
+        debug_assert_eq!(self.opened, self.keys.iter().filter(|unstable| !unstable.is_brief()).count());
         self.keys.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.recent.is_empty() && self.pending.is_empty()
     }
 
     /// Forgets what is stable: keys of which all is, and of others what has become much.
     fn settle(&mut self, stable: &Vector) {
+        if self.turn.goes_on() {
+            self.index();
+        }
         for turn in 0.. {
             let Some((dot, db, order)) = self.recent.front().copied().filter(|(dot, ..)| stable.has(*dot)) else {
                 break;
@@ -148,8 +181,17 @@ impl Suffix {
             self.turn.leave(unstable);
             match &mut unstable.causality {
                 Some(causality) if !stable.covers(&causality.reach) => causality.give_back(stable),
-                _ => drop(found.remove()),
+                causality => {
+                    self.opened -= usize::from(causality.is_some());
+                    found.remove();
+                }
             }
+        }
+        if self.recent.is_empty() {
+            self.settle_pending(|dot| stable.has(dot));
+        }
+        if self.is_empty() {
+            self.writers = Writers::Nobody;
         }
         if self.keys.capacity() > SUFFIX_KEPT.max(4 * self.keys.len()) {
             self.keys.shrink_to_fit(|unstable| unstable.order);
@@ -232,7 +274,7 @@ impl Shared {
         self.swaps.lock().settle(stable);
         for shard in &self.shards {
             let mut shard = shard.lock();
-            if shard.suffix.len() > 0 {
+            if !shard.suffix.is_empty() {
                 shard.suffix.settle(stable);
             }
         }

@@ -226,15 +226,21 @@ fn a_checkpoint_has_what_was_recent_at_its_flip_whatever_happens_meanwhile() {
         &|engine| emit(engine, "", Op::FlushDb),
         &|engine| engine.note_stable(&engine.vector(), None),
     ];
+    let open = |dir: &tempfile::TempDir| {
+        let engine = open(dir.path(), 1);
+        engine.set_replicating(true).unwrap();
+        (0..110).for_each(|i| set(&engine, &format!("key{}", i % 100), "1"));
+        engine
+    };
+    // Another one with the same effects: to look at them brings them into the table.
+    let same = tempfile::tempdir().unwrap();
+    let same = open(&same);
+    let shards = same.shared.shards.iter();
+    let recent: BTreeSet<_> = shards.flat_map(|shard| shard.lock().suffix.stored().collect::<Vec<_>>()).collect();
     for at in [1, 2, 60, 120] {
         for change in change {
             let dir = tempfile::tempdir().unwrap();
-            let engine = open(dir.path(), 1);
-            engine.set_replicating(true).unwrap();
-            (0..100).for_each(|i| set(&engine, &format!("key{i}"), "1"));
-            let shards = engine.shared.shards.iter();
-            let recent: BTreeSet<_> =
-                shards.flat_map(|shard| shard.lock().suffix.stored().collect::<Vec<_>>()).collect();
+            let engine = open(&dir);
             let mut pauses = 0;
             let taken = engine.base(&mut || {
                 pauses += 1;

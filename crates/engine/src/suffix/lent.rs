@@ -49,6 +49,7 @@ pub(crate) fn settle_own(state: &mut State<'_>, effect: &Effect<'_>) {
         return apply_at(guards, shared, effect, Some(place), Some(undo));
     }
     let Some(shard) = guards.get_mut(place.shard) else { return };
+    shard.suffix.index();
     let entry = shard.find(effect.db, place.order, effect.key);
     let mut causality = match lent.find(effect) {
         Some(lent) => lent.clone(),
@@ -76,8 +77,7 @@ pub(crate) fn record_own(state: &mut State<'_>, effect: &Effect<'_>, written: &W
     let lent = lent.take(effect);
     // The plain value is what the batch has made of it: that is what the SET gave if nothing else has changed it since, and
     // if it was opened, something may have.
-    let is_brief =
-        lent.is_none() && shard.suffix.find(place, effect.db, effect.key).is_none_or(|found| found.is_brief());
+    let is_brief = lent.is_none() && shard.suffix.find_opened(place, effect.db, effect.key).is_none();
     if is_brief && is_plain_set(effect) && shard.suffix.note_set(place, effect, written) {
         return;
     }

@@ -63,7 +63,7 @@ fn keeps(effect: &Effect<'_>) -> bool {
 fn hides(shard: &Shard, place: Place, effect: &Effect<'_>) -> Vec<Name> {
     let name = |field: Option<&[u8]>| (effect.db, effect.key.to_vec(), field.map(<[u8]>::to_vec));
     // A single SET hides nothing.
-    let found = shard.suffix.find(place, effect.db, effect.key).and_then(|unstable| unstable.causality.as_ref());
+    let found = shard.suffix.find_opened(place, effect.db, effect.key).and_then(|unstable| unstable.causality.as_ref());
     let Some(causality) = found else { return Vec::new() };
     let hides = |field: Option<&[u8]>| causality.parts.hides_deadlines(field);
     match &effect.op {

@@ -29,6 +29,16 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    #[inline]
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// That of what is pending, which has not changed since the flip.
+    pub(super) fn of_pending(&self) -> u32 {
+        self.number.wrapping_sub(u32::from(self.goes_on))
+    }
+
     /// The key is about to change, or to go.
     pub(super) fn leave(&mut self, unstable: &mut Unstable) {
         if self.goes_on && unstable.turn != self.number {
@@ -47,7 +57,8 @@ impl Suffix {
     }
 
     /// The orders and databases of keys that are to be taken.
-    pub(crate) fn frozen(&self) -> Vec<(u64, u8)> {
+    pub(crate) fn frozen(&mut self) -> Vec<(u64, u8)> {
+        self.index();
         let due = self.keys.iter().filter(|unstable| self.turn.goes_on && unstable.turn != self.turn.number);
         due.map(|unstable| (unstable.order, unstable.name.db())).collect()
     }
@@ -70,7 +81,8 @@ impl Suffix {
     }
 
     /// Whether it has a key with this order in a database.
-    pub(crate) fn has(&self, order: u64, db: u8) -> bool {
+    pub(crate) fn has(&mut self, order: u64, db: u8) -> bool {
+        self.index();
         self.keys.find(order, |unstable| (unstable.order, unstable.name.db()) == (order, db)).is_some()
     }
 
@@ -145,7 +157,8 @@ pub(crate) fn restore(shared: &Shared, bytes: &[u8]) -> Result<(), WireError> {
 pub(crate) fn open_all(shared: &Shared) -> Result<(), ReadError> {
     for shard in &shared.shards {
         let brief: Vec<Name> = {
-            let shard = shard.lock();
+            let mut shard = shard.lock();
+            shard.suffix.index();
             let brief = shard.suffix.keys.iter().filter(|unstable| unstable.is_brief());
             brief.map(|unstable| unstable.name.clone()).collect()
         };
@@ -174,7 +187,8 @@ pub(crate) fn split(bytes: &[u8]) -> std::collections::BTreeSet<Vec<u8>> {
 #[cfg(test)]
 impl Suffix {
     /// All keys as a checkpoint would take them.
-    pub(crate) fn stored(&self) -> impl Iterator<Item = Vec<u8>> {
+    pub(crate) fn stored(&mut self) -> impl Iterator<Item = Vec<u8>> {
+        self.index();
         self.keys.iter().map(|unstable| unstable.stored())
     }
 }

@@ -144,22 +144,74 @@ fn of_a_record_only_what_is_new_is_taken() {
     assert_eq!(there.get(b"s"), Some("3".into()));
 }
 
+const PLACE: Place = Place { shard: ShardId(0), order: 7 };
+
+fn dot(origin: u64, seq: u64) -> Dot {
+    Dot { origin: Origin(origin), seq }
+}
+
+/// Notes a SET; `None` as context: it is this node's own.
+fn note(suffix: &mut Suffix, key: &[u8], dot: Dot, context: Option<&Vector>) -> bool {
+    let deps = Seq::empty(effect::codec::DotShape);
+    let op = Op::Set { value: b"", deadline: Deadline::Clear };
+    let effect = Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key, fresh: false, deps, op };
+    suffix.note_set(PLACE, &effect, &Written { dot, hlc: Hlc(dot.seq), context })
+}
+
+fn last(suffix: &Suffix, key: &[u8]) -> Option<Dot> {
+    suffix.find(PLACE, 0, key).map(|unstable| unstable.set)
+}
+
 #[test]
 fn keys_of_one_order_are_told_apart() {
-    let (place, mut suffix) = (Place { shard: ShardId(0), order: 7 }, Suffix::default());
-    let dot = |seq| Dot { origin: Origin(1), seq };
-    let set = |suffix: &mut Suffix, key: &[u8], seq| {
-        let deps = Seq::empty(effect::codec::DotShape);
-        let op = Op::Set { value: b"", deadline: Deadline::Clear };
-        let effect = Effect { keyspace: KeyspaceId::DEFAULT, db: 0, key, fresh: false, deps, op };
-        assert!(suffix.note_set(place, &effect, &Written { dot: dot(seq), hlc: Hlc(seq), context: None }));
-    };
-    set(&mut suffix, b"a", 1);
-    set(&mut suffix, b"b", 2);
-    set(&mut suffix, b"a", 3);
+    let mut suffix = Suffix::default();
+    for (key, seq) in [(b"a", 1), (b"b", 2), (b"a", 3)] {
+        assert!(note(&mut suffix, key, dot(1, seq), None));
+    }
     assert_eq!(suffix.len(), 2);
-    let last = |suffix: &Suffix, key| suffix.find(place, 0, key).map(|unstable| unstable.set);
-    assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(3)), Some(dot(2))]);
-    suffix.settle(&[dot(2)].into_iter().collect());
-    assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(3)), None]);
+    assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(1, 3)), Some(dot(1, 2))]);
+    suffix.settle(&[dot(1, 2)].into_iter().collect());
+    assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(1, 3)), None]);
+}
+
+#[test]
+fn what_nobody_looks_for_is_forgotten_without_a_table() {
+    let mut suffix = Suffix::default();
+    let none = Vector::new();
+    assert!(note(&mut suffix, b"a", dot(2, 1), Some(&none)) && note(&mut suffix, b"a", dot(2, 2), Some(&none)));
+    assert!(note(&mut suffix, b"b", dot(1, 1), None));
+    assert!(suffix.keys.is_empty() && !suffix.is_empty());
+    suffix.settle(&[dot(2, 2)].into_iter().collect());
+    assert!(suffix.keys.is_empty() && !suffix.is_empty());
+    suffix.settle(&[dot(2, 2), dot(1, 1)].into_iter().collect());
+    assert!(suffix.is_empty() && suffix.keys.is_empty());
+}
+
+#[test]
+fn what_had_not_observed_it_finds_what_is_pending() {
+    for other in [dot(1, 9), dot(3, 9)] {
+        let (mut suffix, none) = (Suffix::default(), Vector::new());
+        assert!(note(&mut suffix, b"a", dot(2, 1), Some(&none)) && note(&mut suffix, b"a", dot(2, 2), Some(&none)));
+        assert!(note(&mut suffix, b"b", other, Some(&none)), "nothing is recent on its key");
+        assert!(!note(&mut suffix, b"a", other, Some(&none)), "it is concurrent with the last one");
+        assert!(note(&mut suffix, b"a", other, Some(&[dot(2, 2)].into_iter().collect())));
+        assert_eq!(last(&suffix, b"a"), Some(other));
+    }
+}
+
+#[test]
+fn nothing_is_pending_beside_parts() {
+    let mut suffix = Suffix::default();
+    let mut unstable = Suffix::default();
+    assert!(note(&mut unstable, b"a", dot(1, 1), None));
+    let mut opened = unstable.take(PLACE, 0, b"a").unwrap();
+    opened.open(None);
+    suffix.note(dot(1, 1), 0, PLACE.order);
+    suffix.put(opened);
+    assert!(note(&mut suffix, b"b", dot(1, 2), None));
+    assert_eq!((last(&suffix, b"b"), suffix.opened), (Some(dot(1, 2)), 1));
+    // It takes the place of the parts, and from then on others may wait.
+    assert!(note(&mut suffix, b"a", dot(1, 3), None) && note(&mut suffix, b"c", dot(1, 4), None));
+    assert_eq!((suffix.opened, suffix.keys.len(), suffix.pending.len()), (0, 2, 1));
+    assert_eq!(suffix.len(), 3);
 }

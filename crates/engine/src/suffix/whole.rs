@@ -31,9 +31,11 @@ pub(super) fn open(guards: &mut Guards<'_>, effect: &Effect<'_>) {
     }
     for shard in guards.iter_mut() {
         let mut suffix = std::mem::take(&mut shard.suffix);
-        let Suffix { keys, turn, .. } = &mut suffix;
+        suffix.index();
+        let Suffix { keys, turn, opened, .. } = &mut suffix;
         for unstable in keys.iter_mut().filter(|unstable| is_of(effect, unstable)) {
             turn.leave(unstable);
+            *opened += usize::from(unstable.is_brief());
             unstable.open(shard.find(unstable.name.db(), unstable.order, unstable.name.key()));
         }
         shard.suffix = suffix;
@@ -56,11 +58,13 @@ pub(super) fn note(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>
 fn put_back_survivors(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>) {
     let mut survivors = Vec::new();
     for shard in guards.iter_mut() {
-        let Suffix { keys, recent, turn } = &mut shard.suffix;
+        shard.suffix.index();
+        let Suffix { keys, recent, turn, writers, .. } = &mut shard.suffix;
         for unstable in keys.iter_mut().filter(|unstable| is_of(effect, unstable)) {
             turn.leave(unstable);
             let Some(causality) = &mut unstable.causality else { continue };
             causality.record(effect, written);
+            writers.add(written.dot.origin);
             recent.push_back((written.dot, unstable.name.db(), unstable.order));
             if causality.parts.kind().is_some() {
                 survivors.push(unstable.name.clone());
