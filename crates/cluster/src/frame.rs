@@ -9,7 +9,7 @@
 //!
 //! *Invariant:* memory follows the bytes that have arrived, never a length that was only announced.
 
-use crate::limits::{CONTROL_BYTES, READ_BYTES};
+use crate::limits::{CONTROL_BYTES, DECODED_BYTES, READ_BYTES};
 
 /// Length and kind.
 pub(crate) const HEADER: usize = 5;
@@ -82,7 +82,7 @@ impl Decoder {
             self.bytes.clear();
             self.at = 0;
             // A large frame is gone: so is its memory.
-            self.bytes.shrink_to(4 * READ_BYTES);
+            self.bytes.shrink_to(DECODED_BYTES);
         } else if self.at >= READ_BYTES {
             self.bytes.drain(..self.at);
             self.at = 0;
@@ -166,7 +166,7 @@ mod tests {
         decoder.extend(&large);
         assert_eq!(all(&mut decoder).unwrap().len(), 1);
         decoder.extend(b"\0");
-        assert!(decoder.capacity() <= 4 * READ_BYTES);
+        assert!(decoder.capacity() <= DECODED_BYTES);
     }
 
     fn frames() -> impl Strategy<Value = Vec<(Kind, Vec<u8>)>> {

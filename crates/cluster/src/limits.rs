@@ -58,6 +58,10 @@ pub(crate) const TURN_BYTES: usize = 256 << 10;
 /// One read of a socket, in bytes.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 
+/// What a connection keeps for what has come, in bytes: a stream of many frames that are somewhat larger than a read needs no more, and
+/// finds its memory again.
+pub(crate) const DECODED_BYTES: usize = 1 << 20;
+
 /// Encrypted at once, in bytes. What is encrypted can no longer be overtaken by a ping.
 pub(crate) const WRITE_BYTES: usize = 64 << 10;
 

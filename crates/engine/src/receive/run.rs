@@ -35,6 +35,10 @@ pub(super) struct Run<'b> {
     is_alone: bool,
 }
 
+/// Bytes of a batch with one effect on a short key, and effects for which room is made before they are read.
+const SHORT_BATCH: usize = 64;
+const MOST_RESERVED: usize = 4096;
+
 /// An effect that is due.
 pub(super) struct Due<'b> {
     bytes: &'b [u8],
@@ -63,6 +67,11 @@ impl<'b> Run<'b> {
         Ok(run)
     }
 
+    /// As many effects as so many bytes probably are.
+    fn reserve(&mut self, bytes: usize) {
+        self.dues.reserve((bytes / SHORT_BATCH).min(MOST_RESERVED));
+    }
+
     /// The first run of a record behind what is known of its origin; `None`: there is none.
     pub(super) fn of_record(
         shared: &Shared,
@@ -80,6 +89,7 @@ impl<'b> Run<'b> {
         };
         let mut run = Self::of_batch(shared, &first, context)?;
         let (begin, mut end) = (batches.offset(), batches.offset());
+        run.reserve(record.len() - begin);
         while !run.is_alone
             && let Some(Ok(batch)) = batches.next()
         {
