@@ -146,7 +146,9 @@ impl Suffix {
     /// of them first, and the waits overlap.
     #[inline]
     pub(crate) fn foresee(&self, order: u64) {
-        std::hint::black_box(self.keys.find(order, |unstable| unstable.order == order).is_some());
+        if !self.keys.is_empty() {
+            std::hint::black_box(self.keys.find(order, |unstable| unstable.order == order).is_some());
+        }
     }
 
     /// How many keys it has.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use effect::wire::Reader as Bytes;
 use effect::{Batches, Dot, Hlc, Origin, Vector, WireError};
 use wal::{Position, Reader};
 
@@ -112,21 +113,27 @@ impl Records {
 }
 
 impl Outline {
+    /// Of the batches behind the first one only sizes, gaps and counts are read: the log's checksum says that the rest is what was written.
     fn of(record: &[u8]) -> Result<Option<Self>, WireError> {
-        let mut outline: Option<Self> = None;
-        for batch in Batches::decode(record) {
-            let batch = batch?;
-            let last = Dot { seq: batch.first.seq + batch.len() - 1, ..batch.first };
-            let last_hlc = batch.hlc.plus(batch.len() - 1);
-            match &mut outline {
-                Some(outline) => (outline.last, outline.last_hlc) = (last, last_hlc),
-                None => {
-                    let (first, hlc, context) = (batch.first, batch.hlc, batch.context_vector());
-                    outline = Some(Self { first, hlc, last, last_hlc, context });
-                }
-            }
+        let mut batches = Batches::decode(record);
+        let Some(batch) = batches.next().transpose()? else { return Ok(None) };
+        let (first, hlc, context) = (batch.first, batch.hlc, batch.context_vector());
+        let (mut seq, mut ticks) = (first.seq.checked_add(batch.len()), hlc.0.checked_add(batch.len()));
+        let mut followers = Bytes::new(&record[batches.offset()..]);
+        while followers.remaining() > 0 {
+            let gap = followers.varint()?;
+            let count = Bytes::new(followers.bytes()?).varint()?;
+            seq = seq.and_then(|seq| seq.checked_add(count));
+            ticks = ticks.and_then(|ticks| ticks.checked_add(gap)?.checked_add(count));
         }
-        Ok(outline)
+        let before = |next: Option<u64>| next.and_then(|next| next.checked_sub(1));
+        match (before(seq), before(ticks)) {
+            (Some(seq), Some(ticks)) => {
+                let (last, last_hlc) = (Dot { seq, ..first }, Hlc(ticks));
+                Ok(Some(Self { first, hlc, last, last_hlc, context }))
+            }
+            _ => Err(WireError::Invalid { what: "number of effects", at: 0 }),
+        }
     }
 }
 
@@ -241,6 +248,40 @@ mod tests {
         receive(&b, &rest[0], &Vector::new());
         assert_eq!((b.vector(), b.key_counts(0).keys), (a.vector(), 5));
         assert!(all(a.records_of(own, 6).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_record_is_found_without_its_batches() {
+        let origin = Origin::new(7, 1);
+        let mut buffer = effect::BatchBuf::new(effect::GroupId(0), origin);
+        let (mut record, mut seq, mut hlc) = (Vec::new(), 5, Hlc(1000));
+        let mut end = None;
+        for (batch, (effects, gap)) in [(1, 0), (3, 4), (200, 0), (1, 300)].into_iter().enumerate() {
+            buffer.clear();
+            hlc = hlc.plus(gap);
+            let op = || Op::Set { value: &[9; 70], deadline: Deadline::Clear };
+            let deps = effect::Seq::empty(effect::codec::DotShape);
+            let (keyspace, key) = (effect::KeyspaceId::DEFAULT, format!("k{batch}"));
+            for _ in 0..effects {
+                let key = key.as_bytes();
+                buffer.push(&effect::Effect { keyspace, db: 0, key, fresh: false, deps: deps.clone(), op: op() });
+            }
+            record.extend_from_slice(match &end {
+                None => buffer.begin_record(seq, hlc),
+                Some(end) => buffer.extend_record(end, hlc),
+            });
+            end = Some(buffer.record_end(seq, hlc));
+            let outline = Outline::of(&record).unwrap().unwrap();
+            let all: Vec<_> = Batches::decode(&record).collect::<Result<_, _>>().unwrap();
+            let last = all.last().unwrap();
+            assert_eq!((all.len(), last.len()), (batch + 1, effects));
+            assert_eq!((outline.first, outline.hlc), (Dot { origin, seq: 5 }, Hlc(1000)));
+            assert_eq!(outline.last.seq, last.first.seq + last.len() - 1);
+            assert_eq!(outline.last_hlc, last.hlc.plus(last.len() - 1));
+            (seq, hlc) = (seq + effects, hlc.plus(effects));
+        }
+        record.pop();
+        assert!(Outline::of(&record).is_err(), "it is cut");
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::server::{Fsync, Program, Server};
 
 /// How often the far node is asked whether it has heard.
 const LOOK: Duration = Duration::from_micros(500);
+/// So often the load goes from one server to the other while latencies are taken.
+const TURNS: usize = 8;
 /// Every so manieth key is compared on the far node.
 const STEP: usize = 97;
 /// The same while processor time is measured, of which looks take some.
@@ -88,17 +90,18 @@ fn once(program: &Program, options: &Options, round: u32) -> Result<(Vec<Figure>
     let mut members = Members::start(program, 2, Duration::from_millis(options.rtt_ms) / 2, dir.path())?;
     let near = members.nodes[0].running()?.port();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for port in [near, alone.port()] {
-        keys::load(port, 0..options.keys, 0)?;
-    }
+    let mut loads = [connect(near, options)?, connect(alone.port(), options)?];
     members.wait_for(1, (options.keys - 1, 0), LOOK)?;
-    // Neither is always the first.
-    let mut order = [(near, true), (alone.port(), false)];
-    order.rotate_left(round as usize % 2);
-    for (port, grouped) in order {
-        let figures = latencies(port, options)?.figures("SET");
-        if grouped { ours.extend(figures) } else { theirs.extend(figures) }
+    let mut all = [Latencies::default(), Latencies::default()];
+    for turn in 0..TURNS {
+        // Neither is always the first, and what else the machine does falls on both.
+        for who in [turn % 2, 1 - turn % 2] {
+            latencies(&mut loads[who], &mut all[who], Duration::from_secs(options.seconds) / TURNS as u32)?;
+        }
     }
+    drop(loads);
+    ours.extend(all[0].figures("SET"));
+    theirs.extend(all[1].figures("SET"));
     ours.extend(seen(&mut members, near, options)?.brief("until seen at the other node"));
     let (from, between) = (options.keys + 1, options.keys + 1 + options.sets);
     let pipelined = Kind { name: "pipelined", keys: from..between, clients: None };
@@ -173,8 +176,8 @@ fn pids(members: &mut Members) -> Result<Vec<u32>> {
     members.nodes.iter_mut().map(|node| Ok(node.running()?.pid())).collect()
 }
 
-/// Latencies of SET at the steady rate.
-fn latencies(port: u16, options: &Options) -> Result<Latencies> {
+/// All keys, and a load at the steady rate.
+fn connect(port: u16, options: &Options) -> Result<Steady> {
     let steady = pause::Options {
         keys: options.keys,
         rate: options.rate,
@@ -184,17 +187,20 @@ fn latencies(port: u16, options: &Options) -> Result<Latencies> {
         common: options.common.clone(),
     };
     keys::load(port, 0..options.keys, 0)?;
-    let mut load = Steady::connect(port, &steady, 0)?;
+    Steady::connect(port, &steady, 0)
+}
+
+/// Latencies of SET at the steady rate, for so long.
+fn latencies(load: &mut Steady, latencies: &mut Latencies, time: Duration) -> Result<()> {
     let stop = AtomicBool::new(false);
     let asked = std::thread::scope(|scope| {
         let running = scope.spawn(|| load.run(Instant::now(), &stop));
-        std::thread::sleep(Duration::from_secs(options.seconds));
+        std::thread::sleep(time);
         stop.store(true, Ordering::Relaxed);
         running.join().unwrap_or_else(|_| bail!("the load panicked"))
     })?;
-    let mut latencies = Latencies::default();
     asked.iter().filter(|asked| asked.set).for_each(|asked| latencies.push(asked.took));
-    Ok(latencies)
+    Ok(())
 }
 
 /// From the reply to a write until the other node shows it.
