@@ -116,6 +116,7 @@ fn restore(asked: &Asked) -> anyhow::Result<()> {
         node: asked.node.as_deref(),
         backup: asked.backup.as_ref(),
         at_ms: asked.at_ms,
+        returning: None,
         progress: &progress,
     };
     let restored = watched("restore", &progress, || restore.to(&asked.to, &options))?;

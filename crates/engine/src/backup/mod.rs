@@ -18,7 +18,7 @@ mod record;
 mod taking;
 
 pub(crate) use kept::Kept;
-pub use kept::{LogPin, Mark};
+pub use kept::{ARCHIVE, LogPin, Mark};
 pub use making::{Made, Making, MakingError, Whose};
 pub use record::{CutError, cut_after};
 pub use taking::{Base, BaseRows, Moment, yield_to_commands};
