@@ -36,7 +36,10 @@ pub fn prune(engine: &Engine, repository: &Repository, keep: Duration) -> Result
         tracing::info!(%chain, "a chain of backups is older than it is to be kept: it is removed");
         // What goes on from another goes before that.
         let of_chain = listed.iter().rev().filter(|listed| listed.chain() == chain);
-        of_chain.clone().filter(|l| l.backup() != chain).try_for_each(|listed| repository.remove_whole(&listed.folder))?;
+        of_chain
+            .clone()
+            .filter(|l| l.backup() != chain)
+            .try_for_each(|listed| repository.remove_whole(&listed.folder))?;
         of_chain.filter(|l| l.backup() == chain).try_for_each(|listed| repository.remove_whole(&listed.folder))?;
     }
     Ok(gone.len())

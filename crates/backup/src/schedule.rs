@@ -39,6 +39,11 @@ impl Schedule {
         Self { every, bytes, archived, since: None, failures: 0, not_before: None }
     }
 
+    /// An earlier process had stored everything up to there.
+    pub fn resume(&mut self, archived: Position) {
+        self.archived = Some(archived);
+    }
+
     /// Changes when.
     pub fn set(&mut self, every: Duration, bytes: u64) {
         (self.every, self.bytes) = (every, bytes);
@@ -59,11 +64,11 @@ impl Schedule {
         is_full || self.archived > Some(end) || now.saturating_duration_since(since) >= self.every
     }
 
-    /// Everything up to `archived` is stored, by what was begun at `began`.
-    pub fn stored(&mut self, archived: Position, began: Instant) {
+    /// Everything up to `archived` is stored, where the log ended at `at`.
+    pub fn stored(&mut self, archived: Position, at: Instant) {
         self.archived = Some(archived);
         // What is behind that may have been written as early as then.
-        self.since = Some(began);
+        self.since = Some(at);
         (self.failures, self.not_before) = (0, None);
     }
 
@@ -107,11 +112,14 @@ mod tests {
         assert!(schedule.is_due(at(1001), now + 60 * SECOND), "it is old");
         schedule.stored(at(1400), now + 60 * SECOND);
         assert!(!schedule.is_due(at(1401), now + 69 * SECOND));
-        assert!(schedule.is_due(at(1401), now + 70 * SECOND), "it may have been written when the last one was begun");
+        assert!(schedule.is_due(at(1401), now + 70 * SECOND), "it may have been written right behind the last one");
         assert!(!schedule.is_due(at(1400), now + 70 * SECOND));
         assert_eq!(schedule.lag(at(1400), now + 99 * SECOND), Lag::default());
         assert!(schedule.is_due(at(1399), now + 70 * SECOND), "another log");
-        assert!(Schedule::new(10 * SECOND, 500, None).is_due(at(0), now), "the first one is due at once");
+        let mut first = Schedule::new(10 * SECOND, 500, None);
+        assert!(first.is_due(at(1500), now), "the first one is due at once");
+        first.resume(at(1400));
+        assert_eq!(first.lag(at(1500), now + SECOND), Lag { bytes: 100, time: SECOND });
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub struct Report {
     pub until: Hlc,
     /// The same as a position of the log.
     pub end: Position,
+    /// When the log ended there: what lies behind it was written later.
+    pub at: Instant,
     /// What lies between it and the one before it, and is in neither.
     pub hole: Option<Hole>,
 }
@@ -305,6 +307,7 @@ impl Taking<'_> {
         let (engine, progress) = (self.engine, self.job.progress);
         progress.begin(Phase::Log)?;
         // Now, and not when it was asked for: so it has all that was written while rows were stored.
+        let at = Instant::now();
         let moment = engine.backup_moment()?;
         progress.expect(moment.end.get().saturating_sub(start.from));
         let mut feed = LogFeed::new(start.log, moment.end, self.job.sizes.log, progress);
@@ -328,7 +331,7 @@ impl Taking<'_> {
         let sealed_bytes = manifest.parts().map(|part| part.sealed).sum();
         let (plain_bytes, until, end) = (manifest.plain_bytes(), moment.last, moment.end);
         let (backup, why, hole) = (manifest.backup, start.why, start.hole);
-        Ok(Report { backup, why, plain_bytes, sealed_bytes, until, end, hole })
+        Ok(Report { backup, why, plain_bytes, sealed_bytes, until, end, at, hole })
     }
 
     fn finish(

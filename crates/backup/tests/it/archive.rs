@@ -305,7 +305,10 @@ fn what_is_missing_is_named_with_what_was_in_it() {
         archive::storage::Storage::delete(&*bench.memory, &name).unwrap();
         let error = bench.restore(Some(&third.backup), None).unwrap_err();
         let Error::Missing { name: found, what } = &error else { panic!("{error}") };
-        assert!(found == name.as_str() && what.contains("log") && what.contains(&positions.get().to_string()), "{error}");
+        assert!(
+            found == name.as_str() && what.contains("log") && what.contains(&positions.get().to_string()),
+            "{error}"
+        );
         assert!(bench.restore(Some(&first.backup), None).is_ok(), "what comes before it can be restored");
         archive::storage::Storage::put(&*bench.memory, &name, &bytes).unwrap();
     }

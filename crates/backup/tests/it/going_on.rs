@@ -69,7 +69,8 @@ fn another_key_a_larger_log_and_a_backup_that_is_gone_mean_all_rows() {
     let progress = Progress::default();
     let (repository, recipient) = (&bench.repository, &bench.keys.public);
     let sizes = Sizes { rebase: 1, ..SIZES };
-    let job = Job { repository, recipient, purpose: Purpose::Asked, full: false, sizes, beside: None, progress: &progress };
+    let job =
+        Job { repository, recipient, purpose: Purpose::Asked, full: false, sizes, beside: None, progress: &progress };
     assert_eq!(take(bench.engine(), &job).unwrap().why, WHOLE(WhyWhole::Grown));
     assert_eq!(take(bench.engine(), &job).unwrap().why, Why::GoesOn, "the log is counted anew");
     let manifest = bench.objects().into_iter().rfind(|name| name.as_str().ends_with("manifest")).unwrap();
