@@ -105,7 +105,9 @@ impl Note {
 
     /// Notes it, durably, and has the log kept that the next backup goes on with.
     pub(crate) fn save(&self, engine: &Engine, repository: &str, purpose: Purpose) -> Result<(), Error> {
-        let from = self.stored.as_ref().map_or(Position::MAX, Stored::reads_from);
+        // One of which it is not known yet whether it is whole may be what is gone on from.
+        let pending = self.pending.iter().chain(&self.base).filter_map(|pending| pending.stored.as_ref());
+        let from = self.stored.iter().chain(pending).map(Stored::reads_from).min().unwrap_or(Position::MAX);
         let note = serde_json::to_string(self).expect("it has only text, numbers and lists");
         engine.set_backup_mark(Mark { name: purpose.mark(repository), from, note }).map_err(Error::Note)
     }

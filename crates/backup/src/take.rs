@@ -35,13 +35,14 @@ pub struct Job<'a> {
     pub full: bool,
     /// How large its objects are.
     pub sizes: Sizes,
-    /// Whether the chain before goes on while rows are stored.
+    /// Whether the chain before goes on while a whole one is stored.
     pub beside: Option<Beside<'a>>,
     /// Who watches.
     pub progress: &'a Progress,
 }
 
-/// While rows are stored, which may take hours, the chain before them goes on: what is written meanwhile is not at risk for so long.
+/// While rows and the log behind them are stored, which may take hours, the chain before them goes on: what is written meanwhile is not at
+/// risk for so long.
 #[derive(Clone, Copy)]
 pub struct Beside<'a> {
     /// Time between two of its backups, at least.
@@ -214,13 +215,14 @@ struct Taking<'a> {
 }
 
 /// Where the log of a backup begins.
-struct Start {
+struct Start<'a> {
     log: wal::Reader,
     from: u64,
     why: Why,
     /// What there is of the chain.
     before: Option<Stored>,
     hole: Option<Hole>,
+    beside: Option<Beside<'a>>,
     _pin: LogPin,
 }
 
@@ -230,13 +232,13 @@ impl Taking<'_> {
             Begin::GoOn(end) => {
                 let GoOn { stored, log, pin } = *end;
                 let (from, before) = (stored.end, Some(stored));
-                (Start { log, from, why: Why::GoesOn, before, hole: None, _pin: pin }, None)
+                (Start { log, from, why: Why::GoesOn, before, hole: None, beside: None, _pin: pin }, None)
             }
             Begin::Whole { why, base, hole, beside } => {
                 let Base { position, last, bytes, pin, rows, .. } = base;
                 let parts = self.rows(rows, bytes, beside, note)?;
                 let (log, why) = (self.engine.log().reader(position)?, Why::Whole(why));
-                let start = Start { log, from: position.get(), why, before: None, hole, _pin: pin };
+                let start = Start { log, from: position.get(), why, before: None, hole, beside, _pin: pin };
                 (start, Some(Rows { last: last.0, parts }))
             }
         };
@@ -267,13 +269,7 @@ impl Taking<'_> {
             let thread = std::thread::Builder::new().name("backup-rows".into()).spawn_scoped(scope, write);
             let thread = thread.map_err(Error::io("the thread that reads rows"))?;
             let mut at = Instant::now();
-            let parts = self.parts("rows", &mut feed, &mut || {
-                if let Some(beside) = beside.filter(|beside| at.elapsed() >= beside.every) {
-                    self.go_on_beside(beside, note);
-                    at = Instant::now();
-                }
-                progress.begin(Phase::Rows)
-            });
+            let parts = self.parts("rows", &mut feed, &mut || self.between(Phase::Rows, beside, &mut at, note));
             let broke_off = feed.broke_off();
             // It ends, if it still writes, when nobody listens.
             drop(feed);
@@ -283,6 +279,21 @@ impl Taking<'_> {
             }
             parts
         })
+    }
+
+    /// Between two parts.
+    fn between(
+        &self,
+        phase: Phase,
+        beside: Option<Beside<'_>>,
+        at: &mut Instant,
+        note: &mut Note,
+    ) -> Result<(), Error> {
+        if let Some(beside) = beside.filter(|beside| at.elapsed() >= beside.every) {
+            self.go_on_beside(beside, note);
+            *at = Instant::now();
+        }
+        self.job.progress.begin(phase)
     }
 
     /// Lets the chain before these rows go on. If that fails now, it may succeed the next time, and the rows are not to blame.
@@ -303,7 +314,7 @@ impl Taking<'_> {
     }
 
     /// Stores the log behind `start`, and the manifest.
-    fn log(&self, start: Start, rows: Option<Rows>, note: &mut Note) -> Result<Report, Error> {
+    fn log(&self, start: Start<'_>, rows: Option<Rows>, note: &mut Note) -> Result<Report, Error> {
         let (engine, progress) = (self.engine, self.job.progress);
         progress.begin(Phase::Log)?;
         // Now, and not when it was asked for: so it has all that was written while rows were stored.
@@ -311,7 +322,8 @@ impl Taking<'_> {
         let moment = engine.backup_moment()?;
         progress.expect(moment.end.get().saturating_sub(start.from));
         let mut feed = LogFeed::new(start.log, moment.end, self.job.sizes.log, progress);
-        let log = self.parts("log", &mut feed, &mut || Ok(()))?;
+        let mut since = Instant::now();
+        let log = self.parts("log", &mut feed, &mut || self.between(Phase::Log, start.beside, &mut since, note))?;
         progress.begin(Phase::Finishing)?;
         let Folder { chain, backup, .. } = self.folder.clone();
         let before = start.before.as_ref();

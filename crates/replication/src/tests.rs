@@ -1,5 +1,6 @@
 //! Groups of three drivers on engines of their own and a wire that is a list of frames: whoever tests says what is connected, and time.
 
+mod archives;
 mod copies;
 mod hub;
 

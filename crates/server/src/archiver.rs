@@ -221,7 +221,8 @@ impl Shared {
         figures.segments += 1;
         figures.bases += u64::from(report.why != Why::GoesOn);
         figures.bytes += report.sealed_bytes;
-        figures.until_ms = Some(report.until.ms());
+        // What went on beside rows may reach further than they do.
+        figures.until_ms = figures.until_ms.max(Some(report.until.ms()));
         figures.error = None;
         if let Some(hole) = report.hole {
             figures.holes += 1;
