@@ -146,7 +146,9 @@ impl Kept {
     pub(crate) fn cut(&self, log: &Log<Sequencer>, position: Position) -> Result<Position, LogError> {
         let state = self.state.lock();
         let lacked = state.peers.as_ref().and_then(|(has, bytes)| {
-            let from = log.lock().state().waymarks.reaches(has)?;
+            // Where somebody lacks what is gone, which only a copy of the state can bring, others may lack what is not.
+            let from = log.lock().state().waymarks.reaches(has);
+            let from = from.unwrap_or_else(|| log.first());
             (log.written().get().saturating_sub(from.get()) <= *bytes).then_some(from)
         });
         let position = lacked.map_or(position, |from| from.min(position));
