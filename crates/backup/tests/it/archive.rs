@@ -321,3 +321,38 @@ fn what_is_missing_is_named_with_what_was_in_it() {
     }
     bench.restore(None, None).unwrap();
 }
+
+/// The answer to a manifest is lost: whether it is whole is found out by the next one, and until then what comes behind it is kept, though
+/// the chain beside it has gone on further.
+#[test]
+fn log_behind_rows_of_which_nobody_knows_whether_they_are_whole_is_kept() {
+    let bench = Bench { sizes: SIZES, ..Bench::new() };
+    bench.engine().set_archive_log_bytes(u64::MAX);
+    bench.steps(0..200);
+    let store = |told: &dyn Fn(&Report)| archive(&bench, &Progress::default(), told);
+    let first = store(&|_| {}).unwrap();
+    bench.steps(200..500);
+    store(&|_| {}).unwrap();
+    bench.step(1);
+    let old = first.backup.to_string();
+    bench.memory.fail_when(move |call| {
+        let mut words = call.name.split('/').skip(1);
+        let (chain, backup, last) = (words.next(), words.next(), words.next());
+        let is_it = chain == backup && last == Some("manifest") && chain != Some(&old);
+        (is_it && call.operation == archive::storage::Operation::PutStream).then_some(Fault::LoseAnswer)
+    });
+    let told = RefCell::new(0);
+    // 100 kB each.
+    let failed = store(&|_| {
+        bench.step(7);
+        *told.borrow_mut() += 1;
+    });
+    assert!(matches!(failed, Err(Error::Archive(_))) && *told.borrow() > 20, "{told:?}");
+    bench.memory.heal();
+    let first_before = bench.engine().log().first();
+    bench.engine().checkpoint().unwrap();
+    assert!(bench.engine().log().first() > first_before, "something was cut");
+    let next = store(&|_| {}).unwrap();
+    assert_eq!((next.why, next.hole), (Why::GoesOn, None));
+    assert_eq!(bench.restore(None, None).unwrap().1, digest(bench.engine()));
+}
