@@ -342,17 +342,19 @@ fn log_behind_rows_of_which_nobody_knows_whether_they_are_whole_is_kept() {
         (is_it && call.operation == archive::storage::Operation::PutStream).then_some(Fault::LoseAnswer)
     });
     let told = RefCell::new(0);
-    // 100 kB each.
+    // 300 kB each.
     let failed = store(&|_| {
-        bench.step(7);
+        (0..3).for_each(|_| {
+            bench.step(7);
+        });
         *told.borrow_mut() += 1;
     });
-    assert!(matches!(failed, Err(Error::Archive(_))) && *told.borrow() > 20, "{told:?}");
+    assert!(matches!(failed, Err(Error::Archive(_))) && *told.borrow() > 10, "{told:?}");
     bench.memory.heal();
     let first_before = bench.engine().log().first();
     bench.engine().checkpoint().unwrap();
     assert!(bench.engine().log().first() > first_before, "something was cut");
     let next = store(&|_| {}).unwrap();
-    assert_eq!((next.why, next.hole), (Why::GoesOn, None));
+    assert_eq!(next.hole, None, "{next:?}");
     assert_eq!(bench.restore(None, None).unwrap().1, digest(bench.engine()));
 }
