@@ -20,7 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use thiserror::Error as ThisError;
 
 use crate::config::{Archive, Settings};
-use crate::limits::{ARCHIVE_LOOK, ARCHIVE_PRUNE_EVERY};
+use crate::limits::{ARCHIVE_LOOK, ARCHIVE_PRUNE_EVERY, ARCHIVE_STOP};
 
 /// Why the settings name no archive.
 #[derive(Debug, ThisError)]
@@ -163,7 +163,7 @@ impl Archiver {
         }
     }
 
-    /// Ends, and waits for that. What has not been stored is stored after the next start.
+    /// Ends, and waits for that, but not for a place that does not answer. What has not been stored is stored after the next start.
     pub fn stop(&self) {
         {
             let mut state = self.shared.state.lock();
@@ -171,9 +171,15 @@ impl Archiver {
             state.work.iter().for_each(|work| work.progress.cancel());
             self.shared.wake.notify_all();
         }
-        if let Some(thread) = self.thread.lock().take() {
+        let Some(thread) = self.thread.lock().take() else { return };
+        let until = Instant::now() + ARCHIVE_STOP;
+        while !thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        match thread.is_finished() {
             // A panic of it has been printed; there is nothing left to do about it.
-            let _ = thread.join();
+            true => drop(thread.join()),
+            false => tracing::warn!("the place of the archive does not answer: the server stops without it"),
         }
     }
 

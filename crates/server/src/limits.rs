@@ -46,6 +46,9 @@ pub const TIMER_BYTES: u64 = 16;
 /// Time between two looks of the archive whether something is to be stored: a part of the shortest interval.
 pub const ARCHIVE_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
+/// How long a server that stops waits for the place of its archive to answer.
+pub const ARCHIVE_STOP: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Time between two looks for what the archive does not need any more: each lists all that it has.
 pub const ARCHIVE_PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
 
