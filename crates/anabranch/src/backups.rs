@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use archive::seal::{KeyPair, PublicKey};
-use backup::{Job, Progress, Report, Repository, Sizes, Why, format_ms, open_place, take};
+use backup::{Job, Progress, Purpose, Report, Repository, Sizes, Why, format_ms, open_place, take};
 use engine::{CheckpointPolicy, Engine, Options};
 use resp::Value;
 use server::keys::keyring;
@@ -183,11 +183,13 @@ fn of_directory(dir: &Path, key_file: Option<&Path>, wanted: &Wanted, recipient:
     let repository = Repository::open_or_begin(open_place(&wanted.url)?)?;
     let engine = Engine::open(dir, options).map_err(|error| crate::import::cannot_open(dir, error))?;
     let progress = Progress::default();
-    let job =
-        Job { repository: &repository, recipient, full: wanted.full, sizes: Sizes::default(), progress: &progress };
-    let result = watched("backup", &progress, || take(&engine, &job));
+    let (repository, watch, full) = (&repository, &progress, wanted.full);
+    let result = watched("backup", &progress, || {
+        let (purpose, sizes) = (Purpose::Asked, Sizes::default());
+        take(&engine, &Job { repository, recipient, purpose, full, sizes, beside: None, progress: watch })
+    });
     engine.close().map_err(|refusal| anyhow::anyhow!("the data could not be closed: {refusal}"))?;
-    let Report { backup, why, plain_bytes, sealed_bytes, until } = result?;
+    let Report { backup, why, plain_bytes, sealed_bytes, until, .. } = result?;
     let (kind, reason) = match why {
         Why::GoesOn => ("increment", "it goes on from the one before it"),
         Why::Whole(why) => ("whole", why.words()),

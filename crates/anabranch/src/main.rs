@@ -28,7 +28,7 @@ pub(crate) const USAGE: &str = "usage: anabranch serve [redis.conf] [--directive
        anabranch import FILE|- [--dir DIR] [--db N=M ...] [--replace|--keep] [--dry-run] [--encryption-key-file PATH]
        anabranch backup URL --recipient FILE (--server HOST:PORT|SOCKET [--password-file FILE] | --dir DIR [--encryption-key-file PATH]) [--full]
        anabranch backup-key FILE
-       anabranch restore URL --to DIR --key FILE [--at TIME] [--backup ID] [--node ID] [--encryption-key-file PATH]
+       anabranch restore URL --to DIR --key FILE [--at TIME] [--backup ID] [--node ID] [--member] [--encryption-key-file PATH]
        anabranch restore URL --list
        anabranch gen-passphrase
        anabranch version

@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use archive::seal::PrivateKey;
 use backup::{BackupId, Listed, Progress, Repository, Restore, format_ms, open_place, parse_time};
 use engine::{CheckpointPolicy, Options};
+use replication::Membership;
 use server::keys::keyring;
 
 use crate::backups::{end, refuse, watched};
@@ -29,6 +30,8 @@ struct Asked {
     backup: Option<BackupId>,
     node: Option<String>,
     key_file: Option<PathBuf>,
+    /// For the node's place in its group.
+    member: bool,
 }
 
 /// Runs it with the words behind `restore`.
@@ -42,7 +45,7 @@ pub fn run(args: &[OsString]) -> ExitCode {
 
 fn parse(args: &[OsString]) -> anyhow::Result<Wanted> {
     let (mut url, mut to, mut key, mut at_ms, mut backup) = (None, None, None, None, None);
-    let (mut node, mut key_file, mut lists) = (None, None, false);
+    let (mut node, mut key_file, mut lists, mut member) = (None, None, false, false);
     let mut words = args.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{} needs a value", word.display()));
@@ -65,19 +68,21 @@ fn parse(args: &[OsString]) -> anyhow::Result<Wanted> {
                     Some(parsed.with_context(|| format!("--backup {id}: this is no name of a backup; see --list"))?);
             }
             Some("--list") => lists = true,
+            Some("--member") => member = true,
             Some(flag) if flag.starts_with("--") => bail!("{flag} is not known"),
             _ => ensure!(url.replace(text(word)?).is_none(), "one place at a time"),
         }
     }
     let url = url.context("where are the backups?")?;
     if lists {
-        let alone = to.is_none() && key.is_none() && at_ms.is_none() && backup.is_none() && key_file.is_none();
+        let alone = to.is_none() && key.is_none() && at_ms.is_none() && backup.is_none();
+        let alone = alone && key_file.is_none() && !member;
         ensure!(alone, "--list shows what there is; it takes --node only");
         return Ok(Wanted::List { url, node });
     }
     let to = to.context("--to DIR: where is the data to be?")?;
     let key = key.context("--key FILE: the private key of the recipient")?;
-    Ok(Wanted::Restore(Box::new(Asked { url, to, key, at_ms, backup, node, key_file })))
+    Ok(Wanted::Restore(Box::new(Asked { url, to, key, at_ms, backup, node, key_file, member })))
 }
 
 #[expect(clippy::print_stdout, reason = "the list is what the user asked for")]
@@ -116,6 +121,7 @@ fn restore(asked: &Asked) -> anyhow::Result<()> {
         node: asked.node.as_deref(),
         backup: asked.backup.as_ref(),
         at_ms: asked.at_ms,
+        returning: asked.member.then_some(Membership::returning),
         progress: &progress,
     };
     let restored = watched("restore", &progress, || restore.to(&asked.to, &options))?;
@@ -128,7 +134,13 @@ fn restore(asked: &Asked) -> anyhow::Result<()> {
         format_ms(restored.until_ms),
         megabytes(restored.bytes)
     );
-    println!("`anabranch serve --dir {}` starts from it, as node {:012x}", to.display(), restored.origin.node());
+    let (to, node) = (to.display(), restored.origin.node());
+    match asked.member {
+        true => println!(
+            "`anabranch serve --dir {to} --cluster-passphrase-file … --join …` takes node {node:012x}'s place in its group, under a new life"
+        ),
+        false => println!("`anabranch serve --dir {to}` starts from it, as node {node:012x}"),
+    }
     Ok(())
 }
 
@@ -143,6 +155,7 @@ mod tests {
 
     #[test]
     fn words_are_understood() {
+        assert!(matches!(parsed("/b --to d --key k --member"), Ok(Wanted::Restore(asked)) if asked.member));
         let Ok(Wanted::Restore(asked)) = parsed("/b --to d --key k --at 2025-11-22T10:00:00Z --node n") else {
             panic!()
         };
@@ -155,6 +168,7 @@ mod tests {
         for (words, said) in [
             ("--list", "where are the backups"),
             ("/b --list --to d", "--list shows"),
+            ("/b --list --member", "--list shows"),
             ("/b --key k", "--to DIR"),
             ("/b --to d", "--key FILE"),
             ("/b --at yesterday", "--at yesterday"),

@@ -7,6 +7,7 @@ use engine::CheckpointError;
 use engine::backup::{CutError, MakingError};
 use thiserror::Error;
 
+use crate::id::BackupId;
 use crate::time::format_ms;
 
 /// See the module.
@@ -51,6 +52,20 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// An object is gone.
+    #[error(
+        "\"{name}\" is missing, and with it {what}. Nothing that goes on from there can be restored: restore a backup from before it \
+         (--list shows them, --backup ID takes one)"
+    )]
+    Missing {
+        /// Its name.
+        name: String,
+        /// What was in it.
+        what: String,
+    },
+    /// There is no group to return to.
+    #[error("the backup {0} is of a server of its own, no member of a group: restore it without --member")]
+    NoMember(BackupId),
     /// There is no backup to be restored.
     #[error("there is no whole backup in this repository{}", node.as_ref().map_or(String::new(), |n| format!(" of node {n}")))]
     NoBackup {

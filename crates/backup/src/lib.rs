@@ -22,6 +22,7 @@
 //!
 //! *Invariant:* memory is bounded by constants of [`limits`], however large a backup is.
 
+mod choose;
 mod digest;
 mod error;
 mod feed;
@@ -33,8 +34,10 @@ mod note;
 mod place;
 mod plan;
 mod progress;
+mod prune;
 mod repository;
 mod restore;
+mod schedule;
 mod take;
 mod target;
 mod time;
@@ -42,10 +45,13 @@ mod time;
 pub use error::Error;
 pub use id::BackupId;
 pub use manifest::Manifest;
+pub use note::Purpose;
 pub use place::{ACCESS_KEY_VARIABLE, open_place};
 pub use plan::{Why, WhyWhole};
 pub use progress::{Phase, Progress};
+pub use prune::prune;
 pub use repository::{Listed, Repository};
-pub use restore::{Restore, Restored};
-pub use take::{Job, Report, Sizes, take};
+pub use restore::{Restore, Restored, Returning};
+pub use schedule::{Lag, Schedule};
+pub use take::{Beside, Hole, Job, Report, Sizes, reached, take};
 pub use time::{format_ms, parse_time};

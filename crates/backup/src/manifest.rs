@@ -1,6 +1,7 @@
 //! What a backup consists of: a small object in JSON, stored last.
 
 use effect::HashSeed;
+use engine::{Engine, OpenError};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
@@ -72,6 +73,34 @@ pub struct Manifest {
     pub rows: Option<Rows>,
     /// The log, in order.
     pub log: Vec<Part>,
+    /// What the node must know as one of several replicas, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
+}
+
+/// A node as a member of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// The life that wrote the end of the log.
+    pub incarnation: u16,
+    /// What it has noted of the group, in hexadecimal digits.
+    membership: String,
+}
+
+impl Group {
+    /// That of a node that runs.
+    pub(crate) fn of(engine: &Engine) -> Result<Option<Self>, OpenError> {
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let incarnation = engine.origin().incarnation();
+        Ok(engine.membership()?.map(|bytes| Self { incarnation, membership: hex(bytes) }))
+    }
+
+    pub(crate) fn membership(&self) -> Option<Vec<u8>> {
+        let digits = self.membership.as_bytes();
+        let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(pair).collect())?
+    }
 }
 
 /// What is not known before everything else is stored.
@@ -83,11 +112,12 @@ pub(crate) struct Head {
     pub(crate) log_id: u64,
     pub(crate) seed: HashSeed,
     pub(crate) from: u64,
+    pub(crate) group: Option<Group>,
 }
 
 impl Manifest {
     pub(crate) fn new(head: Head, rows: Option<Rows>, log: Vec<Part>, end: u64, last: u64) -> Self {
-        let Head { backup, chain, previous, node, log_id, seed, from } = head;
+        let Head { backup, chain, previous, node, log_id, seed, from, group } = head;
         Self {
             anabranch_backup: VERSION,
             program: format!("anabranch {}", env!("CARGO_PKG_VERSION")),
@@ -102,6 +132,7 @@ impl Manifest {
             last,
             rows,
             log,
+            group,
         }
     }
 
@@ -173,6 +204,7 @@ mod tests {
             log_id: u64::MAX,
             seed: HashSeed([7; 16]),
             from: 40,
+            group: None,
         };
         let part = Part { name: "log-000000".into(), plain: 9, sealed: 99, sha256: Sha256::of(b"x") };
         Manifest { program: "anabranch test".into(), ..Manifest::new(head, None, vec![part], u64::MAX, u64::MAX - 1) }
@@ -187,6 +219,19 @@ mod tests {
         let golden = std::fs::read_to_string(path).unwrap();
         assert_eq!(String::from_utf8(sample().encode()).unwrap(), golden, "it must not change without another version");
         assert_eq!(Manifest::decode(golden.as_bytes()), Ok(sample()));
+    }
+
+    #[test]
+    fn what_a_member_must_know_is_these_bytes_again() {
+        let group = Group { incarnation: 3, membership: "01ff00".into() };
+        assert_eq!(group.membership(), Some(vec![1, 255, 0]));
+        let manifest = Manifest { group: Some(group.clone()), ..sample() };
+        let text = String::from_utf8(manifest.encode()).unwrap();
+        assert!(text.contains("\"membership\": \"01ff00\""), "{text}");
+        assert_eq!(Manifest::decode(text.as_bytes()).unwrap().group, Some(group.clone()));
+        for bad in ["0", "0g", "é0"] {
+            assert_eq!(Group { membership: bad.into(), ..group.clone() }.membership(), None, "{bad}");
+        }
     }
 
     #[test]

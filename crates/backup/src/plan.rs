@@ -5,7 +5,6 @@ use engine::backup::LogPin;
 use wal::{LogError, Reader};
 
 use crate::error::Error;
-use crate::limits::CHAIN_MOST;
 use crate::log_part::goes_on;
 use crate::manifest::{log_name, node_name};
 use crate::note::Stored;
@@ -72,7 +71,7 @@ pub(crate) struct GoOn {
 
 pub(crate) fn plan(engine: &Engine, job: &Job<'_>, stored: Option<Stored>) -> Result<Plan, Error> {
     let Some(stored) = stored else { return Ok(Plan::Whole(WhyWhole::First, None)) };
-    let is_grown = stored.log_bytes > stored.rows_bytes.max(job.sizes.rebase) || stored.count >= CHAIN_MOST;
+    let is_grown = stored.log_bytes > stored.rows_bytes.max(job.sizes.rebase) || stored.count >= job.sizes.chain;
     let why = if stored.recipient != job.recipient.fingerprint().to_string() {
         WhyWhole::OtherRecipient
     } else if stored.log_id != log_name(engine.log().id()) {
@@ -95,7 +94,7 @@ pub(crate) fn folder_of(engine: &Engine, stored: &Stored) -> Folder {
     Folder { node: node_name(engine.origin().node()), chain, backup }
 }
 
-fn go_on(engine: &Engine, stored: Stored) -> Result<Result<Box<GoOn>, WhyWhole>, Error> {
+pub(crate) fn go_on(engine: &Engine, stored: Stored) -> Result<Result<Box<GoOn>, WhyWhole>, Error> {
     let from = stored.reads_from();
     // Pinned before it is looked at: what is there now stays.
     let pin = match engine.pin_log(from) {

@@ -192,6 +192,12 @@ impl Repository {
         names.iter().try_for_each(|entry| self.storage.delete(&entry.name)).map_err(Into::into)
     }
 
+    /// Removes a backup that is whole: first it is none any more.
+    pub(crate) fn remove_whole(&self, folder: &Folder) -> Result<(), Error> {
+        self.storage.delete(&folder.name(MANIFEST)?)?;
+        self.remove(folder)
+    }
+
     /// The content of one object; it is whole only when it was read to its end.
     pub(crate) fn read(&self, name: &Name, opener: &Opener) -> Result<impl Read + use<>, Error> {
         Ok(open_sealed(&*self.storage, opener, name)?)

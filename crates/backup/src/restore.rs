@@ -4,19 +4,20 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use archive::seal::{Opener, PrivateKey};
-use archive::storage::Name;
+use archive::storage::{self, Name};
 use effect::{Hlc, Origin};
 use engine::Options;
 use engine::backup::{Making, Whose, cut_after};
 use wal::Position;
 
+use crate::choose::{Chain, end_of};
 use crate::digest::{Hashing, Sha256};
 use crate::error::Error;
 use crate::id::BackupId;
 use crate::log_part::LogPart;
 use crate::manifest::{Manifest, Part};
 use crate::progress::{Phase, Progress};
-use crate::repository::{Folder, Listed, Repository};
+use crate::repository::{Folder, Repository};
 use crate::target::Target;
 
 /// What is to be restored.
@@ -32,9 +33,14 @@ pub struct Restore<'a> {
     pub backup: Option<&'a BackupId>,
     /// Up to when, unix ms; without it all that the backup has.
     pub at_ms: Option<i64>,
+    /// For the place of a member in its group; without it the directory is a node of its own.
+    pub returning: Option<Returning>,
     /// Who watches.
     pub progress: &'a Progress,
 }
+
+/// From what a member has noted of its group to what it must find when it returns without all that it has said there.
+pub type Returning = fn(&[u8]) -> Result<Vec<u8>, String>;
 
 /// What was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,27 +55,6 @@ pub struct Restored {
     pub bytes: u64,
     /// Who the directory is.
     pub origin: Origin,
-}
-
-/// Backups from one with rows to the one that is restored.
-struct Chain {
-    backups: Vec<(Folder, Manifest)>,
-}
-
-impl Chain {
-    fn last(&self) -> &Manifest {
-        &self.backups[self.backups.len() - 1].1
-    }
-
-    /// The timestamp of the latest batch in the rows.
-    fn rows_last(&self) -> Hlc {
-        Hlc(self.backups[0].1.rows.as_ref().map_or(0, |rows| rows.last))
-    }
-}
-
-/// The last timestamp of a millisecond.
-fn end_of(ms: i64) -> Hlc {
-    Hlc(Hlc::at_ms(ms.saturating_add(1)).0.saturating_sub(1))
 }
 
 impl Restore<'_> {
@@ -92,84 +77,6 @@ impl Restore<'_> {
         Ok(Restored { backup, until_ms, keys: made.keys, bytes: self.progress.bytes().0, origin: made.origin })
     }
 
-    /// The whole backups of the node.
-    fn candidates(&self) -> Result<Vec<Listed>, Error> {
-        let mut listed = self.repository.list()?;
-        listed.retain(|listed| listed.is_whole && self.node.is_none_or(|node| listed.node() == node));
-        let mut nodes: Vec<String> = listed.iter().map(|listed| listed.node().to_owned()).collect();
-        nodes.dedup();
-        match nodes.len() {
-            0 => Err(Error::NoBackup { node: self.node.map(Into::into) }),
-            1 => Ok(listed),
-            _ => Err(Error::Nodes { nodes }),
-        }
-    }
-
-    fn choose(&self, opener: &Opener) -> Result<Chain, Error> {
-        let listed = self.candidates()?;
-        if let Some(id) = self.backup {
-            let one = listed.iter().find(|listed| listed.backup() == id);
-            let chain = self.chain(one.ok_or_else(|| Error::Unknown(id.to_string()))?, opener)?;
-            return match self.at_ms {
-                Some(ms) if end_of(ms) < chain.rows_last() || Hlc::at_ms(ms) > Hlc(chain.last().last) => {
-                    Err(not_covered(ms, Some(&chain), Some(&chain)))
-                }
-                _ => Ok(chain),
-            };
-        }
-        match (self.at_ms, listed.last()) {
-            (None, Some(newest)) => self.chain(newest, opener),
-            (Some(ms), _) => self.covering(&listed, ms, opener),
-            (None, None) => Err(Error::NoBackup { node: None }),
-        }
-    }
-
-    /// The first backup that reaches up to a moment from rows that are older.
-    fn covering(&self, listed: &[Listed], ms: i64, opener: &Opener) -> Result<Chain, Error> {
-        // One that began before the moment may reach up to it. Those before that have ended before it, unless clocks jump.
-        let first = listed.partition_point(|listed| listed.backup().began_ms() <= ms).saturating_sub(1);
-        let (older, newer) = listed.split_at(first);
-        let (mut before, mut after): (Option<Chain>, Option<Chain>) = (None, None);
-        for listed in newer.iter().chain(older.iter().rev()) {
-            if after.as_ref().is_some_and(|chain| chain.last().chain == *listed.chain()) {
-                continue;
-            }
-            let chain = self.chain(listed, opener)?;
-            if chain.rows_last() > end_of(ms) {
-                after.get_or_insert(chain);
-            } else if Hlc(chain.last().last) < Hlc::at_ms(ms) {
-                if older.contains(listed) {
-                    before = before.or(Some(chain));
-                    break;
-                }
-                before = Some(chain);
-            } else {
-                return Ok(chain);
-            }
-        }
-        Err(not_covered(ms, before.as_ref(), after.as_ref()))
-    }
-
-    /// A backup and those that it goes on from.
-    fn chain(&self, listed: &Listed, opener: &Opener) -> Result<Chain, Error> {
-        let mut folder = listed.folder.clone();
-        let (mut manifest, _) = self.repository.manifest(&folder, opener)?;
-        let mut backups = Vec::new();
-        while let Some(previous) = &manifest.previous {
-            self.progress.begin(Phase::Planning)?;
-            let before = Folder { backup: previous.backup.clone(), ..folder.clone() };
-            let (older, digest) = self.repository.manifest(&before, opener)?;
-            if !manifest.follows(&older, digest) {
-                let name = folder.name(crate::repository::MANIFEST)?;
-                return Err(Error::damaged(name, format!("it does not go on from {}", older.backup)));
-            }
-            backups.push((std::mem::replace(&mut folder, before), std::mem::replace(&mut manifest, older)));
-        }
-        backups.push((folder, manifest));
-        backups.reverse();
-        Ok(Chain { backups })
-    }
-
     fn make(
         &self,
         chain: &Chain,
@@ -190,7 +97,18 @@ impl Restore<'_> {
         self.progress.begin(Phase::Log)?;
         self.bring_log(chain, until, &making, opener)?;
         self.progress.begin(Phase::Finishing)?;
-        Ok(making.finish(Whose::Own, until, options.clone())?)
+        let whose = self.whose(chain.last())?;
+        Ok(making.finish(whose, until, options.clone())?)
+    }
+
+    fn whose(&self, manifest: &Manifest) -> Result<Whose, Error> {
+        let Some(returning) = self.returning else { return Ok(Whose::Own) };
+        let group = manifest.group.as_ref().ok_or_else(|| Error::NoMember(manifest.backup.clone()))?;
+        let bad = |what: &str| Error::damaged(&manifest.backup, format!("what it says of its group: {what}"));
+        let node = u64::from_str_radix(&manifest.node, 16).map_err(|_| bad("its node is no number"))?;
+        let membership = group.membership().ok_or_else(|| bad("no hexadecimal digits"))?;
+        let membership = returning(&membership).map_err(|error| bad(&error))?;
+        Ok(Whose::Returning { origin: Origin::new(node, group.incarnation), membership })
     }
 
     /// Appends the log up to the moment. What lies behind it is read and verified as well.
@@ -200,7 +118,8 @@ impl Restore<'_> {
             for part in &manifest.log {
                 let name = folder.name(&part.name)?;
                 let failed = |error: io::Error| Error::Archive(archive::Error::from_io(&name, error));
-                let mut log = LogPart::open(self.part(&name, opener)?).map_err(failed)?;
+                let log = self.part(&name, opener).map_err(|error| missing(error, manifest))?;
+                let mut log = LogPart::open(log).map_err(failed)?;
                 while let Some((position, kind, payload)) = log.next().map_err(failed)? {
                     if position < next.max(manifest.from) || position >= manifest.end {
                         return Err(Error::damaged(&name, format!("its record at {position} is out of place")));
@@ -224,9 +143,15 @@ impl Restore<'_> {
     }
 }
 
-fn not_covered(at_ms: i64, before: Option<&Chain>, after: Option<&Chain>) -> Error {
-    let before_ms = before.map(|chain| Hlc(chain.last().last).ms());
-    Error::NotCovered { at_ms, before_ms, after_ms: after.map(|chain| chain.rows_last().ms()) }
+/// What is missing is said with what was in it.
+fn missing(error: Error, manifest: &Manifest) -> Error {
+    match error {
+        Error::Archive(archive::Error::Storage(storage::Error::NotFound { name })) => {
+            let Manifest { from, end, .. } = manifest;
+            Error::Missing { name, what: format!("log between the positions {from} and {end}") }
+        }
+        error => error,
+    }
 }
 
 /// An object that was read to its end is the one that the manifest says.

@@ -1,19 +1,24 @@
 //! A backup being taken.
 
+use std::time::{Duration, Instant};
+
 use archive::seal::PublicKey;
 use effect::Hlc;
 use engine::backup::{Base, BaseRows, LogPin, yield_to_commands};
 use engine::{CheckpointError, Engine};
+use wal::Position;
 
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::feed::{Parted, Source, feed};
 use crate::id::BackupId;
-use crate::limits::{BASE_PART_BYTES, LOG_PART_BYTES, REBASE_LOG_BYTES};
+use crate::limits::{
+    ARCHIVE_BASE_PART_BYTES, ARCHIVE_CHAIN_MOST, BASE_PART_BYTES, CHAIN_MOST, LOG_PART_BYTES, REBASE_LOG_BYTES,
+};
 use crate::log_part::{LogFeed, Tail};
-use crate::manifest::{Head, Manifest, Part, Previous, Rows, node_name};
-use crate::note::{Note, Pending, Stored};
-use crate::plan::{GoOn, Plan, Why, WhyWhole, plan};
+use crate::manifest::{Group, Head, Manifest, Part, Previous, Rows, node_name};
+use crate::note::{Note, Pending, Purpose, Slot, Stored};
+use crate::plan::{GoOn, Plan, Why, WhyWhole, go_on, plan};
 use crate::progress::{Phase, Progress};
 use crate::repository::{Folder, MANIFEST, Repository};
 
@@ -24,12 +29,32 @@ pub struct Job<'a> {
     pub repository: &'a Repository,
     /// Who can read it.
     pub recipient: &'a PublicKey,
+    /// Whose it is.
+    pub purpose: Purpose,
     /// With all rows, also if it could go on from the one before.
     pub full: bool,
     /// How large its objects are.
     pub sizes: Sizes,
+    /// Whether the chain before goes on while a whole one is stored.
+    pub beside: Option<Beside<'a>>,
     /// Who watches.
     pub progress: &'a Progress,
+}
+
+/// While rows and the log behind them are stored, which may take hours, the chain before them goes on: what is written meanwhile is not at
+/// risk for so long.
+#[derive(Clone, Copy)]
+pub struct Beside<'a> {
+    /// Time between two of its backups, at least.
+    pub every: Duration,
+    /// Hears of each.
+    pub told: &'a dyn Fn(&Report),
+}
+
+impl std::fmt::Debug for Beside<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Beside").field("every", &self.every).finish_non_exhaustive()
+    }
 }
 
 /// Plain bytes of objects.
@@ -41,11 +66,21 @@ pub struct Sizes {
     pub log: u64,
     /// Of a chain's log beyond which rows are stored anew, if it is larger than they are.
     pub rebase: u64,
+    /// Backups of a chain, at most.
+    pub chain: u32,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { rows: BASE_PART_BYTES, log: LOG_PART_BYTES, rebase: REBASE_LOG_BYTES }
+        Self { rows: BASE_PART_BYTES, log: LOG_PART_BYTES, rebase: REBASE_LOG_BYTES, chain: CHAIN_MOST }
+    }
+}
+
+impl Sizes {
+    /// Those of an archive, which has many small backups.
+    #[must_use]
+    pub fn of_archive() -> Self {
+        Self { rows: ARCHIVE_BASE_PART_BYTES, chain: ARCHIVE_CHAIN_MOST, ..Self::default() }
     }
 }
 
@@ -62,6 +97,21 @@ pub struct Report {
     pub sealed_bytes: u64,
     /// Everything is in it up to then, and nothing that is later.
     pub until: Hlc,
+    /// The same as a position of the log.
+    pub end: Position,
+    /// When the log ended there: what lies behind it was written later.
+    pub at: Instant,
+    /// What lies between it and the one before it, and is in neither.
+    pub hole: Option<Hole>,
+}
+
+/// Log that no backup has: the moments in between cannot be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The last moment before.
+    pub after: Hlc,
+    /// The first one behind.
+    pub before: Hlc,
 }
 
 /// Takes a backup of a node that runs. It takes the calling thread for as long as that lasts, and one more for the rows.
@@ -77,50 +127,68 @@ pub fn take(engine: &Engine, job: &Job<'_>) -> Result<Report, Error> {
     }
 }
 
+/// Up to which position of the log the last backup has everything, and the timestamp of that; none if there was none.
+#[must_use]
+pub fn reached(engine: &Engine, repository: &Repository, purpose: Purpose) -> Option<(Position, Hlc)> {
+    let note = Note::of(engine, repository.id(), purpose);
+    note.stored.map(|stored| (Position(stored.end), Hlc(stored.last)))
+}
+
 fn take_all(engine: &Engine, job: &Job<'_>) -> Result<Report, Error> {
-    let Job { repository, progress, .. } = *job;
+    let Job { repository, purpose, progress, .. } = *job;
     progress.begin(Phase::Planning)?;
-    let mut note = Note::of(engine, repository.id());
-    settle(engine, repository, &mut note)?;
+    let mut note = Note::of(engine, repository.id(), purpose);
+    settle(engine, job, &mut note, Slot::GoesOn)?;
+    settle(engine, job, &mut note, Slot::Base)?;
     let (why, before) = match plan(engine, job, note.stored.clone())? {
         Plan::GoOn(end) => return take_one(engine, job, &mut note, Begin::GoOn(end)),
         Plan::Whole(why, before) => (why, before),
     };
     progress.begin(Phase::Checkpoint)?;
     let base = engine.base(&mut || !progress.is_cancelled())?;
+    let hole = match (&before, &note.stored) {
+        (None, Some(stored)) => Some(Hole { after: Hlc(stored.last), before: base.last }),
+        _ => None,
+    };
+    let goes_on = before.is_some();
     if let Some(end) = before {
         // The log up to the rows, and beyond: a moment before them is restored from what came before.
-        take_one(engine, job, &mut note, Begin::GoOn(end))?;
+        let report = take_one(engine, job, &mut note, Begin::GoOn(end))?;
+        job.beside.iter().for_each(|beside| (beside.told)(&report));
     }
-    take_one(engine, job, &mut note, Begin::Whole(why, base))
+    let beside = job.beside.filter(|_| goes_on);
+    take_one(engine, job, &mut note, Begin::Whole { why, base, hole, beside })
 }
 
 /// How a backup begins.
-enum Begin {
+enum Begin<'a> {
     GoOn(Box<GoOn>),
-    Whole(WhyWhole, Base),
+    Whole { why: WhyWhole, base: Base, hole: Option<Hole>, beside: Option<Beside<'a>> },
 }
 
-fn take_one(engine: &Engine, job: &Job<'_>, note: &mut Note, begin: Begin) -> Result<Report, Error> {
+fn take_one(engine: &Engine, job: &Job<'_>, note: &mut Note, begin: Begin<'_>) -> Result<Report, Error> {
     let repository = job.repository;
     // Also if the clock has gone back: sorted by name they are in the order in which they were taken.
     let earliest = note.stored.as_ref().map_or(i64::MIN, |stored| stored.backup.began_ms() + 1);
     let (id, node) = (BackupId::new(engine.now_ms().max(earliest)), node_name(engine.origin().node()));
     let id = id.map_err(|cause| archive::Error::Seal { name: node.clone(), cause })?;
-    let chain = match &begin {
-        Begin::GoOn(end) => end.stored.chain.clone(),
-        Begin::Whole(..) => id.clone(),
+    let (chain, slot) = match &begin {
+        Begin::GoOn(end) => (end.stored.chain.clone(), Slot::GoesOn),
+        Begin::Whole { .. } => (id.clone(), Slot::Base),
     };
     let folder = Folder { node, chain, backup: id };
     // Before anything is stored, so that somebody knows of it whatever happens.
-    note.pending = Some(Pending { chain: folder.chain.clone(), backup: folder.backup.clone(), stored: None });
-    note.save(engine, repository.id())?;
-    let result = Taking { engine, job, folder: &folder }.take(begin, note);
-    if result.is_err() && note.pending.as_ref().is_some_and(|pending| pending.stored.is_none()) {
+    let pending = Pending { chain: folder.chain.clone(), backup: folder.backup.clone(), stored: None };
+    *note.slot(slot) = Some(pending);
+    note.save(engine, repository.id(), job.purpose)?;
+    let result = Taking { engine, job, folder: &folder, slot }.take(begin, note);
+    if result.is_err() && note.slot(slot).as_ref().is_some_and(|pending| pending.stored.is_none()) {
         // The manifest was never tried. If this fails, the next backup does it.
-        let removed = repository.remove(&folder);
-        if let Err(error) = removed.and_then(|()| Note { pending: None, ..note.clone() }.save(engine, repository.id()))
-        {
+        let removed = repository.remove(&folder).and_then(|()| {
+            *note.slot(slot) = None;
+            note.save(engine, repository.id(), job.purpose)
+        });
+        if let Err(error) = removed {
             tracing::warn!(%error, backup = %folder.backup, "what was stored of a backup could not be removed");
         }
     }
@@ -128,44 +196,49 @@ fn take_one(engine: &Engine, job: &Job<'_>, note: &mut Note, begin: Begin) -> Re
 }
 
 /// Finds out what became of a backup whose end is not known.
-fn settle(engine: &Engine, repository: &Repository, note: &mut Note) -> Result<(), Error> {
-    let Some(Pending { chain, backup, stored }) = note.pending.take() else { return Ok(()) };
+fn settle(engine: &Engine, job: &Job<'_>, note: &mut Note, slot: Slot) -> Result<(), Error> {
+    let Some(Pending { chain, backup, stored }) = note.slot(slot).clone() else { return Ok(()) };
     let folder = Folder { node: node_name(engine.origin().node()), chain, backup };
     match stored {
-        Some(stored) if repository.has_manifest(&folder)? => note.stored = Some(stored),
-        _ => repository.remove(&folder)?,
+        Some(stored) if job.repository.has_manifest(&folder)? => note.stored = Some(stored),
+        _ => job.repository.remove(&folder)?,
     }
-    note.save(engine, repository.id())
+    *note.slot(slot) = None;
+    note.save(engine, job.repository.id(), job.purpose)
 }
 
 struct Taking<'a> {
     engine: &'a Engine,
     job: &'a Job<'a>,
     folder: &'a Folder,
+    slot: Slot,
 }
 
 /// Where the log of a backup begins.
-struct Start {
+struct Start<'a> {
     log: wal::Reader,
     from: u64,
     why: Why,
     /// What there is of the chain.
     before: Option<Stored>,
+    hole: Option<Hole>,
+    beside: Option<Beside<'a>>,
     _pin: LogPin,
 }
 
 impl Taking<'_> {
-    fn take(&self, begin: Begin, note: &mut Note) -> Result<Report, Error> {
+    fn take(&self, begin: Begin<'_>, note: &mut Note) -> Result<Report, Error> {
         let (start, rows) = match begin {
             Begin::GoOn(end) => {
                 let GoOn { stored, log, pin } = *end;
-                (Start { log, from: stored.end, why: Why::GoesOn, before: Some(stored), _pin: pin }, None)
+                let (from, before) = (stored.end, Some(stored));
+                (Start { log, from, why: Why::GoesOn, before, hole: None, beside: None, _pin: pin }, None)
             }
-            Begin::Whole(why, base) => {
+            Begin::Whole { why, base, hole, beside } => {
                 let Base { position, last, bytes, pin, rows, .. } = base;
-                let parts = self.rows(rows, bytes)?;
+                let parts = self.rows(rows, bytes, beside, note)?;
                 let (log, why) = (self.engine.log().reader(position)?, Why::Whole(why));
-                let start = Start { log, from: position.get(), why, before: None, _pin: pin };
+                let start = Start { log, from: position.get(), why, before: None, hole, beside, _pin: pin };
                 (start, Some(Rows { last: last.0, parts }))
             }
         };
@@ -173,7 +246,13 @@ impl Taking<'_> {
     }
 
     /// Stores the rows, of about so many bytes.
-    fn rows(&self, rows: BaseRows, bytes: u64) -> Result<Vec<Part>, Error> {
+    fn rows(
+        &self,
+        rows: BaseRows,
+        bytes: u64,
+        beside: Option<Beside<'_>>,
+        note: &mut Note,
+    ) -> Result<Vec<Part>, Error> {
         let progress = self.job.progress;
         progress.begin(Phase::Rows)?;
         progress.expect(bytes);
@@ -189,7 +268,8 @@ impl Taking<'_> {
             };
             let thread = std::thread::Builder::new().name("backup-rows".into()).spawn_scoped(scope, write);
             let thread = thread.map_err(Error::io("the thread that reads rows"))?;
-            let parts = self.parts("rows", &mut feed);
+            let mut at = Instant::now();
+            let parts = self.parts("rows", &mut feed, &mut || self.between(Phase::Rows, beside, &mut at, note));
             let broke_off = feed.broke_off();
             // It ends, if it still writes, when nobody listens.
             drop(feed);
@@ -201,15 +281,49 @@ impl Taking<'_> {
         })
     }
 
+    /// Between two parts.
+    fn between(
+        &self,
+        phase: Phase,
+        beside: Option<Beside<'_>>,
+        at: &mut Instant,
+        note: &mut Note,
+    ) -> Result<(), Error> {
+        if let Some(beside) = beside.filter(|beside| at.elapsed() >= beside.every) {
+            self.go_on_beside(beside, note);
+            *at = Instant::now();
+        }
+        self.job.progress.begin(phase)
+    }
+
+    /// Lets the chain before these rows go on. If that fails now, it may succeed the next time, and the rows are not to blame.
+    fn go_on_beside(&self, beside: Beside<'_>, note: &mut Note) {
+        let Self { engine, job, .. } = *self;
+        let mut try_it = || -> Result<Option<Report>, Error> {
+            settle(engine, job, note, Slot::GoesOn)?;
+            let Some(stored) = note.stored.clone() else { return Ok(None) };
+            match go_on(engine, stored)? {
+                Ok(end) => take_one(engine, job, note, Begin::GoOn(end)).map(Some),
+                Err(_) => Ok(None),
+            }
+        };
+        match try_it() {
+            Ok(report) => report.iter().for_each(beside.told),
+            Err(error) => tracing::warn!(%error, "log could not be stored beside the rows of a backup"),
+        }
+    }
+
     /// Stores the log behind `start`, and the manifest.
-    fn log(&self, start: Start, rows: Option<Rows>, note: &mut Note) -> Result<Report, Error> {
+    fn log(&self, start: Start<'_>, rows: Option<Rows>, note: &mut Note) -> Result<Report, Error> {
         let (engine, progress) = (self.engine, self.job.progress);
         progress.begin(Phase::Log)?;
         // Now, and not when it was asked for: so it has all that was written while rows were stored.
+        let at = Instant::now();
         let moment = engine.backup_moment()?;
         progress.expect(moment.end.get().saturating_sub(start.from));
         let mut feed = LogFeed::new(start.log, moment.end, self.job.sizes.log, progress);
-        let log = self.parts("log", &mut feed)?;
+        let mut since = Instant::now();
+        let log = self.parts("log", &mut feed, &mut || self.between(Phase::Log, start.beside, &mut since, note))?;
         progress.begin(Phase::Finishing)?;
         let Folder { chain, backup, .. } = self.folder.clone();
         let before = start.before.as_ref();
@@ -221,13 +335,15 @@ impl Taking<'_> {
             log_id: engine.log().id(),
             seed: engine.hash_seed(),
             from: start.from,
+            group: Group::of(engine)?,
         };
         let manifest = Manifest::new(head, rows, log, moment.end.get(), moment.last.0);
         let tail = feed.tail().or(before.and_then(|stored| stored.tail));
         self.finish(&manifest, tail, before, note)?;
         let sealed_bytes = manifest.parts().map(|part| part.sealed).sum();
-        let (plain_bytes, until) = (manifest.plain_bytes(), moment.last);
-        Ok(Report { backup: manifest.backup, why: start.why, plain_bytes, sealed_bytes, until })
+        let (plain_bytes, until, end) = (manifest.plain_bytes(), moment.last, moment.end);
+        let (backup, why, hole) = (manifest.backup, start.why, start.hole);
+        Ok(Report { backup, why, plain_bytes, sealed_bytes, until, end, at, hole })
     }
 
     fn finish(
@@ -237,7 +353,7 @@ impl Taking<'_> {
         before: Option<&Stored>,
         note: &mut Note,
     ) -> Result<(), Error> {
-        let Job { repository, recipient, .. } = *self.job;
+        let Job { repository, recipient, purpose, .. } = *self.job;
         let bytes = manifest.encode();
         let sum = |parts: &[Part]| parts.iter().map(|part| part.plain).sum::<u64>();
         let stored = Stored {
@@ -247,32 +363,36 @@ impl Taking<'_> {
             recipient: recipient.fingerprint().to_string(),
             log_id: manifest.log_id.clone(),
             end: manifest.end,
+            last: manifest.last,
             tail,
             rows_bytes: before.map_or(0, |b| b.rows_bytes) + manifest.rows.as_ref().map_or(0, |rows| sum(&rows.parts)),
             log_bytes: before.map_or(0, |b| b.log_bytes) + sum(&manifest.log),
             count: before.map_or(0, |b| b.count) + 1,
         };
         // The answer to the last call may be lost: then it is looked what is there.
-        let pending = note.pending.get_or_insert_with(|| Pending {
-            chain: stored.chain.clone(),
-            backup: stored.backup.clone(),
-            stored: None,
-        });
-        pending.stored = Some(stored.clone());
-        note.save(self.engine, repository.id())?;
+        let (chain, backup) = (stored.chain.clone(), stored.backup.clone());
+        *note.slot(self.slot) = Some(Pending { chain, backup, stored: Some(stored.clone()) });
+        note.save(self.engine, repository.id(), purpose)?;
         repository.store(self.folder, MANIFEST.into(), recipient, &mut &bytes[..])?;
-        *note = Note { stored: Some(stored), pending: None };
-        note.save(self.engine, repository.id())
+        note.stored = Some(stored);
+        *note.slot(self.slot) = None;
+        note.save(self.engine, repository.id(), purpose)
     }
 
-    /// Stores all parts that there are.
-    fn parts(&self, kind: &str, from: &mut dyn Parted) -> Result<Vec<Part>, Error> {
+    /// Stores all parts that there are; `between` is called after each.
+    fn parts(
+        &self,
+        kind: &str,
+        from: &mut dyn Parted,
+        between: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
         while from.next_part()? {
             let name = format!("{kind}-{:06}", parts.len());
             let stored = self.job.repository.store(self.folder, name, self.job.recipient, &mut &mut *from);
             // Why reading has failed is known better where it has.
             parts.push(stored.map_err(|error| from.failure().unwrap_or(error))?);
+            between()?;
         }
         Ok(parts)
     }

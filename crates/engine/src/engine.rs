@@ -60,6 +60,8 @@ pub struct Options {
     pub checkpoint: CheckpointPolicy,
     /// Bytes of log that are kept for the next backup, at most, if there has been one.
     pub backup_log_bytes: u64,
+    /// Bytes of log that are kept for an archive that is behind, at most; 0: there is none.
+    pub archive_log_bytes: u64,
     /// Bytes of log between two records of what is stable, where there are other replicas.
     pub state_bytes: u64,
     /// Bytes from which on the value of a row stands apart from it.
@@ -93,6 +95,7 @@ impl Options {
             memory: 0,
             checkpoint: CheckpointPolicy::default(),
             backup_log_bytes: crate::limits::BACKUP_LOG_BYTES,
+            archive_log_bytes: 0,
             state_bytes: crate::limits::STATE_BYTES,
             large_value_bytes: crate::limits::LARGE_VALUE_BYTES,
         }
@@ -375,7 +378,7 @@ impl Engine {
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: Identity::path(dir), source };
         let (identity, log, ciphers) = open_log(dir, &options)?;
-        let kept = Kept::load(dir, options.backup_log_bytes)?;
+        let kept = Kept::load(dir, options.backup_log_bytes, options.archive_log_bytes)?;
         let reaper = Reaper::start().map_err(io)?;
         let limits = Limits { seed: identity.seed, ..options.limits };
         let shard = || Mutex::new(Shard { limits, ..Shard::default() });

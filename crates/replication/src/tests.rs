@@ -1,5 +1,6 @@
 //! Groups of three drivers on engines of their own and a wire that is a list of frames: whoever tests says what is connected, and time.
 
+mod archives;
 mod copies;
 mod exclusive;
 mod hub;
@@ -103,9 +104,8 @@ impl Group {
             verdicts: Arc::default(),
             life: None,
         };
-        let nodes = (0..NODES).map(node).collect();
-        let (clock, began) = (Arc::new(AtomicI64::new(START_MS)), Instant::now());
-        Self { nodes, hub, clock, began, kept_log_bytes, copies: 0 }
+        let (nodes, clock) = ((0..NODES).map(node).collect(), Arc::new(AtomicI64::new(START_MS)));
+        Self { nodes, hub, clock, began: Instant::now(), kept_log_bytes, copies: 0 }
     }
 
     /// One in which all take writes.

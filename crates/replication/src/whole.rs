@@ -51,8 +51,11 @@ impl Driver {
 
     fn look_after_copy(&mut self, now: Instant) -> Option<Whole> {
         let members = &self.replica.epoch().members;
+        // A copy of one that lacks the same is of no use.
+        let has_more = self.replica.peers().filter(|peer| !self.replica.applied().covers(peer.has));
+        let has_more: Vec<u64> = has_more.map(|peer| peer.origin.node()).collect();
         let mut peers: Vec<NodeId> = self.links.all().map(|link| link.peer.node).collect();
-        peers.retain(|peer| members.contains(&peer.get()));
+        peers.retain(|peer| members.contains(&peer.get()) && has_more.contains(&peer.get()));
         peers.sort_unstable();
         let Taken { vector } = self.taker.look_after(&*self.wire, &peers, now)?;
         self.engine.set_open(false);

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use archive::seal::PublicKey;
-use backup::{Error, Job, Progress, Report, Repository, Sizes, Why, open_place, take};
+use backup::{Error, Job, Progress, Purpose, Report, Repository, Sizes, Why, open_place, take};
 use engine::Engine;
 use engine::backup::yield_to_commands;
 use parking_lot::Mutex;
@@ -161,7 +161,8 @@ impl Backups {
 fn run(engine: &Engine, order: &Order, progress: &Progress) -> Result<Report, Error> {
     let repository = Repository::open_or_begin(open_place(&order.url)?)?;
     let (recipient, full, sizes) = (&order.recipient, order.full, Sizes::default());
-    take(engine, &Job { repository: &repository, recipient, full, sizes, progress })
+    let purpose = Purpose::Asked;
+    take(engine, &Job { repository: &repository, recipient, purpose, full, sizes, beside: None, progress })
 }
 
 fn tell(result: &Result<Report, Error>, ms: u64) {

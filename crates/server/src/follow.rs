@@ -58,6 +58,8 @@ fn apply(node: &Node, changes: &Changes) -> Result<(), Veto> {
     node.engine.set_batch_bytes(usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX));
     node.engine.set_checkpoint_policy(checkpoints_of(&settings.persistence));
     node.engine.set_backup_log_bytes(settings.persistence.backup_log_bytes);
+    node.engine.set_archive_log_bytes(settings.persistence.archive.kept_log_bytes());
+    node.archiver.follow(settings);
     node.engine.set_large_value_bytes(usize::try_from(settings.persistence.large_value_bytes).unwrap_or(usize::MAX));
     node.set_env(env_of(settings));
     // What was asked for at the start may be more than the system allows.

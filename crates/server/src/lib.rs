@@ -15,6 +15,7 @@
 //! *Invariant:* threads share nothing but the node; what a thread wants of another thread's client it sends by mail.
 
 pub mod admin;
+pub mod archiver;
 pub mod backups;
 pub mod broker;
 pub mod client;

@@ -43,5 +43,14 @@ pub const TABLE_BYTES_A_KEY: u64 = 28;
 /// Bytes that a deadline takes beside its key, as MEMORY STATS tells.
 pub const TIMER_BYTES: u64 = 16;
 
+/// Time between two looks of the archive whether something is to be stored: a part of the shortest interval.
+pub const ARCHIVE_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// How long a server that stops waits for the place of its archive to answer.
+pub const ARCHIVE_STOP: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Time between two looks for what the archive does not need any more: each lists all that it has.
+pub const ARCHIVE_PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
+
 /// Looks at the figures from which rates are made.
 pub const RATE_SAMPLES: usize = 16;

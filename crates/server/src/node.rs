@@ -10,6 +10,7 @@ use engine::Engine;
 use parking_lot::{Mutex, RwLock};
 use replication::Member;
 
+use crate::archiver::Archiver;
 use crate::backups::Backups;
 use crate::broker::Broker;
 use crate::client::ClientInfo;
@@ -43,6 +44,8 @@ pub struct Node {
     pub waiting: Waiting,
     /// The backup that is being taken, and how the last one ended.
     pub backups: Backups,
+    /// What stores the log as it is written.
+    pub archiver: Archiver,
     /// The search of the log that is going on.
     pub effect_logs: EffectLogs,
     /// Threads that read what commands miss.
@@ -112,6 +115,7 @@ impl Node {
             control,
             waiting: Waiting::default(),
             backups: Backups::default(),
+            archiver: Archiver::default(),
             effect_logs: EffectLogs::default(),
             readers,
             lobby: Lobby::default(),

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use engine::{Engine, OpenError, Options, Refusal};
 use thiserror::Error;
 
+use crate::archiver::{ArchiveError, Target};
 use crate::config::{ClientCertificates, Config, Network, Settings};
 use crate::front::Front;
 use crate::keys::{KeyringError, keyring};
@@ -41,6 +42,9 @@ pub enum ServeError {
     /// The server could not become a node of its cluster.
     #[error(transparent)]
     Member(#[from] MemberError),
+    /// There is no archive as it was asked for.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// No random numbers could be had.
     #[error("/dev/urandom: {0}")]
     Entropy(std::io::Error),
@@ -67,6 +71,8 @@ pub fn start(config: Config) -> Result<Running, ServeError> {
 pub fn start_on(config: Config, allocator: Option<(Arc<dyn Allocator>, u64)>) -> Result<Running, ServeError> {
     let settings = config.settings();
     let options = engine_options(&settings)?;
+    let archive = Target::of(&settings)?;
+    let has_archive = archive.is_some();
     replication::adopt_snapshot(&settings.persistence.dir).map_err(MemberError::from)?;
     let engine = Arc::new(Engine::open(&settings.persistence.dir, options.clone())?);
     let net = net_config(&settings)?;
@@ -94,6 +100,9 @@ pub fn start_on(config: Config, allocator: Option<(Arc<dyn Allocator>, u64)>) ->
             allocator.into_iter().for_each(|(allocator, bytes)| node.set_allocator(allocator, bytes));
             told.set(&node);
             member.clone().into_iter().for_each(|member| node.set_member(member));
+            if has_archive {
+                node.archiver.expect(&node.config.settings());
+            }
             crate::follow::follow_config(&node);
             parts.1 = Some(node);
         }
@@ -101,6 +110,9 @@ pub fn start_on(config: Config, allocator: Option<(Arc<dyn Allocator>, u64)>) ->
         Front::new(node, seed ^ u64::from(thread.0).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     })?;
     let node = wait_for_node(&parts);
+    if let Some(target) = archive {
+        node.archiver.start(&node.engine, target)?;
+    }
     Ok(Running { node, server, stopped, stop })
 }
 
@@ -150,6 +162,7 @@ impl Running {
         self.node.readers.stop();
         self.node.lobby.stop();
         self.node.backups.stop();
+        self.node.archiver.stop();
         self.node.effect_logs.stop();
         let Self { node, .. } = self;
         let engine = Arc::clone(&node.engine);
@@ -188,6 +201,7 @@ fn engine_options(settings: &Settings) -> Result<Options, ServeError> {
     options.checkpoint = checkpoints_of(&settings.persistence);
     options.memory = settings.maxmemory;
     options.backup_log_bytes = settings.persistence.backup_log_bytes;
+    options.archive_log_bytes = settings.persistence.archive.kept_log_bytes();
     options.large_value_bytes = usize::try_from(settings.persistence.large_value_bytes).unwrap_or(usize::MAX);
     options.batch_bytes = usize::try_from(settings.persistence.max_batch_bytes).unwrap_or(usize::MAX);
     Ok(options)

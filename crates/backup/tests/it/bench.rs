@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use archive::seal::KeyPair;
 use archive::storage::{Memory, Name, Storage};
-use backup::{BackupId, Error, Job, Listed, Progress, Report, Repository, Restore, Restored, Sizes, take};
+use backup::{BackupId, Error, Job, Listed, Progress, Purpose, Report, Repository, Restore, Restored, Sizes, take};
 use effect::{Deadline, Hlc, Item, ItemValue, Kind, Merge, Op, Patch};
 use engine::{CheckpointPolicy, Digest, Engine, Lock, Options, Recycled};
 
 /// Small, so that there are several of everything.
-pub const SIZES: Sizes = Sizes { rows: 40_000, log: 20_000, rebase: 1 << 30 };
+pub const SIZES: Sizes = Sizes { rows: 40_000, log: 20_000, rebase: 1 << 30, chain: 1000 };
 
 pub struct Bench {
     pub dir: tempfile::TempDir,
@@ -66,7 +66,9 @@ impl Bench {
 
     pub fn take_with(&self, full: bool, progress: &Progress) -> Result<Report, Error> {
         let recipient = &self.keys.public;
-        let job = Job { repository: &self.repository, recipient, full, sizes: self.sizes, progress };
+        let purpose = Purpose::Asked;
+        let job =
+            Job { repository: &self.repository, recipient, purpose, full, sizes: self.sizes, beside: None, progress };
         take(self.engine(), &job)
     }
 
@@ -75,7 +77,8 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let to = dir.path().join("new");
         let (progress, key) = (Progress::default(), &self.keys.private);
-        let restore = Restore { repository: &self.repository, key, node: None, backup, at_ms, progress: &progress };
+        let (repository, progress) = (&self.repository, &progress);
+        let restore = Restore { repository, key, node: None, backup, at_ms, returning: None, progress };
         let restored = restore.to(&to, &options(&self.clock, 9));
         if restored.is_err() {
             assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "something was left behind");

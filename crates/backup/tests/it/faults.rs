@@ -8,7 +8,7 @@ use backup::{Error, Progress, Sizes};
 use crate::bench::{Bench, digest};
 
 /// Few objects, so that there are few calls.
-const SIZES: Sizes = Sizes { rows: 1 << 20, log: 1 << 20, rebase: 1 << 30 };
+const SIZES: Sizes = Sizes { rows: 1 << 20, log: 1 << 20, rebase: 1 << 30, chain: 1000 };
 
 /// Every call of a backup fails once; with what was and what comes all is well.
 fn each_call_fails(full: bool, fault: Fault) {

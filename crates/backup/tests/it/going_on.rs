@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use archive::seal::KeyPair;
 use archive::storage::Storage;
-use backup::{Error, Job, Progress, Repository, Sizes, Why, WhyWhole, take};
+use backup::{Error, Job, Progress, Purpose, Repository, Sizes, Why, WhyWhole, take};
 
 use crate::bench::{Bench, SIZES, copy, digest, open, see};
 
@@ -69,7 +69,8 @@ fn another_key_a_larger_log_and_a_backup_that_is_gone_mean_all_rows() {
     let progress = Progress::default();
     let (repository, recipient) = (&bench.repository, &bench.keys.public);
     let sizes = Sizes { rebase: 1, ..SIZES };
-    let job = Job { repository, recipient, full: false, sizes, progress: &progress };
+    let job =
+        Job { repository, recipient, purpose: Purpose::Asked, full: false, sizes, beside: None, progress: &progress };
     assert_eq!(take(bench.engine(), &job).unwrap().why, WHOLE(WhyWhole::Grown));
     assert_eq!(take(bench.engine(), &job).unwrap().why, Why::GoesOn, "the log is counted anew");
     let manifest = bench.objects().into_iter().rfind(|name| name.as_str().ends_with("manifest")).unwrap();
@@ -87,7 +88,8 @@ fn each_repository_has_backups_of_its_own() {
     assert!(matches!(Repository::open(Arc::clone(&other)), Err(Error::NoRepository { .. })));
     let other = Repository::open_or_begin(other).unwrap();
     let (progress, recipient) = (Progress::default(), &bench.keys.public);
-    let job = Job { repository: &other, recipient, full: false, sizes: SIZES, progress: &progress };
+    let (purpose, progress) = (Purpose::Asked, &progress);
+    let job = Job { repository: &other, recipient, purpose, full: false, sizes: SIZES, beside: None, progress };
     assert_eq!(take(bench.engine(), &job).unwrap().why, WHOLE(WhyWhole::First));
     assert_eq!(take(bench.engine(), &job).unwrap().why, Why::GoesOn);
     assert_eq!(bench.take(false).unwrap().why, Why::GoesOn);
@@ -132,7 +134,8 @@ fn backups_of_several_nodes_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let other = open(dir.path(), &bench.clock, 3);
     let (progress, recipient) = (Progress::default(), &bench.keys.public);
-    let job = Job { repository: &bench.repository, recipient, full: false, sizes: SIZES, progress: &progress };
+    let (repository, purpose, progress) = (&bench.repository, Purpose::Asked, &progress);
+    let job = Job { repository, recipient, purpose, full: false, sizes: SIZES, beside: None, progress };
     take(&other, &job).unwrap();
     let Err(Error::Nodes { nodes }) = bench.restore(None, None) else { panic!("there are two") };
     assert_eq!(nodes.len(), 2);

@@ -25,10 +25,13 @@ use crate::limits::{BACKUP_MARKS_MAX, BACKUP_NOTE_BYTES_MAX};
 /// The name of the file in the data directory.
 const FILE: &str = "backups";
 
+/// What the names of marks begin with that are an archive's: it has a bound of its own.
+pub const ARCHIVE: &str = "archive:";
+
 /// From where on the log is kept for the next backup into a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// The repository: a word.
+    /// The repository, behind [`ARCHIVE`] if all of the log goes there as it is written: a word.
     pub name: String,
     /// The first position that the next backup will read.
     pub from: Position,
@@ -56,6 +59,8 @@ impl Drop for Hold {
 
 struct State {
     limit: u64,
+    /// The same for archives; 0: there is none any more.
+    archive_limit: u64,
     marks: Vec<Mark>,
     pins: BTreeMap<u64, Position>,
     next_pin: u64,
@@ -91,7 +96,7 @@ impl std::fmt::Debug for LogPin {
 
 impl Kept {
     /// What the data directory says.
-    pub(crate) fn load(dir: &Path, limit: u64) -> Result<Self, OpenError> {
+    pub(crate) fn load(dir: &Path, limit: u64, archive_limit: u64) -> Result<Self, OpenError> {
         let path = dir.join(FILE);
         let marks = match std::fs::read_to_string(&path) {
             Ok(text) => parse(&text).unwrap_or_else(|reason| {
@@ -101,7 +106,7 @@ impl Kept {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(OpenError::Io { path, source }),
         };
-        let state = State { limit, marks, pins: BTreeMap::new(), next_pin: 0, peers: None };
+        let state = State { limit, archive_limit, marks, pins: BTreeMap::new(), next_pin: 0, peers: None };
         Ok(Self { dir: dir.into(), state: Arc::new(Mutex::new(state)) })
     }
 
@@ -125,6 +130,10 @@ impl Kept {
 
     pub(crate) fn set_limit(&self, bytes: u64) {
         self.state.lock().limit = bytes;
+    }
+
+    pub(crate) fn set_archive_limit(&self, bytes: u64) {
+        self.state.lock().archive_limit = bytes;
     }
 
     pub(crate) fn set_peers(&self, peers: Option<(Vector, u64)>) {
@@ -165,7 +174,8 @@ impl Kept {
         let state = self.state.lock();
         let reaches = |known: &Vector| log.lock().state().waymarks.reaches(known);
         let bytes = state.peers.as_ref().map_or(u64::MAX, |(_, bytes)| *bytes);
-        let lacked = state.peers.as_ref().and_then(|(has, _)| reaches(has));
+        // Where somebody lacks what is gone, which only a copy of the state can bring, others may lack what is not.
+        let lacked = state.peers.as_ref().map(|(has, _)| reaches(has).unwrap_or_else(|| log.first()));
         let unstable = stable.map(|stable| reaches(stable).unwrap_or_else(|| log.first()));
         let is_little = |from: &Position| log.written().get().saturating_sub(from.get()) <= bytes;
         let position = lacked.into_iter().chain(unstable).filter(is_little).fold(position, Position::min);
@@ -178,9 +188,12 @@ impl Kept {
 impl State {
     /// The first position that is needed, if a checkpoint needs the log from `position` on.
     fn needed(&self, position: Position, end: Position) -> Position {
-        let least = end.get().saturating_sub(self.limit);
         // A part of what the next backup reads is of no use to it.
-        let marks = self.marks.iter().map(|mark| mark.from).filter(|from| self.limit > 0 && from.get() >= least);
+        let is_kept = |mark: &&Mark| {
+            let limit = if mark.name.starts_with(ARCHIVE) { self.archive_limit } else { self.limit };
+            limit > 0 && mark.from.get() >= end.get().saturating_sub(limit)
+        };
+        let marks = self.marks.iter().filter(is_kept).map(|mark| mark.from);
         marks.chain(self.pins.values().copied()).fold(position, Position::min)
     }
 }
@@ -237,13 +250,13 @@ mod tests {
     #[test]
     fn the_repository_that_was_written_to_first_is_forgotten_first() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::load(dir.path(), 10).unwrap();
+        let kept = Kept::load(dir.path(), 10, 0).unwrap();
         for n in 0..BACKUP_MARKS_MAX {
             kept.set_mark(mark(&format!("r{n}"), 1)).unwrap();
         }
         kept.set_mark(mark("r0", 2)).unwrap();
         kept.set_mark(mark("new", 3)).unwrap();
-        let again = Kept::load(dir.path(), 10).unwrap();
+        let again = Kept::load(dir.path(), 10, 0).unwrap();
         assert_eq!(again.mark("r1"), None);
         assert_eq!(again.mark("r0"), Some(mark("r0", 2)));
         assert_eq!(again.mark("new"), Some(mark("new", 3)));
@@ -253,7 +266,7 @@ mod tests {
     fn a_file_that_is_damaged_is_none() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), "anabranch-backups 1\n").unwrap();
-        assert_eq!(Kept::load(dir.path(), 1).unwrap().mark("a"), None);
+        assert_eq!(Kept::load(dir.path(), 1, 0).unwrap().mark("a"), None);
     }
 
     #[test]
@@ -261,7 +274,8 @@ mod tests {
         let needed = |limit, marks: &[u64], pins: &[u64]| {
             let marks = marks.iter().map(|from| mark("m", *from)).collect();
             let pins = (0..).zip(pins.iter().map(|from| Position(*from))).collect();
-            State { limit, marks, pins, next_pin: 0, peers: None }.needed(Position(900), Position(1000)).get()
+            let state = State { limit, archive_limit: 0, marks, pins, next_pin: 0, peers: None };
+            state.needed(Position(900), Position(1000)).get()
         };
         assert_eq!(needed(500, &[], &[]), 900);
         assert_eq!(needed(500, &[950], &[]), 900, "the checkpoint needs more");
@@ -269,5 +283,16 @@ mod tests {
         assert_eq!(needed(500, &[499, 700], &[]), 700, "a part of what would be read is of no use");
         assert_eq!(needed(0, &[1000, 700], &[]), 900);
         assert_eq!(needed(500, &[600], &[3, 9]), 3);
+    }
+
+    #[test]
+    fn an_archive_has_a_bound_of_its_own() {
+        let needed = |limit, archive_limit| {
+            let marks = vec![mark("m", 700), mark("archive:m", 300)];
+            let state = State { limit, archive_limit, marks, pins: BTreeMap::new(), next_pin: 0, peers: None };
+            state.needed(Position(900), Position(1000)).get()
+        };
+        assert_eq!([needed(500, 0), needed(500, 699), needed(500, 700), needed(0, 700)], [700, 700, 300, 300]);
+        assert_eq!(needed(1000, 0), 700, "where there is no archive any more nothing is kept for it");
     }
 }

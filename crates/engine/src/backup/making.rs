@@ -35,12 +35,20 @@ impl std::fmt::Debug for CiphersHeld {
 }
 
 /// Whose data it is, if it was a group's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
     /// A node's of its own: what it has is all there is.
     Own,
     /// A member's: effects will come that have not observed what is recent in it.
     Member,
+    /// That of a member that takes the place of what it was: it is to write as nobody before the others have told which of its lives they
+    /// know, which `membership` must say.
+    Returning {
+        /// As whom it wrote last, as far as is known.
+        origin: Origin,
+        /// What whoever talks to the others will find noted ([`Engine::membership`]).
+        membership: Vec<u8>,
+    },
 }
 
 /// What was made.
@@ -113,7 +121,17 @@ impl Making {
         if whose == Whose::Own {
             engine.set_replicating(false).map_err(MakingError::Close)?;
         }
+        if let Whose::Returning { membership, .. } = &whose {
+            engine.set_membership(membership).map_err(io)?;
+        }
         engine.close().map_err(MakingError::Close)?;
+        let origin = match whose {
+            Whose::Returning { origin, .. } => {
+                name(&dir, origin, Hlc(0)).map_err(io)?;
+                origin
+            }
+            Whose::Own | Whose::Member => origin,
+        };
         // A start reads hardly any row.
         if let Some(fault) = inspect(&dir, keyring.as_ref())?.faults.first() {
             return Err(MakingError::Damaged(fault.to_string()));
@@ -121,6 +139,13 @@ impl Making {
         sync_all(&dir).and_then(|()| File::open(&dir)?.sync_all()).map_err(io)?;
         Ok(Made { keys, origin })
     }
+}
+
+/// Has a data directory, of which nothing is open, write as `origin` from now on, above `ceiling`.
+pub(super) fn name(dir: &Path, origin: Origin, ceiling: Hlc) -> std::io::Result<()> {
+    let found = Identity::load(dir).map_err(std::io::Error::other)?;
+    let found = found.ok_or_else(|| std::io::Error::other("there is no identity"))?;
+    Identity { origin, ceiling: found.ceiling.max(ceiling), ..found }.save(dir)
 }
 
 /// Why a data directory could not be finished.

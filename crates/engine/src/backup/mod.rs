@@ -17,8 +17,8 @@ mod making;
 mod record;
 mod taking;
 
+pub use kept::{ARCHIVE, LogPin, Mark};
 pub(crate) use kept::{Hold, Kept};
-pub use kept::{LogPin, Mark};
 pub use making::{Made, Making, MakingError, Whose};
 pub use record::{CutError, cut_after};
 pub use taking::{Base, BaseRows, Moment, yield_to_commands};

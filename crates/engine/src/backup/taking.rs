@@ -7,11 +7,11 @@ use effect::{Dot, HashSeed, Hlc, Vector};
 use mvcc::Snapshot;
 use wal::{LogError, Position};
 
+use super::making::name;
 use super::{LogPin, Mark};
 use crate::checkpoint::{self, Image, ROWS, lower_priority};
 use crate::engine::Engine;
 use crate::error::CheckpointError;
-use crate::identity::Identity;
 
 /// The state at one position of the log, and the log behind it.
 #[derive(Debug)]
@@ -124,15 +124,17 @@ impl Engine {
         self.shared.kept.set_limit(bytes);
     }
 
+    /// Changes how many bytes of log are kept for an archive that is behind, at most; 0: there is none.
+    pub fn set_archive_log_bytes(&self, bytes: u64) {
+        self.shared.kept.set_archive_limit(bytes);
+    }
+
     /// Makes a data directory, of which nothing is open, that of this node: with its id and what its clock may have given.
     ///
     /// # Errors
     /// What the system says, or that it is no data directory.
     pub fn name_copy(&self, dir: &Path) -> std::io::Result<()> {
-        let found = Identity::load(dir).map_err(std::io::Error::other)?;
-        let copy = found.ok_or_else(|| std::io::Error::other("there is no identity"))?;
-        let own = self.shared.ceiling();
-        Identity { origin: self.origin(), ceiling: copy.ceiling.max(own), ..copy }.save(dir)
+        name(dir, self.origin(), self.shared.ceiling())
     }
 
     /// The secret by which keys are hashed: rows are in this order.

@@ -89,6 +89,10 @@ fn the_log_is_kept_for_a_peer_that_lacks_it_unless_that_is_too_much() {
     round(&engine, 6);
     assert!(matches!(engine.feed(vector(&[(own, 349)]), true), Err(FeedError::Gone { first: 350, .. })));
     assert_eq!(fed(&engine, vector(&[(own, 350)])).len(), 0);
+    // One that has come back with less than it had lacks what is gone: what is there may be lacked by others, and stays.
+    engine.keep_log(vector(&[(own, 10)]), u64::MAX);
+    (7..9).for_each(|n| round(&engine, n));
+    assert_eq!(fed(&engine, vector(&[(own, 350)])).last().unwrap().next_seq, 451);
 }
 
 #[test]

@@ -237,6 +237,7 @@ pub fn persistence(room: &Room, _: &Turn<'_>, lines: &mut Lines) {
     lines.add("log_durable_position", durable);
     lines.add("encryption_at_rest", u8::from(node.engine.is_encrypted()));
     node.backups.add_figures(|name, value| lines.add(name, value));
+    node.archiver.add_figures(&node.engine, |name, value| lines.add(name, value));
     lines.add("log_end_position", end);
     lines.add("log_unsynced_bytes", end.saturating_sub(durable));
 }

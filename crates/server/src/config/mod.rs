@@ -37,7 +37,7 @@ pub use error::{ConfigError, Place, RewriteError, SetError};
 pub use manual::{render_help, render_markdown};
 pub use number::{Number, Unit, parse_bytes};
 pub use settings::{
-    Allowed, BindAddress, ClientCertificates, Clients, Cluster, Compact, Eviction, Fsync, LogLevel, Network,
+    Allowed, Archive, BindAddress, ClientCertificates, Clients, Cluster, Compact, Eviction, Fsync, LogLevel, Network,
     Observability, Persistence, Process, Security, Settings, Supervisor, Tls,
 };
 pub use special::{EventMask, OutputLimit, OutputLimits, SavePoint, percentile_text};

@@ -247,8 +247,35 @@ pub struct Persistence {
     pub checkpoint_log_bytes: Option<u64>,
     /// Bytes of log that are kept for the next backup.
     pub backup_log_bytes: u64,
+    /// Where the log goes as it is written.
+    pub archive: Archive,
     /// Bytes from which on values stand apart from their rows.
     pub large_value_bytes: u64,
+}
+
+/// The archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Where it is; empty: there is none.
+    pub url: String,
+    /// File with the public key that it is sealed for.
+    pub recipient: Option<PathBuf>,
+    /// Seconds that something written waits, about.
+    pub interval_s: u64,
+    /// Bytes of log that wait for it.
+    pub log_bytes: u64,
+    /// Seconds after which what is superfluous goes; 0: never.
+    pub keep_s: u64,
+    /// Bytes that are read for it in a second, at most; 0: no bound.
+    pub rate: u64,
+}
+
+impl Archive {
+    /// Bytes of log that wait; none if there is no archive.
+    #[must_use]
+    pub fn kept_log_bytes(&self) -> u64 {
+        if self.url.is_empty() { 0 } else { self.log_bytes }
+    }
 }
 
 /// Compact forms of collections.
@@ -498,6 +525,14 @@ impl View<'_> {
             segment_bytes: self.number("log-segment-bytes"),
             checkpoint_log_bytes: self.checkpoint_log_bytes(),
             backup_log_bytes: self.number("backup-log-size"),
+            archive: Archive {
+                url: self.text("archive").map_or(String::new(), |url| String::from_utf8_lossy(&url).into_owned()),
+                recipient: self.path("archive-recipient"),
+                interval_s: self.number("archive-interval"),
+                log_bytes: self.number("archive-log-bytes"),
+                keep_s: self.number("archive-keep"),
+                rate: self.number("archive-rate"),
+            },
             large_value_bytes: self.number("large-value-size"),
         }
     }

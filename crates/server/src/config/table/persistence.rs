@@ -2,7 +2,7 @@
 
 use super::super::directive::{Directive, Kind, Origin};
 use super::super::number::MAX_I32;
-use super::{ANY_INT, BYTES, COUNT, NO_FORK, TEXT, byte_range, range};
+use super::{ANY_INT, BYTES, BYTES_U64, COUNT, LONG_COUNT, NO_FORK, TEXT, byte_range, range};
 use Kind::{Bool, Choice, Directory, Save};
 
 const FSYNC: Kind = Choice(&[("everysec", "everysec"), ("always", "always"), ("no", "no")]);
@@ -66,6 +66,45 @@ pub(super) static PERSISTENCE: &[Directive] = &[
         "Log that is kept for the next backup, at most, once there has been one; if more is written, the next is a whole one.",
     )
     .from(Origin::Anabranch),
+    Directive::new(
+        "archive",
+        TEXT,
+        "\"\"",
+        "Where the log is stored as it is written, sealed, with all rows now and then: a URL or an absolute path, as for backups; empty: nowhere.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
+    Directive::new(
+        "archive-recipient",
+        TEXT,
+        "\"\"",
+        "File with the public key that the archive is sealed for; `anabranch backup-key` makes one.",
+    )
+    .from(Origin::Anabranch)
+    .at_start(),
+    Directive::new(
+        "archive-interval",
+        range(1, 86_400),
+        "60",
+        "Seconds after which what was written is sent to the archive, if it does not fill a log file before.",
+    )
+    .from(Origin::Anabranch),
+    Directive::new(
+        "archive-log-bytes",
+        BYTES_U64,
+        "4gb",
+        "Log that waits for the archive while that cannot be reached, at most. Beyond that it is given up, and the archive has a hole.",
+    )
+    .from(Origin::Anabranch),
+    Directive::new(
+        "archive-keep",
+        LONG_COUNT,
+        "0",
+        "Seconds of which any moment can be restored; what only serves older ones is removed from the archive. 0: nothing is removed.",
+    )
+    .from(Origin::Anabranch),
+    Directive::new("archive-rate", BYTES_U64, "0", "Bytes that are read for the archive in a second, at most; 0: no bound.")
+        .from(Origin::Anabranch),
     Directive::new(
         "large-value-size",
         byte_range(1 << 10, 1 << 30),
