@@ -28,6 +28,9 @@ pub(crate) struct Council {
     adopted_from: u64,
     /// In which epoch a node became a member, as far as this start has seen it.
     joined: BTreeMap<u64, u64>,
+    /// The other members that have said that they are in the present epoch, and what they had fsynced then.
+    met: BTreeSet<u64>,
+    met_with: Vector,
 }
 
 /// An attempt of this node to have an epoch accepted.
@@ -45,11 +48,19 @@ impl Council {
     pub fn new(vote: Vote, found: Vector) -> Self {
         let round = vote.promised.round;
         let (adopted_at, joined) = (found, BTreeMap::new());
-        Self { vote, wanted: None, attempt: None, round, adopted_at, adopted_from: 0, joined }
+        let (met, met_with) = (BTreeSet::new(), Vector::new());
+        Self { vote, wanted: None, attempt: None, round, adopted_at, adopted_from: 0, joined, met, met_with }
     }
 
     pub fn vote(&self) -> &Vote {
         &self.vote
+    }
+
+    /// A member has said that it is in the present epoch.
+    pub fn meet(&mut self, node: u64, durable: &Vector) {
+        if self.met.insert(node) {
+            self.met_with.join(durable);
+        }
     }
 
     /// Whether one who was in that epoch when it spoke may be what the node was before it left and came back: what such a one sent
@@ -64,6 +75,17 @@ impl Replica {
     pub(crate) fn stated_epoch(&self) -> u64 {
         let is_sealed = self.durable.covers(&self.council.adopted_at);
         if is_sealed { self.epoch.number } else { self.council.adopted_from }
+    }
+
+    /// Whether every member has said that it is in the present epoch, and all that they had then has been applied here. So of what anybody
+    /// began in an earlier epoch, whatever a member will ever have is in the context of what is begun here from now on. A start does not
+    /// know it any more; but what was so stays so.
+    pub fn has_met_all(&self) -> bool {
+        let council = &self.council;
+        let is_met = |node: &u64| *node == self.me.node() || council.met.contains(node);
+        self.stated_epoch() == self.epoch.number
+            && self.epoch.members.iter().all(is_met)
+            && self.applied.covers(&council.met_with)
     }
 
     pub(crate) fn propose(&mut self, change: Change) {
@@ -229,6 +251,8 @@ impl Replica {
         self.council.adopted_at = self.applied.clone();
         self.council.vote = Vote::default();
         self.council.attempt = None;
+        self.council.met.clear();
+        self.council.met_with = Vector::new();
         for node in epoch.members.difference(&self.epoch.members) {
             self.council.joined.insert(*node, epoch.number);
         }

@@ -71,6 +71,9 @@ impl Replica {
             self.learn(Origin::new(*other, *life));
         }
         self.counted_on(peer, &statement);
+        if statement.epoch == self.epoch.number {
+            self.council.meet(node, &statement.durable);
+        }
         let view = self.views.entry(node).or_insert_with(|| View::of(peer));
         if view.life != peer {
             *view = View::of(peer);

@@ -34,7 +34,7 @@ fn report() -> Report {
         decided,
     };
     let rivals = vec![rival(2, None, None), rival(3, Some(vote(129, true)), Some(true)), rival(1, None, Some(false))];
-    Report { accepted: Some(vote(0, true)), plain: true, rivals }
+    Report { accepted: Some(vote(0, true)), plain: true, forgot: false, rivals }
 }
 
 /// One of each.
@@ -51,12 +51,13 @@ fn messages() -> Vec<Sent> {
         Message::Ask { bind: dot },
         Message::Prepare { bind: Arc::clone(&bind), ballot },
         Message::Promise { bind: dot, ballot, report: report() },
-        Message::Promise { bind: dot, ballot, report: Report::default() },
+        Message::Promise { bind: dot, ballot, report: Report { forgot: true, ..Report::default() } },
         Message::Accept { bind, vote: vote(65, false) },
         Message::Voted { bind: dot, vote: vote(0, true) },
         Message::Refused { bind: dot, ballot: Ballot(0), cause: Refusal::Promised(ballot) },
         Message::Refused { bind: dot, ballot, cause: Refusal::Competitor },
         Message::Refused { bind: dot, ballot, cause: Refusal::PlainWrite },
+        Message::Refused { bind: dot, ballot, cause: Refusal::Forgotten },
         Message::Decided { bind: dot, vote: vote(1 << 20, true) },
     ];
     let others = [Sent::Forward(7, Box::new(exec)), Sent::Reply(300, b"*-1\r\n".to_vec())];
@@ -66,11 +67,12 @@ fn messages() -> Vec<Sent> {
 fn records() -> Vec<Record> {
     let dot = dot(2, 9);
     vec![
-        Record::Learned(bind(2, 9, &[b"k"], Safety::Unsafe)),
+        Record::Forgot(Origin::new(2, 9)),
         Record::Promised(dot, Ballot(65)),
         Record::Accepted(dot, vote(65, true)),
         Record::Decided(dot, vote(0, false)),
         Record::Shown(vec![(dot, true), (Dot { seq: 300, ..dot }, false)]),
+        Record::Met(300),
     ]
 }
 
@@ -131,15 +133,16 @@ fn what_was_written_is_read_and_nothing_shorter_or_longer() {
 
 #[test]
 fn what_is_in_another_order_is_refused_with_its_place() {
-    let learned = recorded(&Record::Learned(bind(2, 9, &[b"a", b"b"], Safety::Safe)));
+    let mut logged = Vec::new();
+    Logged::Bind(bind(2, 9, &[b"a", b"b"], Safety::Safe), false).encode(&mut logged);
     let swap = |what: &[u8], with: &[u8]| {
-        let at = learned.windows(what.len()).rposition(|window| window == what).expect("it is there");
-        let mut bytes = learned.clone();
+        let at = logged.windows(what.len()).rposition(|window| window == what).expect("it is there");
+        let mut bytes = logged.clone();
         bytes[at..at + what.len()].copy_from_slice(with);
-        Record::decode(&bytes)
+        Logged::decode(&bytes)
     };
-    let keys = learned.len() - 2 * 5 - 1;
-    let refused = |result: Result<Record, WireError>| match result {
+    let keys = logged.len() - 2 * 5 - 2;
+    let refused = |result: Result<Logged, WireError>| match result {
         Err(WireError::Invalid { what, at }) => (what, at),
         other => panic!("{other:?}"),
     };

@@ -84,3 +84,34 @@ fn one_that_spoke_before_it_came_back_is_not_heard() {
     let out = meet(&mut replica, LinkId(9), hello(Origin::new(2, 2), Epoch::new(3, [1, 2, 3])));
     assert!(!closes(&out, LinkId(9)));
 }
+
+#[test]
+fn an_epoch_is_met_once_all_of_its_members_have_spoken_in_it_and_what_they_had_is_here() {
+    let (me, peer, third) = (Origin::new(1, 1), Origin::new(2, 1), Origin::new(3, 1));
+    let group = Epoch::new(2, [1, 2, 3]);
+    let mut replica = open(Start::Sound, vector(&[(me, 5)]), group.clone());
+    meet(&mut replica, PEER, hello(peer, group.clone()));
+    meet(&mut replica, THIRD, hello(third, group.clone()));
+    let says = |epoch, durable: Vector| {
+        let lives = vec![(1, 1), (2, 1), (3, 1)];
+        Frame::Statement(Statement { seq: 0, hlc: Hlc(1), durable, lives, epoch, sent_ms: 0, echo: None })
+    };
+    hear(&mut replica, PEER, says(2, vector(&[(me, 5)])));
+    assert!(!replica.has_met_all(), "the third has not spoken");
+    hear(&mut replica, THIRD, says(1, Vector::new()));
+    assert!(!replica.has_met_all(), "the third is in an earlier epoch");
+    hear(&mut replica, THIRD, says(2, vector(&[(third, 1)])));
+    assert!(!replica.has_met_all(), "the third had what is not here");
+    let entry = causal::Entry {
+        first: Dot { origin: third, seq: 1 },
+        count: 1,
+        hlc: Hlc(1),
+        ticks: 0,
+        grown: Vector::new(),
+        bytes: vec![1].into(),
+    };
+    hear(&mut replica, THIRD, Frame::Batches(vec![entry]));
+    assert!(replica.has_met_all());
+    hear(&mut replica, PEER, Frame::Decided(Epoch::new(3, [1, 2, 3, 4])));
+    assert!(!replica.has_met_all(), "it is another epoch");
+}

@@ -134,7 +134,7 @@ pub trait Host {
     /// Asked when all shards of the transaction are locked: whether what was watched is as it was.
     fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop>;
     /// Who decides on the transaction, if this node alone does not.
-    fn exclusive(&self) -> Option<Exclusive> {
+    fn exclusive(&mut self) -> Option<Exclusive> {
         None
     }
 }

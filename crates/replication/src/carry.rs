@@ -60,14 +60,22 @@ impl Driver {
                 }
             }
             Output::Writable(origin) => {
-                self.membership.restored = false;
+                let was_restored = std::mem::replace(&mut self.membership.restored, false);
+                if was_restored {
+                    // Before it counts as sound: at another start of a restored node it is told anew.
+                    self.remember_votes(origin);
+                }
                 if let Err(error) = self.membership.save(&self.engine) {
+                    self.membership.restored = was_restored;
                     return held(Output::Writable(origin), error);
                 }
                 debug_assert_eq!(origin, self.engine.origin(), "the engine writes as the replica says");
                 tracing::info!(incarnation = origin.incarnation(), "this node takes writes");
                 self.is_dropped = false;
                 self.engine.set_open(self.whole.is_none());
+                if was_restored && self.whole.is_none() {
+                    self.show_life();
+                }
             }
             Output::Dropped => {
                 self.engine.set_open(false);

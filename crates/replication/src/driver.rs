@@ -46,6 +46,8 @@ pub(crate) struct Driver {
     pub(crate) desk: Desk<JournalFile>,
     /// What it was not told yet.
     pub(crate) come: Vec<Come>,
+    /// What it knows of the members: the epoch, and whether all were met.
+    pub(crate) told_members: Option<(u64, bool)>,
     /// What the state machine was not told yet.
     inputs: VecDeque<Input>,
     /// What it has asked for and was not done yet.
@@ -87,7 +89,7 @@ impl Driver {
         let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
         engine.set_open(replica.may_write());
-        let driver = Self {
+        let mut driver = Self {
             engine,
             wire,
             host,
@@ -101,6 +103,7 @@ impl Driver {
             tail,
             desk,
             come: Vec::new(),
+            told_members: None,
             inputs: VecDeque::new(),
             due: VecDeque::new(),
             cut: None,
@@ -125,6 +128,10 @@ impl Driver {
             batches_in: 0,
             effects_in: 0,
         };
+        // One that has never been a member has never voted.
+        if driver.membership.restored && driver.membership.epoch.number > 0 {
+            driver.forget_votes();
+        }
         driver.tell_status(None);
         Ok(driver)
     }

@@ -22,6 +22,8 @@
 //! | it answers `Decided`, or `Engine::emit_verdict` has | [`Desk::decided`] | the `Decided` |
 //! | a frame for transactions has come | [`Desk::heard`] | who sent it |
 //! | 10 ms have passed | [`Desk::tick`] | |
+//! | it opens on a disk that is not the one it voted with, and once it may write there | [`Desk::forgot`] | a life that never comes, then the one it has |
+//! | it opens, and when the epoch, or whether all its members were met, has changed | [`Desk::members`] | |
 //! | round trips, or who answers, have changed | [`Desk::peers`] | |
 //! | something is stable (`Output::Cut`), with `Engine::note_stable` | [`Desk::stable`] | its vector |
 //!

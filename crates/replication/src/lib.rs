@@ -44,7 +44,7 @@ mod whole;
 mod wire;
 
 pub use acks::{AckWait, Tell};
-pub use causal::bind::TxnError;
+pub use causal::bind::{TxnError, Why};
 pub use cluster::NodeId;
 pub use config::Config;
 pub use error::Error;
@@ -52,5 +52,5 @@ pub use host::Host;
 pub use member::Member;
 pub use membership::Membership;
 pub use snapshot::adopt as adopt_snapshot;
-pub use status::{PeerStatus, Role, Status};
+pub use status::{Electorate, PeerStatus, Role, Status};
 pub use verdicts::{Outcome, Outcomes, TellOutcome};

@@ -19,7 +19,7 @@ use crate::host::Host;
 use crate::limits::{GATHER, TICK};
 use crate::membership::Membership;
 use crate::parts::Parts;
-use crate::status::{Board, Role, Status};
+use crate::status::{Board, Electorate, Role, Status};
 use crate::transactions;
 use crate::verdicts::{TellOutcome, Verdicts};
 use crate::wire::encode_published;
@@ -132,9 +132,9 @@ impl Member {
         self.shared.acks.leave(wait);
     }
 
-    /// The ids of those who decide on a transaction that begins now; none if this node decides alone.
-    pub fn voters(&self) -> Option<Arc<[u64]>> {
-        self.shared.status.voters()
+    /// Who decides on a transaction that begins now.
+    pub fn electorate(&self) -> Electorate {
+        self.shared.status.electorate()
     }
 
     /// Tells how a transaction ends that has just been logged here, which may be at once.

@@ -36,26 +36,40 @@ pub(crate) struct Board {
     status: Mutex<Status>,
     /// The same role, for whoever asks at each command.
     role: AtomicU8,
-    /// The members, if they are several.
-    voters: Mutex<Option<Arc<[u64]>>>,
+    electorate: Mutex<Electorate>,
+}
+
+/// Who decides on a transaction that begins now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Electorate {
+    /// This node alone.
+    #[default]
+    Alone,
+    /// These nodes.
+    Voters(Arc<[u64]>),
+    /// Nobody yet: the members have just changed, and not all of them have been heard.
+    Unknown,
+}
+
+impl Electorate {
+    fn of(members: &BTreeSet<u64>, has_met: bool) -> Self {
+        match (members.len(), has_met) {
+            (0 | 1, _) => Self::Alone,
+            (_, true) => Self::Voters(members.iter().copied().collect()),
+            (_, false) => Self::Unknown,
+        }
+    }
 }
 
 impl Board {
-    pub(crate) fn set(&self, status: Status) {
+    pub(crate) fn set(&self, status: Status, has_met: bool) {
         self.role.store(status.role as u8, Ordering::Release);
-        self.set_voters(&status.members);
+        *self.electorate.lock() = Electorate::of(&status.members, has_met);
         *self.status.lock() = status;
     }
 
-    fn set_voters(&self, members: &BTreeSet<u64>) {
-        let mut voters = self.voters.lock();
-        if !members.iter().eq(voters.iter().flat_map(|voters| voters.iter())) {
-            *voters = (members.len() > 1).then(|| members.iter().copied().collect());
-        }
-    }
-
-    pub(crate) fn voters(&self) -> Option<Arc<[u64]>> {
-        self.voters.lock().clone()
+    pub(crate) fn electorate(&self) -> Electorate {
+        self.electorate.lock().clone()
     }
 
     pub(crate) fn get(&self) -> Status {
@@ -164,7 +178,7 @@ impl Driver {
             false if self.is_dropped || self.was_dropped() => Role::Dropped,
             false => Role::Joining,
         };
-        self.status.set(Status {
+        let status = Status {
             role,
             waits_for: if replica.may_write() { String::new() } else { replica.waits_for() },
             epoch: replica.epoch().number,
@@ -183,6 +197,7 @@ impl Driver {
             effects_in: self.effects_in,
             undecided: self.engine.undecided().len(),
             outcomes: self.verdicts.outcomes(),
-        });
+        };
+        self.status.set(status, self.desk.has_met());
     }
 }

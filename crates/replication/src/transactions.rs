@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use causal::bind::{Peers, Timing, Vote};
 use cluster::NodeId;
-use effect::{Batches, Dot, Op, Vector, WireError};
-use engine::{Begun, Decided, Engine, Told};
+use effect::{Batches, Dot, Op, Origin, Vector, WireError};
+use engine::{Begun, Decided, Engine, Lock, Recycled, Told};
 use wal::Position;
 
 use crate::driver::Driver;
@@ -116,8 +116,43 @@ impl Driver {
         }
     }
 
+    /// The disk is not the one that this node has voted with: what it said before it has a life of its own again is not known.
+    pub(crate) fn forget_votes(&mut self) {
+        let never = Origin::new(self.replica.origin().node(), u16::MAX);
+        let told = self.desk.forgot(self.clock_ms(), never);
+        self.check(told);
+    }
+
+    /// It may write as this one, and its votes are known from now on.
+    pub(crate) fn remember_votes(&mut self, life: Origin) {
+        let told = self.desk.forgot(self.clock_ms(), life);
+        self.check(told);
+        self.do_deeds();
+    }
+
+    /// Writes something, so that others see in contexts that this life has begun: then its votes count.
+    pub(crate) fn show_life(&self) {
+        let mut recycled = Recycled::new();
+        let mut context = self.engine.context(Lock::Key(b"", None), 0, self.engine.now_ms(), &mut recycled);
+        context.out.emit(b"", false, Op::Noop);
+        if let Err(error) = context.commit() {
+            tracing::warn!(%error, "votes of this node do not count before something is written here");
+        }
+    }
+
+    /// Tells of the epoch, if something of it is new.
+    fn tell_members(&mut self) {
+        let (epoch, met) = (self.replica.epoch(), self.replica.has_met_all());
+        if self.told_members != Some((epoch.number, met)) {
+            self.told_members = Some((epoch.number, met));
+            let told = self.desk.members(self.clock_ms(), epoch, met);
+            self.check(told);
+        }
+    }
+
     /// Time has passed.
     pub(crate) fn tick_binds(&mut self) {
+        self.tell_members();
         let me = self.replica.origin().node();
         let mut peers = Peers::default();
         for link in self.links.all() {

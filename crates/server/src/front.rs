@@ -18,6 +18,7 @@ use std::time::Duration;
 use command::table::{self, CommandId};
 use command::{Call, Done, Executed, Executor, Flags, Ran, Run, Spec, Wait as Waits, errors};
 use engine::{Sight, Stop};
+use replication::{TxnError, Why};
 use resp::{Args, Note, Protocol};
 use smallvec::SmallVec;
 use wal::Position;
@@ -305,6 +306,10 @@ impl Front {
             session::transaction::end(&self.room, session);
             return refuse(session, turn, "EXECABORT Transaction discarded because of previous errors.");
         }
+        let Ok(exclusive) = self.electorate(session) else {
+            session::transaction::end(&self.room, session);
+            return refuse(session, turn, TxnError::TryAgain(Why::NoVoter).to_string());
+        };
         let queue = multi.queued();
         let Some((spec, _)) = table::find_with_id(b"exec") else { return Flow::Continue };
         let now_ms = began_ms(session, turn);
@@ -314,6 +319,7 @@ impl Front {
         out.clear();
         let fetch = self.fetch(session);
         let mut host = session::transaction::Transaction::new(&mut self.room, session, turn, &self.watch);
+        host.exclusive = exclusive;
         let ran = self.executor.exec(&queue, &call, fetch, &mut host, &mut out);
         let (flow, figures) = (host.flow, host.figures);
         let done = match ran {

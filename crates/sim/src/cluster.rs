@@ -184,7 +184,14 @@ impl Cluster {
                 node.disk.vote = causal::Vote::default();
                 node.disk.epoch = epoch;
             }
-            Output::Writable(_) => node.disk.restored = false,
+            Output::Writable(origin) if node.disk.restored => {
+                self.tell_forgot(id, origin);
+                self.nodes
+                    .values_mut()
+                    .filter(|n| n.id == id && n.boot == boot)
+                    .for_each(|n| n.disk.restored = n.life.is_none());
+            }
+            Output::Writable(_) => {}
             Output::Superseded => self.checks.fail("no origin is taken twice", format!("node {id}")),
             Output::Farewell(undelivered) => {
                 let moved = node.disk.give_up(&undelivered);
@@ -257,6 +264,7 @@ impl Cluster {
             self.forget_votes(id);
         }
         self.feed(id, Input::Tick { promised });
+        self.tell_members(id);
         self.step(id, causal::bind::Input::Tick);
         let ms = self.rng.between(20, 60) as i64;
         self.after(ms, Event::Tick(id, boot));
@@ -361,7 +369,11 @@ impl Cluster {
         let replica = node.disk.open(replica_config);
         let binds = transactions::open(id, now_ms, &node.disk);
         node.start(replica, binds, fault);
-        let boot = node.boot;
+        let (boot, is_restored) = (node.boot, node.disk.restored);
+        if is_restored {
+            self.tell_forgot(id, Origin::new(id, u16::MAX));
+        }
+        self.tell_members(id);
         self.look(id);
         self.after(1, Event::Tick(id, boot));
         self.after(5, Event::Write(id, boot));

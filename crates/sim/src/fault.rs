@@ -43,6 +43,8 @@ pub enum Fault {
     TellsEarly,
     /// Nodes forget their votes now and then.
     ForgetsVotes,
+    /// A node votes with an older disk as if it had been its last one.
+    HidesForgetting,
     /// A start does not read all verdicts back.
     ForgetsVerdicts,
     /// A transaction takes effect on the first key that it writes.
@@ -53,7 +55,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, with the check that each is meant for; none: several see it, each in its way.
-    pub const ALL: [(Fault, &'static str); 23] = [
+    pub const ALL: [(Fault, &'static str); 24] = [
         (Fault::ForgetsContext, "causal order"),
         (Fault::LyingDisk, "stable is what all have fsynced"),
         (Fault::AcknowledgesEarly, "nothing acknowledged is lost"),
@@ -74,6 +76,7 @@ impl Fault {
         (Fault::SwallowsVerdicts, "every transaction gets a verdict"),
         (Fault::TellsEarly, "what a client is told is so"),
         (Fault::ForgetsVotes, "a transaction has one verdict"),
+        (Fault::HidesForgetting, "at most one of competitors is committed"),
         (Fault::ForgetsVerdicts, "what was seen is not undone"),
         (Fault::ShowsHalf, "a transaction is seen whole or not at all"),
         (Fault::CommitsOver, "a transaction comes before plain writes that it has not seen"),

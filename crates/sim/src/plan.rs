@@ -34,10 +34,10 @@ pub struct Plan {
     pub elections: bool,
     /// Whether hardly anything else happens, but that voters crash.
     pub storm: bool,
+    /// Whether hardly anything else happens, but that disks are replaced and ways are blocked.
+    pub raid: bool,
     /// A client begins an exclusive transaction at a node about every so many ms.
     pub bind_ms: usize,
-    /// Whether there are any.
-    pub transacts: bool,
     /// So many of a hundred messages between voters are lost.
     pub loss_percent: usize,
     /// One of so many steps of transactions ends in the middle, with a crash.
@@ -65,22 +65,40 @@ impl Plan {
             restores: rng.one_in(3) || fault == Some(Fault::HidesRestore),
             elections: rng.one_in(4),
             storm: false,
+            raid: false,
             fault,
             ahead_ms: *rng.pick(&[500, 2_000, 2_000, 10_000]),
-            transacts: false,
             bind_ms: *rng.pick(&[60, 150, 400]),
             loss_percent: *rng.pick(&[0, 5, 30]),
             steps_to_crash: *rng.pick(&[50, 300, 100_000]),
         };
         let plan = plan.with_room();
-        let plan = if rng.one_in(12) { plan.storm() } else { plan };
-        Self { transacts: !plan.restores && !plan.elections, ..plan }
+        match rng.below(12) {
+            _ if fault == Some(Fault::HidesForgetting) => plan.raid(),
+            0 => plan.storm(),
+            1 => plan.raid(),
+            _ => plan,
+        }
     }
 
     /// The same with windows through which half of what is written fits while it is written: else it takes minutes to arrive.
     fn with_room(self) -> Self {
         let half = self.batch_bytes * self.latency_ms / self.write_ms / 2;
         Self { window_bytes: self.window_bytes.max(half as u64), ..self }
+    }
+
+    /// The same with hardly anything but older disks and partitions, on few nodes.
+    fn raid(self) -> Self {
+        Self {
+            nodes: 3,
+            trouble_ms: 120,
+            bind_ms: 60,
+            write_ms: 150,
+            restores: true,
+            elections: false,
+            raid: true,
+            ..self
+        }
     }
 
     /// The same with hardly anything but elections and crashes of voters.

@@ -26,6 +26,8 @@ pub trait State {
     fn shown(&self) -> &BTreeMap<Dot, usize>;
     /// Transactions without a verdict.
     fn pending(&self) -> usize;
+    /// Whether this is one.
+    fn is_pending(&self, bind: Dot) -> bool;
 }
 
 /// Keys that hold the dots of those batches that no batch of the same key has come behind. A batch comes behind what it had observed, and a plain
@@ -140,5 +142,9 @@ impl State for Survivors {
 
     fn pending(&self) -> usize {
         self.pending.len()
+    }
+
+    fn is_pending(&self, bind: Dot) -> bool {
+        self.pending.contains_key(&bind)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use causal::Entry;
 use causal::bind::{Bind, Binds, Input, KeyUse, Logged, Message, Output, Record, Safety, Timing, Vote, Voters};
-use effect::{Dot, Stamp};
+use effect::{Dot, Origin, Stamp};
 
 use crate::batch::{self, KEYS, Kind};
 use crate::cluster::{Cluster, Event};
@@ -41,7 +41,7 @@ pub fn open(node: u64, now_ms: i64, disk: &Disk) -> Binds {
 impl Cluster {
     /// A client begins a transaction at a node, if it may be.
     pub(crate) fn begin(&mut self, id: u64, boot: u32) {
-        if !self.runs(id, boot) || !self.is_bad || !self.plan.transacts {
+        if !self.runs(id, boot) || !self.is_bad {
             return;
         }
         let ms = self.rng.between(1, 2 * self.plan.bind_ms) as i64;
@@ -193,6 +193,23 @@ impl Cluster {
                 Kind::Plain(_) => continue,
             };
             self.step(id, input);
+        }
+    }
+
+    /// Tells the transactions of a node who is a member, if that is news.
+    pub(crate) fn tell_members(&mut self, id: u64) {
+        let Some(life) = self.nodes.get_mut(&id).and_then(|node| node.life.as_mut()) else { return };
+        let (epoch, met) = (life.replica.epoch().clone(), life.replica.has_met_all());
+        if life.members != Some((epoch.number, met)) {
+            life.members = Some((epoch.number, met));
+            self.step(id, Input::Members { epoch: epoch.number, members: epoch.members, met });
+        }
+    }
+
+    /// Tells them that the disk may lack votes.
+    pub(crate) fn tell_forgot(&mut self, id: u64, life: Origin) {
+        if self.plan.fault != Some(Fault::HidesForgetting) {
+            self.step(id, Input::Forgot(life));
         }
     }
 

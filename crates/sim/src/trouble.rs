@@ -18,7 +18,11 @@ impl Cluster {
         }
         let ms = self.rng.between(1, 2 * self.plan.trouble_ms) as i64;
         self.after(ms, Event::Trouble);
-        let what = if self.plan.storm { *self.rng.pick(&[5, 5, 10, 3, 0]) } else { self.rng.below(12) };
+        let what = match (self.plan.storm, self.plan.raid) {
+            (true, _) => *self.rng.pick(&[5, 5, 10, 3, 0]),
+            (_, true) => *self.rng.pick(&[8, 9, 9, 0, 0]),
+            _ => self.rng.below(12),
+        };
         match what {
             0..=2 => self.partition(),
             3..=4 => self.reset(),
@@ -134,8 +138,12 @@ impl Cluster {
     fn restore(&mut self) {
         let id = self.any();
         let hides = self.plan.fault == Some(Fault::HidesRestore);
+        if !self.can_spare(id) {
+            return;
+        }
         let Some(copy) = self.nodes.get_mut(&id).filter(|n| n.is_wanted).and_then(|n| n.backup.take()) else { return };
         self.crash(id);
+        self.checks.outcomes.lost(id);
         if let Some(node) = self.nodes.get_mut(&id) {
             node.has_lost = true;
         }
@@ -156,6 +164,17 @@ impl Cluster {
         self.checks.excuse(&others, &losers);
     }
 
+    /// Whether votes of a node may be lost: of no transaction those of a majority are, as long as a node lacks its verdict. What has more
+    /// forgotten votes is ended, but nobody can say how it would have.
+    fn can_spare(&mut self, id: u64) -> bool {
+        let leave: Vec<u64> = self.nodes.values().filter(|n| !n.is_wanted).map(|n| n.id).collect();
+        let logs: Vec<&Vector> = self.nodes.values().map(|n| &n.disk.has).collect();
+        let has_verdict =
+            |n: &Node, dot| n.disk.has.has(dot) && n.life.as_ref().is_some_and(|life| !life.state.is_pending(dot));
+        let everywhere = |dot| self.nodes.values().all(|n| has_verdict(n, dot));
+        self.checks.outcomes.can_spare(id, &leave, &logs, everywhere)
+    }
+
     /// A node joins, or one leaves, or comes back.
     fn elect(&mut self) {
         if let Some(node) = self.nodes.values_mut().find(|n| n.is_back && !n.is_wanted) {
@@ -174,6 +193,9 @@ impl Cluster {
             self.propose(Change::Join(id));
         } else if wanted.len() > 2 {
             let id = *self.rng.pick(&wanted);
+            if !self.can_spare(id) {
+                return;
+            }
             if let Some(node) = self.nodes.get_mut(&id) {
                 node.is_wanted = false;
             }
@@ -181,6 +203,9 @@ impl Cluster {
             // Two at once: one of them must wait for the other.
             if self.rng.one_in(2) && wanted.len() > 3 {
                 let other = *self.rng.pick(&wanted);
+                if !self.can_spare(other) {
+                    return;
+                }
                 if let Some(node) = self.nodes.get_mut(&other) {
                     node.is_wanted = false;
                 }

@@ -16,17 +16,24 @@ use crate::bind::table::Held;
 use crate::bind::transaction::Bind;
 
 impl Binds {
-    /// The vote at ballot 0, if this node has one: the originator is told.
-    pub(crate) fn vote_first(&mut self, dot: Dot, step: &mut Step) {
+    /// The vote at ballot 0, if this node has one, to the originator. One who is not, and asks, has forgotten: it wants to know who else has.
+    pub(crate) fn vote_first(&mut self, dot: Dot, asker: NodeId, step: &mut Step) {
         let Some(held) = self.table.get(dot) else { return };
         let originator = held.bind.originator();
-        if originator == self.node || !self.may_vote(&held.bind) {
+        if asker == self.node || !self.may_vote(&held.bind) {
             return;
         }
         if let Some(vote) = held.decided {
-            return step.send(originator, Message::Decided { bind: dot, vote });
+            return step.send(asker, Message::Decided { bind: dot, vote });
         }
         let vote = Vote { ballot: Ballot::ORIGINATOR, commit: true };
+        if !self.remembers(&held.bind) {
+            let (ballot, cause) = (vote.ballot, Refusal::Forgotten);
+            return step.send(asker, Message::Refused { bind: dot, ballot, cause });
+        }
+        if asker != originator {
+            return;
+        }
         if let Some(cause) = self.refuses_first(dot) {
             return step.send(originator, Message::Refused { bind: dot, ballot: vote.ballot, cause });
         }
@@ -105,6 +112,7 @@ impl Binds {
         };
         let held = self.table.get(bind.dot());
         Report {
+            forgot: !self.remembers(bind),
             accepted: held.and_then(|held| held.accepted),
             plain: held.is_some_and(|held| held.plain),
             rivals: self.table.rivals(bind).map(rival).collect(),
@@ -130,7 +138,11 @@ impl Binds {
             return step.send(from, Message::Refused { bind: dot, ballot: vote.ballot, cause });
         }
         self.accept(dot, vote, step);
-        step.send(from, Message::Voted { bind: dot, vote });
+        let accepted = match self.remembers(bind) {
+            true => Message::Voted { bind: dot, vote },
+            false => Message::Refused { bind: dot, ballot: vote.ballot, cause: Refusal::Forgotten },
+        };
+        step.send(from, accepted);
     }
 
     /// Accepts abort, at the same ballot, for every competitor that was accepted to commit: who proposes commit knows that none
@@ -177,6 +189,6 @@ impl Binds {
     /// Whether this node has a vote on a bind that came in a message. It has none as long as it lacks the bind's effect: what was committed is
     /// then on the disks of a majority, and no bind is known of which the effect has gone with the disk of its originator.
     fn takes_part(&self, bind: &Bind) -> bool {
-        self.may_vote(bind) && self.table.get(bind.dot()).is_some_and(|held| held.arrived)
+        self.may_vote(bind) && self.table.get(bind.dot()).is_some()
     }
 }

@@ -33,11 +33,11 @@ struct Competitor {
 }
 
 impl Competitor {
-    fn add(&mut self, rival: &Rival) {
+    fn add(&mut self, rival: &Rival, forgot: bool) {
         self.committed |= rival.decided == Some(true);
         self.aborted |= rival.decided == Some(false);
         self.highest = self.highest.max(rival.accepted);
-        self.at_zero += usize::from(rival.accepted.is_some_and(|vote| vote.ballot == Ballot::ORIGINATOR));
+        self.at_zero += usize::from(!forgot && rival.accepted.is_some_and(|vote| vote.ballot == Ballot::ORIGINATOR));
     }
 
     fn originator(&self) -> NodeId {
@@ -50,7 +50,8 @@ impl Competitor {
     }
 }
 
-/// What may be proposed for `bind`, from the reports of at least a majority of its voters.
+/// What may be proposed for `bind`, from the reports of at least a majority of its voters. One that has forgotten may have done at ballot 0
+/// whatever one that is silent may have.
 pub(crate) fn choose(bind: &Bind, reports: &BTreeMap<NodeId, Report>) -> Choice {
     let competitors = gather(reports);
     let rivals = || competitors.values();
@@ -68,17 +69,18 @@ pub(crate) fn choose(bind: &Bind, reports: &BTreeMap<NodeId, Report>) -> Choice 
         Some(vote) if vote.ballot > Ballot::ORIGINATOR => return Choice::Commit,
         _ => {}
     }
-    let at_zero = reports.values().filter(|report| report.accepted.is_some()).count();
-    let unreported = |node: &NodeId| bind.voters().contains(*node) && !reports.contains_key(node);
+    let remembers = |node: &NodeId| reports.get(node).is_some_and(|report| !report.forgot);
+    let at_zero = reports.values().filter(|report| !report.forgot && report.accepted.is_some()).count();
+    let unreported = |node: &NodeId| bind.voters().contains(*node) && !remembers(node);
     let begun = rivals().map(Competitor::originator).filter(|node| *node != bind.originator());
     let others: BTreeSet<NodeId> = begun.filter(unreported).collect();
-    let silent = bind.voters().len() - reports.len();
+    let silent = bind.voters().iter().filter(unreported).count();
     let perhaps = |originator: NodeId, at_zero: usize, never: usize| {
-        !reports.contains_key(&originator) && at_zero + silent - never >= bind.voters().fast()
+        !remembers(&originator) && at_zero + silent - never >= bind.voters().fast()
     };
     let contending = || rivals().filter(|rival| rival.contends());
     // The originator of `bind` never accepts a competitor at ballot 0; of the competitors among themselves nothing is known.
-    let never = usize::from(!reports.contains_key(&bind.originator()));
+    let never = usize::from(!remembers(&bind.originator()));
     let rival_perhaps = |rival: &Competitor| !rival.same_voters || perhaps(rival.originator(), rival.at_zero, never);
     if perhaps(bind.originator(), at_zero, others.len()) {
         let both = contending().any(|rival| rival.same_voters && rival_perhaps(rival));
@@ -93,7 +95,8 @@ pub(crate) fn choose(bind: &Bind, reports: &BTreeMap<NodeId, Report>) -> Choice 
 
 fn gather(reports: &BTreeMap<NodeId, Report>) -> BTreeMap<Dot, Competitor> {
     let mut competitors: BTreeMap<Dot, Competitor> = BTreeMap::new();
-    for rival in reports.values().flat_map(|report| &report.rivals) {
+    let rivals = reports.values().flat_map(|report| report.rivals.iter().map(|rival| (rival, report.forgot)));
+    for (rival, forgot) in rivals {
         let new = || Competitor {
             rank: rival.rank,
             same_voters: rival.same_voters,
@@ -102,7 +105,7 @@ fn gather(reports: &BTreeMap<NodeId, Report>) -> BTreeMap<Dot, Competitor> {
             highest: None,
             at_zero: 0,
         };
-        competitors.entry(rival.rank.dot()).or_insert_with(new).add(rival);
+        competitors.entry(rival.rank.dot()).or_insert_with(new).add(rival, forgot);
     }
     competitors
 }

@@ -1,16 +1,16 @@
 //! The state machine: what comes in, what goes out, and time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use effect::{Dot, Vector};
+use effect::{Dot, Origin, Vector};
 
 use crate::bind::ballot::{NodeId, Voters};
 use crate::bind::error::{TxnError, Why};
 use crate::bind::horizon::HorizonSet;
 use crate::bind::leaders::{Leaders, Route};
 use crate::bind::limits::{FORWARD_TIMEOUT_MS, MAX_BEGUN};
-use crate::bind::message::{Exec, Input, Logged, Message, Output, Peers, Record, Vote};
+use crate::bind::message::{Exec, Input, Logged, Message, Output, Peers, Record, Refusal, Vote};
 use crate::bind::proposer::{Begun, Source};
 use crate::bind::safety::Safety;
 use crate::bind::table::{Held, Table};
@@ -37,6 +37,12 @@ pub struct Binds {
     pub(crate) table: Table,
     /// The highest round of a ballot that was heard of.
     pub(crate) round: u64,
+    /// Votes from before this life of the node are forgotten.
+    pub(crate) since: Option<Origin>,
+    /// The epoch, and its members, once they are told.
+    pub(crate) members: Option<(u64, BTreeSet<NodeId>)>,
+    /// The last epoch of which all members have been met.
+    pub(crate) met: Option<u64>,
     /// Undecided binds that were begun here.
     pub(crate) begun: usize,
     pub(crate) horizon: HorizonSet,
@@ -82,6 +88,9 @@ impl Binds {
             timing,
             table: Table::default(),
             round: 0,
+            since: None,
+            members: None,
+            met: None,
             begun: 0,
             horizon: HorizonSet::default(),
             leaders: Leaders::default(),
@@ -116,8 +125,7 @@ impl Binds {
         match item {
             Logged::Bind(bind, plain) => {
                 let safety = bind.safety();
-                let held = self.put(&bind);
-                (held.arrived, held.plain) = (true, plain);
+                self.put(&bind).plain = plain;
                 if safety == Safety::Unsafe {
                     self.arrive_unsafe(bind.dot(), now_ms);
                 }
@@ -126,10 +134,11 @@ impl Binds {
                 self.note_decided(bind, vote);
                 self.note_verdict(bind, dot);
             }
-            Logged::Record(Record::Learned(bind)) => drop(self.put(&bind)),
             Logged::Record(Record::Promised(dot, ballot)) => self.promised(dot, ballot),
             Logged::Record(Record::Accepted(dot, vote)) => self.accepted(dot, vote),
             Logged::Record(Record::Decided(dot, vote)) => self.note_decided(dot, vote),
+            Logged::Record(Record::Forgot(life)) => self.since = Some(life),
+            Logged::Record(Record::Met(epoch)) => self.met = Some(epoch),
             Logged::Record(Record::Shown(shown)) => shown.into_iter().for_each(|(dot, commit)| self.shown(dot, commit)),
         }
     }
@@ -146,7 +155,9 @@ impl Binds {
 
     /// What [`Binds::restore`] needs to make the same state again: for a checkpoint, after which the log is cut.
     pub fn dump(&self) -> Vec<Logged> {
-        let mut logged: Vec<Logged> = self.table.iter().map(known).collect();
+        let of_node = [self.since.map(Record::Forgot), self.met.map(Record::Met)];
+        let mut logged: Vec<Logged> = of_node.into_iter().flatten().map(Logged::Record).collect();
+        logged.extend(self.table.iter().map(|held| Logged::Bind(Arc::clone(&held.bind), held.plain)));
         let records = self.table.iter().flat_map(|held| {
             let dot = held.bind.dot();
             let promised = (held.promised.0 > 0).then_some(Record::Promised(dot, held.promised));
@@ -170,7 +181,7 @@ impl Binds {
     /// One that clashes with a bind whose outcome is not visible yet has read what may be overwritten, with that bind in its
     /// context: it would not count as a competitor, so it must not be.
     pub fn may_begin(&self, keys: &[KeyUse], voters: &Voters) -> Result<(), TxnError> {
-        if !voters.contains(self.node) {
+        if !voters.contains(self.node) || !self.has_met() {
             return Err(TxnError::TryAgain(Why::NoVoter));
         }
         if self.begun >= MAX_BEGUN {
@@ -182,6 +193,11 @@ impl Binds {
             true => Err(TxnError::Lost),
             false => Ok(()),
         }
+    }
+
+    /// Whether all members of the epoch were met, so that transactions may be begun in it.
+    pub fn has_met(&self) -> bool {
+        self.members.as_ref().is_none_or(|(epoch, _)| self.met == Some(*epoch))
     }
 
     /// Whether effects on the key must not be folded yet, stable or not: a bind that writes it has no visible outcome.
@@ -219,6 +235,8 @@ impl Binds {
                 self.decide(bind, vote, Source::Effect, &mut step);
                 self.note_verdict(bind, dot);
             }
+            Input::Forgot(life) => self.forgot(life, &mut step),
+            Input::Members { epoch, members, met } => self.meet(epoch, members, met, &mut step),
             Input::Message(from, message) => self.message(from, message, &mut step),
             Input::Recover(dot) => self.recover(dot, &mut step),
             Input::Tick => self.tick(&mut step),
@@ -272,7 +290,7 @@ impl Binds {
             Safety::Unsafe => {
                 self.begun += 1;
                 let held = self.put(bind);
-                (held.arrived, held.begun) = (true, Some(Begun::new(u64::MAX)));
+                held.begun = Some(Begun::new(u64::MAX));
                 self.arrive_unsafe(bind.dot(), step.now_ms);
                 self.show_due(step);
             }
@@ -280,17 +298,14 @@ impl Binds {
     }
 
     fn arrive(&mut self, bind: &Arc<Bind>, plain: bool, step: &mut Step) {
-        if self.is_past(bind.dot()) || self.table.get(bind.dot()).is_some_and(|held| held.arrived) {
+        if self.is_past(bind.dot()) || self.table.get(bind.dot()).is_some() {
             return;
         }
         let next_ms = step.now_ms + self.first_pause_ms(bind);
         let held = self.put(bind);
-        (held.arrived, held.plain) = (true, plain);
-        if held.next_ms == 0 {
-            held.next_ms = next_ms;
-        }
+        (held.plain, held.next_ms) = (plain, next_ms);
         match bind.safety() {
-            Safety::Safe => self.vote_first(bind.dot(), step),
+            Safety::Safe => self.vote_first(bind.dot(), bind.originator(), step),
             Safety::Unsafe => {
                 self.arrive_unsafe(bind.dot(), step.now_ms);
                 self.show_due(step);
@@ -300,12 +315,15 @@ impl Binds {
 
     fn message(&mut self, from: NodeId, message: Message, step: &mut Step) {
         match message {
-            Message::Ask { bind } => self.vote_first(bind, step),
+            Message::Ask { bind } => self.vote_first(bind, from, step),
             Message::Prepare { bind, ballot } => self.prepare(from, &bind, ballot, step),
             Message::Promise { bind, ballot, report } => self.promise_came(from, bind, ballot, report, step),
             Message::Accept { bind, vote } => self.asked_to_accept(from, &bind, vote, step),
             Message::Voted { bind, vote } if vote.ballot.0 == 0 => self.first_answer(from, bind, None, step),
             Message::Voted { bind, vote } => self.vote_came(from, bind, vote, step),
+            Message::Refused { bind, ballot, cause: Refusal::Forgotten } => {
+                self.forgotten_by(from, bind, ballot, step);
+            }
             Message::Refused { bind, ballot, cause } => {
                 self.overtaken(cause);
                 if ballot.0 == 0 {
@@ -359,7 +377,7 @@ impl Binds {
 
     /// Who found the verdict may have died before it was logged as an effect: then whoever knows it logs it.
     fn emit_again(&mut self, dot: Dot, vote: Vote, step: &mut Step) {
-        let Some(held) = self.table.get_mut(dot).filter(|held| held.arrived) else { return };
+        let Some(held) = self.table.get_mut(dot) else { return };
         held.attempts += 1;
         let (attempts, bind) = (held.attempts, Arc::clone(&held.bind));
         let pause_ms = self.pause_ms(bind.voters().index(self.node).unwrap_or(0), attempts);
@@ -394,12 +412,5 @@ impl Binds {
             }
             Route::Several => step.push(Output::Refuse(id, TxnError::TryAgain(Why::SeveralLeaders))),
         }
-    }
-}
-
-fn known(held: &Held) -> Logged {
-    match held.arrived {
-        true => Logged::Bind(Arc::clone(&held.bind), held.plain),
-        false => Logged::Record(Record::Learned(Arc::clone(&held.bind))),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use effect::{Dot, Stamp, Vector};
+use effect::{Dot, Origin, Stamp, Vector};
 
 use crate::bind::ballot::{Ballot, NodeId};
 use crate::bind::error::TxnError;
@@ -28,7 +28,7 @@ pub enum Message {
     },
     /// Promise nothing below `ballot` for this bind and its competitors.
     Prepare {
-        /// The bind, for those that it has not reached.
+        /// The bind.
         bind: Arc<Bind>,
         /// The proposer's ballot.
         ballot: Ballot,
@@ -44,7 +44,7 @@ pub enum Message {
     },
     /// Accept this value.
     Accept {
-        /// The bind, for those that it has not reached.
+        /// The bind.
         bind: Arc<Bind>,
         /// The value, with its ballot.
         vote: Vote,
@@ -83,6 +83,9 @@ pub enum Refusal {
     Competitor,
     /// It holds a plain write of one of the keys that is concurrent with the bind.
     PlainWrite,
+    /// It does not know what it said of the bind before it lost its disk. At a ballot above 0 it has accepted; but that counts only if
+    /// all voters have.
+    Forgotten,
 }
 
 /// What a voter had done about a bind and its competitors when it promised.
@@ -92,6 +95,8 @@ pub struct Report {
     pub accepted: Option<Vote>,
     /// It holds a plain write that is concurrent with the bind.
     pub plain: bool,
+    /// It may have accepted more, and promised more, before it lost its disk.
+    pub forgot: bool,
     /// All competitors that it knows.
     pub rivals: Vec<Rival>,
 }
@@ -112,14 +117,16 @@ pub struct Rival {
 /// What must be durable before anything that follows it leaves.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Record {
-    /// A bind that came in a message, before its effect.
-    Learned(Arc<Bind>),
     /// The voter takes part in no lower ballot of the bind, or of a competitor.
     Promised(Dot, Ballot),
     /// The voter accepted a value, and so has promised its ballot.
     Accepted(Dot, Vote),
     /// The verdict is known.
     Decided(Dot, Vote),
+    /// Votes from before this life of the node are forgotten, see [`Input::Forgot`].
+    Forgot(Origin),
+    /// The members of the epoch with this number have been met, see [`Input::Members`].
+    Met(u64),
     /// These unsafe binds were shown as committed or as lost, together; for some not for the first time.
     Shown(Vec<(Dot, bool)>),
 }
@@ -202,6 +209,19 @@ pub enum Input {
         vote: Vote,
         /// The effect that carries it.
         dot: Dot,
+    },
+    /// Votes of the node may be missing, because its disk was replaced by an older one, a copy or an empty one: it says so of all binds
+    /// whose writer had not observed something of this life of it, or a later one. Told at such a start, before anything else, with a life
+    /// that never comes; and again with the life that it takes, once it may write.
+    Forgot(Origin),
+    /// The epoch that the node is in. Told at each start, and when something of it changes.
+    Members {
+        /// Its number.
+        epoch: u64,
+        /// Who belongs to it.
+        members: BTreeSet<NodeId>,
+        /// [`crate::Replica::has_met_all`].
+        met: bool,
     },
     /// A message from another voter.
     Message(NodeId, Message),

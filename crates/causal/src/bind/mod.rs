@@ -70,8 +70,17 @@
 //!
 //! A client that was told REGIONPARTITIONED has a bind that consensus will decide when it can, either way.
 //!
-//! Binds of two epochs: a voter takes neither for displaced by the other. That at most one commits rests on majorities of
-//! successive epochs having a voter in common, which membership must see to, one voter more or less at a time.
+//! Binds of two epochs may have quorums without a common voter, after two changes. So a node begins binds in an epoch only once it has met all
+//! of its members ([`crate::Replica::has_met_all`]): its context then has whatever a member has of what was begun before, and one does not
+//! compete with what one has observed. A bind that no member has will never reach one. (A voter takes neither of two such for displaced by the
+//! other, all the same.)
+//!
+//! **A voter that has lost its disk** says so (`memory.rs`), of every bind that it may have voted on: all but those whose writer had observed
+//! its new life. As for the competitors of those: before it wrote anything in its new life it had all that any member had, so what it may have
+//! voted for is in the context of what had observed it, and does not compete. Such a voter counts as silent, as far as its past is asked for. If the
+//! others are no majority, all voters that are still members are needed, for promises and for votes. A lost promise to a proposer that
+//! remembers does no harm then: that proposer had promised as much itself, before anybody, and refuses. Whatever quorum had accepted before has somebody in
+//! the majority that did not forget, who reports it. What more than that forgot is ended as well, and nobody can say whether it was so before.
 //!
 //! *Invariant:* [`Output::Persist`] is durable before what follows it leaves; then a crash forgets nothing that was said.
 //!
@@ -93,6 +102,7 @@ mod horizon;
 mod leaders;
 pub mod limits;
 mod machine;
+mod memory;
 mod message;
 mod proposer;
 mod safety;

@@ -34,6 +34,8 @@ pub(crate) struct Recovery {
     ballot: Ballot,
     reports: BTreeMap<NodeId, Report>,
     proposed: Option<bool>,
+    /// Those that remember are no majority: all voters that are left must accept.
+    all: bool,
     votes: BTreeSet<NodeId>,
 }
 
@@ -66,7 +68,7 @@ impl Binds {
         let (deadline_ms, next_ms) = (step.now_ms + self.timing.deadline_ms, step.now_ms + self.timing.resend_ms);
         let vote = Vote { ballot: Ballot::ORIGINATOR, commit: true };
         let held = self.put(bind);
-        (held.arrived, held.begun, held.next_ms) = (true, Some(Begun::new(deadline_ms)), next_ms);
+        (held.begun, held.next_ms) = (Some(Begun::new(deadline_ms)), next_ms);
         self.begun += 1;
         match self.refuses_first(dot) {
             None => {
@@ -108,7 +110,9 @@ impl Binds {
         let Some(held) = self.table.get(dot) else { return };
         let Some(begun) = &held.begun else { return };
         let vote = Vote { ballot: Ballot::ORIGINATOR, commit: true };
-        let mine = held.accepted == Some(vote) && self.table.fence(&held.bind) == Ballot::ORIGINATOR;
+        let mine = self.remembers(&held.bind)
+            && held.accepted == Some(vote)
+            && self.table.fence(&held.bind) == Ballot::ORIGINATOR;
         let (voters, fast) = (held.bind.voters().len(), held.bind.voters().fast());
         if mine && begun.votes.len() + 1 >= fast {
             self.decide(dot, vote, Source::Found, step);
@@ -120,15 +124,20 @@ impl Binds {
     /// It is time to do something about an undecided bind.
     pub(crate) fn press(&mut self, dot: Dot, step: &mut Step) {
         let Some(held) = self.table.get(dot) else { return };
+        if !self.may_vote(&held.bind) || !self.remembers(&held.bind) {
+            return self.ask_around(dot, step);
+        }
         let locked = held.accepted.is_some_and(|vote| vote.ballot == Ballot::ORIGINATOR);
         let fresh = locked && held.begun.is_some() && self.table.fence(&held.bind) == Ballot::ORIGINATOR;
         let votes = held.begun.as_ref().map_or(0, |begun| begun.votes.len()) + 1;
-        if !fresh || votes >= held.bind.voters().majority() {
+        let refused = |node: &NodeId| held.begun.as_ref().is_some_and(|begun| begun.refused.contains_key(node));
+        let answered = |node: &NodeId| held.begun.as_ref().is_some_and(|begun| begun.votes.contains(node));
+        let mut silent = self.left_of(held.bind.voters());
+        silent.retain(|node| *node != self.node && !answered(node));
+        let is_over = silent.iter().all(refused);
+        if !fresh || is_over || votes >= held.bind.voters().majority() {
             return self.recover(dot, step);
         }
-        let bind = Arc::clone(&held.bind);
-        let answered = |node: &NodeId| held.begun.as_ref().is_some_and(|begun| begun.votes.contains(node));
-        let silent: Vec<NodeId> = bind.voters().iter().filter(|node| *node != self.node && !answered(node)).collect();
         silent.into_iter().for_each(|node| step.send(node, Message::Ask { bind: dot }));
         let next_ms = step.now_ms + self.timing.resend_ms;
         if let Some(held) = self.table.get_mut(dot) {
@@ -142,13 +151,14 @@ impl Binds {
             return;
         };
         let bind = Arc::clone(&held.bind);
-        let Some(index) = bind.voters().index(self.node) else { return };
+        let Some(index) = bind.voters().index(self.node).filter(|_| self.remembers(&bind)) else { return };
         let pause_ms = self.pause_ms(index, held.attempts);
         let ballot = Ballot::new(self.round.max(self.table.fence(&bind).round()) + 1, index);
         if let Some(held) = self.table.get_mut(dot) {
             held.attempts += 1;
             held.next_ms = step.now_ms + pause_ms;
-            held.recovery = Some(Recovery { ballot, reports: BTreeMap::new(), proposed: None, votes: BTreeSet::new() });
+            held.recovery =
+                Some(Recovery { ballot, reports: BTreeMap::new(), proposed: None, all: false, votes: BTreeSet::new() });
         }
         self.prepare(self.node, &bind, ballot, step);
         for node in bind.voters().iter().filter(|node| *node != self.node) {
@@ -164,19 +174,26 @@ impl Binds {
 
     /// A promise has come: with those of a majority a value can be chosen.
     pub(crate) fn promise_came(&mut self, from: NodeId, dot: Dot, ballot: Ballot, report: Report, step: &mut Step) {
-        let Some(held) = self.table.get_mut(dot).filter(|held| held.decided.is_none()) else { return };
+        let Some(held) = self.table.get(dot).filter(|held| held.decided.is_none()) else { return };
         let bind = Arc::clone(&held.bind);
+        let left = self.left_of(bind.voters());
+        let Some(held) = self.table.get_mut(dot) else { return };
         let Some(recovery) = held.recovery.as_mut().filter(|recovery| recovery.ballot == ballot) else { return };
         if recovery.proposed.is_some() || !bind.voters().contains(from) {
             return;
         }
         recovery.reports.entry(from).or_insert(report);
-        if recovery.reports.len() < bind.voters().majority() {
+        let remember = recovery.reports.values().filter(|report| !report.forgot).count();
+        let all = left.contains(&self.node) && left.iter().all(|node| recovery.reports.contains_key(node));
+        if remember < bind.voters().majority() && !all {
             return;
         }
+        recovery.all = remember < bind.voters().majority();
         let commit = match choose(&bind, &recovery.reports) {
             Choice::Commit => true,
             Choice::Abort => false,
+            // Nobody is left to ask, so a majority has forgotten.
+            Choice::Wait if all => false,
             Choice::Wait => return,
         };
         recovery.proposed = Some(commit);
@@ -196,8 +213,22 @@ impl Binds {
             return;
         }
         recovery.votes.insert(from);
-        if recovery.votes.len() >= voters.majority() {
+        let (votes, all) = (recovery.votes.clone(), recovery.all);
+        let enough = match all {
+            true => self.left_of(&voters).is_subset(&votes),
+            false => votes.len() >= voters.majority(),
+        };
+        if enough {
             self.decide(dot, vote, Source::Found, step);
+        }
+    }
+
+    /// A voter that has forgotten has accepted: that counts if all do.
+    pub(crate) fn accepted_anew(&mut self, from: NodeId, dot: Dot, ballot: Ballot, step: &mut Step) {
+        let recovery = self.table.get(dot).and_then(|held| held.recovery.as_ref());
+        let Some(recovery) = recovery.filter(|recovery| recovery.ballot == ballot && recovery.all) else { return };
+        if let Some(commit) = recovery.proposed {
+            self.vote_came(from, dot, Vote { ballot, commit }, step);
         }
     }
 
@@ -218,11 +249,11 @@ impl Binds {
         held.decided = Some(vote);
         held.recovery = None;
         held.next_ms = step.now_ms + self.timing.recover_ms;
-        let (bind, arrived, begun) = (Arc::clone(&held.bind), held.arrived, held.begun.take());
+        let (bind, begun) = (Arc::clone(&held.bind), held.begun.take());
         if source != Source::Effect {
             step.push(Output::Persist(Record::Decided(dot, vote)));
         }
-        if source == Source::Found && arrived {
+        if source == Source::Found {
             step.push(Output::EmitVerdict(dot, vote));
         }
         if let Some(begun) = begun {
@@ -240,7 +271,7 @@ impl Binds {
         if begun.answered {
             return;
         }
-        let contended = |cause: &Refusal| !matches!(cause, Refusal::Promised(_));
+        let contended = |cause: &Refusal| !matches!(cause, Refusal::Promised(_) | Refusal::Forgotten);
         let lost = begun.refused.values().any(contended) || self.table.competitors(bind).next().is_some();
         let answer = match (commit, lost) {
             (true, _) => Ok(()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use effect::Dot;
 
-use crate::bind::ballot::Ballot;
+use crate::bind::ballot::{Ballot, NodeId};
 use crate::bind::message::Vote;
 use crate::bind::proposer::{Begun, Recovery};
 use crate::bind::safety::Safety;
@@ -17,8 +17,6 @@ use crate::bind::transaction::{Bind, Key, KeyUse, clash};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Held {
     pub(crate) bind: Arc<Bind>,
-    /// Its effect has been applied, or logged if it was begun here. Else it came in a message.
-    pub(crate) arrived: bool,
     /// A plain write that is concurrent with it was there before it.
     pub(crate) plain: bool,
     /// The voter takes part in no lower ballot, of it or of a competitor.
@@ -33,6 +31,8 @@ pub(crate) struct Held {
     pub(crate) begun: Option<Begun>,
     /// The ballot at which this node tries to decide it.
     pub(crate) recovery: Option<Recovery>,
+    /// Those that have forgotten what they said of it, as this node has.
+    pub(crate) forgot: BTreeSet<NodeId>,
     /// How often this node has tried.
     pub(crate) attempts: u32,
     /// When something is to be done about it.
@@ -47,7 +47,6 @@ impl Held {
     fn new(bind: Arc<Bind>) -> Self {
         Self {
             bind,
-            arrived: false,
             plain: false,
             promised: Ballot::ORIGINATOR,
             accepted: None,
@@ -55,6 +54,7 @@ impl Held {
             verdict: None,
             begun: None,
             recovery: None,
+            forgot: BTreeSet::new(),
             attempts: 0,
             next_ms: 0,
             beaten: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use effect::{Dot, Hlc, KeyspaceId, Stamp, Vector, fork_choice_hash};
+use effect::{Dot, Hlc, KeyspaceId, Origin, Stamp, Vector, fork_choice_hash};
 
 use crate::bind::ballot::{NodeId, Voters};
 use crate::bind::limits::MAX_KEYS;
@@ -144,6 +144,12 @@ impl Bind {
         (dot.origin == self.dot.origin && dot.seq < self.dot.seq) || known(dot.origin).is_ok_and(|seq| seq >= dot.seq)
     }
 
+    /// Whether its writer had observed something of this life of a node, or of a later one, or was it.
+    pub fn observed_life(&self, life: Origin) -> bool {
+        let is_later = |origin: Origin| origin.node() == life.node() && origin >= life;
+        is_later(self.dot.origin) || self.context.iter().any(|dot| is_later(dot.origin))
+    }
+
     /// Whether at most one of both may commit: one writes a key that the other uses, and neither had observed the other.
     pub fn competes(&self, other: &Bind) -> bool {
         self.dot != other.dot
@@ -183,8 +189,6 @@ impl Rank {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use effect::Origin;
-
     use super::*;
 
     pub(crate) fn dot(node: u64, seq: u64) -> Dot {

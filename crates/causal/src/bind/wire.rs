@@ -4,10 +4,10 @@
 //! sent    := 0 ‖ message | 1 ‖ id varint ‖ exec | 2 ‖ id varint ‖ bytes
 //! message := 0 ‖ dot | 1 ‖ bind ‖ ballot | 2 ‖ dot ‖ ballot ‖ report | 3 ‖ bind ‖ vote | 4 ‖ dot ‖ vote
 //!          | 5 ‖ dot ‖ ballot ‖ refusal | 6 ‖ dot ‖ vote
-//! record  := 0 ‖ bind | 1 ‖ dot ‖ ballot | 2 ‖ dot ‖ vote | 3 ‖ dot ‖ vote | 4 ‖ count varint ‖ (dot ‖ bool)*
+//! record  := 0 ‖ origin u64 LE | 1 ‖ dot ‖ ballot | 2 ‖ dot ‖ vote | 3 ‖ dot ‖ vote | 4 ‖ count varint ‖ (dot ‖ bool)* | 5 ‖ epoch varint
 //! logged  := 0 ‖ bind ‖ plain bool | 1 ‖ dot ‖ vote ‖ dot | 2 ‖ record
 //! bind    := dot ‖ fork 32 bytes ‖ unsafe bool ‖ voters ‖ context ‖ count varint ‖ (use u8 ‖ key)*     voters, keys ascend
-//! report  := accepted ‖ plain bool ‖ count varint ‖ (dot ‖ fork 32 bytes ‖ same voters bool ‖ accepted ‖ verdict u8)*
+//! report  := accepted ‖ plain bool ‖ forgot bool ‖ count varint ‖ (dot ‖ fork 32 bytes ‖ same voters bool ‖ accepted ‖ verdict u8)*
 //! exec    := count varint ‖ (count varint ‖ bytes*)* ‖ count varint ‖ (key ‖ seen)* ‖ user bytes ‖ db u8
 //! dot     := origin u64 LE ‖ seq varint        vote := ballot varint ‖ commit bool        accepted := 0 | 1 ‖ vote
 //! key     := keyspace varint ‖ db u8 ‖ name bytes      use: bit 0 read, bit 1 written      verdict: 0 none, 1 abort, 2 commit
@@ -19,14 +19,11 @@
 
 mod parts;
 
-use std::sync::Arc;
-
 use effect::wire::{Reader, put_bytes, put_varint};
-use effect::{Dot, WireError};
+use effect::{Dot, Origin, WireError};
 
 use crate::bind::ballot::Ballot;
 use crate::bind::message::{Exec, Logged, Message, Record, Refusal, Report, Rival, Vote};
-use crate::bind::transaction::Bind;
 
 /// What has a form in bytes.
 pub(super) trait Code: Sized {
@@ -217,6 +214,7 @@ impl Code for Refusal {
             }
             Refusal::Competitor => out.push(1),
             Refusal::PlainWrite => out.push(2),
+            Refusal::Forgotten => out.push(3),
         }
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, WireError> {
@@ -225,6 +223,7 @@ impl Code for Refusal {
             0 => Refusal::Promised(Code::get(from)?),
             1 => Refusal::Competitor,
             2 => Refusal::PlainWrite,
+            3 => Refusal::Forgotten,
             _ => return Err(WireError::Invalid { what: "refusal", at }),
         })
     }
@@ -234,10 +233,12 @@ impl Code for Report {
     fn put(&self, out: &mut Vec<u8>) {
         self.accepted.put(out);
         self.plain.put(out);
+        self.forgot.put(out);
         self.rivals.put(out);
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        Ok(Self { accepted: Code::get(from)?, plain: Code::get(from)?, rivals: Code::get(from)? })
+        let (accepted, plain, forgot) = (Code::get(from)?, Code::get(from)?, Code::get(from)?);
+        Ok(Self { accepted, plain, forgot, rivals: Code::get(from)? })
     }
 }
 
@@ -268,9 +269,9 @@ impl Code for Rival {
 impl Code for Record {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Record::Learned(bind) => {
+            Record::Forgot(life) => {
                 out.push(0);
-                bind.put(out);
+                out.extend_from_slice(&life.0.to_le_bytes());
             }
             Record::Promised(dot, ballot) => {
                 out.push(1);
@@ -291,16 +292,21 @@ impl Code for Record {
                 out.push(4);
                 shown.put(out);
             }
+            Record::Met(epoch) => {
+                out.push(5);
+                put_varint(out, *epoch);
+            }
         }
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, WireError> {
         let at = from.offset();
         Ok(match from.u8()? {
-            0 => Record::Learned(Arc::<Bind>::get(from)?),
+            0 => Record::Forgot(Origin(from.u64()?)),
             1 => Record::Promised(Dot::get(from)?, Ballot::get(from)?),
             2 => Record::Accepted(Dot::get(from)?, Vote::get(from)?),
             3 => Record::Decided(Dot::get(from)?, Vote::get(from)?),
             4 => Record::Shown(Code::get(from)?),
+            5 => Record::Met(from.varint()?),
             _ => return Err(WireError::Invalid { what: "record", at }),
         })
     }

@@ -5,6 +5,7 @@ mod cluster;
 mod exhaustive;
 mod forks;
 mod leaders;
+mod memory;
 mod plain;
 mod rng;
 mod schedules;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use causal::Epoch;
 use causal::bind::{
     Ballot, Bind, Binds, Exec, Input, Key, KeyUse, Logged, Output, Peers, Record, Sent, Timing, TxnError, Vote, Voters,
 };
-use effect::{Batch, Dot, Op, Stamp, Vector, WireError};
+use effect::{Batch, Dot, Op, Origin, Stamp, Vector, WireError};
 use engine::Decided;
 use thiserror::Error;
 
@@ -205,9 +206,24 @@ impl<J: Journal> Desk<J> {
         self.step(now_ms, Input::Peers(peers))
     }
 
+    /// The node's disk is not the one that it voted with: what it said before this life of it is not known. See [`Input::Forgot`].
+    pub fn forgot(&mut self, now_ms: u64, life: Origin) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Forgot(life))
+    }
+
+    /// The epoch that the node is in, and whether it has met all of its members. See [`Input::Members`].
+    pub fn members(&mut self, now_ms: u64, epoch: &Epoch, met: bool) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Members { epoch: epoch.number, members: epoch.members.clone(), met })
+    }
+
     /// All of this is stable.
     pub fn stable(&mut self, now_ms: u64, stable: Vector) -> Result<(), DeskError> {
         self.step(now_ms, Input::Stable(stable))
+    }
+
+    /// Whether transactions may be begun in this epoch.
+    pub fn has_met(&self) -> bool {
+        self.binds.has_met()
     }
 
     /// How many transactions are remembered, and how many of them are open.

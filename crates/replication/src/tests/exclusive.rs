@@ -5,6 +5,7 @@ use effect::Dot;
 use engine::ExclusiveError;
 
 use super::*;
+use crate::status::Electorate;
 use crate::verdicts::Outcome;
 
 /// What a client was told, by its transaction.
@@ -25,7 +26,7 @@ impl Group {
     /// A client's EXEC that watches a key and makes it this.
     fn exec(&self, at: usize, key: &str, value: &[u8], told: &Told) -> Result<Dot, ExclusiveError> {
         let (engine, mut recycled) = (self.engine(at), Recycled::new());
-        let voters = self.nodes[at].status.voters().expect("there are several members");
+        let Electorate::Voters(voters) = self.nodes[at].status.electorate() else { panic!("they have met") };
         let mut context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
         context.out.emit(key.as_bytes(), false, Op::Set { value, deadline: Deadline::Clear });
         let begun = context.commit_exclusive(&[(0, key.as_bytes().into())], &voters, false)?;

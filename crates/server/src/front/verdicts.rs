@@ -1,9 +1,9 @@
 //! EXEC after WATCH in a group: its client waits until the group has decided, and gets what its commands have answered only if the
 //! transaction was committed.
 
-use command::Undecided;
+use command::{Exclusive, Undecided};
 use engine::Ticket;
-use replication::{Outcome, TxnError};
+use replication::{Electorate, Outcome, TxnError};
 
 use super::{Front, mute};
 use crate::message::Message;
@@ -12,6 +12,16 @@ use crate::session::transaction::{self, Bound, Figures, Multi, Transaction};
 use crate::session::{Session, refuse};
 
 impl Front {
+    /// Who decides on the client's transaction, if this node alone does not. An error: nobody can at the moment.
+    pub(super) fn electorate(&self, session: &Session) -> Result<Option<Exclusive>, ()> {
+        let watched = &session.watch.keys;
+        match self.room.node.member().filter(|_| !watched.is_empty()).map(|member| member.electorate()) {
+            None | Some(Electorate::Alone) => Ok(None),
+            Some(Electorate::Voters(voters)) => Ok(Some(Exclusive::new(voters, watched.clone()))),
+            Some(Electorate::Unknown) => Err(()),
+        }
+    }
+
     /// The transaction is logged: its client waits.
     #[cold]
     pub(super) fn await_verdict(

@@ -130,6 +130,8 @@ pub struct Transaction<'a, 't> {
     pub flow: Flow,
     /// What its commands add to the figures, in their order.
     pub figures: Vec<Figures>,
+    /// Who decides on it, if this node alone does not.
+    pub exclusive: Option<Exclusive>,
     watch: &'a quanta::Clock,
     /// When the last command ended, in ticks of the watch.
     mark: Option<u64>,
@@ -149,8 +151,8 @@ impl Multi {
 impl<'a, 't> Transaction<'a, 't> {
     /// A transaction that is about to run; `watch` measures its commands.
     pub fn new(room: &'a mut Room, session: &'a mut Session, turn: &'a mut Turn<'t>, watch: &'a quanta::Clock) -> Self {
-        let (figures, waits, sessions) = Default::default();
-        Self { room, session, turn, flow: Flow::Continue, figures, watch, mark: None, waits, sessions }
+        let (figures, exclusive, waits, sessions) = Default::default();
+        Self { room, session, turn, flow: Flow::Continue, figures, exclusive, watch, mark: None, waits, sessions }
     }
 
     /// The time since this was last asked for.
@@ -173,13 +175,8 @@ fn error_of(reply: &[u8]) -> Option<Box<[u8]>> {
 }
 
 impl Host for Transaction<'_, '_> {
-    fn exclusive(&self) -> Option<Exclusive> {
-        let watched = &self.session.watch.keys;
-        if watched.is_empty() {
-            return None;
-        }
-        let voters = self.room.node.member()?.voters()?;
-        Some(Exclusive::new(voters, watched.clone()))
+    fn exclusive(&mut self) -> Option<Exclusive> {
+        self.exclusive.take()
     }
 
     fn begin(&mut self) {
