@@ -123,6 +123,32 @@ fn a_server_that_was_killed_and_has_lost_its_directory_is_made_anew_of_the_archi
     assert!(stray.contains("no member of a group"), "{stray}");
 }
 
+#[test]
+fn what_a_server_was_writing_when_it_was_killed_is_there_up_to_some_moment_and_nothing_behind_it() {
+    let scene = Scene::new();
+    let (mut running, mut client) = scene.start("data", &[]);
+    (0..500).for_each(|n| drop(client.say(&format!("RPUSH list {n}"))));
+    archived(&mut client);
+    let mut last = 500;
+    // Until the archive has gone on at least once, whatever it is doing then.
+    let segments = info(&mut client, "persistence")["archive_segments"].clone();
+    until("the archive goes on", || {
+        (last..last + 100).for_each(|n| drop(client.say(&format!("RPUSH list {n}"))));
+        last += 100;
+        info(&mut client, "persistence")["archive_segments"] != segments
+    });
+    (last..last + 777).for_each(|n| drop(client.say(&format!("RPUSH list {n}"))));
+    running.kill();
+    fs::remove_dir_all(scene.data("data")).unwrap();
+    scene.restore("new", &[], 0);
+    let (_running, mut client) = scene.start("new", &[]);
+    let len: usize = String::from_utf8(client.say("LLEN list")).unwrap()[1..].parse().unwrap();
+    assert!(len > 500 && len <= last + 777, "{len} of {last}");
+    let all = String::from_utf8(client.say("LRANGE list 0 -1")).unwrap();
+    let expected: Vec<String> = (0..len).map(|n| n.to_string()).collect();
+    assert_eq!(all.split_whitespace().collect::<Vec<_>>(), expected);
+}
+
 /// One of the nodes in `… of several nodes: a, b; say …`.
 fn node(said: &str, n: usize) -> String {
     let list = said.split("several nodes: ").nth(1).unwrap().split(';').next().unwrap();

@@ -178,7 +178,7 @@ fn archive(bench: &Bench, progress: &Progress, told: &dyn Fn(&Report)) -> Result
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn what_was_archived_can_be_restored_whatever_happened_meanwhile(
