@@ -197,6 +197,7 @@ impl Cluster {
                 let moved = node.disk.give_up(&undelivered);
                 (node.life, node.is_back) = (None, true);
                 node.shown.clear();
+                self.checks.outcomes.lost(id);
                 self.checks.moved(&moved);
                 self.excuse_without(id);
                 self.after(50, Event::Start(id));

@@ -48,11 +48,14 @@ impl Cluster {
         self.after(ms, Event::Begin(id, boot));
         let keys = self.some_keys();
         let now_ms = self.now_ms;
+        let leave: Vec<u64> = self.nodes.values().filter(|n| !n.is_wanted).map(|n| n.id).collect();
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let Some(life) = &node.life else { return };
         let Some(voters) = Voters::new(life.replica.epoch().members.iter().copied()) else { return };
         // What has arrived and is not durable is in the context, and `Binds` has not been told of it.
-        let is_ready = life.replica.may_write() && life.arrived.is_empty();
+        // Votes of fewer than a majority are lost, see `Cluster::can_spare`; a node may be in an epoch of which more have left.
+        let has_voters = leave.iter().filter(|id| voters.contains(**id)).count() < voters.majority();
+        let is_ready = life.replica.may_write() && life.arrived.is_empty() && has_voters;
         if !is_ready || life.binds.may_begin(&keys, &voters).is_err() {
             return;
         }
