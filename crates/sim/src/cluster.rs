@@ -246,9 +246,10 @@ impl Cluster {
         let members = life.replica.epoch().clone();
         self.checks.cut(id, &mut life.seen, &cut, &members, &disks);
         if let Some(node) = self.nodes.get_mut(&id) {
+            life.stable = Some(stable);
             node.life = Some(life);
         }
-        self.step(id, causal::bind::Input::Stable(stable));
+        self.tell_stable(id);
     }
 
     fn tick(&mut self, id: u64, boot: u32) {

@@ -180,12 +180,23 @@ impl Cluster {
         }
     }
 
+    /// Tells the transactions of a node what is stable; after all that had come before it was. Else what competes with one that is forgotten would
+    /// be news.
+    pub(crate) fn tell_stable(&mut self, id: u64) {
+        let Some(life) = self.nodes.get_mut(&id).and_then(|node| node.life.as_mut()) else { return };
+        if life.arrived.is_empty()
+            && let Some(stable) = life.stable.take()
+        {
+            self.step(id, Input::Stable(stable));
+        }
+    }
+
     /// Tells the transactions of a node what has become durable.
     pub(crate) fn tell_durable(&mut self, id: u64) {
         loop {
             let Some(node) = self.nodes.get_mut(&id) else { return };
             let (durable, Some(life)) = (&node.disk.durable, &mut node.life) else { return };
-            let Some((dot, kind)) = life.arrived.pop_front_if(|(dot, _)| durable.has(*dot)) else { return };
+            let Some((dot, kind)) = life.arrived.pop_front_if(|(dot, _)| durable.has(*dot)) else { break };
             let input = match kind {
                 Kind::Bind(bind) => {
                     let conflicts_with_plain = life.state.conflicts(&bind);
@@ -197,6 +208,7 @@ impl Cluster {
             };
             self.step(id, input);
         }
+        self.tell_stable(id);
     }
 
     /// Tells the transactions of a node who is a member, if that is news.
