@@ -77,7 +77,7 @@ impl Replica {
         if is_sealed { self.epoch.number } else { self.council.adopted_from }
     }
 
-    /// Whether every member has said that it is in the present epoch, and all that they had then has been applied here. So of what anybody
+    /// Whether every member has said that it is in the present epoch, and all that they had then is durable here. So of what anybody
     /// began in an earlier epoch, whatever a member will ever have is in the context of what is begun here from now on. A start does not
     /// know it any more; but what was so stays so.
     pub fn has_met_all(&self) -> bool {
@@ -85,7 +85,7 @@ impl Replica {
         let is_met = |node: &u64| *node == self.me.node() || council.met.contains(node);
         self.stated_epoch() == self.epoch.number
             && self.epoch.members.iter().all(is_met)
-            && self.applied.covers(&council.met_with)
+            && self.durable.covers(&council.met_with)
     }
 
     pub(crate) fn propose(&mut self, change: Change) {

@@ -189,10 +189,11 @@ impl Replica {
         self.open_gate();
     }
 
-    /// Lets this node write once every member counts on it, and it has all that any of them may have declared stable before.
+    /// Lets this node write once every member counts on it, and it has all that any of them may have declared stable before, durably: a crash
+    /// from here on is one of a sound disk.
     pub(crate) fn open_gate(&mut self) {
         let Gate::Waiting { counted_by } = &self.gate else { return };
-        let has_all_of = |node: &u64| counted_by.get(node).is_some_and(|(_, target)| self.applied.covers(target));
+        let has_all_of = |node: &u64| counted_by.get(node).is_some_and(|(_, target)| self.durable.covers(target));
         let (me, members) = (self.me.node(), &self.epoch.members);
         if members.contains(&me) && members.iter().all(|node| *node == me || has_all_of(node)) {
             self.gate = Gate::Open;

@@ -209,6 +209,7 @@ impl Replica {
         self.durable.join(vector);
         debug_assert!(self.applied.covers(&self.durable), "something is durable that was not applied");
         self.seal();
+        self.open_gate();
         self.advance();
     }
 

@@ -111,7 +111,28 @@ fn an_epoch_is_met_once_all_of_its_members_have_spoken_in_it_and_what_they_had_i
         bytes: vec![1].into(),
     };
     hear(&mut replica, THIRD, Frame::Batches(vec![entry]));
+    assert!(!replica.has_met_all(), "a crash would take it away");
+    replica.step(0, Input::Synced(vector(&[(third, 1)])));
     assert!(replica.has_met_all());
     hear(&mut replica, PEER, Frame::Decided(Epoch::new(3, [1, 2, 3, 4])));
     assert!(!replica.has_met_all(), "it is another epoch");
+}
+
+#[test]
+fn a_restored_node_writes_once_what_the_members_have_is_on_its_disk() {
+    let (me, peer, group) = (Origin::new(1, 17), Origin::new(2, 1), Epoch::new(1, [1, 2]));
+    let mut replica = open(Start::Restored, Vector::new(), group.clone());
+    meet(&mut replica, PEER, hello(peer, group.clone()));
+    assert_eq!(replica.origin(), me, "all members have spoken");
+    meet(&mut replica, THIRD, hello(peer, group));
+    let (durable, lives) = (vector(&[(peer, 1)]), vec![(1, 17), (2, 1)]);
+    let said = Statement { seq: 1, hlc: Hlc(2), durable, lives, epoch: 1, sent_ms: 0, echo: None };
+    hear(&mut replica, THIRD, Frame::Statement(said));
+    let first = Dot { origin: peer, seq: 1 };
+    let (grown, bytes) = (Vector::new(), vec![1].into());
+    let entry = causal::Entry { first, count: 1, hlc: Hlc(1), ticks: 0, grown, bytes };
+    hear(&mut replica, THIRD, Frame::Batches(vec![entry]));
+    assert!(replica.applied().has(first) && !replica.may_write(), "a crash would take it away");
+    replica.step(0, Input::Synced(vector(&[(peer, 1)])));
+    assert!(replica.may_write());
 }

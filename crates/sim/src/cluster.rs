@@ -197,6 +197,7 @@ impl Cluster {
                 let moved = node.disk.give_up(&undelivered);
                 (node.life, node.is_back) = (None, true);
                 node.shown.clear();
+                self.checks.outcomes.lost(id);
                 self.checks.moved(&moved);
                 self.excuse_without(id);
                 self.after(50, Event::Start(id));
@@ -245,9 +246,10 @@ impl Cluster {
         let members = life.replica.epoch().clone();
         self.checks.cut(id, &mut life.seen, &cut, &members, &disks);
         if let Some(node) = self.nodes.get_mut(&id) {
+            life.stable = Some(stable);
             node.life = Some(life);
         }
-        self.step(id, causal::bind::Input::Stable(stable));
+        self.tell_stable(id);
     }
 
     fn tick(&mut self, id: u64, boot: u32) {

@@ -59,6 +59,8 @@ pub struct Life {
     pub is_syncing: bool,
     /// Its exclusive transactions.
     pub binds: Binds,
+    /// What is stable, and `binds` was not told.
+    pub stable: Option<Vector>,
     /// The epoch that `binds` was told of, and whether all of it had been met.
     pub members: Option<(u64, bool)>,
     /// What the log has of transactions and `binds` was not told, as it is not durable.
@@ -114,6 +116,7 @@ impl Node {
             told: Vector::new(),
             is_syncing: false,
             binds,
+            stable: None,
             members: None,
             arrived: VecDeque::new(),
         });

@@ -48,11 +48,14 @@ impl Cluster {
         self.after(ms, Event::Begin(id, boot));
         let keys = self.some_keys();
         let now_ms = self.now_ms;
+        let leave: Vec<u64> = self.nodes.values().filter(|n| !n.is_wanted).map(|n| n.id).collect();
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let Some(life) = &node.life else { return };
         let Some(voters) = Voters::new(life.replica.epoch().members.iter().copied()) else { return };
         // What has arrived and is not durable is in the context, and `Binds` has not been told of it.
-        let is_ready = life.replica.may_write() && life.arrived.is_empty();
+        // Votes of fewer than a majority are lost, see `Cluster::can_spare`; a node may be in an epoch of which more have left.
+        let has_voters = leave.iter().filter(|id| voters.contains(**id)).count() < voters.majority();
+        let is_ready = life.replica.may_write() && life.arrived.is_empty() && has_voters;
         if !is_ready || life.binds.may_begin(&keys, &voters).is_err() {
             return;
         }
@@ -177,12 +180,23 @@ impl Cluster {
         }
     }
 
+    /// Tells the transactions of a node what is stable; after all that had come before it was. Else what competes with one that is forgotten would
+    /// be news.
+    pub(crate) fn tell_stable(&mut self, id: u64) {
+        let Some(life) = self.nodes.get_mut(&id).and_then(|node| node.life.as_mut()) else { return };
+        if life.arrived.is_empty()
+            && let Some(stable) = life.stable.take()
+        {
+            self.step(id, Input::Stable(stable));
+        }
+    }
+
     /// Tells the transactions of a node what has become durable.
     pub(crate) fn tell_durable(&mut self, id: u64) {
         loop {
             let Some(node) = self.nodes.get_mut(&id) else { return };
             let (durable, Some(life)) = (&node.disk.durable, &mut node.life) else { return };
-            let Some((dot, kind)) = life.arrived.pop_front_if(|(dot, _)| durable.has(*dot)) else { return };
+            let Some((dot, kind)) = life.arrived.pop_front_if(|(dot, _)| durable.has(*dot)) else { break };
             let input = match kind {
                 Kind::Bind(bind) => {
                     let conflicts_with_plain = life.state.conflicts(&bind);
@@ -194,6 +208,7 @@ impl Cluster {
             };
             self.step(id, input);
         }
+        self.tell_stable(id);
     }
 
     /// Tells the transactions of a node who is a member, if that is news.

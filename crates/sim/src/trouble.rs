@@ -313,11 +313,11 @@ impl Cluster {
             self.checks.complete(node.id, &node.disk.has);
         }
         let vectors: Vec<(u64, Vector)> = members.iter().map(|n| (n.id, n.disk.has.clone())).collect();
-        for ((id, applied), digest) in vectors.iter().zip(&digests) {
-            self.checks.keys_are(*id, applied, digest);
-        }
         if digests.windows(2).any(|pair| pair[0] != pair[1]) {
             self.checks.fail("equal sets make equal states", format!("{digests:?}"));
+        }
+        for ((id, applied), digest) in vectors.iter().zip(&digests) {
+            self.checks.keys_are(*id, applied, digest);
         }
     }
 }

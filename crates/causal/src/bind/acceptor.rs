@@ -181,9 +181,9 @@ impl Binds {
         }
     }
 
-    /// Whether this node votes on the bind.
+    /// Whether this node votes on the bind. One that knows it is no member leaves that to those that are.
     pub(crate) fn may_vote(&self, bind: &Bind) -> bool {
-        bind.safety() == Safety::Safe && bind.voters().contains(self.node)
+        bind.safety() == Safety::Safe && self.left_of(bind.voters()).contains(&self.node)
     }
 
     /// Whether this node has a vote on a bind that came in a message. It has none as long as it lacks the bind's effect: what was committed is

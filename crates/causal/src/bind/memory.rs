@@ -52,7 +52,8 @@ impl Binds {
         let bind = Arc::clone(&held.bind);
         let is_voter = self.may_vote(&bind);
         let asked: Vec<NodeId> = others.difference(&held.forgot).copied().collect();
-        let may_end = self.since.is_none_or(|life| life.incarnation() < u16::MAX) && self.members.is_some();
+        let is_member = self.members.as_ref().is_some_and(|(_, members)| members.contains(&self.node));
+        let may_end = self.since.is_none_or(|life| life.incarnation() < u16::MAX) && is_member;
         if asked.is_empty() && may_end && (is_voter || others.is_empty()) {
             return self.decide(dot, Vote { ballot: Ballot::ORIGINATOR, commit: false }, Source::Found, step);
         }

@@ -231,7 +231,8 @@ pub enum Input {
     Tick,
     /// Round trips have been measured, or somebody fell silent or came back.
     Peers(Peers),
-    /// All effects in here are stable: nothing concurrent with them can arrive any more.
+    /// All effects in here are stable: nothing concurrent with them can arrive any more. Told after [`Input::Bind`] of all that had been applied
+    /// when they became so: what one of those competes with is forgotten now.
     Stable(Vector),
     /// A client's EXEC with watches, before it runs.
     Exec {

@@ -23,6 +23,13 @@ impl Told {
 }
 
 impl Group {
+    /// One in which transactions may be begun.
+    fn voting() -> Self {
+        let mut group = Self::ready();
+        group.until(|group| group.nodes.iter().all(|node| matches!(node.status.electorate(), Electorate::Voters(_))));
+        group
+    }
+
     /// A client's EXEC that watches a key and makes it this.
     fn exec(&self, at: usize, key: &str, value: &[u8], told: &Told) -> Result<Dot, ExclusiveError> {
         let (engine, mut recycled) = (self.engine(at), Recycled::new());
@@ -53,7 +60,7 @@ impl Group {
 
 #[test]
 fn a_transaction_is_invisible_until_its_verdict_and_then_it_is_everywhere() {
-    let (mut group, told) = (Group::ready(), Told::default());
+    let (mut group, told) = (Group::voting(), Told::default());
     group.set(0, "k", b"before").unwrap();
     group.settle();
     let bind = group.exec(0, "k", b"behind", &told).unwrap();
@@ -68,7 +75,7 @@ fn a_transaction_is_invisible_until_its_verdict_and_then_it_is_everywhere() {
 
 #[test]
 fn of_competitors_at_most_one_is_committed() {
-    let (mut group, told) = (Group::ready(), Told::default());
+    let (mut group, told) = (Group::voting(), Told::default());
     let mut committed = 0;
     for round in 0..40 {
         let values: Vec<String> = (0..NODES).map(|at| format!("{round}:{at}")).collect();
@@ -89,7 +96,7 @@ fn of_competitors_at_most_one_is_committed() {
 
 #[test]
 fn a_plain_write_that_others_have_already_makes_a_transaction_fail() {
-    let (mut group, told) = (Group::ready(), Told::default());
+    let (mut group, told) = (Group::voting(), Told::default());
     group.set(1, "k", b"plain").unwrap();
     let bind = group.exec(0, "k", b"exclusive", &told).unwrap();
     group.decide();
@@ -102,7 +109,7 @@ fn a_plain_write_that_others_have_already_makes_a_transaction_fail() {
 
 #[test]
 fn without_a_majority_a_client_is_told_so_and_the_verdict_comes_later() {
-    let (mut group, told) = (Group::ready(), Told::default());
+    let (mut group, told) = (Group::voting(), Told::default());
     group.set(0, "k", b"before").unwrap();
     group.settle();
     group.hub.cut(0, &[1, 2]);
@@ -120,7 +127,7 @@ fn without_a_majority_a_client_is_told_so_and_the_verdict_comes_later() {
 
 #[test]
 fn the_others_finish_what_a_node_began_that_died() {
-    let (mut group, told) = (Group::ready(), Told::default());
+    let (mut group, told) = (Group::voting(), Told::default());
     group.set(0, "k", b"before").unwrap();
     group.settle();
     let bind = group.exec(0, "k", b"behind", &told).unwrap();
@@ -137,7 +144,7 @@ fn the_others_finish_what_a_node_began_that_died() {
 
 #[test]
 fn what_all_have_forgotten_but_their_disks_is_decided_once() {
-    let (mut group, told) = (Group::ready(), Told::default());
+    let (mut group, told) = (Group::voting(), Told::default());
     for round in 0..12 {
         group.set(round % 3, "plain", b"x").unwrap();
         let first = group.exec(0, "k", format!("{round}:0").as_bytes(), &told);
