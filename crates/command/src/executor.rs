@@ -10,6 +10,7 @@
 mod caches;
 mod events;
 mod exclusive;
+mod host;
 mod missed;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ use crate::spec::{Flags, Keys, Run, Spec};
 use caches::{Loaded, claim_moving, doom_absent, is_noted};
 
 pub use exclusive::{Exclusive, Undecided};
+pub use host::{Host, Queued};
 pub use missed::{Fetch, Missed, Progress};
 
 /// How often a command is run again before it is refused. Each miss and each further shard costs one run.
@@ -107,36 +109,6 @@ pub struct Done {
     pub failed: bool,
     /// Something was written to the log.
     pub wrote: bool,
-}
-
-/// A command of a transaction.
-pub struct Queued<'a> {
-    /// The declaration.
-    pub spec: &'static Spec,
-    /// Name and arguments.
-    pub args: Args<'a>,
-}
-
-/// What a transaction asks of whoever keeps the session.
-///
-/// Each time it is tried it says [`Host::begin`], and then of each of its commands, in their order, [`Host::ran`] if it is a
-/// data command, else [`Host::select`]. What was told of a try that came to nothing counts no more with the next `begin`.
-pub trait Host {
-    /// The transaction begins, or begins anew.
-    fn begin(&mut self) {}
-    /// A data command has run, with this reply.
-    fn ran(&mut self, _reply: &[u8]) {}
-    /// The database that a SELECT of the transaction goes to; its reply is written by `session`, as everybody's.
-    fn select(&mut self, command: &Queued<'_>) -> Option<u8>;
-    /// Runs a session command of a transaction and writes its reply: once, after the transaction's writes are
-    /// in the log and its shards are free, so that it may lock what it likes.
-    fn session(&mut self, command: &Queued<'_>, reply: &mut Reply<'_>);
-    /// Asked when all shards of the transaction are locked: whether what was watched is as it was.
-    fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop>;
-    /// Who decides on the transaction, if this node alone does not.
-    fn exclusive(&mut self) -> Option<Exclusive> {
-        None
-    }
 }
 
 /// Shards of a command, ascending.
@@ -412,7 +384,7 @@ impl Executor {
             tools.random = random.clone();
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             context.know(&at_rest);
-            let stop = match tools.transaction(&mut context, queue, call, host, exclusive.as_mut(), &mut reply) {
+            let stop = match tools.transaction(&mut context, (queue, exclusive.as_mut()), call, host, &mut reply) {
                 Ok(Some(gaps)) => {
                     if let Some(exclusive) = exclusive {
                         return exclusive.begin(&mut context, gaps, mark, &mut reply);
@@ -485,10 +457,9 @@ impl Tools {
     fn transaction(
         &mut self,
         context: &mut Context<'_>,
-        queue: &[Queued<'_>],
+        (queue, mut exclusive): (&[Queued<'_>], Option<&mut Exclusive>),
         call: &Call<'_>,
         host: &mut impl Host,
-        mut exclusive: Option<&mut Exclusive>,
         reply: &mut Reply<'_>,
     ) -> Result<Option<Vec<Gap>>, Stop> {
         if !host.unchanged(context)? {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use envelope::{Cipher, Keyring};
 use wal::Log;
 
+use crate::engine::Engine;
 use crate::error::OpenError;
 
 /// Where the registries are, within the data directory.
@@ -89,6 +90,13 @@ fn make(path: &PathBuf, parent: &Path) -> io::Result<()> {
     }
     // Also if it was there: who made it may not have come so far.
     File::open(parent)?.sync_all()
+}
+
+impl Engine {
+    /// What votes are to be sealed with, if the data is encrypted. There may be one at a time.
+    pub fn votes_cipher(&self) -> Result<Option<envelope::Cipher>, OpenError> {
+        self.shared.ciphers.votes()
+    }
 }
 
 #[cfg(test)]

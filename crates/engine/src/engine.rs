@@ -472,16 +472,6 @@ impl Engine {
         self.shared.ciphers.is_on()
     }
 
-    /// What votes are to be sealed with, if the data is encrypted. There may be one at a time.
-    pub fn votes_cipher(&self) -> Result<Option<envelope::Cipher>, OpenError> {
-        self.shared.ciphers.votes()
-    }
-
-    /// The origin under which this node writes.
-    pub fn origin(&self) -> Origin {
-        self.shared.origin()
-    }
-
     /// Unix ms by the clock that the engine was given.
     pub fn now_ms(&self) -> i64 {
         (self.shared.clock)()

@@ -7,6 +7,11 @@ use crate::engine::Engine;
 use crate::error::Refusal;
 
 impl Engine {
+    /// The origin under which this node writes.
+    pub fn origin(&self) -> Origin {
+        self.shared.origin()
+    }
+
     /// Lets this node write, or not.
     pub fn set_open(&self, open: bool) {
         self.shared.log.lock().state().is_open = open;

@@ -132,6 +132,7 @@ impl Driver {
         if driver.membership.restored && driver.membership.epoch.number > 0 {
             driver.forget_votes();
         }
+        driver.tell_members();
         driver.tell_status(None);
         Ok(driver)
     }
@@ -155,6 +156,7 @@ impl Driver {
             }
             self.inputs.extend(changes.into_iter().map(Input::Propose));
             self.step_all()?;
+            self.tell_of_others();
             self.read_log(now)?;
             if now >= self.tick_at {
                 self.tick(now)?;

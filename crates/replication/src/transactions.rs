@@ -141,7 +141,7 @@ impl Driver {
     }
 
     /// Tells of the epoch, if something of it is new.
-    fn tell_members(&mut self) {
+    pub(crate) fn tell_members(&mut self) {
         let (epoch, met) = (self.replica.epoch(), self.replica.has_met_all());
         if self.told_members != Some((epoch.number, met)) {
             self.told_members = Some((epoch.number, met));

@@ -195,11 +195,6 @@ impl Binds {
         }
     }
 
-    /// Whether all members of the epoch were met, so that transactions may be begun in it.
-    pub fn has_met(&self) -> bool {
-        self.members.as_ref().is_none_or(|(epoch, _)| self.met == Some(*epoch))
-    }
-
     /// Whether effects on the key must not be folded yet, stable or not: a bind that writes it has no visible outcome.
     pub fn holds_back(&self, key: &Key) -> bool {
         let writes = |held: &Held| held.bind.keys().iter().any(|used| used.written && used.key == *key);
@@ -254,19 +249,6 @@ impl Binds {
 
     pub(crate) fn put(&mut self, bind: &Arc<Bind>) -> &mut Held {
         self.table.put(bind)
-    }
-
-    /// Whoever is back may have the vote that is missing: nobody waits as long as after many tries in vain.
-    fn note_peers(&mut self, peers: Peers, step: &Step) {
-        let is_back = peers.alive.iter().any(|node| !self.peers.alive.contains(node));
-        (self.peers, self.measured) = (peers, true);
-        let open: Vec<Dot> = self.table.open().filter(|_| is_back).map(|held| held.bind.dot()).collect();
-        for dot in open {
-            let Some(held) = self.table.get_mut(dot) else { continue };
-            let stagger_ms = self.timing.stagger_ms * held.bind.voters().index(self.node).unwrap_or(0) as u64;
-            held.attempts = 0;
-            held.next_ms = held.next_ms.min(step.now_ms + stagger_ms);
-        }
     }
 
     /// Whether the bind was known and has been forgotten.

@@ -29,6 +29,11 @@ impl Binds {
         self.since = Some(life);
     }
 
+    /// Whether all members of the epoch were met, so that transactions may be begun in it.
+    pub fn has_met(&self) -> bool {
+        self.members.as_ref().is_none_or(|(epoch, _)| self.met == Some(*epoch))
+    }
+
     /// Takes in the epoch. Once its members have been met that is so for ever.
     pub(crate) fn meet(&mut self, epoch: u64, members: BTreeSet<NodeId>, met: bool, step: &mut Step) {
         self.members = Some((epoch, members));

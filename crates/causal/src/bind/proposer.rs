@@ -12,7 +12,7 @@ use crate::bind::choice::{Choice, choose};
 use crate::bind::error::TxnError;
 use crate::bind::limits::MAX_DOUBLINGS;
 use crate::bind::machine::{Binds, Step};
-use crate::bind::message::{Message, Output, Record, Refusal, Report, Vote};
+use crate::bind::message::{Message, Output, Peers, Record, Refusal, Report, Vote};
 use crate::bind::transaction::Bind;
 
 /// What the originator knows of a bind whose client waits.
@@ -163,6 +163,19 @@ impl Binds {
         self.prepare(self.node, &bind, ballot, step);
         for node in bind.voters().iter().filter(|node| *node != self.node) {
             step.send(node, Message::Prepare { bind: Arc::clone(&bind), ballot });
+        }
+    }
+
+    /// Whoever is back may have the vote that is missing: nobody waits as long as after many tries in vain.
+    pub(crate) fn note_peers(&mut self, peers: Peers, step: &Step) {
+        let is_back = peers.alive.iter().any(|node| !self.peers.alive.contains(node));
+        (self.peers, self.measured) = (peers, true);
+        let open: Vec<Dot> = self.table.open().filter(|_| is_back).map(|held| held.bind.dot()).collect();
+        for dot in open {
+            let Some(held) = self.table.get_mut(dot) else { continue };
+            let stagger_ms = self.timing.stagger_ms * held.bind.voters().index(self.node).unwrap_or(0) as u64;
+            held.attempts = 0;
+            held.next_ms = held.next_ms.min(step.now_ms + stagger_ms);
         }
     }
 

@@ -264,7 +264,7 @@ mod tests {
             let (keyspace, key) = (effect::KeyspaceId::DEFAULT, format!("k{batch}"));
             for _ in 0..effects {
                 let key = key.as_bytes();
-                buffer.push(&effect::Effect { keyspace, db: 0, key, fresh: false, deps: deps.clone(), op: op() });
+                buffer.push(&effect::Effect { keyspace, db: 0, key, fresh: false, deps, op: op() });
             }
             record.extend_from_slice(match &end {
                 None => buffer.begin_record(seq, hlc),

@@ -76,3 +76,19 @@ fn what_a_founder_had_before_comes_as_a_copy_as_well() {
     group.settle();
     assert_eq!(group.engine(1).key_counts(0).keys, 53);
 }
+
+#[test]
+fn a_node_with_keys_of_its_own_does_not_join() {
+    let mut group = Group::new();
+    group.crash(1);
+    let dir = group.nodes[1].dir.path().to_owned();
+    std::fs::remove_file(dir.join("membership")).unwrap();
+    let engine = Engine::open(&dir, Options::new(Arc::new(|| START_MS), [9; 22])).unwrap();
+    let mut recycled = Recycled::new();
+    let mut context = engine.context(Lock::Key(b"own", None), 0, START_MS, &mut recycled);
+    context.out.emit(b"own", false, Op::Set { value: b"1", deadline: Deadline::Clear });
+    context.commit().unwrap();
+    drop(context);
+    engine.close().unwrap();
+    assert!(matches!(group.start(1), Err(Error::OwnData { effects: 1 })));
+}

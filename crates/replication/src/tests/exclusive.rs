@@ -16,7 +16,7 @@ impl Told {
     fn of(&self, bind: Dot) -> Option<Outcome> {
         let told = self.0.lock();
         let mut found = told.iter().filter(|(of, _)| *of == bind);
-        let outcome = found.next().map(|(_, outcome)| outcome.clone());
+        let outcome = found.next().map(|(_, outcome)| *outcome);
         assert!(found.next().is_none(), "a client is told once");
         outcome
     }
