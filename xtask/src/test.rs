@@ -117,7 +117,7 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
     report.check(
         "three nodes, kills, stops, pauses and partitions, 30 s",
         &nothing,
-        harness(&["cluster", "--seconds", "30", "--rounds", "3"]),
+        harness(&["cluster", "--exclusive", "--seconds", "30", "--rounds", "3"]),
     );
     report.check("10,000 idle and 1,000 active connections, hostile ones", &nothing, harness(&["crowd"]));
     measurements(&mut report, &debug, &redis);
