@@ -1,6 +1,6 @@
 //! What outlives a crash of a node: its log up to the last fsync, and a few records that are fsynced before anything goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use causal::bind::Logged;
@@ -71,6 +71,16 @@ impl Disk {
             self.durable.add(entry.last());
         }
         self.synced = self.synced.max(len);
+    }
+
+    /// The transactions whose verdict is fsynced.
+    pub fn verdicts(&self) -> BTreeSet<Dot> {
+        let exclusive = self.log[..self.synced].iter().filter(|entry| Kind::is_exclusive(entry));
+        let verdict = |entry| match Kind::of(entry) {
+            Kind::Verdict(bind, _) => Some(bind),
+            _ => None,
+        };
+        exclusive.filter_map(verdict).collect()
     }
 
     /// The power fails: of what was not fsynced, a beginning is there or nothing.

@@ -18,7 +18,7 @@ struct Known {
     told: Option<Result<(), TxnError>>,
     /// Voters whose disk was replaced since.
     lost: BTreeSet<u64>,
-    /// Every node has its verdict.
+    /// There was a time when every node had its verdict.
     is_over: bool,
 }
 
@@ -26,6 +26,17 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Outcomes {
     known: BTreeMap<Dot, Known>,
+}
+
+/// Where something of a transaction is, as the disks are now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Some log has the transaction.
+    pub is_somewhere: bool,
+    /// Every disk has its verdict.
+    pub is_everywhere: bool,
+    /// The verdict is on the disk of a member that stays what it is.
+    pub is_kept: bool,
 }
 
 /// How many transactions ended how.
@@ -37,6 +48,18 @@ pub struct Counts {
     pub aborted: usize,
     /// Gone with the disks that had them, before anybody decided.
     pub gone: usize,
+}
+
+impl Known {
+    fn can_spare(&self, node: u64, leave: &[u64], at: Whereabouts) -> bool {
+        let voters = self.bind.voters();
+        let is_away = |id: &u64| *id == node || leave.contains(id) || self.lost.contains(id);
+        match self.is_over {
+            _ if !at.is_somewhere => true,
+            true => at.is_kept,
+            false => voters.iter().filter(is_away).count() < voters.majority(),
+        }
+    }
 }
 
 impl Outcomes {
@@ -51,16 +74,14 @@ impl Outcomes {
     }
 
     /// Whether this node may lose its disk, or leave, too: fewer than a majority of the voters of any transaction may, until all nodes have
-    /// its verdict. `leave`: those that are about to.
-    pub fn can_spare(&mut self, node: u64, leave: &[u64], logs: &[&Vector], verdicts: impl Fn(Dot) -> bool) -> bool {
-        for (dot, known) in self.known.iter_mut().filter(|(_, known)| !known.is_over) {
-            // One that nobody has any more is over, too.
-            known.is_over = verdicts(*dot) || !logs.iter().any(|log| log.has(*dot));
-        }
-        self.known.values().filter(|known| !known.is_over).all(|known| {
-            let voters = known.bind.voters();
-            let is_away = |id: &u64| *id == node || leave.contains(id) || known.lost.contains(id);
-            voters.iter().filter(is_away).count() < voters.majority()
+    /// its verdict. From then on all of them may, but not so that the verdict is nowhere any more: the transaction would be gone though a client
+    /// was told that it is committed, or be decided anew where an older disk has it. `leave`: those that are about to.
+    pub fn can_spare(&mut self, node: u64, leave: &[u64], whereabouts: impl Fn(Dot) -> Whereabouts) -> bool {
+        // All are looked at: what is over is noted.
+        self.known.iter_mut().fold(true, |can, (dot, known)| {
+            let at = whereabouts(*dot);
+            known.is_over |= at.is_everywhere;
+            can && known.can_spare(node, leave, at)
         })
     }
 
@@ -176,5 +197,46 @@ impl Checks {
             last.filter(|one| !all.iter().any(|other| comes_behind(other, one))).map(|one| one.0).collect();
         left.sort_unstable();
         left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use causal::bind::{KeyUse, Safety, Voters};
+    use effect::{Hlc, Stamp};
+
+    use super::*;
+    use crate::batch;
+
+    const OPEN: Whereabouts = Whereabouts { is_somewhere: true, is_everywhere: false, is_kept: false };
+    const KEPT: Whereabouts = Whereabouts { is_kept: true, ..OPEN };
+
+    fn one_of(members: u64) -> Checks {
+        let dot = Dot { origin: Origin::new(1, 1), seq: 1 };
+        let keys = vec![KeyUse { key: batch::key(0), read: false, written: true }];
+        let voters = Voters::new(1..=members).expect("members");
+        let bind = Bind::new((dot, Stamp::new(dot, Hlc(9))), voters, &Vector::new(), keys, Safety::Safe);
+        let mut checks = Checks::default();
+        checks.begun(&Arc::new(bind.expect("a transaction")));
+        checks
+    }
+
+    #[test]
+    fn an_open_transaction_spares_no_majority_of_its_voters() {
+        let mut outcomes = one_of(3).outcomes;
+        assert!(outcomes.can_spare(1, &[], |_| OPEN));
+        assert!(!outcomes.can_spare(1, &[2], |_| OPEN));
+        outcomes.lost(1);
+        assert!(!outcomes.can_spare(2, &[], |_| KEPT));
+        assert!(outcomes.can_spare(2, &[], |_| Whereabouts::default()), "nobody has it any more");
+    }
+
+    #[test]
+    fn one_that_is_over_spares_all_but_the_last_that_keeps_its_verdict() {
+        let mut outcomes = one_of(2).outcomes;
+        assert!(outcomes.can_spare(1, &[], |_| Whereabouts { is_everywhere: true, ..KEPT }));
+        outcomes.lost(1);
+        assert!(!outcomes.can_spare(2, &[], |_| OPEN));
+        assert!(outcomes.can_spare(2, &[], |_| KEPT));
     }
 }

@@ -1,7 +1,9 @@
 //! The bad things that happen to a cluster, and the end of all of them.
 
+use std::collections::BTreeSet;
+
 use causal::{Change, Epoch};
-use effect::{Origin, Vector};
+use effect::{Dot, Origin, Vector};
 
 use crate::batch::Kind;
 use crate::cluster::{Cluster, Event};
@@ -9,6 +11,7 @@ use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::net::Item;
 use crate::node::Node;
+use crate::outcomes::Whereabouts;
 
 impl Cluster {
     /// One bad thing.
@@ -165,14 +168,18 @@ impl Cluster {
     }
 
     /// Whether votes of a node may be lost: of no transaction those of a majority are, as long as a node lacks its verdict. What has more
-    /// forgotten votes is ended, but nobody can say how it would have.
+    /// forgotten votes is ended, but nobody can say how it would have. Nor can anybody once all that had the verdict have lost their disks, each
+    /// before the others were back: so one that the group counts on keeps it, and whoever comes back has it before it may write.
     fn can_spare(&mut self, id: u64) -> bool {
         let leave: Vec<u64> = self.nodes.values().filter(|n| !n.is_wanted).map(|n| n.id).collect();
-        let logs: Vec<&Vector> = self.nodes.values().map(|n| &n.disk.has).collect();
-        let has_verdict =
-            |n: &Node, dot| n.disk.has.has(dot) && n.life.as_ref().is_some_and(|life| !life.state.is_pending(dot));
-        let everywhere = |dot| self.nodes.values().all(|n| has_verdict(n, dot));
-        self.checks.outcomes.can_spare(id, &leave, &logs, everywhere)
+        let verdicts: Vec<(&Node, BTreeSet<Dot>)> = self.nodes.values().map(|n| (n, n.disk.verdicts())).collect();
+        let stays = |n: &Node| n.id != id && n.is_wanted && !n.disk.restored;
+        let whereabouts = |dot| Whereabouts {
+            is_somewhere: verdicts.iter().any(|(n, _)| n.disk.has.has(dot)),
+            is_everywhere: verdicts.iter().all(|(_, has)| has.contains(&dot)),
+            is_kept: verdicts.iter().any(|(n, has)| stays(n) && has.contains(&dot)),
+        };
+        self.checks.outcomes.can_spare(id, &leave, whereabouts)
     }
 
     /// A node joins, or one leaves, or comes back.
