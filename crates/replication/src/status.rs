@@ -62,9 +62,9 @@ impl Electorate {
 }
 
 impl Board {
-    pub(crate) fn set(&self, status: Status, has_met: bool) {
+    pub(crate) fn set(&self, status: Status) {
         self.role.store(status.role as u8, Ordering::Release);
-        *self.electorate.lock() = Electorate::of(&status.members, has_met);
+        *self.electorate.lock() = Electorate::of(&status.members, status.has_met);
         *self.status.lock() = status;
     }
 
@@ -96,6 +96,8 @@ pub struct Status {
     pub epoch: u64,
     /// The ids of the members.
     pub members: BTreeSet<u64>,
+    /// All of them have been heard in this epoch: transactions may begin.
+    pub has_met: bool,
     /// The origin that this node writes as; incarnation 0 as long as it has none.
     pub origin: Option<Origin>,
     /// What is in the log.
@@ -178,11 +180,12 @@ impl Driver {
             false if self.is_dropped || self.was_dropped() => Role::Dropped,
             false => Role::Joining,
         };
-        let status = Status {
+        self.status.set(Status {
             role,
             waits_for: if replica.may_write() { String::new() } else { replica.waits_for() },
             epoch: replica.epoch().number,
             members: replica.epoch().members.clone(),
+            has_met: self.desk.has_met(),
             origin: Some(replica.origin()),
             applied: replica.applied().clone(),
             durable: replica.durable().clone(),
@@ -197,7 +200,6 @@ impl Driver {
             effects_in: self.effects_in,
             undecided: self.engine.undecided().len(),
             outcomes: self.verdicts.outcomes(),
-        };
-        self.status.set(status, self.desk.has_met());
+        });
     }
 }

@@ -69,6 +69,7 @@ fn group(room: &Room, status: &Status, lines: &mut Lines) {
     lines.add("group_epoch", status.epoch);
     lines.add("group_members", nodes(status.members.iter()));
     lines.add("group_absent", nodes(absent));
+    lines.add("group_members_met", u8::from(status.has_met));
     if let Some(origin) = status.origin {
         lines.add("group_node", format!("{:012x}", origin.node()));
         lines.add("group_incarnation", origin.incarnation());

@@ -18,6 +18,8 @@ impl Front {
         match self.room.node.member().filter(|_| !watched.is_empty()).map(|member| member.electorate()) {
             None | Some(Electorate::Alone) => Ok(None),
             Some(Electorate::Voters(voters)) => Ok(Some(Exclusive::new(voters, watched.clone()))),
+            // It fails whoever decides.
+            Some(Electorate::Unknown) if session.watch.flag.is_dirty() => Ok(None),
             Some(Electorate::Unknown) => Err(()),
         }
     }

@@ -96,6 +96,7 @@ fn exec_fails_if_another_node_has_changed_a_watched_key() {
         a.call("SET mine v");
         assert_eq!(a.call("EXEC"), Value::NullArray, "{change}");
     }
+    until("all members were met", || a.info("replication")["group_members_met"] == "1");
     a.ok("WATCH k");
     b.ok("SET another v");
     until("the change has come", || a.int("EXISTS another") == 1);
