@@ -88,13 +88,14 @@ impl Restore<'_> {
         self.chain(furthest.0, opener)
     }
 
-    /// The first backup that reaches up to a moment from rows that are older.
+    /// The first backup that reaches up to the end of a millisecond from rows that are older; else the one that has most of it.
     fn covering(&self, listed: &[Listed], ms: i64, opener: &Opener) -> Result<Chain, Error> {
         // One that began before the moment may reach up to it; of those before that, unless clocks jump, only the last of a chain.
         let first = listed.partition_point(|listed| listed.backup().began_ms() <= ms).saturating_sub(1);
         let (older, newer) = listed.split_at(first);
         let (mut before, mut after): (Option<Hlc>, Option<(Hlc, &BackupId)>) = (None, None);
         let mut short: BTreeSet<&BackupId> = BTreeSet::new();
+        let mut most: Option<(Hlc, Chain)> = None;
         let newer = newer.iter().map(|listed| (listed, true));
         for (listed, is_newer) in newer.chain(older.iter().rev().map(|listed| (listed, false))) {
             let is_late = after.is_some_and(|(_, chain)| chain == listed.chain());
@@ -102,8 +103,12 @@ impl Restore<'_> {
                 continue;
             }
             let reach = self.reach(listed, opener)?;
-            if reach < Hlc::at_ms(ms) {
+            if reach < end_of(ms) {
                 before = before.max(Some(reach));
+                if reach >= Hlc::at_ms(ms) && most.as_ref().is_none_or(|(most, _)| *most < reach) {
+                    let chain = self.chain(listed, opener)?;
+                    most = (chain.rows_last() <= end_of(ms)).then_some((reach, chain));
+                }
                 short.insert(listed.chain());
                 if !is_newer && short.len() > OLDER_CHAINS {
                     break;
@@ -116,7 +121,7 @@ impl Restore<'_> {
             }
             after.get_or_insert((chain.rows_last(), listed.chain()));
         }
-        Err(not_covered(ms, before, after.map(|(from, _)| from)))
+        most.map(|(_, chain)| chain).ok_or_else(|| not_covered(ms, before, after.map(|(from, _)| from)))
     }
 
     /// Up to when a backup has everything.

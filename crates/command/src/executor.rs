@@ -384,6 +384,9 @@ impl Executor {
             tools.random = random.clone();
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
             context.know(&at_rest);
+            if exclusive.is_some() {
+                context.out.set_exclusive();
+            }
             let stop = match tools.transaction(&mut context, (queue, exclusive.as_mut()), call, host, &mut reply) {
                 Ok(Some(gaps)) => {
                     if let Some(exclusive) = exclusive {

@@ -29,6 +29,8 @@ const ROWS: &[Row] = &[
     ("{f: 1} | HSET k f 2 | DEL k", &["HSET k f 1"], &["HSET k f 2"], &["DEL k"], "no key"),
     ("– | HSET k g 1 | HSET k f 2 (found no key)", &[], &["HSET k g 1"], &["HSET k f 2"], "{f: 2; g: 1}"),
     ("{f: 1} | HSET k g 2 | DEL k; HSET k h 3", &["HSET k f 1"], &["HSET k g 2"], &["DEL k", "HSET k h 3"], "{h: 3}"),
+    ("{f: 1}, EX 100 | HSET k g 2 | HDEL k f; HSET k f 3 (found no key)", &["HSET k f 1", "EXPIRE k 100"], &["HSET k g 2"], &["HDEL k f", "HSET k f 3"], "{f: 3; g: 2}, 100 s"),
+    ("`5`, EX 50 | PERSIST k | a minute later: INCR k (found it expired)", &["SET k 5 EX 50"], &["PERSIST k"], &[LATER, "INCR k"], "1"),
     ("{x} | SADD k y | SREM k x; SADD k z", &["SADD k x"], &["SADD k y"], &["SREM k x", "SADD k z"], "{y; z}"),
     ("{m: 1} | ZADD k 10 m | ZINCRBY k 2 m", &["ZADD k 1 m"], &["ZADD k 10 m"], &["ZINCRBY k 2 m"], "<m: 12>"),
     ("[x, y] | LSET k 0 a | LSET k 0 b", &["RPUSH k x y"], &["LSET k 0 a"], &["LSET k 0 b"], "[b; y]"),
@@ -36,6 +38,9 @@ const ROWS: &[Row] = &[
     ("– | SADD k x | HSET k f v", &[], &["SADD k x"], &["HSET k f v"], "{f: v}"),
     ("{f: 1} | DEL k; SADD k x | SET k v", &["HSET k f 1"], &["DEL k", "SADD k x"], &["SET k v"], "v"),
 ];
+
+/// A minute passes.
+const LATER: &str = "LATER";
 
 /// What there is, in the order in which it comes: whatever had been observed of what is behind it stands before it.
 struct Scene {
@@ -120,7 +125,15 @@ fn scene(row: &Row, transaction_ms: i64, plain_knows: bool) -> Scene {
     }
     let context = replicas[1].applied.clone();
     let mut transaction = replicas[1].write(NOW, transaction);
-    let mut plain: Vec<Entry> = plain.iter().flat_map(|command| replicas[2].write(NOW, &[command])).collect();
+    let mut now = NOW;
+    let mut write = |command: &&str| match *command {
+        LATER => {
+            now += 60_000;
+            Vec::new()
+        }
+        command => replicas[2].write(now, &[command]),
+    };
+    let mut plain: Vec<Entry> = plain.iter().flat_map(&mut write).collect();
     restamp(&mut transaction, transaction_ms);
     restamp(&mut plain, 1000);
     if plain_knows {
@@ -190,12 +203,15 @@ const COMMANDS: &[&str] = &[
 enum Step {
     Write(usize, usize),
     Hear(usize, usize),
+    /// Time passes for all.
+    Pass(i64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..3usize, 0..COMMANDS.len()).prop_map(|(at, command)| Step::Write(at, command)),
         3 => (0..3usize, 0..3usize).prop_map(|(from, to)| Step::Hear(from, to)),
+        1 => prop_oneof![Just(20_000), Just(60_000), Just(250_000)].prop_map(Step::Pass),
     ]
 }
 
@@ -205,13 +221,14 @@ fn history(steps: &[Step], commands: &[usize], begin: usize) -> Scene {
     (replicas[0].skew, replicas[2].skew) = (-5000, 5000);
     let mut sent: Vec<Vec<Written>> = vec![Vec::new(); 3];
     let (mut transaction, mut context) = (Written::new(), Vector::new());
-    let mut remains = None;
+    let (mut remains, mut now) = (None, NOW);
     for (n, step) in steps.iter().enumerate() {
-        let now = NOW + n as i64 * 10;
+        now += 10;
         if n == begin {
             context = replicas[1].applied.clone();
             let words: Vec<&str> = commands.iter().map(|command| COMMANDS[*command]).collect();
             let mut writer = replicas[1].clone();
+            writer.list_owner = !writer.list_owner;
             transaction = writer.write(now, &words);
             remains = left(&writer);
             if let Some(last) = transaction.last() {
@@ -221,6 +238,7 @@ fn history(steps: &[Step], commands: &[usize], begin: usize) -> Scene {
             }
         }
         match step {
+            Step::Pass(ms) => now += ms,
             Step::Write(at, command) => {
                 let written = replicas[*at].write(now, &[COMMANDS[*command]]);
                 sent[*at].extend(Some(written).filter(|written| !written.is_empty()));
@@ -248,8 +266,13 @@ fn history(steps: &[Step], commands: &[usize], begin: usize) -> Scene {
     Scene { before, transaction, context, plain, left: remains }
 }
 
+/// As many as `TRANSACTION_CASES` says.
+fn cases() -> u32 {
+    std::env::var("TRANSACTION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn it_does_not_matter_when_the_verdict_comes(

@@ -185,6 +185,7 @@ impl<'e> Context<'e> {
             return Ok(Committed { position, ..Committed::default() });
         }
         if self.shared.replicates() {
+            suffix::remove_expired(&self.state, &mut self.out);
             suffix::restate(&mut self.state, &mut self.out);
         }
         let committed = if self.out.cached {
@@ -350,6 +351,7 @@ pub(crate) fn note_waymark(shared: &Shared, log: &mut wal::Appender<'_, Sequence
 pub fn settle(state: &mut State<'_>, out: &mut Emitter<'_>) {
     let shared = state.shared;
     if shared.replicates() {
+        suffix::remove_expired(state, out);
         out.batch.each_since(out.settled, |effect| suffix::settle_own(state, effect));
     } else {
         let State { guards, undo, .. } = state;

@@ -1,7 +1,7 @@
 //! What a command changes: effects, collected into one batch.
 
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
-use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, Merge, Op, Origin, Seq, SeqBuf};
+use effect::{BatchBuf, BatchMark, Effect, KeyspaceId, Kind, ListPos, Merge, Op, Origin, Seq, SeqBuf};
 
 use crate::context::Recycled;
 use crate::engine::Shared;
@@ -17,6 +17,7 @@ pub struct Emitter<'e> {
     db: u8,
     pub(crate) batch: &'e mut BatchBuf,
     known: Option<Known<'e>>,
+    exclusive: bool,
     /// Where the key of the batch's first effect stands, if that is known.
     first: Option<Place>,
     /// Up to here the batch has been applied to the state already.
@@ -46,6 +47,7 @@ impl<'e> Emitter<'e> {
             db,
             batch,
             known,
+            exclusive: false,
             first: None,
             settled,
             cached: false,
@@ -55,9 +57,26 @@ impl<'e> Emitter<'e> {
         }
     }
 
-    /// The origin under which this node writes: the owner of the list positions that it opens.
+    /// The origin under which this node writes.
     pub fn origin(&self) -> Origin {
         self.batch.origin()
+    }
+
+    /// From now on what is emitted belongs to an exclusive transaction, which others do not see until it is decided.
+    pub fn set_exclusive(&mut self) {
+        self.exclusive = true;
+    }
+
+    /// The owner of the list positions that are opened. The plain writes of the same node, which do not see what its exclusive transactions
+    /// opened until those are decided, must not open the same.
+    pub fn list_owner(&self) -> u64 {
+        let origin = self.origin().0;
+        if self.exclusive { !origin } else { origin }
+    }
+
+    /// Where a list begins that is written as a whole.
+    pub fn list_start(&self) -> ListPos {
+        ListPos::new(0, self.list_owner(), 0)
     }
 
     /// The logical database that effects go to.

@@ -35,6 +35,8 @@ pub struct State<'e> {
     touch: Cell<bool>,
     hits: Cell<u32>,
     misses: Cell<u32>,
+    /// Whether something was found that has expired, since this was last asked.
+    pub(crate) met_expired: Cell<bool>,
 }
 
 impl<'e> State<'e> {
@@ -53,6 +55,7 @@ impl<'e> State<'e> {
             touch: Cell::new(true),
             hits: Cell::new(0),
             misses: Cell::new(0),
+            met_expired: Cell::new(false),
         }
     }
 
@@ -203,6 +206,9 @@ impl<'e> State<'e> {
         let found = stored.filter(|e| e.deadline().is_none_or(|d| d > self.now_ms));
         // A hash all of whose fields have expired is gone, whoever asks.
         let mut found = found.filter(|e| !is_dead_hash(e, self.now_ms));
+        if stored.is_some() && found.is_none() {
+            self.met_expired.set(true);
+        }
         // While there is no keyspace there is no husk.
         if self.shared.keyspaces.is_active() {
             found = self.in_keyspaces(db, key, found, value)?;

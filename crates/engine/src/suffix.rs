@@ -15,6 +15,7 @@
 //! *Invariant:* a group of one replica has no parts.
 
 mod commit;
+mod expired;
 mod lent;
 mod name;
 mod patch;
@@ -44,6 +45,7 @@ use pending::{Pending, Writers};
 use unstable::Unstable;
 
 pub(crate) use commit::{commit, has_unobserved, on_key};
+pub(crate) use expired::remove_expired;
 pub(crate) use lent::{Lent, record_own, settle_own};
 pub(crate) use restate::restate;
 #[cfg(test)]

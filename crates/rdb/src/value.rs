@@ -62,15 +62,15 @@ impl Value {
         })
     }
 
-    /// Appends the value in the form that effects carry; `origin` owns the positions of a list. False, and nothing is
+    /// Appends the value in the form that effects carry; those of `origin`; a list begins at `first`. False, and nothing is
     /// appended, if it is a hash all of whose fields have expired at `now_ms`.
-    pub fn fold(&self, origin: Origin, now_ms: i64, out: &mut Vec<u8>) -> bool {
+    pub fn fold(&self, origin: Origin, first: &ListPos, now_ms: i64, out: &mut Vec<u8>) -> bool {
         let count = self.ends.len();
         match self.kind {
             Kind::String => FoldedWriter::string(out, &self.bytes),
             Kind::List => {
                 let mut writer = FoldedWriter::collection(out, Kind::List, origin.0, 1);
-                writer.run(&ListPos::new(0, origin.0, 0), self.parts());
+                writer.run(first, self.parts());
             }
             Kind::Set => {
                 let mut writer = FoldedWriter::collection(out, Kind::Set, origin.0, count);

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backup::{Error, Report, Why};
+use effect::Op;
+use engine::{Lock, Recycled};
 use proptest::prelude::*;
 
-use crate::bench::{Bench, Seen, at, at_ms};
+use crate::bench::{Bench, Seen, at, at_ms, see};
 
 /// Takes backups while somebody writes; says what there was when.
 fn while_writing(bench: &Bench, seed: u64, fulls: &[bool]) -> (Vec<Report>, Vec<Seen>) {
@@ -89,6 +91,30 @@ fn a_moment_that_no_backup_has_is_refused_with_those_beside_it() {
     assert!(matches!(bench.restore(Some(&first.backup), Some(second.until.ms())), Err(Error::NotCovered { .. })));
     let unknown = backup::BackupId::parse("20251122T100000.123Z-ab12cd34").unwrap();
     assert!(matches!(bench.restore(Some(&unknown), None), Err(Error::Unknown(_))));
+}
+
+fn write(bench: &Bench) {
+    let (engine, mut recycled) = (bench.engine(), Recycled::new());
+    let mut context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
+    context.out.emit(b"n", false, Op::AddInt(1));
+    context.commit().unwrap();
+}
+
+/// A backup may end in the middle of a millisecond; what others have of the rest of it counts.
+#[test]
+fn a_millisecond_is_restored_to_its_end() {
+    let bench = Bench::new();
+    bench.steps(0..20);
+    let ms = see(bench.engine()).last.ms();
+    for full in [false, false, true, false] {
+        // The clock stands still.
+        write(&bench);
+        let seen = see(bench.engine());
+        assert_eq!(seen.last.ms(), ms);
+        bench.take(full).unwrap();
+        let (restored, digest) = bench.restore(None, Some(ms)).unwrap();
+        assert_eq!((restored.until_ms, digest), (ms, seen.digest));
+    }
 }
 
 /// A base that is taken anew leaves no hole: the chain before it is continued up to there.

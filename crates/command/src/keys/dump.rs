@@ -123,7 +123,7 @@ fn restore(cx: &mut Cx<'_, '_>) -> Outcome {
     let origin = cx.out.origin();
     let mut folded = Vec::new();
     // A value whose time is over takes the place of the old one, and is gone itself.
-    if !expired && value.fold(origin, cx.now_ms(), &mut folded) {
+    if !expired && value.fold(origin, &cx.out.list_start(), cx.now_ms(), &mut folded) {
         cx.out.emit(key, !taken, Op::Replace { value: engine::unfold(origin.0, &folded), deadline });
         set_clock(cx, key, options.used)?;
     } else if taken {

@@ -1,6 +1,6 @@
 //! From one name to another: RENAME, RENAMENX, COPY, MOVE.
 
-use effect::{Deadline, FoldedWriter, Kind, ListPos, Op, Origin};
+use effect::{Deadline, FoldedWriter, Kind, Op};
 use engine::{Entry, Stop};
 
 use super::database;
@@ -124,7 +124,7 @@ fn copy(cx: &mut Cx<'_, '_>) -> Outcome {
     }
     let origin = cx.out.origin();
     let mut folded = Vec::new();
-    fold_copy(entry, origin, cx.state.now_ms(), &mut folded);
+    fold_copy(cx, entry, &mut folded);
     let deadline = Cx::keep(entry.deadline());
     let before = cx.out.select(db);
     cx.out.emit(to, !taken, Op::Replace { value: engine::unfold(origin.0, &folded), deadline });
@@ -144,7 +144,7 @@ fn relocate(cx: &mut Cx<'_, '_>, from: &[u8], db: u8, to: &[u8]) -> Outcome {
     let entry = cx.state.whole_entry(from)?.ok_or(errors::NO_SUCH_KEY)?;
     let origin = cx.out.origin();
     let mut folded = Vec::new();
-    engine::fold(entry, origin.0, cx.state.now_ms(), &mut folded);
+    fold_copy(cx, entry, &mut folded);
     let deadline = Cx::keep(entry.deadline());
     let taken = exists_in(cx, db, to)?;
     let before = cx.out.select(db);
@@ -155,13 +155,14 @@ fn relocate(cx: &mut Cx<'_, '_>, from: &[u8], db: u8, to: &[u8]) -> Outcome {
 }
 
 /// Folds a value for another key. The elements of a list get positions of their own, in one run.
-fn fold_copy(entry: &Entry, origin: Origin, now_ms: i64, out: &mut Vec<u8>) {
+fn fold_copy(cx: &Cx<'_, '_>, entry: &Entry, out: &mut Vec<u8>) {
+    let home = cx.out.origin().0;
     match entry.list() {
         Some(list) => {
-            let mut writer = FoldedWriter::collection(out, Kind::List, origin.0, 1);
-            writer.run(&ListPos::new(0, origin.0, 0), list.iter());
+            let mut writer = FoldedWriter::collection(out, Kind::List, home, 1);
+            writer.run(&cx.out.list_start(), list.iter());
         }
-        None => engine::fold(entry, origin.0, now_ms, out),
+        None => engine::fold(entry, home, cx.state.now_ms(), out),
     }
 }
 
@@ -188,7 +189,7 @@ pub(super) fn replace_by_list<'v>(
 ) {
     let origin = cx.out.origin();
     let mut folded = Vec::new();
-    FoldedWriter::collection(&mut folded, Kind::List, origin.0, 1).run(&ListPos::new(0, origin.0, 0), elements);
+    FoldedWriter::collection(&mut folded, Kind::List, origin.0, 1).run(&cx.out.list_start(), elements);
     let value = engine::unfold(origin.0, &folded);
     cx.out.emit(key, fresh, Op::Replace { value, deadline: Deadline::Clear });
 }

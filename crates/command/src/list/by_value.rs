@@ -25,7 +25,7 @@ pub(super) fn linsert(cx: &mut Cx<'_, '_>) -> Outcome {
         cx.reply.int(-1);
         return Ok(());
     };
-    let pos = gap(&list, found + usize::from(after), cx.out.origin().0)?;
+    let pos = gap(&list, found + usize::from(after), cx.out.list_owner())?;
     cx.out.emit(key, false, Op::Insert { pos, value });
     cx.reply.int(len as i64 + 1);
     Ok(())

@@ -125,7 +125,7 @@ fn transfer(cx: &mut Cx<'_, '_>, from: Side, to: Side, amount: Amount) -> Result
     end::each(&list, indexes.clone(), pushing, |value| values.push(value))?;
     let mut cut = Cut::new(cx.out);
     cut.add_range(&list, indexes)?;
-    let first = end::beyond(last.as_ref(), to, cx.out.origin().0);
+    let first = end::beyond(last.as_ref(), to, cx.out.list_owner());
     let push = Op::Push { side: to, first, values: values.seq() };
     if same && whole {
         // Pushed first, so that the list is never empty and keeps its deadline.

@@ -32,7 +32,7 @@ fn push(cx: &mut Cx<'_, '_>, side: Side, creates: bool) -> Outcome {
             return Ok(());
         }
     };
-    let first = end::beyond(last.as_ref(), side, cx.out.origin().0);
+    let first = end::beyond(last.as_ref(), side, cx.out.list_owner());
     let mut values = cx.out.ids();
     cx.args.iter().skip(2).for_each(|value| values.push(value));
     cx.reply.int((len + values.len()) as i64);

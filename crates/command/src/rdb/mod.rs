@@ -28,7 +28,7 @@ pub fn fuzz_restore(data: &[u8]) {
     let read = [restore(data).ok(), unsigned(rdb::Dialect::Redis), unsigned(rdb::Dialect::Valkey)];
     for value in read.into_iter().flatten() {
         let mut folded = Vec::new();
-        if value.fold(effect::Origin::new(1, 1), 0, &mut folded) {
+        if value.fold(effect::Origin::new(1, 1), &effect::ListPos::new(0, 1, 0), 0, &mut folded) {
             let read = engine::unfold(effect::Origin::new(1, 1).0, &folded);
             assert_eq!(read.kind(), value.kind(), "a value folds to its own kind");
         }

@@ -8,8 +8,8 @@
 
 use crate::codec::Left;
 use crate::op::Effect;
+use crate::reduce::deadlines::Moment;
 use crate::reduce::event::Event;
-use crate::reduce::parts::Parts;
 use crate::reduce::reduced::Reduced;
 use crate::vector::Vector;
 
@@ -35,6 +35,8 @@ impl Reduced {
             each(event.effect.clone());
         }
         self.fold(&past);
+        // Of what it had observed, a write that found no key may have taken the deadline.
+        self.set_base_deadline(left.and_then(|left| left.deadline));
         for event in later {
             let effect = self.come_behind(event, left);
             self.carry_out(&Event { effect: &effect, ..*event });
@@ -43,36 +45,20 @@ impl Reduced {
     }
 
     /// Prepares the key for an effect whose writer had not seen the transaction committed that left it so, and answers how it is to be taken
-    /// in. Where it found no key, it found what was there without the transaction, and takes nothing of what is there now; unless something is
-    /// left of what it had observed besides: that has expired, and the key is gone. If it is of another type, the deadline goes too.
+    /// in. Where it found no key, it found what was there without the transaction, and takes nothing of what is there now, unless that has
+    /// expired. (A writer that finds a key expired removes it first: such a write takes nothing alive that it does not say.) If it is of
+    /// another type, the deadline goes too.
     pub fn come_behind<'e>(&mut self, event: &Event<'e>, left: Option<Left>) -> Effect<'e> {
         let Some(Left { kind, deadline }) = left else { return event.effect.clone() };
         if event.effect.op.kind().is_some_and(|other| other != kind) {
-            (self.whole.deadlines.base, self.whole.deadlines.base_value) = (None, None);
+            self.set_base_deadline(None);
         }
         let is_alive = deadline.is_none_or(|ms| event.hlc.ms() < ms);
-        let fresh = event.effect.fresh && (!is_alive || self.has_observed_parts(event));
-        Effect { fresh, ..event.effect.clone() }
+        Effect { fresh: event.effect.fresh && !is_alive, ..event.effect.clone() }
     }
 
-    fn has_observed_parts(&self, event: &Event<'_>) -> bool {
-        let mut observed = event.context.clone();
-        observed.add(crate::id::Dot { seq: event.dot.seq - 1, ..event.dot });
-        fn any<T>(parts: &Parts<T>, observed: &Vector) -> bool {
-            parts.any_in(observed)
-        }
-        macro_rules! in_element {
-            ($element:expr) => {
-                any(&$element.register.values, &observed)
-                    || any(&$element.register.edits, &observed)
-                    || any(&$element.deadlines.own, &observed)
-            };
-        }
-        in_element!(self.whole)
-            || self.list.0.values().any(|element| in_element!(element))
-            || self.hash.0.values().any(|element| in_element!(element))
-            || self.set.0.values().any(|element| in_element!(element))
-            || self.zset.0.values().any(|element| in_element!(element))
+    fn set_base_deadline(&mut self, deadline: Option<i64>) {
+        (self.whole.deadlines.base, self.whole.deadlines.base_value) = (deadline.map(Moment::At), None);
     }
 
     /// Takes away what is neither folded nor in `context`.

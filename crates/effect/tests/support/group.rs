@@ -46,6 +46,8 @@ pub type Written = Vec<Entry>;
 #[derive(Debug, Clone)]
 pub struct Replica {
     pub origin: Origin,
+    /// Whose the list positions are that it opens.
+    pub list_owner: u64,
     /// Ms that its clock is ahead.
     pub skew: i64,
     pub applied: Vector,
@@ -62,6 +64,7 @@ impl Replica {
     pub fn new(node: u64) -> Self {
         Self {
             origin: Origin::new(node, 1),
+            list_owner: Origin::new(node, 1).0,
             skew: 0,
             applied: Vector::new(),
             known: BTreeMap::new(),
@@ -91,8 +94,13 @@ impl Replica {
             let view = self.view(key, now + self.skew);
             let state = self.keys.get(key).cloned().unwrap_or_default();
             let hides = |field: Option<&[u8]>| state.hides_deadlines(field);
-            let site = Site { me: self.origin.0, now: now + self.skew, view: view.as_ref(), hides: &hides };
-            for (fresh, act) in site.decide(&words) {
+            let site = Site { me: self.list_owner, now: now + self.skew, view: view.as_ref(), hides: &hides };
+            let mut decided = site.decide(&words);
+            // What has expired goes first.
+            let is_expired = view.is_none() && View::whole(&state).is_some();
+            let at = decided.iter().position(|(fresh, _)| *fresh);
+            at.filter(|_| is_expired).into_iter().for_each(|at| decided.insert(at, (false, Act::Remove)));
+            for (fresh, act) in decided {
                 self.seq += 1;
                 self.hlc = Hlc::at_ms(now + self.skew).max(self.hlc.plus(1));
                 let change = Change { keyspace: 0, db: 0, key: key.into(), fresh, deps: Vec::new(), act };

@@ -7,7 +7,7 @@ use crate::support::{Act, Bytes, Value, Whole};
 
 /// Who decides, and what is seen.
 pub struct Site<'a> {
-    /// The origin that writes.
+    /// Whose the list positions are that are opened.
     pub me: u64,
     /// Unix ms.
     pub now: i64,

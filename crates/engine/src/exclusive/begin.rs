@@ -98,6 +98,7 @@ impl Context<'_> {
         if shared.exclusives.clashes(uses.iter().map(|(name, used)| (name, used.written))) {
             return Err(ExclusiveError::Undecided);
         }
+        suffix::remove_expired(&self.state, &mut self.out);
         suffix::restate(&mut self.state, &mut self.out);
         settle(&mut self.state, &mut self.out);
         // All that has been applied to its keys, which are locked, is in the log.

@@ -35,6 +35,7 @@ impl Group {
         let (engine, mut recycled) = (self.engine(at), Recycled::new());
         let Electorate::Voters(voters) = self.nodes[at].status.electorate() else { panic!("they have met") };
         let mut context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
+        context.out.set_exclusive();
         context.out.emit(key.as_bytes(), false, Op::Set { value, deadline: Deadline::Clear });
         let begun = context.commit_exclusive(&[(0, key.as_bytes().into())], &voters, false)?;
         let (bind, all) = (begun.bind, Arc::clone(&told.0));

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use resp::{OwnedArgs, Protocol, Reply};
 
 use super::super::{Call, Executor};
-use super::group::{Group, NOW_MS, REPLICAS, Replica, look, words};
+use super::group::{Group, NOW_MS, REPLICAS, Replica, look, run, words};
 use super::restarts::{self, End};
 use super::{cases, command};
 use crate::table;
@@ -42,6 +42,7 @@ fn try_begin(executor: &mut Executor, commands: &[Vec<String>]) -> Result<Begun,
     let now_ms = executor.engine().now_ms();
     let Executor { engine, recycled, tools } = executor;
     let mut context = engine.context(Lock::All, 0, now_ms, recycled);
+    context.out.set_exclusive();
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, Protocol::Resp2);
     for words in commands {
@@ -197,6 +198,49 @@ fn an_undecided_transaction_is_not_seen_and_holds_its_keys() {
         assert_eq!(look(&mut replica.executor, "s")[0], "$3 100 ", "the SET comes behind it");
         assert_eq!(look(&mut replica.executor, "h")[0], " $1 $2 *2 1 f1");
         assert!(replica.executor.engine().emit_verdict(begun.bind, true, 0).expect("no news").is_none());
+    }
+    group.check().expect("all are what the algebra says");
+}
+
+/// It does not see what its transaction pushed, and yet opens no position that this has.
+#[test]
+fn a_node_pushes_beside_its_own_undecided_transaction() {
+    let (mut group, _clock) = group();
+    for commands in [["lpush l a0", "lpush l a1"], ["rpush n b0 c0", "rpush n b1"]] {
+        let begun = begin(&mut group.0[0].executor, &[words(commands[0])]);
+        group.0[0].run(&words(commands[1]));
+        group.heal();
+        group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+        group.heal();
+    }
+    for replica in &mut group.0 {
+        let mut list = |key: &str| run(&mut replica.executor, &words(&format!("llen {key}")));
+        assert_eq!([list("l"), list("n")], [":2 ", ":3 "]);
+    }
+    group.check().expect("all are what the algebra says");
+}
+
+/// A write that finds the key expired starts anew on all replicas, behind the transaction that had seen it.
+#[test]
+fn what_expired_before_the_verdict_goes_for_all() {
+    let (mut group, _clock) = group();
+    group.0[0].run(&words("set s 5 ex 50"));
+    group.0[0].run(&words("hset h f1 1"));
+    group.0[0].run(&words("hexpire h 50 fields 1 f1"));
+    group.heal();
+    let begun = begin(&mut group.0[0].executor, &[words("persist s"), words("hset h f2 1")]);
+    group.heal();
+    group.event(&restarts::Event::Pass(60_000));
+    for command in ["incr s", "hset h g1 1"] {
+        group.0[1].run(&words(command));
+    }
+    // To one before the verdict, to the other behind it.
+    group.tell(1, 2);
+    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.heal();
+    for replica in &mut group.0 {
+        assert_eq!(look(&mut replica.executor, "s")[0], "$1 1 ");
+        assert_eq!(look(&mut replica.executor, "h")[0], " $1 $2 *2 1 g1");
     }
     group.check().expect("all are what the algebra says");
 }
