@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "chores tell what they do")]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -29,6 +30,18 @@ enum What {
         /// A check that cannot run is a failure (also with CI=true).
         #[arg(long)]
         no_skips: bool,
+        /// Where the random choices of the property tests start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// The property tests again and again, from another seed each time, until one fails or the time is over.
+    Soak {
+        /// How long at least.
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+        /// The first seed; by the clock if it is not given.
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Formatting and clippy; warnings are errors.
     Lint,
@@ -148,7 +161,10 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let shell = Shell::at_root()?;
     match Cli::parse().what {
-        What::Test { no_skips } => test::run(&shell, no_skips || std::env::var("CI").is_ok_and(|v| v == "true")),
+        What::Test { no_skips, seed } => {
+            test::run(&shell, no_skips || std::env::var("CI").is_ok_and(|v| v == "true"), seed)
+        }
+        What::Soak { minutes, seed } => test::soak(&shell, Duration::from_secs(minutes * 60), seed),
         What::Lint => lint(&shell),
         What::Deps => deps::run(&shell),
         What::Docs { check } => docs::run(&shell, check),

@@ -1,12 +1,15 @@
 //! `cargo xtask test`: every check, one after the other, with a list of what ran, failed or was skipped at the end.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
 use crate::shell::Shell;
 use crate::{docs, tools};
+
+/// From where the property tests make their choices.
+const SEED: &str = "PROPTEST_RNG_SEED";
 
 enum Outcome {
     Ok,
@@ -66,12 +69,12 @@ impl Report<'_> {
 }
 
 /// Runs everything; with `no_skips` a check that cannot run is a failure.
-pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
+pub fn run(shell: &Shell, no_skips: bool, seed: u64) -> Result<bool> {
     let mut report = Report { shell, rows: Vec::new() };
     let redis = tools::redis(shell);
     let strace = tools::strace(shell);
     let nothing = Ok(());
-    report.check("unit and property tests", &nothing, |s| unit(s, no_skips));
+    report.check("unit and property tests", &nothing, |s| unit(s, no_skips, seed));
     report.check("schedules of the blob store's threads", &nothing, |s| {
         s.cargo(&["test", "-p", "blob", "--features", "shuttle", "--test", "shuttle"])
     });
@@ -128,9 +131,32 @@ pub fn run(shell: &Shell, no_skips: bool) -> Result<bool> {
 }
 
 /// All tests of all crates. What they may not skip, they are told by an environment variable.
-fn unit(shell: &Shell, no_skips: bool) -> Result<bool> {
-    let set: &[_] = if no_skips { &[("FORBID_SKIPS", "1")] } else { &[] };
+fn unit(shell: &Shell, no_skips: bool, seed: u64) -> Result<bool> {
+    let seed = seed.to_string();
+    let set = [(SEED, seed.as_str()), ("FORBID_SKIPS", "1")];
+    let set = if no_skips { &set[..] } else { &set[..1] };
     shell.cargo_with(&["test", "--workspace", "--no-fail-fast"], set)
+}
+
+/// Tests of these crates make random choices of much.
+const RANDOM: [&str; 14] =
+    ["-p", "effect", "-p", "engine", "-p", "command", "-p", "mvcc", "-p", "wal", "-p", "backup", "-p", "replication"];
+
+/// The property tests from one seed after the other.
+pub fn soak(shell: &Shell, time: Duration, seed: Option<u64>) -> Result<bool> {
+    let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let (first, started) = (seed.unwrap_or_else(by_clock), Instant::now());
+    for seed in first.. {
+        println!("--- {SEED}={seed}");
+        if !shell.cargo_with(&[&["test", "--quiet"], &RANDOM[..]].concat(), &[(SEED, &seed.to_string())])? {
+            println!("seed {seed} failed");
+            return Ok(false);
+        }
+        if started.elapsed() >= time {
+            break;
+        }
+    }
+    Ok(true)
 }
 
 /// Every measurement with small sizes: that its answers are right, and that it can be run at all. No figure is looked at.

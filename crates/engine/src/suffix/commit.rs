@@ -92,7 +92,6 @@ fn commit_before(
     let entry = shard.find(*db, place.order, key);
     let causality = unstable.open(entry);
     own.iter().for_each(|(_, _, effect)| causality.lend(entry, effect));
-    let deadline = entry.and_then(Entry::deadline);
     let mut touched: Vec<Effect<'_>> = Vec::new();
     causality.parts.commit(context, &events, &behind, left, |effect| touched.push(effect));
     for (dot, ..) in own {
@@ -102,11 +101,8 @@ fn commit_before(
     }
     for effect in &touched {
         patch::patch(&causality.parts, guards, shared, effect, place);
-        if let Some(shard) = guards.get_mut(place.shard) {
-            causality.lend_deadline(shard, place, effect, deadline);
-        }
     }
-    // One that found no key said of the deadline what does not count any more.
+    // What was said of the deadline before may not count any more.
     patch::patch_deadline(&causality.parts, guards, shared, patch::At { db: *db, key, place });
     if let Some(shard) = guards.get_mut(place.shard) {
         shard.suffix.put(unstable);

@@ -294,6 +294,26 @@ fn a_deadline_that_the_transaction_left_stays() {
     group.check().expect("all are what the algebra says");
 }
 
+/// The deadline goes with a flush that came before the verdict, whatever came between the two.
+#[test]
+fn a_flush_before_the_verdict_takes_the_deadline_that_the_transaction_left() {
+    let (mut group, _clock) = group();
+    group.0[0].run(&words("zadd z 1 e5 2 f5"));
+    group.0[0].run(&words("expire z 3000"));
+    group.0[1].run(&words("zadd z 0 e0"));
+    ["set t v", "flushdb"].iter().for_each(|command| group.0[2].run(&words(command)));
+    let begun = begin(&mut group.0[0].executor, &[words("expire z 5000")]);
+    group.0[0].sync();
+    group.0[0].run(&words("zrem z e5"));
+    group.tell(0, 2);
+    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.heal();
+    for replica in &mut group.0 {
+        assert_eq!(look(&mut replica.executor, "z")[2..], ["*2 $2 e0 $1 0 ", ":-1 "]);
+    }
+    group.check().expect("all are what the algebra says");
+}
+
 #[test]
 fn what_clashes_with_an_undecided_transaction_is_not_begun() {
     let (mut group, _clock) = group();
