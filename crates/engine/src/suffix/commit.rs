@@ -94,7 +94,10 @@ fn commit_before(
     own.iter().for_each(|(_, _, effect)| causality.lend(entry, effect));
     let mut touched: Vec<Effect<'_>> = Vec::new();
     causality.parts.commit(context, &events, &behind, left, |effect| touched.push(effect));
-    for (dot, ..) in own {
+    // A flush that came when there was no such key is news for it.
+    let flushes = later.iter().map(|(dot, ..)| dot).filter(|dot| !causality.reach.has(**dot));
+    let news: Vec<&Dot> = own.iter().map(|(dot, ..)| dot).chain(flushes).collect();
+    for dot in news {
         causality.reach.add(*dot);
         causality.effects += 1;
         shard.suffix.note(*dot, *db, place.order);

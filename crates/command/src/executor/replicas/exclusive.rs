@@ -314,6 +314,21 @@ fn a_flush_before_the_verdict_takes_the_deadline_that_the_transaction_left() {
     group.check().expect("all are what the algebra says");
 }
 
+/// What had not observed a flush stays, also where the flush came before the transaction that made the key.
+#[test]
+fn a_flush_before_the_verdict_leaves_what_it_had_not_observed() {
+    let (mut group, _clock) = group();
+    ["set t v", "flushdb"].iter().for_each(|command| group.0[2].run(&words(command)));
+    let begun = begin(&mut group.0[1].executor, &[words("lpush l a0")]);
+    group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    ["expire l 4000", "lpush l a1"].iter().for_each(|command| group.0[1].run(&words(command)));
+    group.heal();
+    for replica in &mut group.0 {
+        assert_eq!(look(&mut replica.executor, "l")[2..], ["*1 $2 a1 ", ":1700004000700 "]);
+    }
+    group.check().expect("all are what the algebra says");
+}
+
 #[test]
 fn what_clashes_with_an_undecided_transaction_is_not_begun() {
     let (mut group, _clock) = group();
