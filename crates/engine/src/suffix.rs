@@ -239,11 +239,12 @@ pub(crate) fn take_in(
     let causality = unstable.open(entry);
     causality.lend(entry, effect);
     let is_observed = causality.is_observed(written);
+    let said_deadline = !causality.parts.lends_no_deadline();
     causality.record(effect, written);
     shard.suffix.note(written.dot, effect.db, place.order);
     match is_observed {
         true => apply_at(guards, shared, effect, Some(place), None),
-        false => patch::patch(&causality.parts, guards, shared, effect, place),
+        false => causality.patch(guards, shared, effect, place, said_deadline),
     }
     if let Some(shard) = guards.get_mut(place.shard) {
         causality.lend_deadline(shard, place, effect, deadline);

@@ -36,7 +36,7 @@ impl Reduced {
         }
         self.fold(&past);
         // Of what it had observed, a write that found no key may have taken the deadline.
-        self.set_base_deadline(left.and_then(|left| left.deadline));
+        self.leave_deadline(left.and_then(|left| left.deadline));
         for event in later {
             let effect = self.come_behind(event, left);
             self.carry_out(&Event { effect: &effect, ..*event });
@@ -51,13 +51,14 @@ impl Reduced {
     pub fn come_behind<'e>(&mut self, event: &Event<'e>, left: Option<Left>) -> Effect<'e> {
         let Some(Left { kind, deadline }) = left else { return event.effect.clone() };
         if event.effect.op.kind().is_some_and(|other| other != kind) {
-            self.set_base_deadline(None);
+            self.leave_deadline(None);
         }
         let is_alive = deadline.is_none_or(|ms| event.hlc.ms() < ms);
         Effect { fresh: event.effect.fresh && !is_alive, ..event.effect.clone() }
     }
 
-    fn set_base_deadline(&mut self, deadline: Option<i64>) {
+    /// The deadline is as a committed transaction left it, whatever was said before.
+    pub fn leave_deadline(&mut self, deadline: Option<i64>) {
         (self.whole.deadlines.base, self.whole.deadlines.base_value) = (deadline.map(Moment::At), None);
     }
 

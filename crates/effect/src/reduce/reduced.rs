@@ -130,4 +130,10 @@ impl Reduced {
             Some(field) => self.hash.0.get(field).is_some_and(hides),
         }
     }
+
+    /// Whether something was said of a field's deadline, and there is no such field.
+    pub fn has_lone_deadline(&self, field: &[u8]) -> bool {
+        let found = self.hash.0.get(field);
+        found.is_some_and(|element| element.register.is_empty() && !element.deadlines.is_empty())
+    }
 }

@@ -94,7 +94,9 @@ impl Replica {
             let view = self.view(key, now + self.skew);
             let state = self.keys.get(key).cloned().unwrap_or_default();
             let hides = |field: Option<&[u8]>| state.hides_deadlines(field);
-            let site = Site { me: self.list_owner, now: now + self.skew, view: view.as_ref(), hides: &hides };
+            let lone = |field: &[u8]| state.has_lone_deadline(field);
+            let site =
+                Site { me: self.list_owner, now: now + self.skew, view: view.as_ref(), hides: &hides, lone: &lone };
             let mut decided = site.decide(&words);
             // What has expired goes first.
             let is_expired = view.is_none() && View::whole(&state).is_some();

@@ -15,6 +15,8 @@ pub struct Site<'a> {
     pub view: Option<&'a View>,
     /// A deadline of the key (of a field) is hidden behind a value that won.
     pub hides: &'a dyn Fn(Option<&[u8]>) -> bool,
+    /// Something was said of the deadline of a field that is not there.
+    pub lone: &'a dyn Fn(&[u8]) -> bool,
 }
 
 type Written = Vec<(bool, Act)>;
@@ -154,7 +156,8 @@ impl Site<'_> {
                 let deadline = if *how == "KEEPTTL" { Deadline::Keep } else { Deadline::At(self.after(how)) };
                 let item = (bytes(field), Value::Bytes(bytes(value)));
                 acts.push((fresh, put(Merge::LastWriter, deadline, vec![item])));
-                if *how == "KEEPTTL" && !is_hidden(field) && (self.hides)(Some(field.as_bytes())) {
+                let restates = (self.hides)(Some(field.as_bytes())) || (self.lone)(field.as_bytes());
+                if *how == "KEEPTTL" && !fresh && !is_hidden(field) && restates {
                     let kept = fields.get(field.as_bytes()).and_then(|(_, deadline)| *deadline);
                     acts.push((false, Act::FieldDeadlines(vec![(bytes(field), kept)])));
                 }
@@ -173,6 +176,9 @@ impl Site<'_> {
                     acts.push((false, Act::Drop(Kind::Hash, vec![bytes(field)])));
                 }
                 acts.push((fresh, put(merge, Deadline::Keep, vec![(bytes(field), value)])));
+                if !fresh && (self.lone)(field.as_bytes()) {
+                    acts.push((false, Act::FieldDeadlines(vec![(bytes(field), None)])));
+                }
             }
             ("HDEL", [field]) if fields.contains_key(field.as_bytes()) => {
                 acts.push((false, Act::Drop(Kind::Hash, vec![bytes(field)])));

@@ -50,7 +50,7 @@ pub(crate) fn commit(
                 }
             }
         }
-        make_plain(guards, shared, name, context, &own);
+        make_plain(guards, shared, (name, *left), context, &own);
     }
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn commit(
 fn make_plain(
     guards: &mut Guards<'_>,
     shared: &Shared,
-    (db, key): &DbKey,
+    ((db, key), left): (&DbKey, Option<Left>),
     context: &Vector,
     own: &[&(Dot, Hlc, Effect<'_>)],
 ) {
@@ -67,7 +67,12 @@ fn make_plain(
     let Some(mut unstable) = shard.suffix.take(place, *db, key) else { return };
     let mut past = context.clone();
     own.iter().for_each(|(dot, ..)| past.add(*dot));
-    unstable.open(shard.find(*db, place.order, key)).parts.give_back(&past);
+    let parts = &mut unstable.open(shard.find(*db, place.order, key)).parts;
+    parts.give_back(&past);
+    if left.is_none() {
+        // It took the last element, and the deadline with that.
+        parts.leave_deadline(None);
+    }
     shard.suffix.put(unstable);
 }
 
@@ -128,11 +133,12 @@ pub(super) fn take_in_unseen(
     let entry = shard.find(effect.db, place.order, effect.key);
     let deadline = entry.and_then(Entry::deadline);
     let causality = unstable.open(entry);
+    let said_deadline = !causality.parts.lends_no_deadline();
     let effect = causality.parts.come_behind(&event, left);
     causality.lend(entry, &effect);
     causality.record(&effect, written);
     shard.suffix.note(written.dot, effect.db, place.order);
-    patch::patch(&causality.parts, guards, shared, &effect, place);
+    causality.patch(guards, shared, &effect, place, said_deadline);
     if let Some(shard) = guards.get_mut(place.shard) {
         causality.lend_deadline(shard, place, &effect, deadline);
         shard.suffix.put(unstable);

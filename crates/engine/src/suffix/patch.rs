@@ -26,7 +26,7 @@ struct Patch<'p, 'g> {
     at: At<'p>,
 }
 
-/// Brings the plain value to what the parts show, as far as the effect is about it.
+/// Brings the plain value to what the parts show, as far as the effect is about it; not its deadline.
 pub(super) fn patch(parts: &Reduced, guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, place: Place) {
     let at = At { db: effect.db, key: effect.key, place };
     let was = guards.get(place.shard).and_then(|shard| shard.find(at.db, place.order, at.key)).map(Entry::kind);
@@ -53,19 +53,13 @@ pub(super) fn patch(parts: &Reduced, guards: &mut Guards<'_>, shared: &Shared, e
             // A position is taken again once its element has gone.
             runs.iter().for_each(|(first, len)| parts.each_shown_in(&first, len, |pos| patch.position(pos)));
         }
-        Op::Expire(_) => patch.deadline(),
         _ => {}
-    }
-    if was.is_none() && !parts.lends_no_deadline() {
-        patch.deadline();
     }
 }
 
-/// Brings the deadline of the plain value to what the parts show, if they say anything of it.
+/// Brings the deadline of the plain value to what the parts show, which said something of it, or do so now.
 pub(super) fn patch_deadline(parts: &Reduced, guards: &mut Guards<'_>, shared: &Shared, at: At<'_>) {
-    if !parts.lends_no_deadline() {
-        Patch { parts, guards, shared, at }.deadline();
-    }
+    Patch { parts, guards, shared, at }.deadline();
 }
 
 /// Makes the plain value what the parts show: nothing of the base is left.

@@ -1,8 +1,9 @@
 //! Deadlines that are kept, said again: a write that keeps one (KEEPTTL) takes a value that has lost, but not the deadline that was
-//! hidden with it, which would count then. So the one that the writer saw is stated behind it, in the same batch.
+//! hidden with it, which would count then. Nor does one that makes a field (HINCRBY) take what was said of the field's deadline while
+//! there was none. So the one that the writer saw is stated behind it, in the same batch.
 
 use effect::items::FieldShape;
-use effect::{BatchMark, Deadline, Effect, Kind, Merge, Op, SeqBuf};
+use effect::{BatchMark, Deadline, Effect, Item, Kind, Merge, Op, SeqBuf};
 
 use crate::context::settle;
 use crate::emitter::Emitter;
@@ -54,7 +55,7 @@ fn keeps(effect: &Effect<'_>) -> bool {
     let is_kept = |deadline: &Deadline| *deadline == Deadline::Keep && !effect.fresh;
     match &effect.op {
         Op::Set { deadline, .. } | Op::Replace { deadline, .. } => is_kept(deadline),
-        Op::Put { kind: Kind::Hash, merge: Merge::LastWriter, deadline, .. } => is_kept(deadline),
+        Op::Put { kind: Kind::Hash, deadline, .. } => is_kept(deadline),
         _ => false,
     }
 }
@@ -67,8 +68,10 @@ fn hides(shard: &Shard, place: Place, effect: &Effect<'_>) -> Vec<Name> {
     let Some(causality) = found else { return Vec::new() };
     let hides = |field: Option<&[u8]>| causality.parts.hides_deadlines(field);
     match &effect.op {
-        Op::Put { items, .. } => {
-            items.iter().filter(|item| hides(Some(item.id))).map(|item| name(Some(item.id))).collect()
+        Op::Put { merge, items, .. } => {
+            let loses = |id: &[u8]| *merge == Merge::LastWriter && hides(Some(id));
+            let restates = |item: &Item<'_>| loses(item.id) || causality.parts.has_lone_deadline(item.id);
+            items.iter().filter(restates).map(|item| name(Some(item.id))).collect()
         }
         _ if hides(None) => vec![name(None)],
         _ => Vec::new(),

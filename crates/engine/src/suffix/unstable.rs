@@ -16,6 +16,9 @@ use effect::{Deadline, Dot, Effect, Hlc, Op, Origin, Vector};
 
 use super::Written;
 use super::name::Name;
+use super::patch::{self, At};
+use crate::engine::Shared;
+use crate::guards::Guards;
 use crate::limits::FORGET_EFFECTS;
 use crate::shard::Shard;
 use crate::stop::Place;
@@ -130,6 +133,22 @@ impl Causality {
             if let Some(base) = base(entry, &unit) {
                 self.parts.lend(&unit, base);
             }
+        }
+    }
+
+    /// Brings the plain value to what the parts show behind an effect that has been recorded. `said_deadline`: before it they said something of
+    /// the deadline; a write of another type takes that, too.
+    pub(super) fn patch(
+        &self,
+        guards: &mut Guards<'_>,
+        shared: &Shared,
+        effect: &Effect<'_>,
+        place: Place,
+        said_deadline: bool,
+    ) {
+        patch::patch(&self.parts, guards, shared, effect, place);
+        if said_deadline || !self.parts.lends_no_deadline() {
+            patch::patch_deadline(&self.parts, guards, shared, At { db: effect.db, key: effect.key, place });
         }
     }
 

@@ -330,6 +330,22 @@ fn a_flush_before_the_verdict_leaves_what_it_had_not_observed() {
 }
 
 #[test]
+fn the_last_element_goes_with_the_deadline() {
+    let (mut group, _clock) = group();
+    group.0[1].run(&words("zadd z 5 e5"));
+    group.heal();
+    let begun = begin(&mut group.0[1].executor, &[words("expire z 5000"), words("zrem z e5")]);
+    group.0[2].run(&words("zadd z 0 e0"));
+    group.tell(1, 0);
+    group.0[0].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.heal();
+    for replica in &mut group.0 {
+        assert_eq!(look(&mut replica.executor, "z")[2..], ["*2 $2 e0 $1 0 ", ":-1 "]);
+    }
+    group.check().expect("all are what the algebra says");
+}
+
+#[test]
 fn what_clashes_with_an_undecided_transaction_is_not_begun() {
     let (mut group, _clock) = group();
     // It writes h and reads s, as all of them do.

@@ -323,6 +323,11 @@ impl Group {
         let (mut expected, _dir) = self.reduced(now_ms);
         let digest = digest(expected.engine(), now_ms);
         for (id, replica) in self.0.iter_mut().enumerate() {
+            println!(
+                "{id} exp {} {:?}",
+                run_at(&mut replica.executor, &words("hpexpiretime h fields 2 f4 f0"), now_ms),
+                run_at(&mut expected, &words("hpexpiretime h fields 2 f4 f0"), now_ms)
+            );
             for key in ["s", "h", "m", "n", "z", "l", "t"] {
                 let [here, there] = [&mut replica.executor, &mut expected].map(|one| look_at(one, key, now_ms));
                 prop_assert_eq!(here, there, "{} at {}", key, id);
