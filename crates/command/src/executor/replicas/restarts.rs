@@ -230,7 +230,7 @@ impl Group {
             Event::Restart(at, end) => {
                 let replica = self.0.remove(*at).restart(*end);
                 self.0.insert(*at, replica);
-                self.forget_lost(*at);
+                self.forget_lost();
             }
             Event::Copy(from, to) => {
                 self.0[*to].send();
@@ -246,12 +246,14 @@ impl Group {
     }
 
     /// What nobody has was never written.
-    fn forget_lost(&mut self, at: usize) {
+    fn forget_lost(&mut self) {
         let all = self.0.iter().fold(Vector::new(), |mut all, replica| {
             all.join(&replica.vector());
             all
         });
-        self.0[at].sent.retain(|(fed, _)| all.get(fed.first.origin) >= fed.next_seq - 1);
+        for replica in &mut self.0 {
+            replica.sent.retain(|(fed, _)| all.get(fed.first.origin) >= fed.next_seq - 1);
+        }
     }
 }
 
