@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use effect::Vector;
+use effect::{Origin, Vector};
 
 use crate::epoch::{Ballot, Epoch, Motion, Say, Vote};
 use crate::frame::Frame;
@@ -26,8 +26,6 @@ pub(crate) struct Council {
     /// What was applied when the present epoch was adopted: peers hear of it once that is durable.
     adopted_at: Vector,
     adopted_from: u64,
-    /// In which epoch a node became a member, as far as this start has seen it.
-    joined: BTreeMap<u64, u64>,
     /// The other members that have said that they are in the present epoch, and what they had fsynced then.
     met: BTreeSet<u64>,
     met_with: Vector,
@@ -47,9 +45,8 @@ impl Council {
     /// A start does not know any more what there was when the epoch was adopted: no less than that is what it finds.
     pub fn new(vote: Vote, found: Vector) -> Self {
         let round = vote.promised.round;
-        let (adopted_at, joined) = (found, BTreeMap::new());
         let (met, met_with) = (BTreeSet::new(), Vector::new());
-        Self { vote, wanted: None, attempt: None, round, adopted_at, adopted_from: 0, joined, met, met_with }
+        Self { vote, wanted: None, attempt: None, round, adopted_at: found, adopted_from: 0, met, met_with }
     }
 
     pub fn vote(&self) -> &Vote {
@@ -61,12 +58,6 @@ impl Council {
         if self.met.insert(node) {
             self.met_with.join(durable);
         }
-    }
-
-    /// Whether one who was in that epoch when it spoke may be what the node was before it left and came back: what such a one sent
-    /// late is below what has become stable without it.
-    pub fn is_from_before(&self, node: u64, epoch: u64) -> bool {
-        self.joined.get(&node).is_some_and(|joined| epoch < *joined)
     }
 }
 
@@ -124,12 +115,7 @@ impl Replica {
 
     /// The epoch with the change, if it is one.
     fn next_epoch(&self, change: Change) -> Option<Epoch> {
-        let mut next = Epoch { number: self.epoch.number + 1, members: self.epoch.members.clone() };
-        let changes = match change {
-            Change::Join(node) => next.members.len() < limits::MEMBERS && next.members.insert(node),
-            Change::Leave(node) => next.members.len() > 1 && next.members.remove(&node),
-        };
-        changes.then_some(next)
+        self.epoch.with(change)
     }
 
     /// Whether most of those that stay have what the group had when this epoch began: else what only the leaver has would go with it.
@@ -253,15 +239,16 @@ impl Replica {
         self.council.attempt = None;
         self.council.met.clear();
         self.council.met_with = Vector::new();
-        for node in epoch.members.difference(&self.epoch.members) {
-            self.council.joined.insert(*node, epoch.number);
-        }
+        // It left and came back, and has heard of neither.
+        let was_away = was_member && epoch.is_from_before(me, self.epoch.number);
         self.epoch = epoch;
         self.farewells.clear();
-        self.is_outside |=
-            !self.epoch.has(me) && !self.applied.is_empty() && (was_member || self.me.incarnation() == 0);
-        self.out.push(Output::Persist(Record::Epoch(self.epoch.clone())));
-        let is_over = |node: u64, spoke_in: u64| !self.epoch.has(node) || self.council.is_from_before(node, spoke_in);
+        let may_lack = !self.epoch.has(me) && (was_member || self.me.incarnation() == 0);
+        self.is_outside |= !self.applied.is_empty() && (was_away || may_lack);
+        // Until it has taken leave of what it was it is no member, also for its next start.
+        let known = if self.is_outside { self.epoch.without(me) } else { self.epoch.clone() };
+        self.out.push(Output::Persist(Record::Epoch(known)));
+        let is_over = |node: u64, spoke_in: u64| !self.epoch.has(node) || self.epoch.is_from_before(node, spoke_in);
         let links = self.links.iter().filter_map(|(id, l)| Some((*id, is_over(l.node()?, l.spoke_in))));
         for (id, is_over) in links.collect::<Vec<(LinkId, bool)>>() {
             let decided = Frame::Decided(self.epoch.clone());
@@ -275,7 +262,12 @@ impl Replica {
             }
         }
         self.views.retain(|node, _| self.epoch.has(*node));
-        if was_member && !self.epoch.has(me) {
+        if self.is_outside && self.epoch.has(me) && self.me.incarnation() > 0 {
+            // What it was is over, and nobody is to count it in.
+            self.gate = Gate::opening(self.me);
+            self.me = Origin::new(me, 0);
+        }
+        if was_member && (was_away || !self.epoch.has(me)) {
             // One that has no origin yet needs one still, once it is a member again.
             if self.me.incarnation() > 0 {
                 self.gate = Gate::waiting();

@@ -2,11 +2,12 @@
 //!
 //! Source: Lamport, "Paxos Made Simple" (2001): one decree for each epoch number, among the voters of the epoch before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use effect::WireError;
 use effect::wire::{Reader, put_varint};
 
+use crate::io::Change;
 use crate::limits;
 
 /// The members of the group from one decision to the next.
@@ -16,12 +17,44 @@ pub struct Epoch {
     pub number: u64,
     /// The node ids. All of them vote on the next epoch.
     pub members: BTreeSet<u64>,
+    /// The epoch in which a member became one, of those that were not there from the beginning.
+    pub joined: BTreeMap<u64, u64>,
 }
 
 impl Epoch {
     /// An epoch of these nodes.
     pub fn new(number: u64, members: impl IntoIterator<Item = u64>) -> Self {
-        Self { number, members: members.into_iter().collect() }
+        Self { number, members: members.into_iter().collect(), joined: BTreeMap::new() }
+    }
+
+    /// The next one, with the change, if it is one.
+    pub fn with(&self, change: Change) -> Option<Self> {
+        let mut next = Self { number: self.number + 1, ..self.clone() };
+        let changes = match change {
+            Change::Join(node) => next.members.len() < limits::MEMBERS && next.members.insert(node),
+            Change::Leave(node) => next.members.len() > 1 && next.members.remove(&node),
+        };
+        match change {
+            Change::Join(node) => next.joined.insert(node, next.number),
+            Change::Leave(node) => next.joined.remove(&node),
+        };
+        changes.then_some(next)
+    }
+
+    /// Whether one who was in that epoch when it spoke may be what the node was before it left and came back: what such a one sent
+    /// late is below what has become stable without it.
+    pub fn is_from_before(&self, node: u64, epoch: u64) -> bool {
+        self.joined.get(&node).is_some_and(|joined| epoch < *joined)
+    }
+
+    /// What a node notes that must not take itself for a member yet: an epoch that nobody takes from it.
+    pub fn without(&self, node: u64) -> Self {
+        let mut without = self.clone();
+        if without.members.remove(&node) {
+            without.joined.clear();
+            without.number = 0;
+        }
+        without
     }
 
     /// Whether the node is a member.
@@ -38,22 +71,29 @@ impl Epoch {
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.number);
         put_varint(out, self.members.len() as u64);
-        self.members.iter().for_each(|node| put_varint(out, *node));
+        for node in &self.members {
+            put_varint(out, *node);
+            put_varint(out, self.joined.get(node).copied().unwrap_or(0));
+        }
     }
 
     /// Reads what [`Epoch::encode`] wrote.
     pub fn decode(from: &mut Reader<'_>) -> Result<Self, WireError> {
         let number = from.varint()?;
         let (count, at) = (from.varint()?, from.offset());
-        let mut members = BTreeSet::new();
+        let (mut members, mut joined) = (BTreeSet::new(), BTreeMap::new());
         for _ in 0..count {
-            let node = from.varint()?;
-            if members.len() == limits::MEMBERS || members.last().is_some_and(|last| *last >= node) {
+            let (node, since) = (from.varint()?, from.varint()?);
+            let is_next = members.last().is_none_or(|last| *last < node);
+            if members.len() == limits::MEMBERS || !is_next || since > number {
                 return Err(WireError::Invalid { what: "members", at });
             }
             members.insert(node);
+            if since > 0 {
+                joined.insert(node, since);
+            }
         }
-        Ok(Self { number, members })
+        Ok(Self { number, members, joined })
     }
 }
 

@@ -118,7 +118,7 @@ impl Replica {
                 return self.close(id, "a life that has ended");
             }
         }
-        if self.council.is_from_before(peer.node(), hello.epoch.number) {
+        if self.epoch.is_from_before(peer.node(), hello.epoch.number) {
             return self.close(id, "it spoke before it became a member");
         }
         if let Some(older) = self.link_to(peer.node()) {
@@ -158,7 +158,8 @@ impl Replica {
     fn take_origin(&mut self) {
         let Gate::Opening { disk, heard } = &self.gate else { return };
         let spoken = |node: &u64| *node == disk.node() || heard.contains_key(node);
-        if self.epoch.members.is_empty() || !self.epoch.members.iter().all(spoken) {
+        let must_leave = self.is_outside && self.epoch.has(disk.node());
+        if must_leave || self.epoch.members.is_empty() || !self.epoch.members.iter().all(spoken) {
             return;
         }
         let last = heard.values().map(|(life, _)| *life).max().unwrap_or(0).max(disk.incarnation());
@@ -201,15 +202,16 @@ impl Replica {
         }
     }
 
-    /// A node that was dropped hears from a member what the group has of it. Once all have the same, that is the end of its origins.
+    /// A node that was dropped, whether it is a member again or not, hears from a member what the group has of it. Once all have the same, that is the end of its origins.
     pub(crate) fn farewell(&mut self, node: u64, statement: &Statement) {
-        if !self.is_outside || self.epoch.has(self.me.node()) || statement.epoch != self.epoch.number {
+        if !self.is_outside || statement.epoch != self.epoch.number {
             return;
         }
         self.farewells.insert(node, statement.durable.clone());
         let mine: Vec<Dot> = self.applied.iter().filter(|dot| dot.origin.node() == self.me.node()).collect();
         let ends = |dot: &Dot| -> BTreeSet<u64> { self.farewells.values().map(|has| has.get(dot.origin)).collect() };
-        let all_spoke = self.epoch.members.iter().all(|node| self.farewells.contains_key(node));
+        let me = self.me.node();
+        let all_spoke = self.epoch.members.iter().all(|node| *node == me || self.farewells.contains_key(node));
         if !all_spoke || mine.iter().any(|dot| ends(dot).len() != 1) {
             return;
         }

@@ -77,12 +77,50 @@ fn one_that_spoke_before_it_came_back_is_not_heard() {
     hear(&mut replica, THIRD, Frame::Decided(Epoch::new(2, [1, 3])));
     let out = meet(&mut replica, PEER, hello(peer, Epoch::new(1, [1, 2, 3])));
     assert!(!closes(&out, PEER), "it may hear its end");
-    let out = hear(&mut replica, THIRD, Frame::Decided(Epoch::new(3, [1, 2, 3])));
+    let back = Epoch::new(2, [1, 3]).with(Change::Join(2)).expect("a change");
+    let out = hear(&mut replica, THIRD, Frame::Decided(back.clone()));
     assert!(closes(&out, PEER) && !closes(&out, THIRD));
     let out = meet(&mut replica, LinkId(8), hello(peer, Epoch::new(1, [1, 2, 3])));
     assert!(closes(&out, LinkId(8)), "what is late comes from before");
-    let out = meet(&mut replica, LinkId(9), hello(Origin::new(2, 2), Epoch::new(3, [1, 2, 3])));
+    let out = meet(&mut replica, LinkId(9), hello(Origin::new(2, 2), back));
     assert!(!closes(&out, LinkId(9)));
+}
+
+/// What it wrote and nobody heard of is below what has become stable without it.
+#[test]
+fn one_that_left_and_came_back_without_knowing_takes_leave_first() {
+    let (me, peer) = (Origin::new(1, 1), Origin::new(2, 1));
+    let first = Epoch::new(1, [1, 2, 3]);
+    let back = first.with(Change::Leave(1)).and_then(|left| left.with(Change::Join(1))).expect("changes");
+    for start in [Start::Sound, Start::Restored] {
+        let mut replica = open(start, vector(&[(me, 5), (peer, 1)]), first.clone());
+        let out = meet(&mut replica, PEER, hello(peer, back.clone()));
+        assert!(replica.is_outside() && !replica.may_write());
+        let noted = |output: &Output| match output {
+            Output::Persist(Record::Epoch(epoch)) => Some((epoch.number, epoch.has(1))),
+            _ => None,
+        };
+        assert_eq!(
+            out.iter().filter_map(noted).collect::<Vec<_>>(),
+            [(0, false)],
+            "a start does not believe it either"
+        );
+        let (mut told, said) = (Vec::new(), |durable: Vector| {
+            let (lives, sent_ms, echo) = (Vec::new(), 0, None);
+            Frame::Statement(Statement { seq: 0, hlc: Hlc(1), durable, lives, epoch: 3, sent_ms, echo })
+        });
+        for (link, node) in [(PEER, peer), (THIRD, Origin::new(3, 1))] {
+            told.extend(meet(&mut replica, link, hello(node, back.clone())));
+            told.extend(hear(&mut replica, link, said(vector(&[(me, 3), (peer, 1)]))));
+        }
+        let is_life = |output: &Output| matches!(output, Output::Persist(Record::Life(_)) | Output::Writable(_));
+        assert!(!told.iter().any(is_life), "{told:?}");
+        let farewell = told.iter().find_map(|output| match output {
+            Output::Farewell(undelivered) => Some(undelivered.clone()),
+            _ => None,
+        });
+        assert_eq!(farewell, Some(vec![Dot { origin: me, seq: 4 }]));
+    }
 }
 
 #[test]

@@ -180,7 +180,10 @@ impl Cluster {
             Output::Persist(Record::Vote(vote)) => node.disk.vote = vote,
             Output::Persist(Record::Life(origin)) => node.disk.origin = origin,
             Output::Persist(Record::Epoch(epoch)) => {
-                self.checks.decided(&epoch);
+                // One that is outside notes that it is no member.
+                if epoch.number > 0 {
+                    self.checks.decided(&epoch);
+                }
                 node.disk.vote = causal::Vote::default();
                 node.disk.epoch = epoch;
             }

@@ -261,9 +261,11 @@ impl Cluster {
         else {
             return;
         };
-        // One that never came in has nothing to take leave of.
-        let never_in =
-            |n: &Node| n.disk.restored && !epoch.has(n.id) && n.life.as_ref().is_some_and(|l| !l.replica.is_outside());
+        // One that never came in, or has nothing, has nothing to take leave of.
+        let never_in = |n: &Node| {
+            let is_empty = n.disk.restored || n.disk.has.is_empty();
+            is_empty && !epoch.has(n.id) && n.life.as_ref().is_some_and(|l| !l.replica.is_outside())
+        };
         if let Some(node) = self.nodes.values_mut().find(|n| !n.is_wanted && (n.is_back || never_in(n))) {
             (node.is_back, node.is_wanted) = (false, true);
         }
