@@ -371,6 +371,7 @@ impl Executor {
         for command in queue {
             shards.add_keys(engine, &command.spec.keys, &command.args);
         }
+        host.each_watched(&mut |key| shards.add(engine.shard_of(key)));
         let start = out.len();
         let mut reply = Reply::new(out, call.protocol);
         let mark = reply.mark();

@@ -185,6 +185,7 @@ impl Harness {
             fn session(&mut self, _: &Queued<'_>, _: &mut resp::Reply<'_>) {
                 panic!("no session command is run in these transactions");
             }
+            fn each_watched(&self, _: &mut dyn FnMut(&[u8])) {}
             fn unchanged(&mut self, _: &engine::Context<'_>) -> Result<bool, engine::Stop> {
                 Ok(true)
             }

@@ -342,7 +342,7 @@ impl Driver {
         // Others come between pieces.
         let id = link.id;
         let mut whole = match channel {
-            Channel::Replica => std::mem::take(&mut link.pieces),
+            Channel::Replica | Channel::Bind => std::mem::take(&mut link.pieces),
             _ => Vec::new(),
         };
         let is_whole = whole.is_empty();

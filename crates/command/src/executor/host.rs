@@ -28,7 +28,9 @@ pub trait Host {
     /// Runs a session command of a transaction and writes its reply: once, after the transaction's writes are
     /// in the log and its shards are free, so that it may lock what it likes.
     fn session(&mut self, command: &Queued<'_>, reply: &mut Reply<'_>);
-    /// Asked when all shards of the transaction are locked: whether what was watched is as it was.
+    /// Shows each key that is watched: nobody is to change one between the question whether one has changed, and the log.
+    fn each_watched(&self, see: &mut dyn FnMut(&[u8]));
+    /// Asked when all shards of the transaction are locked, and those of what is watched: whether that is as it was.
     fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop>;
     /// Who decides on the transaction, if this node alone does not.
     fn exclusive(&mut self) -> Option<Exclusive> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use effect::{Batches, Deadline, Op};
-use engine::{Engine, EventClass, Options, Place, Sight, Stop};
+use engine::{Engine, EventClass, Options, Place, ShardId, Sight, Stop};
 use resp::{ArgRanges, Args, Decoder, OwnedArgs, Protocol, Reply};
 
 use super::{Call, Done, Executed, Executor, Fetch, Host, Queued, Ran, Wait};
@@ -53,6 +53,7 @@ impl Host for NoSession {
     fn session(&mut self, _: &Queued<'_>, _: &mut Reply<'_>) {
         panic!("there are data commands only");
     }
+    fn each_watched(&self, _: &mut dyn FnMut(&[u8])) {}
     fn unchanged(&mut self, _: &engine::Context<'_>) -> Result<bool, Stop> {
         Ok(true)
     }
@@ -261,4 +262,44 @@ fn a_command_with_the_place_of_another_key_does_not_run() {
         }));
         assert!(ran.is_err(), "{mine} was looked for at the place of {other}");
     }
+}
+
+/// A session that watches a key, and notes whether it was asked while nobody could change that.
+struct Watching {
+    shard: ShardId,
+    was_locked: bool,
+}
+
+const WATCHED: &[u8] = b"not there, and not named";
+
+impl Host for Watching {
+    fn select(&mut self, _: &Queued<'_>) -> Option<u8> {
+        None
+    }
+    fn session(&mut self, _: &Queued<'_>, _: &mut Reply<'_>) {
+        panic!("there are data commands only");
+    }
+    fn each_watched(&self, see: &mut dyn FnMut(&[u8])) {
+        see(WATCHED);
+    }
+    fn unchanged(&mut self, context: &engine::Context<'_>) -> Result<bool, Stop> {
+        self.was_locked = context.holds(self.shard);
+        Ok(true)
+    }
+}
+
+/// It could change behind the question and before EXEC in the log, which would have succeeded all the same.
+#[test]
+fn nobody_changes_what_is_watched_while_exec_runs() {
+    let mut bench = Bench::new();
+    let args: OwnedArgs = ["SET", "another", "1"].into_iter().collect();
+    let spec = table::find(b"SET").expect("a command");
+    let queue = [Queued { spec, args: args.as_args() }];
+    let shard = bench.executor.engine().shard_of(WATCHED);
+    assert_ne!(shard, bench.executor.engine().shard_of(b"another"), "else it would be locked anyway");
+    let (mut host, mut out) = (Watching { shard, was_locked: false }, Vec::new());
+    let call = bench.call(spec, args.as_args());
+    bench.executor.exec(&queue, &call, Fetch::Here, &mut host, &mut out);
+    assert!(host.was_locked);
+    assert_eq!(out, b"*1\r\n+OK\r\n");
 }

@@ -6,6 +6,8 @@
 //! ```
 //! *Invariant:* behind a transaction a key has no parts of what that had observed.
 
+use std::collections::HashMap;
+
 use effect::codec::Left;
 use effect::reduce::Event;
 use effect::{Dot, Effect, Hlc, Op, Vector};
@@ -38,9 +40,12 @@ pub(crate) fn commit(
     effects: &[(Dot, Hlc, Effect<'_>)],
     later: &Later,
 ) {
+    let mut by_key: HashMap<(u8, &[u8]), Vec<_>> = HashMap::new();
+    for one in effects.iter().filter(|(_, _, effect)| place_of(shared, effect).is_some()) {
+        by_key.entry((one.2.db, one.2.key)).or_default().push(one);
+    }
     for (name, left) in &pending.written {
-        let of_key = |effect: &Effect<'_>| effect.db == name.0 && *effect.key == *name.1;
-        let own: Vec<_> = effects.iter().filter(|(_, _, e)| place_of(shared, e).is_some() && of_key(e)).collect();
+        let own = by_key.remove(&(name.0, &*name.1)).unwrap_or_default();
         let context = &pending.context;
         match has_unobserved(guards, shared, name, context) {
             true => commit_before(guards, shared, (name, *left), context, &own, later),

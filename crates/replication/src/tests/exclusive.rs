@@ -32,12 +32,21 @@ impl Group {
 
     /// A client's EXEC that watches a key and makes it this.
     fn exec(&self, at: usize, key: &str, value: &[u8], told: &Told) -> Result<Dot, ExclusiveError> {
+        self.exec_on(at, &[key], value, told)
+    }
+
+    /// The same for several keys.
+    fn exec_on(&self, at: usize, keys: &[&str], value: &[u8], told: &Told) -> Result<Dot, ExclusiveError> {
         let (engine, mut recycled) = (self.engine(at), Recycled::new());
         let Electorate::Voters(voters) = self.nodes[at].status.electorate() else { panic!("they have met") };
-        let mut context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
+        let mut context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
         context.out.set_exclusive();
-        context.out.emit(key.as_bytes(), false, Op::Set { value, deadline: Deadline::Clear });
-        let begun = context.commit_exclusive(&[(0, key.as_bytes().into())], &voters, false)?;
+        let mut watched = Vec::new();
+        for key in keys {
+            context.out.emit(key.as_bytes(), false, Op::Set { value, deadline: Deadline::Clear });
+            watched.push((0, key.as_bytes().into()));
+        }
+        let begun = context.commit_exclusive(&watched, &voters, false)?;
         let (bind, all) = (begun.bind, Arc::clone(&told.0));
         self.nodes[at].verdicts.wait(bind, Box::new(move |outcome| all.lock().push((bind, outcome))));
         Ok(bind)
@@ -175,5 +184,19 @@ fn what_all_have_forgotten_but_their_disks_is_decided_once() {
                 assert_eq!(value.as_deref().unwrap(), format!("{round}:{own}").as_bytes(), "what was told stays");
             }
         }
+    }
+}
+
+/// What is said of it is larger than one frame of the mesh.
+#[test]
+fn a_transaction_of_very_long_keys_is_decided() {
+    let (mut group, told) = (Group::voting(), Told::default());
+    let keys: Vec<String> = (0..300).map(|n| format!("{n:04000}")).collect();
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let bind = group.exec_on(0, &names, b"v", &told).unwrap();
+    group.decide();
+    assert!(told.of(bind).is_some_and(|outcome| outcome.is_ok()));
+    for at in 0..NODES {
+        assert_eq!(group.get(at, names[0]).as_deref(), Some(&b"v"[..]));
     }
 }

@@ -230,6 +230,10 @@ impl Host for Transaction<'_, '_> {
         }
     }
 
+    fn each_watched(&self, see: &mut dyn FnMut(&[u8])) {
+        self.session.watch.keys.iter().for_each(|(_, key)| see(key));
+    }
+
     fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop> {
         if self.session.watch.flag.is_dirty() {
             return Ok(false);
