@@ -21,6 +21,8 @@ pub(crate) struct Council {
     /// What this node wants, until an epoch has it.
     pub wanted: Option<Change>,
     attempt: Option<Attempt>,
+    /// Attempts of this node since the present epoch began.
+    tries: u32,
     /// The highest round that was seen.
     round: u64,
     /// What was applied when the present epoch was adopted: peers hear of it once that is durable.
@@ -46,7 +48,7 @@ impl Council {
     pub fn new(vote: Vote, found: Vector) -> Self {
         let round = vote.promised.round;
         let (met, met_with) = (BTreeSet::new(), Vector::new());
-        Self { vote, wanted: None, attempt: None, round, adopted_at: found, adopted_from: 0, met, met_with }
+        Self { vote, wanted: None, attempt: None, tries: 0, round, adopted_at: found, adopted_from: 0, met, met_with }
     }
 
     pub fn vote(&self) -> &Vote {
@@ -105,8 +107,9 @@ impl Replica {
             self.council.attempt = None;
             return;
         }
-        // Unlike waits, lest two proposers overtake each other for ever.
+        // Unlike waits, and longer ones each time, lest two proposers overtake each other for ever, however slow their answers are.
         let patience = limits::BALLOT_MS + (self.me.node() % 8) as i64 * limits::BALLOT_MS / 4;
+        let patience = patience << self.council.tries.saturating_sub(1).min(limits::BALLOT_DOUBLINGS);
         let is_late = self.council.attempt.as_ref().is_none_or(|a| self.now_ms - a.since_ms >= patience);
         if is_late {
             self.attempt();
@@ -136,6 +139,7 @@ impl Replica {
             return;
         }
         self.council.round += 1;
+        self.council.tries = self.council.tries.saturating_add(1);
         let ballot = Ballot { round: self.council.round, node: self.me.node() };
         let (promises, accepted) = (BTreeMap::new(), BTreeSet::new());
         self.council.attempt = Some(Attempt { ballot, since_ms: self.now_ms, promises, proposed: None, accepted });
@@ -236,7 +240,7 @@ impl Replica {
         self.council.adopted_from = self.stated_epoch();
         self.council.adopted_at = self.applied.clone();
         self.council.vote = Vote::default();
-        self.council.attempt = None;
+        (self.council.attempt, self.council.tries) = (None, 0);
         self.council.met.clear();
         self.council.met_with = Vector::new();
         // It left and came back, and has heard of neither.
@@ -248,6 +252,11 @@ impl Replica {
         // Until it has taken leave of what it was it is no member, also for its next start.
         let known = if self.is_outside { self.epoch.without(me) } else { self.epoch.clone() };
         self.out.push(Output::Persist(Record::Epoch(known)));
+        if self.is_outside && self.epoch.has(me) && self.me.incarnation() > 0 {
+            // What it was is over, and nobody is to count it in.
+            self.gate = Gate::opening(self.me);
+            self.me = Origin::new(me, 0);
+        }
         let is_over = |node: u64, spoke_in: u64| !self.epoch.has(node) || self.epoch.is_from_before(node, spoke_in);
         let links = self.links.iter().filter_map(|(id, l)| Some((*id, is_over(l.node()?, l.spoke_in))));
         for (id, is_over) in links.collect::<Vec<(LinkId, bool)>>() {
@@ -262,11 +271,6 @@ impl Replica {
             }
         }
         self.views.retain(|node, _| self.epoch.has(*node));
-        if self.is_outside && self.epoch.has(me) && self.me.incarnation() > 0 {
-            // What it was is over, and nobody is to count it in.
-            self.gate = Gate::opening(self.me);
-            self.me = Origin::new(me, 0);
-        }
         if was_member && (was_away || !self.epoch.has(me)) {
             // One that has no origin yet needs one still, once it is a member again.
             if self.me.incarnation() > 0 {

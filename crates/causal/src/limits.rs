@@ -32,6 +32,9 @@ pub const HOLE_MS: i64 = 300;
 /// How long a proposal about the members may take before it is made again with a higher ballot, in ms.
 pub const BALLOT_MS: i64 = 1_000;
 
+/// How often that is doubled, attempt for attempt.
+pub const BALLOT_DOUBLINGS: u32 = 4;
+
 /// How far above the last life that is known a start on an older disk takes its own. So many starts less one, since the copy was
 /// made, may have ended before anybody heard of them.
 pub const LIVES_PASSED_OVER: u16 = 16;
