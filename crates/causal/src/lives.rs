@@ -204,7 +204,7 @@ impl Replica {
 
     /// A node that was dropped, whether it is a member again or not, hears from a member what the group has of it. Once all have the same, that is the end of its origins.
     pub(crate) fn farewell(&mut self, node: u64, statement: &Statement) {
-        if !self.is_outside || statement.epoch != self.epoch.number {
+        if !self.is_outside || self.has_taken_leave || statement.epoch != self.epoch.number {
             return;
         }
         self.farewells.insert(node, statement.durable.clone());
@@ -218,7 +218,7 @@ impl Replica {
         let end = |dot: &Dot| ends(dot).first().copied().unwrap_or(0);
         let undelivered =
             mine.iter().filter(|dot| end(dot) < dot.seq).map(|dot| Dot { seq: end(dot) + 1, ..*dot }).collect();
-        self.is_outside = false;
+        self.has_taken_leave = true;
         self.out.push(Output::Farewell(undelivered));
     }
 }

@@ -102,6 +102,8 @@ pub struct Replica {
     pub(crate) council: Council,
     /// It has effects, and belongs to no group that has them.
     pub(crate) is_outside: bool,
+    /// It has said [`Output::Farewell`]: what it has is to be given up, and it does nothing more.
+    pub(crate) has_taken_leave: bool,
     /// What members have, for an outsider.
     pub(crate) farewells: BTreeMap<u64, Vector>,
 
@@ -136,6 +138,7 @@ impl Replica {
             gate,
             council: Council::new(opening.vote, opening.applied.clone()),
             is_outside: !opening.epoch.has(me.node()) && !opening.applied.is_empty(),
+            has_taken_leave: false,
             farewells: BTreeMap::new(),
             durable: opening.applied.clone(),
             applied: opening.applied,
@@ -293,7 +296,7 @@ impl Replica {
         &self.heads
     }
 
-    /// Whether it has effects and belongs to no group that has them: it waits for [`Output::Farewell`].
+    /// Whether it has effects and belongs to no group that has them: it waits for [`Output::Farewell`], and then to be given up.
     pub fn is_outside(&self) -> bool {
         self.is_outside
     }

@@ -120,6 +120,9 @@ fn one_that_left_and_came_back_without_knowing_takes_leave_first() {
             _ => None,
         });
         assert_eq!(farewell, Some(vec![Dot { origin: me, seq: 4 }]));
+        let again = hear(&mut replica, PEER, said(vector(&[(me, 3), (peer, 1)])));
+        assert!(!again.iter().any(|output| matches!(output, Output::Farewell(_))), "once");
+        assert!(replica.is_outside() && !replica.may_write(), "its state is to be given up");
     }
 }
 

@@ -268,7 +268,8 @@ impl Driver {
 
     /// Whether this node has to be let in.
     fn is_stranger(&self) -> bool {
-        !self.is_dropped && !self.replica.epoch().has(self.replica.origin().node())
+        let is_gone = self.is_dropped || self.replica.is_outside();
+        !is_gone && !self.replica.epoch().has(self.replica.origin().node())
     }
 
     /// Asks one peer after the other to be let in.

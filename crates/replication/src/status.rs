@@ -177,7 +177,7 @@ impl Driver {
         peers.sort_by_key(|peer| peer.node);
         let role = match replica.may_write() {
             true => Role::Member,
-            false if self.is_dropped || self.was_dropped() => Role::Dropped,
+            false if self.is_dropped || replica.is_outside() || self.was_dropped() => Role::Dropped,
             false => Role::Joining,
         };
         self.status.set(Status {
