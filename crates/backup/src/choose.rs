@@ -106,8 +106,7 @@ impl Restore<'_> {
             if reach < end_of(ms) {
                 before = before.max(Some(reach));
                 if reach >= Hlc::at_ms(ms) && most.as_ref().is_none_or(|(most, _)| *most < reach) {
-                    let chain = self.chain(listed, opener)?;
-                    most = (chain.rows_last() <= end_of(ms)).then_some((reach, chain));
+                    most = Some((reach, self.chain(listed, opener)?));
                 }
                 short.insert(listed.chain());
                 if !is_newer && short.len() > OLDER_CHAINS {
