@@ -187,7 +187,7 @@ fn what_all_have_forgotten_but_their_disks_is_decided_once() {
     }
 }
 
-/// What is said of it is larger than one frame of the mesh.
+/// Its batch is larger than one frame of the mesh.
 #[test]
 fn a_transaction_of_very_long_keys_is_decided() {
     let (mut group, told) = (Group::voting(), Told::default());
