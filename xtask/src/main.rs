@@ -133,7 +133,7 @@ enum What {
     /// `store`: the versioned store beside the bare tree that it stands on (`[ROWS] [DIR]`).
     Measure {
         /// Which of them.
-        #[arg(value_parser = ["sustained", "start", "beyond-ram", "pause", "reclaim", "large", "cluster-latency", "cluster-catchup", "store"])]
+        #[arg(value_parser = ["sustained", "start", "beyond-ram", "pause", "reclaim", "large", "cluster-latency", "cluster-catchup", "cluster-contended", "store"])]
         which: String,
         /// Passed on.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -248,11 +248,13 @@ impl Replica {
         self.epoch = epoch;
         self.farewells.clear();
         let may_lack = !self.epoch.has(me) && (was_member || self.me.incarnation() == 0);
-        self.is_outside |= !self.applied.is_empty() && (was_away || may_lack);
+        if !self.applied.is_empty() && (was_away || may_lack) {
+            self.standing.turn_out();
+        }
         // Until it has taken leave of what it was it is no member, also for its next start.
-        let known = if self.is_outside { self.epoch.without(me) } else { self.epoch.clone() };
+        let known = if self.is_outside() { self.epoch.without(me) } else { self.epoch.clone() };
         self.out.push(Output::Persist(Record::Epoch(known)));
-        if self.is_outside && self.epoch.has(me) && self.me.incarnation() > 0 {
+        if self.is_outside() && self.epoch.has(me) && self.me.incarnation() > 0 {
             // What it was is over, and nobody is to count it in.
             self.gate = Gate::opening(self.me);
             self.me = Origin::new(me, 0);

@@ -215,3 +215,32 @@ fn encode_ballot(ballot: Ballot, out: &mut Vec<u8>) {
 fn decode_ballot(from: &mut Reader<'_>) -> Result<Ballot, WireError> {
     Ok(Ballot { round: from.varint()?, node: from.varint()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(epoch: &Epoch) -> Vec<u8> {
+        let mut out = Vec::new();
+        epoch.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn an_epoch_is_read_as_it_was_written_and_nothing_else_is() {
+        let epoch = Epoch::new(6, [1, 300]).with(Change::Join(7)).expect("a change");
+        assert_eq!(epoch.joined, BTreeMap::from([(7, 7)]));
+        let good = bytes(&epoch);
+        assert_eq!(Epoch::decode(&mut Reader::new(&good)), Ok(epoch.clone()));
+        assert!(
+            (0..good.len()).all(|len| Epoch::decode(&mut Reader::new(&good[..len])).is_err()),
+            "a cut one is refused"
+        );
+        let refused = |epoch: &Epoch| Epoch::decode(&mut Reader::new(&bytes(epoch))).is_err();
+        assert!(refused(&Epoch { joined: BTreeMap::from([(7, 8)]), ..epoch.clone() }), "nobody has joined later");
+        assert!(!refused(&Epoch { joined: BTreeMap::from([(7, 6)]), ..epoch }));
+        // Members ascend, and each is there once.
+        assert!(Epoch::decode(&mut Reader::new(&[3, 2, 5, 0, 5, 0])).is_err());
+        assert!(Epoch::decode(&mut Reader::new(&[3, 2, 5, 0, 4, 0])).is_err());
+    }
+}

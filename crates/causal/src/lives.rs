@@ -11,7 +11,7 @@ use crate::epoch::Vote;
 use crate::frame::{Frame, Hello};
 use crate::io::{LinkId, Output, Record};
 use crate::limits;
-use crate::replica::Replica;
+use crate::replica::{Replica, Standing};
 use crate::statement::Statement;
 
 /// What is known of a node's lives.
@@ -158,7 +158,7 @@ impl Replica {
     fn take_origin(&mut self) {
         let Gate::Opening { disk, heard } = &self.gate else { return };
         let spoken = |node: &u64| *node == disk.node() || heard.contains_key(node);
-        let must_leave = self.is_outside && self.epoch.has(disk.node());
+        let must_leave = self.is_outside() && self.epoch.has(disk.node());
         if must_leave || self.epoch.members.is_empty() || !self.epoch.members.iter().all(spoken) {
             return;
         }
@@ -204,7 +204,7 @@ impl Replica {
 
     /// A node that was dropped, whether it is a member again or not, hears from a member what the group has of it. Once all have the same, that is the end of its origins.
     pub(crate) fn farewell(&mut self, node: u64, statement: &Statement) {
-        if !self.is_outside || self.has_taken_leave || statement.epoch != self.epoch.number {
+        if self.standing != Standing::Outside || statement.epoch != self.epoch.number {
             return;
         }
         self.farewells.insert(node, statement.durable.clone());
@@ -218,7 +218,7 @@ impl Replica {
         let end = |dot: &Dot| ends(dot).first().copied().unwrap_or(0);
         let undelivered =
             mine.iter().filter(|dot| end(dot) < dot.seq).map(|dot| Dot { seq: end(dot) + 1, ..*dot }).collect();
-        self.has_taken_leave = true;
+        self.standing = Standing::Left;
         self.out.push(Output::Farewell(undelivered));
     }
 }

@@ -88,6 +88,30 @@ pub struct PeerView<'r> {
     pub rtt_ms: Option<i64>,
 }
 
+/// What becomes of the effects that a node has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// They are its group's, or it has none.
+    Inside,
+    /// It belongs to no group that has them, and waits until all members have said which they have.
+    Outside,
+    /// It has said [`Output::Farewell`]: what it has is to be given up, and it does nothing more.
+    Left,
+}
+
+impl Standing {
+    fn of(is_outside: bool) -> Self {
+        if is_outside { Self::Outside } else { Self::Inside }
+    }
+
+    /// The group has gone on without it. Whoever has left has.
+    pub(crate) fn turn_out(&mut self) {
+        if *self == Self::Inside {
+            *self = Self::Outside;
+        }
+    }
+}
+
 /// One member of a causal group.
 #[derive(Debug)]
 pub struct Replica {
@@ -100,10 +124,7 @@ pub struct Replica {
     pub(crate) gate: Gate,
     pub(crate) epoch: Epoch,
     pub(crate) council: Council,
-    /// It has effects, and belongs to no group that has them.
-    pub(crate) is_outside: bool,
-    /// It has said [`Output::Farewell`]: what it has is to be given up, and it does nothing more.
-    pub(crate) has_taken_leave: bool,
+    pub(crate) standing: Standing,
     /// What members have, for an outsider.
     pub(crate) farewells: BTreeMap<u64, Vector>,
 
@@ -137,8 +158,7 @@ impl Replica {
             me,
             gate,
             council: Council::new(opening.vote, opening.applied.clone()),
-            is_outside: !opening.epoch.has(me.node()) && !opening.applied.is_empty(),
-            has_taken_leave: false,
+            standing: Standing::of(!opening.epoch.has(me.node()) && !opening.applied.is_empty()),
             farewells: BTreeMap::new(),
             durable: opening.applied.clone(),
             applied: opening.applied,
@@ -298,7 +318,7 @@ impl Replica {
 
     /// Whether it has effects and belongs to no group that has them: it waits for [`Output::Farewell`], and then to be given up.
     pub fn is_outside(&self) -> bool {
-        self.is_outside
+        self.standing != Standing::Inside
     }
 
     /// Connected replicas, as they have described themselves.

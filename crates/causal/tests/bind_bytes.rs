@@ -42,10 +42,14 @@ fn messages() -> Vec<Sent> {
     let bind = bind(2, 9, &[b"a", b"bc"], Safety::Safe);
     let (dot, ballot) = (bind.dot(), Ballot(65));
     let exec = Exec {
+        turn: 300,
+        led: vec![Key::named(b"k")],
         commands: vec![vec![b"set".to_vec(), b"k".to_vec(), Vec::new()], vec![b"incr".to_vec(), b"k".to_vec()]],
-        watches: vec![Watch { key: Key::named(b"k"), seen: [dot].into_iter().collect() }],
+        watches: vec![Watch { key: Key::named(b"k"), seen: [dot].into_iter().collect(), existed: true }],
         user: b"default".to_vec(),
         db: 4,
+        resp3: true,
+        trace: Some([0xAB; 24]),
     };
     let messages = [
         Message::Ask { bind: dot },

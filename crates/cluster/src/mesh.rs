@@ -86,7 +86,8 @@ impl Mesh {
         Ok(())
     }
 
-    /// Ends the connection with a node, if there is one. It is dialed again as after any other end.
+    /// Ends the connection with a node, if there is one: behind what it was sent, as far as the system takes that at once. It is dialed again
+    /// as after any other end.
     pub fn close(&self, node: NodeId, why: &'static str) {
         self.shared.command(Command::Close(node, why));
     }

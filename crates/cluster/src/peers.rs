@@ -187,8 +187,9 @@ impl Driver {
         }
         let mut conn = self.forget(key);
         if let Some(code) = code_of(&why) {
+            // As far as the socket takes it; what was given before goes first, as it may be what the peer needs to do better.
+            let _ = conn.send();
             conn.say(Kind::Bye, &[code]);
-            // As far as the socket takes it.
             let _ = conn.send();
         }
         conn.part();

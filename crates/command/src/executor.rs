@@ -16,6 +16,7 @@ mod missed;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use effect::TraceContext;
 use engine::{
     Aftermath, AtRest, Committed, Context, DbKey, Engine, EventClass, Lock, Place, Recycled, ShardId, Sight, Stop,
     Ticket,
@@ -109,6 +110,8 @@ pub struct Done {
     pub failed: bool,
     /// Something was written to the log.
     pub wrote: bool,
+    /// A transaction could not begin, as another one on its keys is undecided.
+    pub busy: bool,
 }
 
 /// Shards of a command, ascending.
@@ -169,6 +172,8 @@ struct Tools {
     misses: u64,
     /// Look-ups renew access clocks: not those of a client that asked for CLIENT NO-TOUCH.
     touch: bool,
+    /// What is written belongs to this trace.
+    trace: Option<TraceContext>,
     /// Whoever keeps the session settles what is left of commits, for many of them at once.
     settled_by_owner: bool,
 }
@@ -177,7 +182,7 @@ impl Executor {
     /// An executor on `engine`; `seed` determines its random numbers.
     pub fn new(engine: Arc<Engine>, env: Arc<Env>, seed: u64) -> Self {
         let random = Random::new(seed);
-        let tools = Tools { random, env, hits: 0, misses: 0, touch: true, settled_by_owner: false };
+        let tools = Tools { random, env, hits: 0, misses: 0, touch: true, trace: None, settled_by_owner: false };
         Self { engine, recycled: Recycled::new(), tools }
     }
 
@@ -217,6 +222,12 @@ impl Executor {
     #[inline]
     pub fn set_touch(&mut self, touch: bool) {
         self.tools.touch = touch;
+    }
+
+    /// Says which trace the batches of the commands that follow belong to.
+    #[inline]
+    pub fn set_trace(&mut self, trace: Option<TraceContext>) {
+        self.tools.trace = trace;
     }
 
     /// Look-ups by read-only commands that found a key, and that found none, since the last time.
@@ -290,6 +301,7 @@ impl Executor {
                 _ => shards.lock(),
             };
             let mut context = engine.context(lock, call.db, call.now_ms, recycled);
+            context.set_trace(tools.trace);
             if run > 0 {
                 context.know(&at_rest);
                 // What it picked, and missed, it picks again.
@@ -384,6 +396,7 @@ impl Executor {
             host.begin();
             tools.random = random.clone();
             let mut context = engine.context(shards.lock(), call.db, call.now_ms, recycled);
+            context.set_trace(tools.trace);
             context.know(&at_rest);
             if exclusive.is_some() {
                 context.out.set_exclusive();
@@ -618,7 +631,7 @@ impl Tools {
                     None => position,
                     Some(after) => self.finish(engine, *after, position),
                 };
-                Done { position, ready, failed: false, wrote }
+                Done { position, ready, wrote, ..Done::default() }
             }
             Err(refusal) => {
                 reply.rewind(mark);

@@ -186,7 +186,7 @@ impl Harness {
                 panic!("no session command is run in these transactions");
             }
             fn each_watched(&self, _: &mut dyn FnMut(&[u8])) {}
-            fn unchanged(&mut self, _: &engine::Context<'_>) -> Result<bool, engine::Stop> {
+            fn unchanged(&mut self, _: &mut engine::Context<'_>) -> Result<bool, engine::Stop> {
                 Ok(true)
             }
         }

@@ -13,23 +13,22 @@ use crate::hlc::Hlc;
 use crate::id::{Dot, GroupId, Origin};
 use crate::items::Seq;
 use crate::op::Effect;
+use crate::trace::TraceContext;
 use crate::wire::{Reader, WireError, varint_len, write_varint};
 
 /// The version that this code writes.
 pub const BATCH_VERSION: u8 = 1;
 /// Bytes before the count of a batch without context and trace.
 const HEADER_BYTES: usize = 30;
-/// Room before the effects of a batch under construction, for what a log or a wire puts there: a header and three varints.
-const FRONT_BYTES: usize = 64;
+/// Room before the effects of a batch under construction, for what a log or a wire puts there: a header, a trace and three varints.
+const FRONT_BYTES: usize = 88;
+const FLAGS_AT: usize = 1;
 const GROUP_AT: usize = 2;
 const ORIGIN_AT: usize = 6;
 const SEQ_AT: usize = 14;
 const HLC_AT: usize = 22;
 pub(crate) const HAS_CONTEXT: u8 = 1;
 pub(crate) const HAS_TRACE: u8 = 2;
-
-/// Trace id (16 bytes) and span id (8 bytes) of the W3C trace context.
-pub type TraceContext = [u8; 24];
 
 /// A batch under construction. It is reused from command to command.
 ///
@@ -42,6 +41,7 @@ pub struct BatchBuf {
     bytes: Vec<u8>,
     count: u64,
     home: u64,
+    trace: Option<TraceContext>,
 }
 
 /// The length of a batch's effects at some moment: a point to go back to.
@@ -65,12 +65,22 @@ impl BatchBuf {
         header[0] = BATCH_VERSION;
         header[GROUP_AT..ORIGIN_AT].copy_from_slice(&group.0.to_le_bytes());
         header[ORIGIN_AT..SEQ_AT].copy_from_slice(&origin.0.to_le_bytes());
-        Self { header, bytes: vec![0; FRONT_BYTES], count: 0, home: origin.0 }
+        Self { header, bytes: vec![0; FRONT_BYTES], count: 0, home: origin.0, trace: None }
     }
 
     /// The origin whose batch this is.
     pub fn origin(&self) -> Origin {
         Origin(self.home)
+    }
+
+    /// The trace that the batch belongs to, until it is cleared.
+    pub fn set_trace(&mut self, trace: Option<TraceContext>) {
+        self.trace = trace;
+    }
+
+    /// The trace that it belongs to.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace
     }
 
     /// Adds an effect.
@@ -92,7 +102,7 @@ impl BatchBuf {
 
     /// The encoded size in bytes.
     pub fn size(&self) -> usize {
-        HEADER_BYTES + 10 + self.effects().len()
+        HEADER_BYTES + 10 + self.trace.map_or(0, |trace| trace.len()) + self.effects().len()
     }
 
     /// Where the batch ends now.
@@ -114,6 +124,7 @@ impl BatchBuf {
             self.bytes.resize(FRONT_BYTES, 0);
         }
         self.rewind(BatchMark::START);
+        self.trace = None;
     }
 
     /// Whether one of the effects may keep a deadline: of a single one it is known without reading it.
@@ -168,8 +179,12 @@ impl BatchBuf {
     /// Puts header and number of effects in front of them: the whole batch.
     #[inline]
     pub(crate) fn with_header(&mut self) -> Front<'_> {
-        let header = self.header;
+        let (mut header, trace) = (self.header, self.trace);
         let mut front = self.with_count();
+        if let Some(trace) = trace {
+            header[FLAGS_AT] |= HAS_TRACE;
+            front.put_bytes(&trace);
+        }
         front.put_bytes(&header);
         front
     }

@@ -10,9 +10,11 @@
 //!
 //! *Invariant:* whatever is accepted would be written again as the same bytes.
 
+mod flags;
 mod keyspace;
 mod shapes;
 
+use flags::{deadline_of, extra_of};
 use keyspace::{definition, put_definition};
 pub use shapes::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
 pub(crate) use shapes::{dot, put_dot};
@@ -65,9 +67,10 @@ enum Code {
     Define = 27,
     Undefine = 28,
     Moved = 29,
+    Again = 30,
 }
 
-const CODES: [Code; 29] = [
+const CODES: [Code; 30] = [
     Code::Set,
     Code::AddInt,
     Code::AddDecimal,
@@ -97,6 +100,7 @@ const CODES: [Code; 29] = [
     Code::Define,
     Code::Undefine,
     Code::Moved,
+    Code::Again,
 ];
 
 impl Code {
@@ -142,23 +146,7 @@ fn code_of(op: &Op<'_>) -> Code {
         Op::Define(_) => Code::Define,
         Op::Undefine => Code::Undefine,
         Op::Moved(_) => Code::Moved,
-    }
-}
-
-fn deadline_of(op: &Op<'_>) -> Deadline {
-    match op {
-        Op::Set { deadline, .. } | Op::Put { deadline, .. } | Op::Replace { deadline, .. } => *deadline,
-        _ => Deadline::Clear,
-    }
-}
-
-fn extra_of(op: &Op<'_>) -> bool {
-    match op {
-        Op::Push { side, .. } => *side == Side::Head,
-        Op::Verdict { committed, .. } => *committed,
-        Op::Bind(bind) => bind.exclusive,
-        Op::Serialize(leader) => leader.is_some(),
-        _ => false,
+        Op::Again(_) => Code::Again,
     }
 }
 
@@ -256,6 +244,7 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
         Op::Serialize(Some(leader)) => out.extend_from_slice(&leader.to_le_bytes()),
         Op::Define(definition) => put_definition(definition, out),
         Op::Moved(epoch) => put_varint(out, *epoch),
+        Op::Again(last) => put_dot(out, *last),
         Op::Serialize(None) | Op::Remove | Op::Noop | Op::FlushDb | Op::FlushAll | Op::Undefine => {}
     }
 }
@@ -338,6 +327,7 @@ fn decode_body<'a>(
         Code::Define => Op::Define(definition(from)?),
         Code::Undefine => Op::Undefine,
         Code::Moved => Op::Moved(from.varint()?),
+        Code::Again => Op::Again(dot(from)?),
     })
 }
 

@@ -30,6 +30,7 @@ pub mod record;
 pub mod reduce;
 mod relay;
 pub mod stamp;
+pub mod trace;
 pub mod value;
 pub mod vector;
 pub mod wire;
@@ -42,6 +43,7 @@ pub use op::{Bind, Deadline, Definition, Effect, Kind, Merge, Mode, Op, Patch, S
 pub use pos::{ListPos, Path, PathStep};
 pub use record::{Batches, RecordEnd};
 pub use stamp::{Stamp, fork_choice_hash, fork_choice_less};
+pub use trace::TraceContext;
 pub use value::{Folded, FoldedWriter, Part};
 pub use vector::Vector;
 pub use wire::WireError;

@@ -252,6 +252,9 @@ pub enum Op<'a> {
     Undefine,
     /// Every key is where the definitions up to this epoch put it.
     Moved(u64),
+    /// The effects before it in its batch stand for a batch that ended with this one and never arrived: its node wrote it before the
+    /// group went on without it.
+    Again(Dot),
 }
 
 impl Op<'_> {
@@ -281,6 +284,7 @@ impl Op<'_> {
                 | Op::Bind(_)
                 | Op::Verdict { .. }
                 | Op::Serialize(_)
+                | Op::Again(_)
         )
     }
 }

@@ -48,7 +48,7 @@ impl BatchBuf {
     /// Whether a batch that is stamped so can be added to a record that ends there.
     #[inline]
     pub fn follows(&self, end: &RecordEnd, seq: u64, hlc: Hlc) -> bool {
-        self.source() == end.source && seq == end.next_seq && hlc >= end.next_hlc
+        self.trace().is_none() && self.source() == end.source && seq == end.next_seq && hlc >= end.next_hlc
     }
 
     /// What adds this batch to the record that ends at `end`, which it must follow.

@@ -239,6 +239,7 @@ fn binds_verdicts_and_leaders() {
             anonymous(Act::Verdict { bind: dot(HOME, 78), committed: false, ballot: 300 }),
             on_k(Act::Serialize(Some(OTHER))),
             on_k(Act::Serialize(None)),
+            anonymous(Act::Again(dot(OTHER, 300))),
         ],
     );
 }

@@ -55,6 +55,33 @@ fn join(batches: &[(Vec<Change>, u64)]) -> (Vec<u8>, Vec<Stamped>) {
     (record, stamped)
 }
 
+/// A batch of a trace says so, begins a record, and leaves nothing of it behind when its buffer is used again.
+#[test]
+fn a_trace_is_said_by_its_batch_and_by_no_other() {
+    let mut buf = BatchBuf::new(GroupId(7), Origin(HOME));
+    let (trace, changes) = (
+        [0xAB; 24],
+        [Change { keyspace: 0, db: 0, key: b"k".to_vec(), fresh: false, deps: Vec::new(), act: Act::Remove }],
+    );
+    let fill = |buf: &mut BatchBuf, trace| {
+        buf.clear();
+        buf.set_trace(trace);
+        changes.iter().for_each(|change| change.show(HOME, |effect| buf.push(effect)));
+    };
+    fill(&mut buf, Some(trace));
+    let mut record = buf.begin_record(5, Hlc(1 << 40)).to_vec();
+    assert!(record.len() <= buf.size_in_record());
+    let end = buf.record_end(5, Hlc(1 << 40));
+    assert!(!buf.follows(&end, 6, Hlc(1 << 41)), "it cannot say so behind another");
+    fill(&mut buf, None);
+    assert!(buf.follows(&end, 6, Hlc(1 << 41)));
+    record.extend_from_slice(buf.extend_record(&end, Hlc(1 << 41)));
+    let batches: Vec<Batch<'_>> = Batches::decode(&record).collect::<Result<_, _>>().expect("both can be read");
+    assert_eq!(batches.iter().map(|batch| batch.trace).collect::<Vec<_>>(), [Some(trace), None]);
+    let relayed = batches[0].to_bytes();
+    assert_eq!(Batch::decode(&relayed).expect("it can be read").trace, Some(trace));
+}
+
 /// One way to damage bytes.
 #[derive(Debug, Clone)]
 enum Damage {

@@ -24,7 +24,7 @@ fn refused(code: u8, flags: u8, body: &[u8], what: &'static str, at: usize) {
 #[test]
 fn operations_that_nobody_writes() {
     refused(0, 0, &[], "operation", 0);
-    refused(30, 0, &[], "operation", 0);
+    refused(31, 0, &[], "operation", 0);
     refused(255, 0, &[], "operation", 0);
     assert_eq!(answer(17, 0, &[]), None);
 }

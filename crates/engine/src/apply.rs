@@ -47,6 +47,7 @@ pub(crate) fn apply_at(
         Op::SwapDb(other) => return swap(guards, shared, effect.db, *other, undo),
         Op::Rename { db, key, .. } => return rename(guards, shared, effect, (*db, key), undo),
         Op::Define(_) | Op::Undefine | Op::Moved(_) => return shared.keyspaces.apply(effect),
+        Op::Again(last) => return shared.replication.again.note(*last),
         Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => return,
         _ => {}
     }
@@ -102,7 +103,7 @@ impl Target<'_, '_> {
             Op::Expire(deadline) => self.expire(*deadline),
             Op::Remove => self.remove(),
             Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Rename { .. } => unreachable!("not about one key"),
-            Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => {}
+            Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) | Op::Again(_) => {}
             Op::Define(_) | Op::Undefine | Op::Moved(_) => unreachable!("not about one key"),
         }
     }

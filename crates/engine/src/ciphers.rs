@@ -4,6 +4,7 @@
 //!   DIR/keys/log/data-keys      data keys of log records      old ones go when a checkpoint has cut the log
 //!   DIR/keys/rows/data-keys     data keys of rows             old ones go when all rows have been sealed anew
 //!   DIR/keys/votes/data-keys    data keys of votes            old ones go when the journal of votes was written anew
+//!   DIR/keys/undone/data-keys   data keys of reports          old ones go when the journal of reports was written anew
 //! ```
 //! Each has a registry of its own: whoever forgets keys of one makes unreadable what else was sealed with it.
 //!
@@ -46,15 +47,20 @@ impl Ciphers {
         }
     }
 
+    /// Those of another directory, under the same master keys.
+    pub(crate) fn beside(&self, dir: &Path) -> Result<Self, OpenError> {
+        Self::open(dir, self.master.as_ref().map(|(_, keyring)| keyring))
+    }
+
     /// Those whose registries are in `path`, which must exist.
     pub(crate) fn of(path: &Path, keyring: &Keyring) -> Result<Self, OpenError> {
         let open = |name: &str| open(path, keyring, name).map(|cipher| Some(Arc::new(cipher)));
         Ok(Self { log: open("log")?, rows: open("rows")?, master: Some((path.into(), keyring.clone())) })
     }
 
-    /// One for votes, of which there is one at a time.
-    pub(crate) fn votes(&self) -> Result<Option<Cipher>, OpenError> {
-        self.master.as_ref().map(|(path, keyring)| open(path, keyring, "votes")).transpose()
+    /// One with a registry of its own, of which there is one at a time.
+    pub(crate) fn another(&self, name: &str) -> Result<Option<Cipher>, OpenError> {
+        self.master.as_ref().map(|(path, keyring)| open(path, keyring, name)).transpose()
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -95,7 +101,12 @@ fn make(path: &PathBuf, parent: &Path) -> io::Result<()> {
 impl Engine {
     /// What votes are to be sealed with, if the data is encrypted. There may be one at a time.
     pub fn votes_cipher(&self) -> Result<Option<envelope::Cipher>, OpenError> {
-        self.shared.ciphers.votes()
+        self.shared.ciphers.another("votes")
+    }
+
+    /// The same for reports of what was undone.
+    pub fn undone_cipher(&self) -> Result<Option<envelope::Cipher>, OpenError> {
+        self.shared.ciphers.another("undone")
     }
 }
 

@@ -4,7 +4,7 @@
 //! them to the locked state, keeping what is needed to undo them, so that later reads of the same context see them;
 //! `commit` logs the batch and applies what was not settled; dropping the context undoes everything.
 
-use effect::{BatchBuf, BatchMark, Dot, Effect, Hlc, Op, RecordEnd, Tick};
+use effect::{BatchBuf, BatchMark, Dot, Effect, Hlc, Op, RecordEnd, Tick, TraceContext};
 use wal::Position;
 
 use crate::apply::{apply, apply_at};
@@ -86,6 +86,14 @@ impl<'e> Context<'e> {
     pub fn select(&mut self, db: u8) {
         self.state.select(db);
         self.out.select(db);
+    }
+
+    /// Says which trace the batch belongs to.
+    #[inline]
+    pub fn set_trace(&mut self, trace: Option<TraceContext>) {
+        if trace.is_some() {
+            self.out.batch.set_trace(trace);
+        }
     }
 
     /// Tells the command what an earlier run of it has found at rest.

@@ -67,7 +67,7 @@ fn kind_of(shared: &Shared, guards: &Guards<'_>, effect: &Effect<'_>, now_ms: i6
 }
 
 /// The event of the command that most often causes such an effect.
-fn event_of(op: &Op<'_>) -> Option<(EventClass, &'static str)> {
+pub(crate) fn event_of(op: &Op<'_>) -> Option<(EventClass, &'static str)> {
     use EventClass as C;
     Some(match op {
         Op::Set { .. } => (C::STRING, "set"),

@@ -9,6 +9,7 @@ use envelope::Keyring;
 use parking_lot::Mutex;
 use wal::Log;
 
+use crate::again;
 use crate::backup::Kept;
 use crate::checkpoint::{self, CheckpointFigures, CheckpointPolicy, CheckpointReport, Checkpoints};
 use crate::ciphers::Ciphers;
@@ -377,6 +378,7 @@ impl Engine {
     /// Opens the database in `dir`, or creates one there.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: Identity::path(dir), source };
+        again::tidy(dir).map_err(io)?;
         let (identity, log, ciphers) = open_log(dir, &options)?;
         let kept = Kept::load(dir, options.backup_log_bytes, options.archive_log_bytes)?;
         let reaper = Reaper::start().map_err(io)?;
@@ -418,6 +420,7 @@ impl Engine {
         });
         shared.residency.set_memory(options.memory);
         recover::recover(&shared)?;
+        again::hold(&shared)?;
         // Only now: whoever is refused finds the directory as it was, and is refused again.
         shared.note_durable(|_| {}).map_err(io)?;
         let engine = Self { keeper: None, filler: None, keyspace_worker: Mutex::new(None), shared };

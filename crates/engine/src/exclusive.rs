@@ -13,7 +13,9 @@
 
 mod begin;
 mod later;
+mod preview;
 mod recall;
+mod serialize;
 mod stored;
 mod table;
 mod verdict;
@@ -21,7 +23,9 @@ mod verdict;
 pub(crate) use begin::place;
 pub use begin::{Begun, ExclusiveError};
 pub(crate) use later::Later;
+pub(crate) use preview::ruled;
 pub(crate) use recall::{Recalled, observed, recall};
+pub use serialize::{Serialized, Since};
 pub(crate) use stored::{Frozen, Kept};
 pub(crate) use table::{Exclusives, Pending};
 pub(crate) use verdict::at_start;

@@ -17,6 +17,7 @@
 //! *Invariant:* log order is dot order, and per key the order in which effects were applied.
 //! *Invariant:* whatever a context settled is either committed whole or undone before its locks drop.
 
+mod again;
 mod apply;
 pub mod backup;
 mod changes;
@@ -59,6 +60,7 @@ pub mod value;
 mod view;
 pub mod wheel;
 
+pub use again::{AgainError, Spooled, Step, Superseded, WriteAgain};
 pub use blob::PolicyKind;
 pub use check::{CheckError, Damage, Inspection, Saved, inspect, salvage};
 pub use checkpoint::{CheckpointFigures, CheckpointPolicy, CheckpointReport, DiskFigures};
@@ -71,7 +73,7 @@ pub use engine::{Engine, Lock, Options, Sequencer, WallClock};
 pub use envelope::{Error as KeyError, Keyring};
 pub use error::{CheckpointError, OpenError, Refusal};
 pub use events::{Event, EventClass, EventMark, EventSink};
-pub use exclusive::{Begun, Decided, ExclusiveError, VerdictError};
+pub use exclusive::{Begun, Decided, ExclusiveError, Serialized, Since, VerdictError};
 pub use feed::{Fed, FeedError, Feeder, Records, Told};
 pub use identity::Identity;
 pub use keyspace::{Aftermath, Definition, KeyspaceChange, KeyspaceError, KeyspaceFigures};

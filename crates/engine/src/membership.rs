@@ -33,8 +33,12 @@ impl Engine {
     /// What the system says; then it is as it was.
     pub fn set_membership(&self, bytes: &[u8]) -> std::io::Result<()> {
         let _one_at_a_time = self.shared.membership.lock();
-        replace(&self.shared.dir, FILE, &print(bytes))
+        save(&self.shared.dir, bytes)
     }
+}
+
+pub(crate) fn save(dir: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    replace(dir, FILE, &print(bytes))
 }
 
 fn load(dir: &Path) -> Result<Option<Vec<u8>>, OpenError> {

@@ -23,7 +23,7 @@ use crate::context::{Committed, note_waymark};
 use crate::echo::Echo;
 use crate::engine::{Engine, Sequencer, Shared};
 use crate::error::Refusal;
-use crate::exclusive::{Begun, Decided, VerdictError};
+use crate::exclusive::{Begun, Decided, Serialized, VerdictError};
 use crate::residency::ReadError;
 use crate::state::State;
 use crate::suffix;
@@ -117,6 +117,8 @@ pub enum Received {
     },
     /// One of them is the verdict on such a transaction, and was carried out. Ask again for those behind it.
     Decided(Decided, Committed),
+    /// One of them says who leads the transactions of a key. Ask again for those behind it.
+    Serialized(Serialized),
 }
 
 impl Engine {
@@ -174,6 +176,7 @@ impl Engine {
         match Role::of(run) {
             Role::Bind => return exclusive::take_bind(shared, run),
             Role::Verdict(decided) => return exclusive::take_verdict(shared, run, decided, self.now_ms()),
+            Role::Leader(serialized) => return exclusive::take_leader(shared, run, serialized),
             Role::Plain => {}
         }
         // Rows are read before shards are locked; what is evicted in between is read again then.

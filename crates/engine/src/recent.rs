@@ -8,7 +8,7 @@
 
 use std::ops::ControlFlow;
 
-use effect::{Batches, Dot, Effect, Hlc, Op, Vector};
+use effect::{Batches, Dot, Effect, Hlc, Op, TraceContext, Vector};
 
 use crate::engine::Engine;
 use crate::feed::FeedError;
@@ -23,6 +23,8 @@ pub struct RecentEffect<'a> {
     pub hlc: Hlc,
     /// What its writer had applied of other origins.
     pub context: &'a Vector,
+    /// The trace that its batch belongs to.
+    pub trace: Option<TraceContext>,
     /// The effect.
     pub effect: &'a Effect<'a>,
 }
@@ -53,7 +55,8 @@ impl Engine {
                 for (n, effect) in (0..).zip(batch.effects()) {
                     let effect = effect.map_err(|source| FeedError::Record { position, source })?;
                     let dot = Dot { seq: batch.first.seq + n, ..batch.first };
-                    let recent = RecentEffect { dot, hlc: batch.hlc.plus(n), context: &fed.context, effect: &effect };
+                    let (hlc, trace) = (batch.hlc.plus(n), batch.trace);
+                    let recent = RecentEffect { dot, hlc, context: &fed.context, trace, effect: &effect };
                     if is_about(&effect, db, key) && visit(&recent).is_break() {
                         return Ok(reach);
                     }
@@ -70,7 +73,7 @@ fn is_about(effect: &Effect<'_>, db: u8, key: &[u8]) -> bool {
         Op::FlushAll => true,
         Op::FlushDb => effect.db == db,
         Op::Rename { db: to_db, key: to, .. } => (effect.db, effect.key) == (db, key) || (*to_db, *to) == (db, key),
-        Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::SwapDb(_) => false,
+        Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::SwapDb(_) | Op::Again(_) => false,
         _ => (effect.db, effect.key) == (db, key),
     }
 }

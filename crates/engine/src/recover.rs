@@ -76,6 +76,7 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
 fn go_on(shared: &Shared, from: Position, mut recent: Recent) -> Result<Recent, OpenError> {
     *shared.swaps.lock() = std::mem::take(&mut recent.swaps);
     shared.kept.set_peers(recent.needed.take());
+    shared.replication.again.take(&recent.again);
     if let Some(mark) = recent.waymarks.at(from) {
         let refused = |source| OpenError::Batch { position: from.get(), source };
         shared.exclusives.restore(&mark, &recent.exclusives).map_err(refused)?;

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use effect::{Hlc, Vector};
 use parking_lot::Mutex;
 
+use crate::again::Again;
 use crate::engine::{Engine, Shared};
 use crate::error::Refusal;
 use crate::keeper;
@@ -39,6 +40,8 @@ pub(crate) struct Replication {
     seen_ms: AtomicI64,
     /// Bytes of log between two records of state.
     state_bytes: u64,
+    /// How far what the group never got was written again.
+    pub(crate) again: Again,
 }
 
 impl Replication {
@@ -49,6 +52,7 @@ impl Replication {
             passed_ms: AtomicI64::default(),
             seen_ms: AtomicI64::default(),
             state_bytes,
+            again: Again::default(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::keyspace::Cached;
 use crate::limits::{CURSOR_BITS, EXPIRE_BUDGET, SHARDS};
 use crate::residency::Cold;
 use crate::stop::Place;
-use crate::suffix::Suffix;
+use crate::suffix::{Asides, Suffix};
 use crate::value::{Entry, Epoch, Limits, Stamp, Table};
 use crate::wheel::Wheel;
 
@@ -175,6 +175,8 @@ pub struct Shard {
     pub(crate) in_force: u64,
     /// Recent effects, where there are other replicas.
     pub(crate) suffix: Suffix,
+    /// What lies aside of keys that are shown with transactions which are not decided.
+    pub(crate) asides: Asides,
     /// By logical database.
     pub(crate) waiters: HashMap<DbKey, VecDeque<Ticket>>,
     /// By logical database.

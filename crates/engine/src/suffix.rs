@@ -20,6 +20,7 @@ mod lent;
 mod name;
 mod patch;
 mod pending;
+mod preview;
 mod reach;
 mod restate;
 mod stored;
@@ -47,6 +48,7 @@ use unstable::Unstable;
 pub(crate) use commit::{commit, has_unobserved, on_key};
 pub(crate) use expired::remove_expired;
 pub(crate) use lent::{Lent, record_own, settle_own};
+pub(crate) use preview::{Act, Asides, end, exchange, lift, show, shown_on};
 pub(crate) use restate::restate;
 #[cfg(test)]
 pub(crate) use stored::split;
@@ -111,6 +113,12 @@ impl Suffix {
         self.opened += usize::from(!unstable.is_brief());
         unstable.turn = self.turn.number;
         self.keys.insert_unique(unstable.order, unstable, |unstable| unstable.order);
+    }
+
+    /// Of each origin the last recent effect on a key.
+    fn reach_of(&mut self, place: Place, (db, key): &DbKey) -> Vector {
+        self.index();
+        self.find(place, *db, key).map(Unstable::reach).unwrap_or_default()
     }
 
     /// Notes a SET that takes the place of all that is recent on its key; false if it does not.
@@ -223,12 +231,23 @@ pub(crate) fn take_in(
     known: Option<Place>,
 ) {
     if !is_of_one_key(effect) {
-        return whole::take_in(guards, shared, effect, written);
+        whole::take_in(guards, shared, effect, written);
+        return preview::flush_aside(guards, shared, effect, written);
     }
     let place = known.unwrap_or_else(|| shared.place_of(effect.key));
+    match guards.get(place.shard).is_some_and(|shard| shard.is_preview(effect.db, effect.key)) {
+        true => preview::take_in_both(guards, shared, effect, written, place),
+        false => take_in_one(guards, shared, effect, written, place),
+    }
+}
+
+/// The same for what is in the table, and nothing else.
+fn take_in_one(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>, written: &Written<'_>, place: Place) {
     if let Some(left) = shared.exclusives.unseen(effect, written) {
         return commit::take_in_unseen(guards, shared, effect, written, place, left);
     }
+    // Its writer may have seen what is not here.
+    let is_unsure = shared.exclusives.is_unsure(effect.db, effect.key);
     let Some(shard) = guards.get_mut(place.shard) else { return };
     if is_plain_set(effect) && shard.suffix.note_set(place, effect, written) {
         return apply_at(guards, shared, effect, Some(place), None);
@@ -242,7 +261,7 @@ pub(crate) fn take_in(
     let said_deadline = !causality.parts.lends_no_deadline();
     causality.record(effect, written);
     shard.suffix.note(written.dot, effect.db, place.order);
-    match is_observed {
+    match is_observed && !is_unsure {
         true => apply_at(guards, shared, effect, Some(place), None),
         false => causality.patch(guards, shared, effect, place, said_deadline),
     }

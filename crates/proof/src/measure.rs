@@ -10,6 +10,7 @@
 //!   members ── nodes with proxies between them large ────── values of millions of elements
 //!                                              group ────── a node of a group beside one that is alone
 //!                                              catchup ──── a node that was away
+//!                                              contended ── a key that everybody wants
 //!                                              merge ────── nodes that were apart, and wrote the same keys
 //! ```
 //!
@@ -26,6 +27,7 @@ use table::Figure;
 pub mod beyond;
 pub mod catchup;
 pub mod common;
+pub mod contended;
 pub mod group;
 mod info;
 mod keys;
@@ -59,6 +61,8 @@ pub enum What {
     ClusterLatency(group::Options),
     /// A node that comes back after it has missed many changes.
     ClusterCatchup(catchup::Options),
+    /// Clients of all nodes add to one key in transactions: how many succeed, whose, and what the others are told.
+    ClusterContended(contended::Options),
     /// Nodes that were apart and wrote the same keys: the time and the processor time until they are equal.
     ClusterMerge(merge::Options),
     /// One sorted set, hash, set and list of many elements, after a restart.
@@ -113,7 +117,7 @@ fn once(subject: &Subject, what: &What) -> Result<Vec<Figure>> {
         What::Pause(options) => pause::once(subject, options),
         What::Reclaim(options) => reclaim::once(subject, options),
         What::Large(options) => large::once(subject, options),
-        What::ClusterLatency(_) | What::ClusterCatchup(_) | What::ClusterMerge(_) => {
+        What::ClusterLatency(_) | What::ClusterCatchup(_) | What::ClusterContended(_) | What::ClusterMerge(_) => {
             bail!("a group of nodes is not measured beside another server")
         }
     }
@@ -130,6 +134,7 @@ pub fn run(sut: &Program, oracle: &Program, what: &What) -> Result<bool> {
         What::Large(options) => large::run(sut, oracle, options),
         What::ClusterLatency(options) => group::run(sut, options),
         What::ClusterCatchup(options) => catchup::run(sut, options),
+        What::ClusterContended(options) => contended::run(sut, options),
         What::ClusterMerge(options) => merge::run(sut, options),
     }
 }

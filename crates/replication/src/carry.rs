@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use causal::{Entry, Input, Output, Record};
-use effect::Vector;
+use effect::trace::traceparent;
+use effect::{Batches, Vector};
 use engine::Received;
 
 use crate::driver::Driver;
@@ -82,13 +83,7 @@ impl Driver {
                 self.is_dropped = true;
                 tracing::warn!("this node is no member of its group any more: it takes no writes");
             }
-            Output::Farewell(undelivered) => {
-                let effects = undelivered.len();
-                tracing::error!(
-                    origins = effects,
-                    "the group goes on without this node. To let it join again, start it with an empty data directory; what it wrote and the group never got is in its log"
-                );
-            }
+            Output::Farewell(undelivered) => self.take_leave(undelivered),
             Output::Superseded => {
                 self.engine.set_open(false);
                 self.membership.restored = true;
@@ -130,6 +125,11 @@ impl Driver {
                     self.come.push(Come::Verdict(decided));
                     (committed, false)
                 }
+                Ok(Received::Serialized(serialized)) => {
+                    self.has_logged = true;
+                    self.come.push(Come::Leader(serialized));
+                    continue;
+                }
             };
             debug_assert!(committed.after.is_none(), "caches are not replicated");
             position = Some(committed.position);
@@ -138,6 +138,7 @@ impl Driver {
                 break;
             }
         }
+        note_traces(entry);
         self.batches_in += 1;
         self.effects_in += entry.count;
         self.has_logged |= position.is_some();
@@ -158,5 +159,16 @@ impl Driver {
             }
         }
         self.membership.save(&self.engine).map_err(|e| e.to_string())
+    }
+}
+
+/// Tells of the traces that have arrived, where somebody looks: what they began elsewhere has taken effect here.
+fn note_traces(entry: &Entry) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let batches = Batches::decode(&entry.bytes).filter_map(Result::ok);
+    for (dot, trace) in batches.filter_map(|batch| Some((batch.first, batch.trace?))) {
+        tracing::debug!(origin = %dot.origin.0, seq = dot.seq, traceparent = traceparent(&trace), "applied");
     }
 }

@@ -12,10 +12,12 @@ use cluster::{Event, NodeId, Peer};
 use engine::{Engine, FeedError};
 
 use crate::acks::Acks;
+use crate::back::Back;
 use crate::exclusive::{Desk, JournalFile};
 use crate::host::Host;
 use crate::lag::Lag;
-use crate::limits::{ASK_AGAIN, ASSEMBLED_BYTES, QUIET_TICK, RECORDS_A_TURN, TICK, TRY_AGAIN};
+use crate::leading::Leading;
+use crate::limits::{ASSEMBLED_BYTES, QUIET_TICK, RECORDS_A_TURN, TICK, TRY_AGAIN};
 use crate::links::Links;
 use crate::membership::Membership;
 use crate::outgoing::Outgoing;
@@ -25,6 +27,7 @@ use crate::snapshot::{Giver, Message, Taker};
 use crate::status::Board;
 use crate::tail::Tail;
 use crate::transactions::Come;
+use crate::undone::Undone;
 use crate::verdicts::Verdicts;
 use crate::whole::Whole;
 use crate::wire::{Channel, Wire, decode_addresses, decode_published, encode_addresses};
@@ -54,16 +57,17 @@ pub(crate) struct Driver {
     pub(crate) due: VecDeque<Output>,
     /// The last cut of this turn.
     pub(crate) cut: Option<Cut>,
-    /// Batches of others that were applied in this turn lie in the log's buffer.
+    /// Batches of others that were applied in this turn, or verdicts, lie in the log's buffer.
     pub(crate) has_logged: bool,
     pub(crate) began: Instant,
     pub(crate) now: Instant,
     tick_at: Instant,
-    ask_at: Instant,
-    asked: u64,
+    pub(crate) ask_at: Instant,
+    pub(crate) asked: u64,
     pub(crate) status: Arc<Board>,
     pub(crate) acks: Arc<Acks>,
     pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) leading: Leading,
     pub(crate) lag: Lag,
     /// A peer's client waits for what has come.
     is_asked_to_sync: bool,
@@ -73,6 +77,9 @@ pub(crate) struct Driver {
     pub(crate) whole: Option<Whole>,
     /// The next start begins with a copy of the state.
     pub(crate) is_leaving: bool,
+    /// The way back, if the group has gone on without it.
+    pub(crate) back: Back,
+    pub(crate) undone: Arc<Undone>,
     kept_log_bytes: u64,
     pub(crate) giver: Giver,
     pub(crate) taker: Taker,
@@ -83,12 +90,14 @@ pub(crate) struct Driver {
 impl Driver {
     /// A driver; nothing may have been written since the replica was opened.
     pub(crate) fn new(parts: Parts, now: Instant) -> Result<Self, FeedError> {
-        let Parts { engine, wire, host, dir, membership, replica, desk, frame_bytes, status, .. } = parts;
+        let Parts { engine, wire, host, dir, membership, replica, desk, frame_bytes, status, undone, .. } = parts;
+        let back = Back::new(parts.joins, engine.has_undelivered());
         let (acks, verdicts, options, kept_log_bytes) =
             (parts.acks, parts.verdicts, parts.options, parts.kept_log_bytes);
         let taker = Taker::new(&dir, options, now);
         let tail = Tail::new(&engine)?;
         engine.set_open(replica.may_write());
+        let leading = Leading::new(parts.serial, engine.now_ms());
         let mut driver = Self {
             engine,
             wire,
@@ -116,12 +125,15 @@ impl Driver {
             status,
             acks,
             verdicts,
+            leading,
             lag: Lag::default(),
             is_asked_to_sync: false,
             is_dropped: false,
             needs_snapshot: false,
             whole: None,
             is_leaving: false,
+            back,
+            undone,
             kept_log_bytes,
             giver: Giver::default(),
             taker,
@@ -129,10 +141,12 @@ impl Driver {
             effects_in: 0,
         };
         // One that has never been a member has never voted.
-        if driver.membership.restored && driver.membership.epoch.number > 0 {
+        if driver.membership.restored && !driver.membership.epoch.members.is_empty() {
             driver.forget_votes();
         }
         driver.tell_members();
+        // Clients see what they saw before.
+        driver.do_deeds();
         driver.tell_status(None);
         Ok(driver)
     }
@@ -164,7 +178,8 @@ impl Driver {
             Ok(())
         });
         self.tell_of_others();
-        self.do_deeds();
+        self.see_to_transactions();
+        let done = done.and_then(|()| if self.has_logged { self.read_log(now) } else { Ok(()) });
         if let Some(cut) = self.cut.take() {
             self.engine.note_stable(&cut.vector, cut.hlc);
             self.binds_are_stable(cut.vector);
@@ -255,36 +270,17 @@ impl Driver {
         self.tail.let_go(&self.engine).map_err(|e| e.to_string())?;
         self.ask(now);
         self.take_snapshot(now);
+        self.note_met();
+        self.go_back();
+        self.write_again();
         self.tick_binds();
         let (origin, stable) = (self.replica.origin(), &self.replica.cut().vector);
         self.lag.note(origin, self.replica.applied().get(origin), stable.get(origin), now);
         let is_stable = self.replica.cut().vector == *self.replica.applied();
-        let is_quiet =
-            is_stable && !self.replica.has_news() && !self.needs_snapshot && self.engine.undecided().is_empty();
-        self.tick_at = now + if is_quiet { QUIET_TICK } else { TICK };
+        let is_quiet = is_stable && !self.replica.has_news() && !self.needs_snapshot && self.transactions_are_quiet();
+        self.tick_at = now + if is_quiet && !self.back.has_undelivered { QUIET_TICK } else { TICK };
         self.tell_status(None);
         Ok(())
-    }
-
-    /// Whether this node has to be let in.
-    fn is_stranger(&self) -> bool {
-        let is_gone = self.is_dropped || self.replica.is_outside();
-        !is_gone && !self.replica.epoch().has(self.replica.origin().node())
-    }
-
-    /// Asks one peer after the other to be let in.
-    fn ask(&mut self, now: Instant) {
-        if !self.is_stranger() || now < self.ask_at {
-            return;
-        }
-        self.ask_at = now + ASK_AGAIN;
-        let mut peers: Vec<NodeId> = self.links.all().map(|link| link.peer.node).collect();
-        peers.sort_unstable();
-        self.asked += 1;
-        if let Some(peer) = peers.get(self.asked as usize % peers.len().max(1)).copied() {
-            let wire = Arc::clone(&self.wire);
-            self.outgoing.push(&*wire, peer, &[Channel::Join as u8]);
-        }
     }
 
     fn event(&mut self, event: Event) {

@@ -19,6 +19,7 @@
 //! everything before them. So what it states of this node's log is a beginning of that log.
 
 mod acks;
+mod back;
 mod carry;
 mod config;
 mod driver;
@@ -26,31 +27,39 @@ mod error;
 pub mod exclusive;
 mod host;
 mod lag;
+mod leading;
 pub mod limits;
 mod links;
 mod member;
 mod membership;
 mod outgoing;
 mod parts;
+mod queue;
 mod reads;
+mod safety;
+mod serial;
 mod snapshot;
 mod status;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod undone;
 mod verdicts;
 mod whole;
 mod wire;
 
 pub use acks::{AckWait, Tell};
-pub use causal::bind::{TxnError, Why};
+pub use causal::bind::{Exec, Key, Safety, SafetyRules, TxnError, Watch, Why};
 pub use cluster::NodeId;
 pub use config::Config;
 pub use error::Error;
 pub use host::Host;
 pub use member::Member;
 pub use membership::Membership;
+pub use safety::{SafetyBook, SafetyError, SafetyRule};
+pub use serial::{Answer, Ran, Serial, TellAnswer, turn_of};
 pub use snapshot::adopt as adopt_snapshot;
 pub use status::{Electorate, PeerStatus, Role, Status};
+pub use undone::{Loss, Lost, Report, Undone, UndoneError};
 pub use verdicts::{Outcome, Outcomes, TellOutcome};

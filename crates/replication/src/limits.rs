@@ -78,3 +78,38 @@ pub const RECOVER_STAGGER: Duration = Duration::from_millis(200);
 
 /// How long a client waits for the verdict on its transaction.
 pub const VERDICT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Those who wait at a leader, or whose transactions run there, at most: as many as there may be clients of a busy node that want the same.
+pub const MAX_GUESTS: usize = 1 << 10;
+
+/// How long a transaction waits at the leader of its keys until it may run, or its client for a turn. Then he goes on without.
+pub const GUEST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a client may keep a turn, beyond a way there and back between its node and the leader: some ways between it and its node. One who
+/// goes away in his turn keeps all others waiting for so long.
+pub const TURN_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Keys on which transactions could not begin, until the driver takes note of them, at most: those that are wanted most are among them.
+pub const MAX_LOST: usize = 1 << 10;
+
+/// How often the driver looks for mail in a turn: what is answered at once goes on at once.
+pub const MAILS_A_TURN: usize = 4;
+
+/// How long a leader's reply waits until all is here that the leader had. Then the client is told to read first.
+pub const REPLY_PATIENCE: Duration = Duration::from_secs(5);
+
+const _: () = assert!(GUEST_PATIENCE.as_millis() < causal::bind::limits::FORWARD_TIMEOUT_MS as u128);
+
+/// Batches that the group never got which are written again in one turn, at most.
+pub const AGAIN_BATCHES: usize = 500;
+
+/// Reports of what was undone that are kept, and the bytes of their keys, at most: the oldest go first.
+pub const UNDONE_REPORTS: usize = 10_000;
+
+/// See [`UNDONE_REPORTS`].
+pub const UNDONE_BYTES: usize = 16 << 20;
+
+/// Bytes of keys that one report names; of more it says how many there were.
+pub const REPORT_BYTES: usize = 1 << 20;
+
+const _: () = assert!(REPORT_BYTES * 4 < UNDONE_BYTES, "there are several, whatever they are about");

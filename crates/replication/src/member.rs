@@ -19,8 +19,11 @@ use crate::host::Host;
 use crate::limits::{GATHER, TICK};
 use crate::membership::Membership;
 use crate::parts::Parts;
+use crate::safety::SafetyBook;
+use crate::serial::Serial;
 use crate::status::{Board, Electorate, Role, Status};
 use crate::transactions;
+use crate::undone::Undone;
 use crate::verdicts::{TellOutcome, Verdicts};
 use crate::wire::encode_published;
 
@@ -35,6 +38,9 @@ struct Shared {
     status: Arc<Board>,
     acks: Arc<Acks>,
     verdicts: Arc<Verdicts>,
+    serial: Arc<Serial>,
+    undone: Arc<Undone>,
+    safety: SafetyBook,
     changes: Mutex<Vec<Change>>,
     stop: AtomicBool,
     nudge: cluster::Nudge,
@@ -50,10 +56,12 @@ impl Member {
     ) -> Result<Self, Error> {
         let (membership, replica) = open(config, &engine)?;
         let desk = transactions::open(&config.dir, &engine)?;
+        let undone = Arc::new(Undone::open(&config.dir, engine.undone_cipher()?)?);
         engine.set_replicating(true)?;
         let frame_bytes = causal::limits::FRAME_BYTES;
         let status = Arc::new(Board::default());
-        let (acks, verdicts) = <(Arc<Acks>, Arc<Verdicts>)>::default();
+        let (acks, verdicts, serial) = <(Arc<Acks>, Arc<Verdicts>, Arc<Serial>)>::default();
+        let safety = SafetyBook::open(&config.dir)?;
         let (mesh, inbox) = Mesh::start(wire)?;
         let mesh = Arc::new(mesh);
         let parts = Parts {
@@ -64,10 +72,13 @@ impl Member {
             membership,
             replica,
             desk,
+            undone: Arc::clone(&undone),
+            joins: config.joins,
             frame_bytes,
             status: Arc::clone(&status),
             acks: Arc::clone(&acks),
             verdicts: Arc::clone(&verdicts),
+            serial: Arc::clone(&serial),
             options: config.options.clone(),
             kept_log_bytes: config.kept_log_bytes,
         };
@@ -75,8 +86,9 @@ impl Member {
         let nudge = inbox.nudge();
         let observer = nudge.clone();
         engine.log().observe(move || observer.note());
+        serial.set_nudge(nudge.clone());
         let (changes, stop) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { status, acks, verdicts, changes, stop, nudge });
+        let shared = Arc::new(Shared { status, acks, verdicts, serial, undone, safety, changes, stop, nudge });
         let seen = Arc::clone(&shared);
         let run = move || run(driver, &inbox, &seen);
         let thread = thread::Builder::new().name("replica".into()).spawn(run).map_err(Error::Thread)?;
@@ -142,9 +154,24 @@ impl Member {
         self.shared.verdicts.wait(bind, tell);
     }
 
+    /// What clients of this node may have been told was done, and is so no more.
+    pub fn undone(&self) -> &Undone {
+        &self.shared.undone
+    }
+
     /// Ends such a wait. It may just have been told.
     pub fn stop_waiting_for(&self, bind: Dot) {
         self.shared.verdicts.leave(bind);
+    }
+
+    /// Transactions that another node leads, and those of others that are led here.
+    pub fn serial(&self) -> &Arc<Serial> {
+        &self.shared.serial
+    }
+
+    /// Which keys are safe, as this node was told.
+    pub fn safety(&self) -> &SafetyBook {
+        &self.shared.safety
     }
 
     /// A node may be found at `host:port`, that of the cluster.
@@ -191,7 +218,8 @@ fn run(mut driver: Driver, inbox: &Inbox, shared: &Shared) {
         let changes = std::mem::take(&mut *shared.changes.lock());
         wait_until = match driver.turn(&mut events, changes, began) {
             Ok(()) => {
-                if has_come {
+                // Somebody waits for each step of a transaction.
+                if has_come && driver.transactions_are_quiet() {
                     inbox.rest(driver.next_turn().min(began + GATHER));
                 }
                 driver.next_turn()

@@ -35,17 +35,18 @@ impl Membership {
 
     /// Makes this durable.
     pub fn save(&self, engine: &Engine) -> Result<(), Error> {
-        engine.set_membership(&self.encode()).map_err(Error::Save)
+        engine.set_membership(&self.to_bytes()).map_err(Error::Save)
     }
 
     /// The bytes of a node that comes back with less than it has told the others: it is to write as nobody before they have said
     /// which of its lives they know.
     pub fn returning(bytes: &[u8]) -> Result<Vec<u8>, String> {
         let membership = Self::decode(bytes).map_err(|error| error.to_string())?;
-        Ok(Self { restored: true, ..membership }.encode())
+        Ok(Self { restored: true, ..membership }.to_bytes())
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// As they stand in the data directory.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![u8::from(self.restored)];
         self.epoch.encode(&mut out);
         self.vote.encode(&mut out);
@@ -82,7 +83,7 @@ mod tests {
         let vote = Vote { promised: ballot, accepted: Some((ballot, Epoch::new(4, [1, 3]))) };
         let before = Vector::from_iter([Dot { origin: Origin::new(1, 1), seq: 300 }]);
         let membership = Membership { restored: true, epoch: Epoch::new(3, [1, 2, 3]), vote, before };
-        let bytes = membership.encode();
+        let bytes = membership.to_bytes();
         assert_eq!(Membership::decode(&bytes), Ok(membership));
         assert!((0..bytes.len()).all(|len| Membership::decode(&bytes[..len]).is_err()));
         assert!(Membership::decode(&[bytes, vec![0]].concat()).is_err());
@@ -92,7 +93,7 @@ mod tests {
     fn who_comes_back_with_less_has_the_same_epoch_and_vote_and_is_not_trusted() {
         let vote = Vote { promised: Ballot { round: 7, node: 3 }, accepted: None };
         let found = Membership { restored: false, epoch: Epoch::new(3, [1, 2]), vote, before: Vector::default() };
-        let back = Membership::decode(&Membership::returning(&found.encode()).unwrap()).unwrap();
+        let back = Membership::decode(&Membership::returning(&found.to_bytes()).unwrap()).unwrap();
         assert_eq!(back, Membership { restored: true, ..found });
         assert!(Membership::returning(&[2]).is_err());
     }

@@ -9,7 +9,9 @@ use crate::acks::Acks;
 use crate::exclusive::{Desk, JournalFile};
 use crate::host::Host;
 use crate::membership::Membership;
+use crate::serial::Serial;
 use crate::status::Board;
+use crate::undone::Undone;
 use crate::verdicts::Verdicts;
 use crate::wire::Wire;
 
@@ -26,6 +28,10 @@ pub(crate) struct Parts {
     pub(crate) status: Arc<Board>,
     pub(crate) acks: Arc<Acks>,
     pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) serial: Arc<Serial>,
+    pub(crate) undone: Arc<Undone>,
+    /// Whether it was started to join others.
+    pub(crate) joins: bool,
     /// How a copy of the state is opened.
     pub(crate) options: Options,
     /// Bytes of log that are kept for peers that lack them, at most.

@@ -21,7 +21,7 @@ mod message;
 mod take;
 
 pub use adopt::adopt;
-pub(crate) use adopt::prepare;
+pub(crate) use adopt::{prepare, prepare_nothing};
 pub(crate) use give::Giver;
 pub(crate) use message::Message;
 pub(crate) use take::{Taken, Taker};

@@ -118,12 +118,18 @@ pub struct Status {
     pub gives_snapshot: bool,
     /// A copy of another node's state is on its way.
     pub takes_snapshot: bool,
+    /// Batches that the group never got of this node, which are to be written again, as far as they have been counted.
+    pub undelivered: u64,
+    /// Effects that were not, since something had come in their place.
+    pub superseded: u64,
     /// Batches of other nodes that were applied.
     pub batches_in: u64,
     /// Effects in them.
     pub effects_in: u64,
     /// Transactions of any node that wait for their verdict.
     pub undecided: usize,
+    /// Keys whose transactions one node leads.
+    pub led: usize,
     /// How those that were begun here have ended.
     pub outcomes: Outcomes,
 }
@@ -176,13 +182,20 @@ impl Driver {
         }
         peers.sort_by_key(|peer| peer.node);
         let role = match replica.may_write() {
+            true if self.back.has_undelivered => Role::Joining,
             true => Role::Member,
             false if self.is_dropped || replica.is_outside() || self.was_dropped() => Role::Dropped,
             false => Role::Joining,
         };
         self.status.set(Status {
             role,
-            waits_for: if replica.may_write() { String::new() } else { replica.waits_for() },
+            waits_for: match replica.may_write() {
+                true if self.back.has_undelivered => self.back.waits_for(),
+                true => String::new(),
+                false => replica.waits_for(),
+            },
+            undelivered: self.back.left,
+            superseded: self.back.superseded,
             epoch: replica.epoch().number,
             members: replica.epoch().members.clone(),
             has_met: self.desk.has_met(),
@@ -199,6 +212,7 @@ impl Driver {
             batches_in: self.batches_in,
             effects_in: self.effects_in,
             undecided: self.engine.undecided().len(),
+            led: self.desk.led().count(),
             outcomes: self.verdicts.outcomes(),
         });
     }

@@ -2,13 +2,19 @@
 
 mod archives;
 mod copies;
+mod ears;
 mod exclusive;
 mod hub;
+mod leaders;
+mod previews;
+mod returns;
+mod room;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use causal::Change;
 use cluster::NodeId;
 use effect::{Deadline, KeyspaceId, Op};
 use engine::{AtRest, DbKey, Digest, Engine, Lock, Options, Recycled, Refusal};
@@ -23,37 +29,13 @@ use crate::member::open;
 use crate::parts::Parts;
 use crate::status::{Board, Role, Status};
 use crate::tail::Tail;
+use crate::undone::Undone;
 use crate::verdicts::Verdicts;
+use ears::Ears;
 use hub::{Hub, Port};
 
 const START_MS: i64 = 1_700_000_000_000;
 const NODES: usize = 3;
-
-#[derive(Default)]
-struct Ears {
-    ready: Mutex<Vec<DbKey>>,
-    published: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
-    stopped: Mutex<Vec<String>>,
-    restarts: Mutex<Vec<String>>,
-}
-
-impl Host for Ears {
-    fn ready(&self, keys: Vec<DbKey>, _: Position) {
-        self.ready.lock().extend(keys);
-    }
-
-    fn published(&self, _: NodeId, channel: &[u8], message: &[u8]) {
-        self.published.lock().push((channel.into(), message.into()));
-    }
-
-    fn restart(&self, why: &str) {
-        self.restarts.lock().push(why.into());
-    }
-
-    fn stop(&self, why: &str) {
-        self.stopped.lock().push(why.into());
-    }
-}
 
 struct Node {
     dir: tempfile::TempDir,
@@ -61,6 +43,10 @@ struct Node {
     port: Arc<Port>,
     status: Arc<Board>,
     verdicts: Arc<Verdicts>,
+    serial: Arc<crate::serial::Serial>,
+    undone: Option<Arc<Undone>>,
+    /// What it is to propose.
+    wants: Vec<Change>,
     /// What runs.
     life: Option<(Driver, Arc<Engine>)>,
 }
@@ -102,13 +88,15 @@ impl Group {
             port: Port::new(&hub, id),
             status: Arc::default(),
             verdicts: Arc::default(),
+            serial: Arc::default(),
+            undone: None,
+            wants: Vec::new(),
             life: None,
         };
         let (nodes, clock) = ((0..NODES).map(node).collect(), Arc::new(AtomicI64::new(START_MS)));
         Self { nodes, hub, clock, began: Instant::now(), kept_log_bytes, copies: 0 }
     }
 
-    /// One in which all take writes.
     fn ready() -> Self {
         Self::keeping(u64::MAX)
     }
@@ -134,6 +122,7 @@ impl Group {
         };
         let (membership, replica) = open(&config, &engine)?;
         let desk = crate::transactions::open(&config.dir, &engine)?;
+        let undone = node.undone.insert(Arc::new(Undone::open(&config.dir, engine.undone_cipher()?)?));
         engine.set_replicating(true)?;
         node.port.name(NodeId::of(engine.origin()).unwrap());
         let parts = Parts {
@@ -144,10 +133,13 @@ impl Group {
             membership,
             replica,
             desk,
+            undone: Arc::clone(undone),
+            joins: config.joins,
             frame_bytes: 4_000,
             status: Arc::clone(&node.status),
             acks: Arc::default(),
             verdicts: Arc::clone(&node.verdicts),
+            serial: Arc::clone(&node.serial),
             options: config.options,
             kept_log_bytes: self.kept_log_bytes,
         };
@@ -158,7 +150,7 @@ impl Group {
     /// Power fails.
     fn crash(&mut self, at: usize) {
         self.hub.cut(at, &(0..NODES).collect::<Vec<_>>());
-        self.nodes[at].life = None;
+        (self.nodes[at].life, self.nodes[at].undone) = (None, None);
     }
 
     fn now(&self) -> Instant {
@@ -175,7 +167,7 @@ impl Group {
             let Some((driver, engine)) = &mut node.life else { continue };
             engine.log().sync().unwrap();
             let mut events = node.port.events();
-            if driver.turn(&mut events, Vec::new(), now).is_err() {
+            if driver.turn(&mut events, std::mem::take(&mut node.wants), now).is_err() {
                 panic!("not everything can be carried out: {:?}", node.status.get().trouble);
             }
             assert!(events.is_empty(), "all events are taken");
@@ -186,6 +178,7 @@ impl Group {
                 assert!(matches!(self.set(at, "late", b"x"), Err(Refusal::NotOpen)));
                 self.hub.cut(at, &(0..NODES).collect::<Vec<_>>());
                 let (driver, engine) = self.nodes[at].life.take().unwrap();
+                self.nodes[at].undone = None;
                 drop(driver);
                 self.copies += 1;
                 Arc::into_inner(engine).unwrap().close().unwrap();
@@ -376,16 +369,4 @@ fn fsyncs_are_told_as_far_as_the_log_was_and_no_further() {
     let untold = engine.vector();
     let told = tail.synced(engine.log().durable(), now).unwrap();
     assert!(told != untold && untold.covers(&told), "the third one was not told");
-}
-
-#[test]
-fn what_is_larger_than_a_piece_arrives_and_a_wire_without_room_loses_nothing() {
-    let mut group = Group::ready();
-    group.hub.set_room(3);
-    for n in 0..6 {
-        group.set(n % 3, &format!("large{n}"), &vec![n as u8; (n + 1) << 19]).unwrap();
-        group.set(n % 3, &format!("small{n}"), b"x").unwrap();
-        group.round();
-    }
-    group.settle();
 }

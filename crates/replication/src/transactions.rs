@@ -3,7 +3,7 @@
 //! ```text
 //!   own log ── a bind ─▶ fsync ─▶ begun ┐
 //!   applied ── a bind, a verdict ─────▶ │ Desk │ ─▶ Send ▶ peers    Verdict ▶ Engine::emit_verdict ▶ decided    Answer ▶ the client
-//!   frames, time, what is stable ─────▶ ┘
+//!   frames, time, what is stable ─────▶ ┘                  Show, Undone ▶ Engine::show, undo ▶ readers; the undone stream
 //! ```
 //! *Invariant:* a bind of this node leaves it only when it is durable here, and the desk has heard of it.
 //!
@@ -13,16 +13,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causal::bind::{Peers, Timing, Vote};
+use causal::bind::{Key, Peers, Timing, Vote};
 use cluster::NodeId;
-use effect::{Batches, Dot, Op, Origin, Vector, WireError};
-use engine::{Begun, Decided, Engine, Lock, Recycled, Told};
+use effect::{Batches, Dot, KeyspaceId, Op, Origin, Vector, WireError};
+use engine::{Begun, DbKey, Decided, Engine, Serialized, Told, VerdictError};
 use wal::Position;
 
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::exclusive::{Deed, Desk, DeskError, JournalFile};
 use crate::limits::{ASK_FOR_VOTES_AGAIN, RECOVER_AFTER, RECOVER_STAGGER, VERDICT_PATIENCE};
+use crate::serial::Answer;
+use crate::undone::{Loss, Lost};
 use crate::wire::Channel;
 
 /// What has come of another node, in the order of the log.
@@ -31,6 +33,8 @@ pub(crate) enum Come {
     Bind(Begun, bool),
     /// The verdict on one, carried out.
     Verdict(Decided),
+    /// Who leads the transactions of a key.
+    Leader(Serialized),
 }
 
 impl Come {
@@ -38,7 +42,7 @@ impl Come {
     fn position(&self) -> Option<Position> {
         match self {
             Self::Bind(begun, _) => Some(begun.position),
-            Self::Verdict(_) => None,
+            Self::Verdict(_) | Self::Leader(_) => None,
         }
     }
 }
@@ -66,7 +70,7 @@ fn bind_in(record: &[u8]) -> Option<Vec<u8>> {
 
 impl Driver {
     /// Milliseconds since the driver began.
-    fn clock_ms(&self) -> u64 {
+    pub(crate) fn clock_ms(&self) -> u64 {
         u64::try_from((self.now - self.began).as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -96,13 +100,23 @@ impl Driver {
         }
     }
 
-    fn tell_of(&mut self, come: Come) {
+    pub(crate) fn tell_of(&mut self, come: Come) {
         let now_ms = self.clock_ms();
         let told = match come {
             Come::Bind(begun, conflicts_with_plain) => self.desk.arrived(now_ms, &begun.batch, conflicts_with_plain),
-            Come::Verdict(decided) => self.desk.decided(now_ms, &decided),
+            Come::Verdict(decided) => {
+                // Guests come first: before the journal is synced, and before clients of this node try again.
+                self.leading.note_verdict();
+                self.seat_guests();
+                self.desk.decided(now_ms, &decided)
+            }
+            Come::Leader(Serialized { key: (db, name), leader, stamp }) => {
+                let key = Key { keyspace: KeyspaceId::DEFAULT, db, name: name.into() };
+                self.desk.serialized(now_ms, key, leader, stamp)
+            }
         };
         self.check(told);
+        self.tell_led();
     }
 
     /// A frame about transactions.
@@ -132,10 +146,7 @@ impl Driver {
 
     /// Writes something, so that others see in contexts that this life has begun: then its votes count.
     pub(crate) fn show_life(&self) {
-        let mut recycled = Recycled::new();
-        let mut context = self.engine.context(Lock::Key(b"", None), 0, self.engine.now_ms(), &mut recycled);
-        context.out.emit(b"", false, Op::Noop);
-        if let Err(error) = context.commit() {
+        if let Err(error) = self.engine.emit_noop() {
             tracing::warn!(%error, "votes of this node do not count before something is written here");
         }
     }
@@ -165,6 +176,7 @@ impl Driver {
         let now_ms = self.clock_ms();
         let ticked = self.desk.peers(now_ms, peers).and_then(|()| self.desk.tick(now_ms));
         self.check(ticked);
+        self.tell_led();
     }
 
     /// Nothing that is concurrent with this can come any more.
@@ -176,7 +188,7 @@ impl Driver {
     }
 
     /// Whoever cannot remember votes must cast none.
-    fn check(&self, told: Result<(), DeskError>) {
+    pub(crate) fn check(&self, told: Result<(), DeskError>) {
         if let Err(error) = told {
             self.host.stop(&format!("transactions of the group cannot be kept: {error}"));
         }
@@ -206,16 +218,44 @@ impl Driver {
                 let (bind, end) = (Dot { origin: self.engine.origin(), seq }, self.engine.log().end());
                 self.verdicts.tell(bind, answer.map(|()| end));
             }
-            // No key has a leader yet, and no transaction is unsafe.
-            Deed::Serialize(..) | Deed::Run(_) | Deed::Reply(..) | Deed::Forwarded(..) => {}
-            Deed::Show(..) | Deed::Undone(..) => {}
+            Deed::Show(bind, true) => self.seen(self.engine.show(bind)),
+            Deed::Show(bind, false) => self.seen(self.engine.undo(bind)),
+            Deed::Undone(bind, by) => self.undo(bind, by),
+            Deed::Serialize(key, leader) => self.emit_serialize(key, leader),
+            Deed::Run(client) => self.leading.answer(client, Answer::Here),
+            Deed::Refuse(client, error) => self.leading.answer(client, Answer::Refused(error)),
+            Deed::Reply(client, reply) => self.hear_reply(client, &reply),
+            Deed::Forwarded(number, from, exec) => {
+                self.receive_guest(number, from.unwrap_or(self.replica.origin().node()), *exec);
+            }
         }
+    }
+
+    /// What readers see has changed.
+    fn seen(&self, changed: Result<Vec<DbKey>, VerdictError>) {
+        match changed {
+            Ok(ready) if ready.is_empty() => {}
+            Ok(ready) => self.host.ready(ready, self.engine.log().end()),
+            Err(error) => tracing::error!(%error, "a transaction is not seen here until it is decided"),
+        }
+    }
+
+    /// A transaction that was shown has lost. The desk says so again after each start, and a report that is known is none.
+    fn undo(&mut self, bind: Dot, by: Dot) {
+        let keys = self.engine.written_by(bind).into_iter().map(|(db, key)| (db, key.into())).collect();
+        let lost = Lost { loss: Loss::Transaction { bind, by }, keys };
+        match self.undone.report(self.engine.now_ms(), vec![lost]) {
+            Ok(reports) => reports.iter().for_each(|report| self.host.undone(report)),
+            Err(error) => return self.host.stop(&format!("what was undone cannot be reported: {error}")),
+        }
+        self.seen(self.engine.undo(bind));
     }
 
     /// If it cannot be logged now the desk asks again.
     fn emit_verdict(&mut self, bind: Dot, vote: Vote) {
         match self.engine.emit_verdict(bind, vote.commit, vote.ballot.0) {
             Ok(Some((decided, committed))) => {
+                self.has_logged = true;
                 if !committed.ready.is_empty() {
                     self.host.ready(committed.ready, committed.position);
                 }

@@ -6,10 +6,14 @@
 //! end_of_round ─▶ always: one commit of the log for all commands of the round
 //! ```
 
+mod guests;
+mod leaders;
 mod notice;
 mod parking;
 mod verdicts;
 mod waits;
+
+pub(crate) use leaders::give_turn_back;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -274,6 +278,7 @@ impl Front {
         let now_ms = began_ms(session, turn);
         let call = Call { spec, args, db: session.db, protocol: session.protocol, now_ms };
         self.executor.set_touch(touches(session));
+        self.executor.set_trace(session.trace);
         if spec.flags.has(Flags::BLOCKING) {
             return self.blocking(session, &call, turn);
         }
@@ -291,6 +296,7 @@ impl Front {
         self.owed = self.owed.max(done.position);
         if done.wrote {
             session.last_write = done.position;
+            session.is_led_write = false;
             self.written = self.written.max(done.position);
         }
         if !done.ready.is_empty() {
@@ -299,6 +305,14 @@ impl Front {
     }
 
     fn exec(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+        let is_whole = session.multi.as_ref().is_some_and(|multi| !multi.broken);
+        match is_whole.then(|| self.forward(session, &args, turn)).flatten() {
+            Some(flow) => flow,
+            None => self.exec_here(session, args, turn),
+        }
+    }
+
+    fn exec_here(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let Some(multi) = session.multi.take() else {
             return refuse(session, turn, "ERR EXEC without MULTI");
         };
@@ -315,6 +329,7 @@ impl Front {
         let now_ms = began_ms(session, turn);
         let call = Call { spec, args: Args::default(), db: session.db, protocol: session.protocol, now_ms };
         self.executor.set_touch(touches(session));
+        self.executor.set_trace(session.trace);
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         let fetch = self.fetch(session);
@@ -337,6 +352,9 @@ impl Front {
         if !done.failed {
             self.count_queue(session, &queue, &figures, turn);
         }
+        if done.busy {
+            self.note_lost(session, &multi);
+        }
         turn.out.extend_from_slice(&out);
         self.scratch = if out.capacity() > 1 << 20 { Vec::new() } else { out };
         session::transaction::end(&self.room, session);
@@ -348,9 +366,17 @@ impl Front {
         if session.multi.is_some() {
             return refuse(session, turn, "ERR WATCH inside MULTI is not allowed");
         }
+        match self.ask_for_turn(session, &args, turn) {
+            Some(flow) => flow,
+            None => self.watch_now(session, args, turn),
+        }
+    }
+
+    fn watch_now(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
         let keys: Vec<&[u8]> = args.iter().skip(1).collect();
         let (db, now_ms) = (session.db, turn.now.unix_ms as i64);
-        let Watch { flag, keys: registered, existed } = &mut session.watch;
+        let (node, mut seen) = (&self.room.node, None);
+        let Watch { flag, keys: registered, existed, seen: all_seen, .. } = &mut session.watch;
         let watched: Result<(), Stop> = self.executor.with_keys(&keys, db, now_ms, |context| {
             context.state.set_touch(false);
             for key in &keys {
@@ -362,8 +388,13 @@ impl Front {
             for key in &keys {
                 registered.push(context.watch(key, flag)?);
             }
+            // Their shards are locked: what is in the log by now has been seen.
+            seen = node.member().map(|_| Arc::new(node.engine.vector()));
             Ok(())
         });
+        if let Some(seen) = seen {
+            all_seen.resize(registered.len(), seen);
+        }
         session.info.watched.store(session.watch.keys.len(), Ordering::Relaxed);
         match watched {
             Ok(()) => session::ok(session, turn),
@@ -567,17 +598,20 @@ impl App for Front {
                 Flow::Resume
             }
             Message::Decided { ticket, outcome } => self.decided(session, ticket, outcome, turn),
+            Message::Led { ticket, answer } => self.led(session, ticket, answer, turn),
             Message::Fetched { ticket, missed, read } => self.unpark(session, ticket, (missed, read), turn),
             Message::Room { ticket, found } => self.leave_lobby(session, ticket, found, turn),
             Message::Unpaused => self.release(session, turn),
             Message::Kill => Flow::CloseNow,
-            Message::Ready(_) => Flow::Continue,
+            Message::Ready(_) | Message::Guest(..) => Flow::Continue,
         }
     }
 
     fn thread_message(&mut self, message: Message, _: &mut Outbox<'_, Session>) {
-        if let Message::Ready(keys) = message {
-            self.serve(keys);
+        match message {
+            Message::Ready(keys) => self.serve(keys),
+            Message::Guest(number, exec) => self.run_guest(number, &exec),
+            _ => {}
         }
     }
 

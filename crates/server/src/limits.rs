@@ -54,3 +54,11 @@ pub const ARCHIVE_PRUNE_EVERY: std::time::Duration = std::time::Duration::from_s
 
 /// Looks at the figures from which rates are made.
 pub const RATE_SAMPLES: usize = 16;
+
+/// Bytes and arguments of a transaction that goes to the leader of its keys, and bytes of what it answers: larger ones would keep other
+/// nodes' frames waiting, and run where their clients are.
+pub const FORWARDED_BYTES_MAX: usize = 1 << 20;
+/// See [`FORWARDED_BYTES_MAX`].
+pub const FORWARDED_ARGUMENTS_MAX: usize = 1 << 16;
+/// See [`FORWARDED_BYTES_MAX`].
+pub const FORWARDED_REPLY_MAX: usize = 64 << 20;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use cluster::{NodeId, Passphrases, Region};
 use command::{Flags, Spec};
 use engine::{DbKey, Engine, Options};
-use replication::{Host, Member, Role};
+use replication::{Exec, Host, Member, Report, Role};
 use thiserror::Error;
 use wal::Position;
 
@@ -13,6 +13,9 @@ use crate::config::{Cluster, Settings};
 use crate::message::Message;
 use crate::net::{TcpEndpoint, ThreadId};
 use crate::node::Node;
+
+/// The channel of what is undone: its messages are the numbers of the reports.
+const UNDONE: &[u8] = b"__anabranch__:undone";
 
 /// Why a server did not become a node of its cluster.
 #[derive(Debug, Error)]
@@ -80,6 +83,19 @@ impl Host for Told {
         }
     }
 
+    fn guest(&self, number: u64, exec: &Arc<Exec>) -> bool {
+        let Some(node) = self.node() else { return false };
+        let bytes = exec.commands.iter().flatten().map(|argument| argument.len() + size_of::<Vec<u8>>()).sum();
+        node.control.post().send_to_thread(ThreadId(0), Message::Guest(number, Arc::clone(exec)), bytes).is_ok()
+    }
+
+    fn undone(&self, report: &Report) {
+        tracing::warn!(id = report.id, loss = ?report.loss, "what a client may have been told was done is so no more: KEYSPACE UNDONE");
+        if let Some(node) = self.node() {
+            node.broker.publish(UNDONE, report.id.to_string().as_bytes());
+        }
+    }
+
     fn restart(&self, why: &str) {
         tracing::info!("{why}");
         if let Some(node) = self.node() {
@@ -108,7 +124,7 @@ pub(crate) fn bar(role: Role, spec: &Spec) -> Option<&'static str> {
         ),
         Role::Dropped => spec.flags.has(Flags::WRITE).then_some(
             "BOOTSTRAPINCOMPLETE this node was dropped: its group goes on without it. Write to a member; what is here can be \
-             read, and the node joins again with an empty data directory",
+             read. Started again with `join` it takes part again, and what it wrote and the group never got is written again",
         ),
     }
 }

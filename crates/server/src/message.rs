@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use command::Missed;
 use engine::{DbKey, Stop, Ticket};
-use replication::Outcome;
+use replication::{Answer, Exec, Outcome};
 use wal::Position;
 
 /// A message for a client.
@@ -65,6 +65,15 @@ pub enum Message {
         /// How.
         outcome: Outcome,
     },
+    /// EXEC: what has become of the client's transaction, which was to run at the leader of its keys.
+    Led {
+        /// The wait that is meant.
+        ticket: Ticket,
+        /// What.
+        answer: Answer,
+    },
+    /// For a thread: a transaction of another node, which is to run here under this number.
+    Guest(u64, Arc<Exec>),
     /// For a thread: another node has changed these keys, and clients may wait for them.
     Ready(Vec<DbKey>),
     /// The connection is to be closed.

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use command::Spec;
+use effect::TraceContext;
 use engine::{DbKey, Ticket};
 use parking_lot::Mutex;
 use resp::{OwnedArgs, Protocol};
@@ -32,6 +33,8 @@ pub struct Wait {
     pub keys: Vec<DbKey>,
     /// Whether it renews the access clocks of what it looks up.
     pub touch: bool,
+    /// The trace that its writes belong to.
+    pub trace: Option<TraceContext>,
     /// It gives up some day.
     pub timed: bool,
 }

@@ -55,8 +55,8 @@ pub fn number(key: &Key) -> u8 {
 }
 
 /// The bytes of a bind.
-pub fn bind_bytes(keys: &[KeyUse], voters: &Voters, context: &Vector) -> Vec<u8> {
-    let mut out = vec![BIND, keys.len() as u8];
+pub fn bind_bytes(safety: Safety, keys: &[KeyUse], voters: &Voters, context: &Vector) -> Vec<u8> {
+    let mut out = vec![BIND, keys.len() as u8 | u8::from(safety == Safety::Unsafe) << 7];
     out.extend(keys.iter().map(|used| number(&used.key) | u8::from(used.read) << 6 | u8::from(used.written) << 7));
     put_varint(&mut out, voters.len() as u64);
     voters.iter().for_each(|node| put_varint(&mut out, node));
@@ -68,7 +68,8 @@ fn bind_of(entry: &Entry) -> Result<Bind, WireError> {
     let mut from = Reader::new(&entry.bytes);
     from.u8()?;
     let mut keys = Vec::new();
-    for _ in 0..from.u8()? {
+    let head = from.u8()?;
+    for _ in 0..head & 0x7f {
         let used = from.u8()?;
         keys.push(KeyUse { key: key(used & 0x3f), read: used & 0x40 != 0, written: used & 0x80 != 0 });
     }
@@ -77,7 +78,8 @@ fn bind_of(entry: &Entry) -> Result<Bind, WireError> {
     let invalid = WireError::Invalid { what: "bind", at: from.offset() };
     let voters = Voters::new(nodes).ok_or(invalid)?;
     let stamp = Stamp::new(entry.first, entry.hlc);
-    Bind::new((entry.first, stamp), voters, &context, keys, Safety::Safe).ok_or(invalid)
+    let safety = if head & 0x80 != 0 { Safety::Unsafe } else { Safety::Safe };
+    Bind::new((entry.first, stamp), voters, &context, keys, safety).ok_or(invalid)
 }
 
 /// The bytes of a verdict.
@@ -121,9 +123,9 @@ mod tests {
             voters.clone(),
             &context,
             keys.clone(),
-            Safety::Safe,
+            Safety::Unsafe,
         );
-        let read = Kind::of(&entry(bind_bytes(&keys, &voters, &context)));
+        let read = Kind::of(&entry(bind_bytes(Safety::Unsafe, &keys, &voters, &context)));
         assert_eq!(read, Kind::Bind(Arc::new(bind.expect("few keys"))));
         let vote = Vote { ballot: Ballot(300), commit: true };
         assert_eq!(Kind::of(&entry(verdict_bytes(dot(2, 300), vote))), Kind::Verdict(dot(2, 300), vote));

@@ -28,6 +28,10 @@ struct Written {
     acknowledged: bool,
     /// Every copy of it that was fsynced was destroyed, by putting an older disk in the place of the last one.
     excused: bool,
+    /// Its node was given up before anybody had got it: it is there if what was written in its stead is.
+    moved: bool,
+    /// What was written in its stead last.
+    again: Option<(Origin, u64)>,
 }
 
 /// All that happened.
@@ -68,6 +72,11 @@ impl Checks {
         self.failed.get_or_insert(Violation { check, what });
     }
 
+    /// Whether every copy of a batch that was fsynced was destroyed, or its node was given up before anybody had got it.
+    pub fn is_excused(&self, dot: Dot) -> bool {
+        self.written.get(&(dot.origin, dot.seq)).is_some_and(|written| written.excused || written.moved)
+    }
+
     /// How many batches were written.
     pub fn count(&self) -> usize {
         self.written.len()
@@ -85,7 +94,10 @@ impl Checks {
             self.fail("dots are used once", format!("{key:?} is used again"));
         }
         seen.applied.add(entry.last());
-        self.written.insert(key, Written { entry: entry.clone(), context, acknowledged: false, excused: false });
+        self.written.insert(
+            key,
+            Written { entry: entry.clone(), context, acknowledged: false, excused: false, moved: false, again: None },
+        );
     }
 
     /// A client was told that this is durable; of a transaction it is told the verdict, and not this.
@@ -184,14 +196,45 @@ impl Checks {
     pub fn moved(&mut self, entries: &[Entry]) {
         for entry in entries {
             if let Some(written) = self.written.get_mut(&(entry.first.origin, entry.first.seq)) {
-                written.excused = true;
+                written.moved = true;
             }
         }
     }
 
+    /// A batch was written in the stead of one that nobody had got, by a node that had this before.
+    pub fn wrote_again(&mut self, old: &Entry, new: &Entry, before: &Vector) {
+        let Some(written) = self.written.get_mut(&(old.first.origin, old.first.seq)) else { return };
+        let last = written.again.replace((new.first.origin, new.first.seq));
+        if last.is_some_and(|(origin, seq)| before.has(Dot { origin, seq })) {
+            self.fail(
+                "what nobody got is written again once",
+                format!("{:?}, as {last:?} and {:?}", old.first, new.first),
+            );
+        }
+    }
+
+    /// Whether a node has the batch, or what was written in its stead.
+    fn has(&self, written: &Written, applied: &Vector) -> bool {
+        let mut last = written;
+        while last.moved {
+            let Some(next) = last.again.and_then(|next| self.written.get(&next)) else { return last.excused };
+            last = next;
+        }
+        last.excused || applied.has(last.entry.last())
+    }
+
+    /// At the end: what was written in the stead of something is there once.
+    fn is_double(&self, written: &Written, applied: &Vector) -> bool {
+        written.moved && applied.has(written.entry.last())
+    }
+
     /// At the end: nothing that was acknowledged is missing.
     pub fn complete(&mut self, node: u64, applied: &Vector) {
-        let lost = |w: &&Written| w.acknowledged && !w.excused && !applied.has(w.entry.last());
+        if let Some(written) = self.written.values().find(|w| self.is_double(w, applied)) {
+            let what = format!("node {node} has {:?}, which was written again", written.entry.last());
+            self.fail("what nobody got is written again once", what);
+        }
+        let lost = |w: &&Written| w.acknowledged && !w.excused && !self.has(w, applied);
         if let Some(written) = self.written.values().find(lost) {
             let what = format!("node {node} lacks {:?}", written.entry.last());
             self.fail("nothing acknowledged is lost", what);

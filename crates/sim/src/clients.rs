@@ -32,10 +32,17 @@ impl Cluster {
         let Some(hlc) = node.stamp(now_ms + node.skew_ms, count) else { return };
         let Some(grown) = node.grown() else { return };
         let first = Dot { origin: me, seq: node.disk.has.get(me) + 1 };
+        let mut old_of_it = None;
         let mut entry = Entry { first, count, hlc, ticks: count - 1, grown, bytes: bytes.into() };
         if let Some((old, as_dot)) = again.and_then(|at| node.disk.again.get_mut(at)) {
             entry.bytes = old.bytes.clone();
-            *as_dot = Some(entry.last());
+            if self.plan.fault != Some(Fault::WritesAgainTwice) {
+                *as_dot = Some(entry.last());
+            }
+            old_of_it = Some(old.clone());
+        }
+        if let Some(old) = old_of_it {
+            self.checks.wrote_again(&old, &entry, &node.disk.has);
         }
         self.log_own(id, &entry);
         if self.plan.fault == Some(Fault::AcknowledgesEarly) {

@@ -197,11 +197,16 @@ impl Cluster {
             Output::Writable(_) => {}
             Output::Superseded => self.checks.fail("no origin is taken twice", format!("node {id}")),
             Output::Farewell(undelivered) => {
+                let lost = node.disk.lost_binds(&undelivered);
                 let moved = node.disk.give_up(&undelivered);
+                if self.plan.fault == Some(Fault::LosesUndelivered) {
+                    node.disk.again.pop();
+                }
                 (node.life, node.is_back) = (None, true);
                 node.shown.clear();
+                node.previewed.clear();
                 self.checks.outcomes.lost(id);
-                self.checks.moved(&moved);
+                self.checks.moved(&[moved, lost].concat());
                 self.excuse_without(id);
                 self.after(50, Event::Start(id));
             }

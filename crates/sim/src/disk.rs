@@ -37,6 +37,8 @@ pub struct Disk {
     pub vote: Vote,
     /// What must not be forgotten of exclusive transactions. Each is durable before anything goes on.
     pub votes: Vec<Logged>,
+    /// What was reported as undone.
+    pub undone: BTreeSet<Dot>,
 }
 
 impl Disk {
@@ -55,6 +57,7 @@ impl Disk {
             epoch,
             vote: Vote::default(),
             votes: Vec::new(),
+            undone: BTreeSet::new(),
         }
     }
 
@@ -108,6 +111,12 @@ impl Disk {
         self.rebuild();
         (self.synced, self.durable, self.restored) = (0, Vector::new(), true);
         kept
+    }
+
+    /// The transactions of these that nobody else has got: they are not written again.
+    pub fn lost_binds(&self, undelivered: &[Dot]) -> Vec<Entry> {
+        let is_one = |e: &&Entry| undelivered.iter().any(|dot| dot.origin == e.first.origin && e.first.seq >= dot.seq);
+        self.log.iter().filter(is_one).filter(|e| Kind::is_exclusive(e)).cloned().collect()
     }
 
     /// Counts anew what the log has.

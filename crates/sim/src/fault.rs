@@ -49,13 +49,21 @@ pub enum Fault {
     ForgetsVerdicts,
     /// A transaction takes effect on the first key that it writes.
     ShowsHalf,
+    /// What was undone is not reported now and then.
+    LosesReports,
+    /// That an unsafe transaction was shown is not persisted.
+    ForgetsShown,
     /// A transaction takes effect over plain writes that it has not seen.
     CommitsOver,
+    /// Of what nobody got of a node that was given up not all is kept aside.
+    LosesUndelivered,
+    /// What nobody got is written again, and not noted to be.
+    WritesAgainTwice,
 }
 
 impl Fault {
     /// All of them, with the check that each is meant for; none: several see it, each in its way.
-    pub const ALL: [(Fault, &'static str); 24] = [
+    pub const ALL: [(Fault, &'static str); 28] = [
         (Fault::ForgetsContext, "causal order"),
         (Fault::LyingDisk, "stable is what all have fsynced"),
         (Fault::AcknowledgesEarly, "nothing acknowledged is lost"),
@@ -79,6 +87,10 @@ impl Fault {
         (Fault::HidesForgetting, "at most one of competitors is committed"),
         (Fault::ForgetsVerdicts, "what was seen is not undone"),
         (Fault::ShowsHalf, "a transaction is seen whole or not at all"),
+        (Fault::LosesReports, "what is undone is reported, and nothing else"),
+        (Fault::ForgetsShown, "what is undone is reported, and nothing else"),
         (Fault::CommitsOver, "a transaction comes before plain writes that it has not seen"),
+        (Fault::LosesUndelivered, "nothing acknowledged is lost"),
+        (Fault::WritesAgainTwice, "what nobody got is written again once"),
     ];
 }

@@ -41,6 +41,8 @@ pub struct Node {
     pub is_back: bool,
     /// The transactions that readers have seen here, but for what a crash took away.
     pub shown: BTreeSet<Dot>,
+    /// The unsafe transactions that were shown here as committed, but for what a lost disk takes with it.
+    pub previewed: BTreeSet<Dot>,
 }
 
 /// What a crash ends.
@@ -76,7 +78,7 @@ impl Node {
     pub fn new(id: u64, disk: Disk, skew_ms: i64, slow_ms: i64, ahead_ms: i64) -> Self {
         let (backup, life, boot, paused_until) = (None, None, 0, 0);
         let (is_wanted, is_back, has_lost) = (true, false, false);
-        let shown = BTreeSet::new();
+        let (shown, previewed) = (BTreeSet::new(), BTreeSet::new());
         Self {
             id,
             disk,
@@ -91,6 +93,7 @@ impl Node {
             has_lost,
             is_back,
             shown,
+            previewed,
         }
     }
 

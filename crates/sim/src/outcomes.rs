@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use causal::bind::{Bind, TxnError};
+use causal::bind::{Bind, Safety, TxnError};
 use effect::{Dot, Origin, Vector};
 
 use crate::batch::{Kind, number};
@@ -109,6 +109,10 @@ impl Checks {
             let what = format!("node {node} knows {commit} of {:?}, others knew the opposite", known.bind);
             return self.fail("a transaction has one verdict", what);
         }
+        if commit && matches!(known.told, Some(Err(TxnError::Lost | TxnError::Aborted))) {
+            let what = format!("node {node}: {:?}", known.bind);
+            return self.fail("what a client was told has failed never comes back", what);
+        }
         if commit {
             let bind = Arc::clone(&known.bind);
             let other = self
@@ -125,9 +129,13 @@ impl Checks {
     /// A client was answered.
     pub fn told(&mut self, dot: Dot, answer: Result<(), TxnError>) {
         let Some(known) = self.outcomes.known.get_mut(&dot) else { return };
+        // Of an unsafe one nobody knows the verdict yet; what is undone is reported.
+        let is_unsafe = known.bind.safety() == Safety::Unsafe;
         let is_so = match answer {
-            Ok(()) => known.verdict == Some(true),
-            Err(TxnError::Lost | TxnError::Aborted) => known.verdict == Some(false),
+            Ok(()) => is_unsafe || known.verdict == Some(true),
+            Err(TxnError::Lost | TxnError::Aborted) => {
+                known.verdict == Some(false) || (is_unsafe && known.verdict.is_none())
+            }
             // It says nothing of the verdict, which others may know.
             Err(TxnError::RegionPartitioned) => true,
             Err(TxnError::TryAgain(_)) => false,
@@ -155,9 +163,22 @@ impl Checks {
         before.extend(state.shown().keys());
     }
 
+    /// At the end: an unsafe transaction that a node has shown was committed, or was reported there as undone.
+    pub fn previewed(&mut self, node: u64, dot: Dot, is_reported: bool) {
+        let Some(known) = self.outcomes.known.get(&dot) else { return };
+        // One that is gone with all disks that had it was undone by nobody.
+        if known.verdict == Some(is_reported) {
+            let what = format!("node {node}, reported: {is_reported}: {:?}", known.bind);
+            self.fail("what is undone is reported, and nothing else", what);
+        }
+    }
+
     /// At the end: what a client was told is committed is there, and keys are what the batches make of them, in whatever order they came.
     pub fn keys_are(&mut self, node: u64, applied: &Vector, digest: &[(u8, Vec<Dot>)]) {
-        let told = |known: &&Known| known.told == Some(Ok(())) && !applied.has(known.bind.dot());
+        // An unsafe one may be on one disk only.
+        let is_excused = |bind: &Bind| bind.safety() == Safety::Unsafe && self.is_excused(bind.dot());
+        let told =
+            |known: &&Known| known.told == Some(Ok(())) && !applied.has(known.bind.dot()) && !is_excused(&known.bind);
         if let Some(known) = self.outcomes.known.values().find(told) {
             return self
                 .fail("what a client was told is committed is there", format!("node {node} lacks {:?}", known.bind));
@@ -202,7 +223,7 @@ impl Checks {
 
 #[cfg(test)]
 mod tests {
-    use causal::bind::{KeyUse, Safety, Voters};
+    use causal::bind::{KeyUse, Voters};
     use effect::{Hlc, Stamp};
 
     use super::*;

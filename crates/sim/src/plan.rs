@@ -42,6 +42,8 @@ pub struct Plan {
     pub loss_percent: usize,
     /// One of so many steps of transactions ends in the middle, with a crash.
     pub steps_to_crash: usize,
+    /// So many of a hundred transactions are unsafe.
+    pub unsafe_percent: usize,
     /// A planted bug.
     pub fault: Option<Fault>,
 }
@@ -71,6 +73,7 @@ impl Plan {
             bind_ms: *rng.pick(&[60, 150, 400]),
             loss_percent: *rng.pick(&[0, 5, 30]),
             steps_to_crash: *rng.pick(&[50, 300, 100_000]),
+            unsafe_percent: *Rng::new(seed ^ 0x0d0e_5a5a_9876_4321).pick(&[0, 0, 30, 80, 100]),
         };
         let plan = plan.with_room();
         match rng.below(12) {

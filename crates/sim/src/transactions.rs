@@ -47,6 +47,9 @@ impl Cluster {
         let ms = self.rng.between(1, 2 * self.plan.bind_ms) as i64;
         self.after(ms, Event::Begin(id, boot));
         let keys = self.some_keys();
+        // Nodes differ in what they take for safe.
+        let is_unsafe = self.plan.unsafe_percent > 0 && self.rng.percent(self.plan.unsafe_percent);
+        let safety = if is_unsafe { Safety::Unsafe } else { Safety::Safe };
         let now_ms = self.now_ms;
         let leave: Vec<u64> = self.nodes.values().filter(|n| !n.is_wanted).map(|n| n.id).collect();
         let Some(node) = self.nodes.get_mut(&id) else { return };
@@ -56,15 +59,15 @@ impl Cluster {
         // Votes of fewer than a majority are lost, see `Cluster::can_spare`; a node may be in an epoch of which more have left.
         let has_voters = leave.iter().filter(|id| voters.contains(**id)).count() < voters.majority();
         let is_ready = life.replica.may_write() && life.arrived.is_empty() && has_voters;
-        if !is_ready || life.binds.may_begin(&keys, &voters).is_err() {
+        if !is_ready || life.binds.may_begin_as(safety, &keys, &voters).is_err() {
             return;
         }
         let first = Dot { origin: life.replica.origin(), seq: node.disk.has.get(life.replica.origin()) + 1 };
         let Some(hlc) = node.stamp(now_ms + node.skew_ms, 1) else { return };
         let Some(grown) = node.grown() else { return };
         let context = node.disk.has.clone();
-        let bytes = batch::bind_bytes(&keys, &voters, &context).into();
-        let Some(bind) = Bind::new((first, Stamp::new(first, hlc)), voters, &context, keys, Safety::Safe) else {
+        let bytes = batch::bind_bytes(safety, &keys, &voters, &context).into();
+        let Some(bind) = Bind::new((first, Stamp::new(first, hlc)), voters, &context, keys, safety) else {
             return;
         };
         let (entry, bind) = (Entry { first, count: 1, hlc, ticks: 0, grown, bytes }, Arc::new(bind));
@@ -126,7 +129,8 @@ impl Cluster {
                 if let Record::Decided(dot, vote) = &record {
                     self.checks.verdict(id, *dot, vote.commit);
                 }
-                if let Some(node) = self.nodes.get_mut(&id) {
+                let is_lost = self.plan.fault == Some(Fault::ForgetsShown) && matches!(record, Record::Shown(_));
+                if let Some(node) = self.nodes.get_mut(&id).filter(|_| !is_lost) {
                     node.disk.votes.push(Logged::Record(record));
                 }
             }
@@ -134,7 +138,18 @@ impl Cluster {
             Output::EmitVerdict(bind, vote) => self.emit(id, bind, vote),
             Output::Answer(bind, answer) => self.checks.told(bind, answer),
             Output::EmitSerialize(..) => {}
-            other => self.checks.fail("safe transactions do what they say", format!("node {id}: {other:?}")),
+            Output::Show(bind, commit) => {
+                if let Some(node) = self.nodes.get_mut(&id).filter(|_| commit) {
+                    node.previewed.insert(bind);
+                }
+            }
+            Output::Undone { .. } if self.plan.fault == Some(Fault::LosesReports) && self.rng.one_in(10) => {}
+            Output::Undone { bind, .. } => {
+                if let Some(node) = self.nodes.get_mut(&id) {
+                    node.disk.undone.insert(bind);
+                }
+            }
+            other => self.checks.fail("transactions do what they say", format!("node {id}: {other:?}")),
         }
     }
 

@@ -154,6 +154,7 @@ impl Cluster {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.disk = copy;
             node.shown.clear();
+            node.previewed.clear();
             node.disk.restored = !hides;
         }
         let ms = self.rng.between(10, 2_000) as i64;
@@ -324,6 +325,11 @@ impl Cluster {
         let vectors: Vec<(u64, Vector)> = members.iter().map(|n| (n.id, n.disk.has.clone())).collect();
         if digests.windows(2).any(|pair| pair[0] != pair[1]) {
             self.checks.fail("equal sets make equal states", format!("{digests:?}"));
+        }
+        let previewed =
+            members.iter().flat_map(|n| n.previewed.iter().map(|dot| (n.id, *dot, n.disk.undone.contains(dot))));
+        for (id, dot, is_reported) in previewed.collect::<Vec<_>>() {
+            self.checks.previewed(id, dot, is_reported);
         }
         for ((id, applied), digest) in vectors.iter().zip(&digests) {
             self.checks.keys_are(*id, applied, digest);

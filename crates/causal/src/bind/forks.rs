@@ -5,17 +5,24 @@
 //! more bind can only make others lose. Nothing that a client was told has failed comes back. (The price: of three binds of
 //! which the second competes with both others, the second may lose to the first and the third to the second.)
 //!
-//! *Invariant:* a bind is shown once; after that it can only be undone, once, and that is reported.
+//! Once a bind is stable no competitor of it can come any more: what fork choice says is its verdict then. It is logged as that of a safe
+//! bind is, by its originator, or after a while by whoever still lacks it; several agree. So what is shown is a matter of each node alone, and
+//! what all must agree on is a matter of effects.
+//!
+//! *Invariant:* verdicts on binds that write the same key are logged in the order in which these had observed each other.
+//!
+//! *Invariant:* a bind is shown once; after that it can only be undone, once, and that is reported; after a start once more, since nobody
+//! knows how far the one before had come.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use effect::Dot;
 
-use crate::bind::ballot::NodeId;
+use crate::bind::ballot::{Ballot, NodeId};
 use crate::bind::limits::HORIZON_HARD_MS;
 use crate::bind::machine::{Binds, Step};
-use crate::bind::message::{Output, Peers, Record};
+use crate::bind::message::{Output, Peers, Record, Vote};
 use crate::bind::safety::Safety;
 use crate::bind::table::Held;
 use crate::bind::transaction::Bind;
@@ -112,22 +119,86 @@ impl Binds {
         }
     }
 
+    /// Has the verdicts logged on binds that are stable, where everything that they compete with, or were made on, has come to its end.
+    pub(crate) fn settle_due(&mut self, step: &mut Step) {
+        for bind in self.table.unsettled() {
+            let dot = bind.dot();
+            let Some(held) = self.table.get(dot).filter(|held| self.is_final(held)) else { continue };
+            let vote = Vote { ballot: Ballot::ORIGINATOR, commit: held.beaten.is_none() };
+            let (attempts, is_mine) = (held.attempts, bind.originator() == self.node);
+            let is_due = if attempts == 0 { is_mine } else { held.next_ms <= step.now_ms };
+            if attempts == 0 || is_due {
+                let pause_ms = self.pause_ms(bind.voters().index(self.node).unwrap_or(0), attempts);
+                if let Some(held) = self.table.get_mut(dot) {
+                    (held.attempts, held.next_ms) = (attempts + 1, step.now_ms + pause_ms);
+                }
+            }
+            if is_due {
+                step.push(Output::EmitVerdict(dot, vote));
+            }
+        }
+    }
+
+    /// Whether what fork choice says of an unsafe bind is what it will say for ever, and nothing is to come to its end before it.
+    fn is_final(&self, held: &Held) -> bool {
+        let bind = &held.bind;
+        // An unsafe competitor that is preferred counts whatever becomes of it.
+        let is_over = |other: &Held| match bind.competes(&other.bind) {
+            true => other.bind.safety() == Safety::Unsafe || other.verdict.is_some(),
+            false => !bind.observed(other.bind.dot()) || other.verdict.is_some(),
+        };
+        held.shown.is_some() && self.is_stable(bind.dot()) && self.table.clashing(bind.keys()).all(is_over)
+    }
+
+    /// A verdict on an unsafe bind has come: whoever found it had all competitors, and so has this node.
+    pub(crate) fn decide_unsafe(&mut self, dot: Dot, vote: Vote, step: &mut Step) {
+        let Some(held) = self.table.get_mut(dot).filter(|held| held.decided.is_none()) else { return };
+        held.decided = Some(vote);
+        if !vote.commit {
+            held.beaten.get_or_insert(dot);
+        }
+        debug_assert!(!vote.commit || held.beaten.is_none(), "two verdicts on {dot:?}");
+        let (shown, by) = (held.shown, held.beaten);
+        match (shown, by) {
+            (None, _) => {
+                let mut group = self.horizon.make_visible(dot);
+                group.insert(dot);
+                self.show_group(&group, step);
+            }
+            (Some(true), Some(by)) => self.beat(dot, by, step),
+            _ => {}
+        }
+    }
+
     /// Takes in that a bind was shown, now or before a restart.
     pub(crate) fn shown(&mut self, dot: Dot, commit: bool) {
         if let Some(held) = self.table.get_mut(dot) {
+            held.undone |= held.shown == Some(true) && !commit;
             held.shown = Some(commit);
         }
         self.table.close(dot);
         self.horizon.make_visible(dot);
     }
 
-    /// Those that were shown as committed and have lost to what was read back after them.
+    /// Those that were shown as committed and have lost to what was read back after them; and those that were undone, since nobody knows
+    /// whether that was reported.
     pub(crate) fn missed(&self) -> Vec<(Dot, Dot)> {
-        let lost = |held: &Held| {
-            let by = held.beaten.filter(|by| held.shown == Some(true) && !self.horizon.is_invisible(*by));
-            by.map(|by| (held.bind.dot(), by))
+        let is_due = |held: &Held, by: &Dot| match held.shown {
+            Some(true) => !self.horizon.is_invisible(*by),
+            _ => held.undone,
         };
+        let lost = |held: &Held| held.beaten.filter(|by| is_due(held, by)).map(|by| (held.bind.dot(), by));
         self.table.iter().filter_map(lost).collect()
+    }
+
+    /// Says again what a start has found.
+    pub(crate) fn report_missed(&mut self, missed: Vec<(Dot, Dot)>, step: &mut Step) {
+        for (bind, by) in missed {
+            match self.table.get(bind).is_some_and(|held| held.undone) {
+                true => step.push(Output::Undone { bind, by }),
+                false => self.beat(bind, by, step),
+            }
+        }
     }
 }
 

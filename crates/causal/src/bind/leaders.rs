@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use effect::Stamp;
 
 use crate::bind::ballot::NodeId;
-use crate::bind::limits::{DEFAULT_SERIALIZATION_THRESHOLD, MAX_COUNTED_KEYS, QUIET_RELEASE_MS};
-use crate::bind::machine::Step;
-use crate::bind::message::{Output, Peers};
+use crate::bind::error::{TxnError, Why};
+use crate::bind::limits::{DEFAULT_SERIALIZATION_THRESHOLD, FORWARD_TIMEOUT_MS, MAX_COUNTED_KEYS, QUIET_RELEASE_MS};
+use crate::bind::machine::{Binds, Step};
+use crate::bind::message::{Exec, Output, Peers};
+use crate::bind::table::Held;
 use crate::bind::transaction::{Bind, Key};
 
 /// Aborts in a row, and leaders, by key.
@@ -42,6 +44,8 @@ struct Led {
 pub enum Route {
     /// On this node.
     Here,
+    /// On this node, which leads its keys.
+    Mine,
     /// On the leader of its keys.
     To(NodeId),
     /// Its keys have several leaders.
@@ -70,8 +74,9 @@ impl Leaders {
         let mut leaders = leaders.into_iter();
         match (leaders.next(), leaders.next()) {
             (Some(_), Some(_)) => Route::Several,
-            (Some(leader), None) if leader != node => Route::To(leader),
-            _ => Route::Here,
+            (Some(leader), None) if leader == node => Route::Mine,
+            (Some(leader), None) => Route::To(leader),
+            (None, _) => Route::Here,
         }
     }
 
@@ -95,12 +100,35 @@ impl Leaders {
                 (true, false) => streak.aborts += 1,
                 (false, _) => {}
             }
-            let led = self.led.get(&used.key).is_some_and(|led| led.leader.is_some());
-            if streak.aborts >= DEFAULT_SERIALIZATION_THRESHOLD && !led {
-                let leader = choose_leader(&streak.contenders, peers);
-                step.push(Output::EmitSerialize(used.key.clone(), leader));
-                streak.aborts = 0;
-            }
+            self.name_leader(&used.key, peers, step);
+        }
+    }
+
+    /// Transactions of this node have failed because of undecided ones on the key. It names a leader as if they had been aborted.
+    pub(crate) fn lost(
+        &mut self,
+        key: &Key,
+        times: u32,
+        contenders: impl IntoIterator<Item = NodeId>,
+        peers: &Peers,
+        step: &mut Step,
+    ) {
+        self.make_room(key);
+        let streak = self.streaks.entry(key.clone()).or_default();
+        streak.contenders.extend(contenders);
+        streak.last_ms = step.now_ms;
+        streak.aborts = streak.aborts.saturating_add(times);
+        self.name_leader(key, peers, step);
+    }
+
+    /// Names a leader if the row of aborts is long enough, and there is none.
+    fn name_leader(&mut self, key: &Key, peers: &Peers, step: &mut Step) {
+        let Some(streak) = self.streaks.get_mut(key) else { return };
+        let is_led = self.led.get(key).is_some_and(|led| led.leader.is_some());
+        if streak.aborts >= DEFAULT_SERIALIZATION_THRESHOLD && !is_led {
+            let leader = choose_leader(&streak.contenders, peers);
+            step.push(Output::EmitSerialize(key.clone(), leader));
+            streak.aborts = 0;
         }
     }
 
@@ -135,6 +163,41 @@ impl Leaders {
         self.led.retain(|_, led| quiet_ms(led) < 2 * QUIET_RELEASE_MS);
         self.streaks.retain(|_, streak| step.now_ms.saturating_sub(streak.last_ms) < 2 * QUIET_RELEASE_MS);
         released.into_iter().for_each(|output| step.push(output));
+    }
+}
+
+impl Binds {
+    /// So many transactions of this node could not begin because of others on the key.
+    pub(crate) fn lost(&mut self, key: &Key, times: u32, step: &mut Step) {
+        let writes = |held: &&Held| held.bind.keys().iter().any(|used| used.written && used.key == *key);
+        let open = self.table.of_key(key).filter(|held| !held.settled()).filter(writes);
+        let rivals: Vec<NodeId> = open.map(Held::originator).collect();
+        if !rivals.is_empty() {
+            self.leaders.lost(key, times, rivals.into_iter().chain([self.node]), &self.peers, step);
+        }
+    }
+
+    /// A client's EXEC runs here, or at its leader.
+    pub(crate) fn exec(&mut self, id: u64, keys: &[Key], mut exec: Box<Exec>, forwarded: bool, step: &mut Step) {
+        exec.led = keys.iter().filter(|key| self.leaders.leader(key).is_some()).cloned().collect();
+        match self.leaders.route(keys, self.node, &self.peers, step) {
+            _ if forwarded => step.push(Output::Run(id)),
+            Route::Here => step.push(Output::Run(id)),
+            Route::Mine => {
+                self.forwarded.insert(id, step.now_ms + FORWARD_TIMEOUT_MS);
+                step.push(Output::Lead { id, exec });
+            }
+            Route::To(to) => {
+                self.forwarded.insert(id, step.now_ms + FORWARD_TIMEOUT_MS);
+                step.push(Output::Forward { to, id, exec });
+            }
+            Route::Several => step.push(Output::Refuse(id, TxnError::TryAgain(Why::SeveralLeaders))),
+        }
+    }
+
+    /// The keys whose transactions are serialised, with their leaders.
+    pub fn led(&self) -> impl Iterator<Item = (&Key, NodeId)> {
+        self.leaders.led.iter().filter_map(|(key, led)| Some((key, led.leader?)))
     }
 }
 

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use effect::{Dot, Origin, Vector};
 
-use crate::bind::ballot::{NodeId, Voters};
+use crate::bind::ballot::NodeId;
 use crate::bind::error::{TxnError, Why};
 use crate::bind::horizon::HorizonSet;
-use crate::bind::leaders::{Leaders, Route};
-use crate::bind::limits::{FORWARD_TIMEOUT_MS, MAX_BEGUN};
-use crate::bind::message::{Exec, Input, Logged, Message, Output, Peers, Record, Refusal, Vote};
+use crate::bind::leaders::Leaders;
+use crate::bind::message::{Input, Logged, Message, Output, Peers, Record, Refusal, Vote};
 use crate::bind::proposer::{Begun, Source};
 use crate::bind::safety::Safety;
 use crate::bind::table::{Held, Table};
-use crate::bind::transaction::{Bind, Key, KeyUse};
+use crate::bind::transaction::Bind;
 
 /// How long things take, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +49,7 @@ pub struct Binds {
     pub(crate) peers: Peers,
     /// Whether round trips were ever measured.
     pub(crate) measured: bool,
-    forwarded: BTreeMap<u64, u64>,
+    pub(crate) forwarded: BTreeMap<u64, u64>,
     /// What is stable: binds in it that are not in the table are past.
     stable: Vector,
     /// Undone before a restart, and not reported yet.
@@ -133,6 +132,10 @@ impl Binds {
             Logged::Verdict { bind, vote, dot } => {
                 self.note_decided(bind, vote);
                 self.note_verdict(bind, dot);
+                let is_new = |held: &Held| held.bind.safety() == Safety::Unsafe && held.shown.is_none();
+                if self.table.get(bind).is_some_and(is_new) {
+                    self.shown(bind, vote.commit);
+                }
             }
             Logged::Record(Record::Promised(dot, ballot)) => self.promised(dot, ballot),
             Logged::Record(Record::Accepted(dot, vote)) => self.accepted(dot, vote),
@@ -164,7 +167,8 @@ impl Binds {
             let accepted = held.accepted.map(|vote| Record::Accepted(dot, vote));
             let decided = held.decided.map(|vote| Record::Decided(dot, vote));
             let shown = held.shown.map(|commit| Record::Shown(vec![(dot, commit)]));
-            [promised, accepted, decided, shown].into_iter().flatten().map(Logged::Record)
+            let before = held.undone.then(|| Record::Shown(vec![(dot, true)]));
+            [promised, accepted, decided, before, shown].into_iter().flatten().map(Logged::Record)
         });
         logged.extend(records);
         let verdict = |held: &Held| {
@@ -175,59 +179,19 @@ impl Binds {
         logged
     }
 
-    /// Whether an exclusive transaction over these keys may be begun. Asked with its keys' shards locked, before its bind is logged;
-    /// the bind's context must cover every bind that has arrived.
-    ///
-    /// One that clashes with a bind whose outcome is not visible yet has read what may be overwritten, with that bind in its
-    /// context: it would not count as a competitor, so it must not be.
-    pub fn may_begin(&self, keys: &[KeyUse], voters: &Voters) -> Result<(), TxnError> {
-        if !voters.contains(self.node) || !self.has_met() {
-            return Err(TxnError::TryAgain(Why::NoVoter));
-        }
-        if self.begun >= MAX_BEGUN {
-            return Err(TxnError::TryAgain(Why::TooMany));
-        }
-        let mut keys = keys.to_vec();
-        keys.sort_unstable();
-        match self.table.clashing(&keys).any(|held| !held.settled()) {
-            true => Err(TxnError::Lost),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether effects on the key must not be folded yet, stable or not: a bind that writes it has no visible outcome.
-    pub fn holds_back(&self, key: &Key) -> bool {
-        let writes = |held: &Held| held.bind.keys().iter().any(|used| used.written && used.key == *key);
-        self.table.of_key(key).any(|held| !held.settled() && writes(held))
-    }
-
-    /// The verdict on a bind that is not forgotten yet; of an unsafe one whether it is visible.
-    pub fn verdict(&self, bind: Dot) -> Option<bool> {
-        let held = self.table.get(bind)?;
-        held.committed().or(held.shown)
-    }
-
-    /// How many binds are remembered, and how many of them have no visible outcome.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.table.iter().count(), self.table.open().count())
-    }
-
-    /// The leader of a key, if its transactions are serialised.
-    pub fn leader(&self, key: &Key) -> Option<NodeId> {
-        self.leaders.leader(key)
-    }
-
     /// Takes in what happened at `now_ms`, and says what is to be done, in order.
     pub fn step(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
         let mut step = Step { now_ms, node: self.node, out: Vec::new(), inbox: VecDeque::new() };
-        for (bind, by) in std::mem::take(&mut self.missed) {
-            self.beat(bind, by, &mut step);
-        }
+        let missed = std::mem::take(&mut self.missed);
+        self.report_missed(missed, &mut step);
         match input {
             Input::Begin(bind) => self.begin_either(&bind, &mut step),
             Input::Bind { bind, conflicts_with_plain } => self.arrive(&bind, conflicts_with_plain, &mut step),
             Input::Verdict { bind, vote, dot } => {
-                self.decide(bind, vote, Source::Effect, &mut step);
+                match self.table.get(bind).map(|held| held.bind.safety()) {
+                    Some(Safety::Unsafe) => self.decide_unsafe(bind, vote, &mut step),
+                    _ => self.decide(bind, vote, Source::Effect, &mut step),
+                }
                 self.note_verdict(bind, dot);
             }
             Input::Forgot(life) => self.forgot(life, &mut step),
@@ -236,8 +200,12 @@ impl Binds {
             Input::Recover(dot) => self.recover(dot, &mut step),
             Input::Tick => self.tick(&mut step),
             Input::Peers(peers) => self.note_peers(peers, &step),
-            Input::Stable(stable) => self.forget(&stable),
+            Input::Stable(stable) => {
+                self.forget(&stable);
+                self.settle_due(&mut step);
+            }
             Input::Exec { id, keys, exec, forwarded } => self.exec(id, &keys, exec, forwarded, &mut step),
+            Input::Lost(key, times) => self.lost(&key, times, &mut step),
             Input::Replied(id) => drop(self.forwarded.remove(&id)),
             Input::Serialize { key, leader, stamp } => self.leaders.serialize(key, leader, stamp, now_ms),
         }
@@ -249,6 +217,11 @@ impl Binds {
 
     pub(crate) fn put(&mut self, bind: &Arc<Bind>) -> &mut Held {
         self.table.put(bind)
+    }
+
+    /// Whether nothing concurrent with the effect can come any more.
+    pub(crate) fn is_stable(&self, dot: Dot) -> bool {
+        self.stable.has(dot)
     }
 
     /// Whether the bind was known and has been forgotten.
@@ -320,6 +293,7 @@ impl Binds {
         if let Some(held) = self.table.get_mut(bind) {
             held.verdict.get_or_insert(dot);
             self.table.close(bind);
+            self.table.settle(bind);
         }
     }
 
@@ -349,6 +323,7 @@ impl Binds {
             }
         }
         self.show_due(step);
+        self.settle_due(step);
         self.leaders.tick(self.node, step);
         let (gone, kept) =
             std::mem::take(&mut self.forwarded).into_iter().partition(|(_, until_ms)| *until_ms <= now_ms);
@@ -373,26 +348,11 @@ impl Binds {
     fn forget(&mut self, stable: &Vector) {
         self.stable.join(stable);
         let past = |held: &&Held| {
-            let outcome = match held.bind.safety() {
-                Safety::Safe => held.verdict.is_some_and(|dot| self.stable.has(dot)),
-                Safety::Unsafe => held.shown.is_some(),
-            };
-            let over = |other: &Held| other.settled() && self.stable.has(other.bind.dot());
+            let outcome = held.verdict.is_some_and(|dot| self.stable.has(dot));
+            let over = |other: &Held| other.verdict.is_some() && self.stable.has(other.bind.dot());
             outcome && self.stable.has(held.bind.dot()) && self.table.competitors(&held.bind).all(over)
         };
         let past: Vec<Dot> = self.table.iter().filter(past).map(|held| held.bind.dot()).collect();
         past.into_iter().for_each(|dot| drop(self.table.take(dot)));
-    }
-
-    fn exec(&mut self, id: u64, keys: &[Key], exec: Box<Exec>, forwarded: bool, step: &mut Step) {
-        match self.leaders.route(keys, self.node, &self.peers, step) {
-            _ if forwarded => step.push(Output::Run(id)),
-            Route::Here => step.push(Output::Run(id)),
-            Route::To(to) => {
-                self.forwarded.insert(id, step.now_ms + FORWARD_TIMEOUT_MS);
-                step.push(Output::Forward { to, id, exec });
-            }
-            Route::Several => step.push(Output::Refuse(id, TxnError::TryAgain(Why::SeveralLeaders))),
-        }
     }
 }

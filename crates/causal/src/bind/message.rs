@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use effect::{Dot, Origin, Stamp, Vector};
+use effect::{Dot, Origin, Stamp, TraceContext, Vector};
 
 use crate::bind::ballot::{Ballot, NodeId};
 use crate::bind::error::TxnError;
@@ -157,11 +157,17 @@ pub struct Watch {
     /// What had been observed at WATCH: the transaction fails if the leader has an effect on the key that is not in it, and must
     /// wait if the leader lacks one that is.
     pub seen: Vector,
+    /// It existed: the transaction fails if it has expired since.
+    pub existed: bool,
 }
 
-/// A whole EXEC, as its leader needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A whole EXEC, as its leader needs it. One without commands asks for a turn on its keys, or gives one back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exec {
+    /// The turn that it has, as the leader has named it; 0: none.
+    pub turn: u64,
+    /// Those of its keys that are led, as the sender knows it.
+    pub led: Vec<Key>,
     /// The commands with their arguments.
     pub commands: Vec<Vec<Vec<u8>>>,
     /// Its watches.
@@ -170,6 +176,10 @@ pub struct Exec {
     pub user: Vec<u8>,
     /// The database that is selected.
     pub db: u8,
+    /// Its client reads RESP3.
+    pub resp3: bool,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// Round trips between nodes and who answers, as the node knows it.
@@ -245,6 +255,9 @@ pub enum Input {
         /// Another node has sent it, as to a leader: it runs here, whoever leads by now.
         forwarded: bool,
     },
+    /// So many transactions of this node have failed on a key without having begun, because of others that are undecided. Counts where those
+    /// write it.
+    Lost(Key, u32),
     /// The leader's reply to a forwarded EXEC has come.
     Replied(u64),
     /// An effect names the leader of a key, or releases it.
@@ -275,7 +288,7 @@ pub enum Output {
     Answer(Dot, Result<(), TxnError>),
     /// An unsafe bind takes effect, or has lost.
     Show(Dot, bool),
-    /// An unsafe bind that was shown as committed has lost to `by`: for the undone stream.
+    /// An unsafe bind that was shown as committed has lost to `by`: for the undone stream. Said again after each start, until the bind is past.
     Undone {
         /// The bind.
         bind: Dot,
@@ -288,6 +301,13 @@ pub enum Output {
     Forward {
         /// The leader.
         to: NodeId,
+        /// Names it.
+        id: u64,
+        /// The transaction.
+        exec: Box<Exec>,
+    },
+    /// The EXEC runs here, as this node leads its keys: behind those that came before it.
+    Lead {
         /// Names it.
         id: u64,
         /// The transaction.

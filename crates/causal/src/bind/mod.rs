@@ -105,6 +105,7 @@ mod machine;
 mod memory;
 mod message;
 mod proposer;
+mod queries;
 mod safety;
 mod table;
 mod transaction;

@@ -13,6 +13,7 @@ use crate::bind::error::TxnError;
 use crate::bind::limits::MAX_DOUBLINGS;
 use crate::bind::machine::{Binds, Step};
 use crate::bind::message::{Message, Output, Peers, Record, Refusal, Report, Vote};
+use crate::bind::table::Held;
 use crate::bind::transaction::Bind;
 
 /// What the originator knows of a bind whose client waits.
@@ -277,6 +278,7 @@ impl Binds {
         if vote.commit {
             self.defeat(&bind, step);
         }
+        self.hurry(&bind, step);
     }
 
     /// Tells the client how it ended.
@@ -294,13 +296,22 @@ impl Binds {
         step.push(Output::Answer(bind.dot(), answer));
     }
 
-    /// What a commit means for its competitors: those that were begun here are brought to their end at once, unsafe ones have
-    /// lost.
+    /// What a commit means for its competitors: unsafe ones have lost.
     fn defeat(&mut self, winner: &Bind, step: &mut Step) {
         let losers: Vec<Dot> = self.table.competitors(winner).map(|held| held.bind.dot()).collect();
         for dot in losers {
             self.beat(dot, winner.dot(), step);
-            if let Some(held) = self.table.get_mut(dot).filter(|held| held.begun.is_some() && held.decided.is_none()) {
+        }
+    }
+
+    /// One is decided: competitors that were begun here are brought on at once. What their ballots met may have been one of its own, and it
+    /// takes part in no more.
+    fn hurry(&mut self, decided: &Bind, step: &mut Step) {
+        let waiting = |held: &&Held| held.begun.is_some() && held.decided.is_none();
+        let competitors: Vec<Dot> =
+            self.table.competitors(decided).filter(waiting).map(|held| held.bind.dot()).collect();
+        for dot in competitors {
+            if let Some(held) = self.table.get_mut(dot) {
                 held.next_ms = held.next_ms.min(step.now_ms);
             }
         }

@@ -41,6 +41,8 @@ pub(crate) struct Held {
     pub(crate) beaten: Option<Dot>,
     /// Unsafe only: it was shown as committed, or as lost.
     pub(crate) shown: Option<bool>,
+    /// Unsafe only: it was shown as committed before it was shown as lost, which is reported.
+    pub(crate) undone: bool,
 }
 
 impl Held {
@@ -59,7 +61,13 @@ impl Held {
             next_ms: 0,
             beaten: None,
             shown: None,
+            undone: false,
         }
+    }
+
+    /// The node that it was begun on.
+    pub(crate) fn originator(&self) -> NodeId {
+        self.bind.originator()
     }
 
     /// Its verdict.
@@ -72,7 +80,7 @@ impl Held {
         self.decided.is_none() && self.accepted.is_some_and(|vote| vote.commit)
     }
 
-    /// Readers and folding may go by it: its verdict is an effect here, or it was shown.
+    /// Readers may go by it: its verdict is an effect here, or it was shown.
     pub(crate) fn settled(&self) -> bool {
         match self.bind.safety() {
             Safety::Safe => self.verdict.is_some(),
@@ -88,6 +96,8 @@ pub(crate) struct Table {
     by_key: BTreeMap<Key, BTreeSet<Dot>>,
     /// Those without a verdict, or not shown.
     open: BTreeSet<Dot>,
+    /// Unsafe ones without a verdict, shown or not.
+    unsettled: BTreeSet<Dot>,
 }
 
 impl Table {
@@ -108,6 +118,18 @@ impl Table {
         self.open.iter().filter_map(|dot| self.binds.get(dot))
     }
 
+    /// Unsafe ones without a verdict, each behind those that it had observed.
+    pub(crate) fn unsettled(&self) -> Vec<Arc<Bind>> {
+        let mut all: Vec<_> = self.unsettled.iter().filter_map(|dot| self.binds.get(dot)).collect();
+        all.sort_by_key(|held| held.bind.observed_count());
+        all.into_iter().map(|held| Arc::clone(&held.bind)).collect()
+    }
+
+    /// The verdict on a bind is an effect here.
+    pub(crate) fn settle(&mut self, dot: Dot) {
+        self.unsettled.remove(&dot);
+    }
+
     /// A bind is decided or shown.
     pub(crate) fn close(&mut self, dot: Dot) {
         self.open.remove(&dot);
@@ -118,6 +140,9 @@ impl Table {
         let dot = bind.dot();
         if !self.binds.contains_key(&dot) {
             self.open.insert(dot);
+            if bind.safety() == Safety::Unsafe {
+                self.unsettled.insert(dot);
+            }
             for used in bind.keys() {
                 self.by_key.entry(used.key.clone()).or_default().insert(dot);
             }
@@ -129,6 +154,7 @@ impl Table {
     pub(crate) fn take(&mut self, dot: Dot) -> Option<Held> {
         let held = self.binds.remove(&dot)?;
         self.open.remove(&dot);
+        self.unsettled.remove(&dot);
         for used in held.bind.keys() {
             if let Some(dots) = self.by_key.get_mut(&used.key) {
                 dots.remove(&dot);

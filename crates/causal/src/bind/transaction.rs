@@ -144,6 +144,11 @@ impl Bind {
         (dot.origin == self.dot.origin && dot.seq < self.dot.seq) || known(dot.origin).is_ok_and(|seq| seq >= dot.seq)
     }
 
+    /// How many effects its writer had observed: more than that of any bind that it had observed.
+    pub(crate) fn observed_count(&self) -> u128 {
+        self.context.iter().map(|dot| u128::from(dot.seq)).sum()
+    }
+
     /// Whether its writer had observed something of this life of a node, or of a later one, or was it.
     pub fn observed_life(&self, life: Origin) -> bool {
         let is_later = |origin: Origin| origin.node() == life.node() && origin >= life;

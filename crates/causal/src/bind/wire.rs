@@ -8,7 +8,8 @@
 //! logged  := 0 ‖ bind ‖ plain bool | 1 ‖ dot ‖ vote ‖ dot | 2 ‖ record
 //! bind    := dot ‖ fork 32 bytes ‖ unsafe bool ‖ voters ‖ context ‖ count varint ‖ (use u8 ‖ key)*     voters, keys ascend
 //! report  := accepted ‖ plain bool ‖ forgot bool ‖ count varint ‖ (dot ‖ fork 32 bytes ‖ same voters bool ‖ accepted ‖ verdict u8)*
-//! exec    := count varint ‖ (count varint ‖ bytes*)* ‖ count varint ‖ (key ‖ seen)* ‖ user bytes ‖ db u8
+//! exec    := turn varint ‖ count varint ‖ key* ‖ count varint ‖ (count varint ‖ bytes*)* ‖ count varint ‖ (key ‖ seen ‖ existed bool)*
+//!          ‖ user bytes ‖ db u8 ‖ resp3 bool
 //! dot     := origin u64 LE ‖ seq varint        vote := ballot varint ‖ commit bool        accepted := 0 | 1 ‖ vote
 //! key     := keyspace varint ‖ db u8 ‖ name bytes      use: bit 0 read, bit 1 written      verdict: 0 none, 1 abort, 2 commit
 //! ```

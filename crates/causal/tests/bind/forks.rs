@@ -185,8 +185,12 @@ fn what_a_heal_undoes_is_reported_once_also_after_a_restart() {
     shown.take(outputs);
     assert_eq!(shown.undone, [loser.dot()].into());
 
-    node = Binds::restore(1, TIMING, 0, log);
-    assert!(node.step(10 * HORIZON_HARD_MS, Input::Tick).is_empty(), "once");
+    for again in [log.clone(), Binds::restore(1, TIMING, 0, log).dump()] {
+        node = Binds::restore(1, TIMING, 0, again);
+        let outputs = node.step(10 * HORIZON_HARD_MS, Input::Tick);
+        assert_eq!(outputs, [Output::Undone { bind: loser.dot(), by: winner.dot() }], "it may not have been reported");
+        assert!(node.step(10 * HORIZON_HARD_MS, Input::Tick).is_empty(), "once");
+    }
     assert_eq!((node.verdict(winner.dot()), node.verdict(loser.dot())), (Some(true), Some(false)));
 }
 

@@ -48,8 +48,15 @@ fn serialized(outputs: &[Output]) -> Vec<(Key, Option<u64>)> {
 }
 
 fn exec(binds: &mut Binds, now_ms: u64, id: u64, keys: &[&str]) -> Vec<Output> {
-    let watches = keys.iter().map(|name| Watch { key: key(name), seen: Vector::new() }).collect();
-    let exec = Exec { commands: vec![vec![b"INCR".to_vec(), b"k".to_vec()]], watches, user: b"ann".to_vec(), db: 3 };
+    let watches = keys.iter().map(|name| Watch { key: key(name), seen: Vector::new(), existed: false }).collect();
+    let exec = Exec {
+        turn: 9,
+        commands: vec![vec![b"INCR".to_vec(), b"k".to_vec()]],
+        watches,
+        user: b"ann".to_vec(),
+        db: 3,
+        ..Exec::default()
+    };
     binds.step(
         now_ms,
         Input::Exec { id, keys: keys.iter().map(|name| key(name)).collect(), exec: Box::new(exec), forwarded: false },
@@ -77,6 +84,26 @@ fn three_aborts_in_a_row_name_a_leader() {
 }
 
 #[test]
+fn three_that_could_not_begin_because_of_undecided_ones_name_a_leader() {
+    let mut binds = Binds::new(1, TIMING);
+    binds.step(0, peers(&[1, 2, 3], &[((1, 2), 90), ((1, 3), 20), ((2, 3), 20)]));
+    let lost = |binds: &mut Binds, times| serialized(&binds.step(0, Input::Lost(key("k"), times)));
+    assert_eq!(lost(&mut binds, 9), [], "there is nothing that would be in their way");
+    let dot = Dot { origin: origin(2), seq: 5 };
+    let keys = vec![KeyUse::written(key("k")), KeyUse::read(key("read"))];
+    let voters = Voters::new(1..=3).expect("voters");
+    let bind = Bind::new((dot, stamp(2, 5)), voters, &Vector::new(), keys, Safety::Safe).expect("two keys");
+    binds.step(0, Input::Bind { bind: Arc::new(bind), conflicts_with_plain: false });
+    assert_eq!([lost(&mut binds, 1), lost(&mut binds, 1)], [vec![], vec![]]);
+    assert_eq!(serialized(&binds.step(0, Input::Lost(key("other"), 9))), []);
+    assert_eq!(serialized(&binds.step(0, Input::Lost(key("read"), 9))), [], "it was not that key");
+    assert_eq!(lost(&mut binds, 1), [(key("k"), Some(1))], "of nodes 1 and 2, which want it, the lower id");
+    assert_eq!(lost(&mut binds, 2), []);
+    lead(&mut binds, "k", Some(1), stamp(1, 6), 0);
+    assert_eq!(lost(&mut binds, 9), [], "it is led");
+}
+
+#[test]
 fn the_leader_has_the_shortest_of_the_longest_round_trips() {
     let of = |nodes: &[u64], rtt_ms: &[((u64, u64), u64)]| {
         let peers = Peers { alive: BTreeSet::new(), rtt_ms: rtt_ms.iter().copied().collect() };
@@ -99,10 +126,11 @@ fn a_whole_exec_goes_to_the_leader_with_its_watches_and_user() {
         panic!("it is forwarded");
     };
     assert_eq!((whole.watches.len(), &whole.user[..], whole.db, whole.commands.len()), (2, &b"ann"[..], 3, 1));
+    assert_eq!((&whole.led[..], whole.turn), (&[key("k")][..], 9), "it queues for what is led");
     let gone = Output::Refuse(8, TxnError::TryAgain(Why::NoReply));
     assert!(binds.step(FORWARD_TIMEOUT_MS - 1, Input::Tick).is_empty());
     assert_eq!(binds.step(FORWARD_TIMEOUT_MS, Input::Tick), [gone], "nobody knows whether it ran");
-    let sent = Exec { commands: vec![], watches: vec![], user: vec![], db: 0 };
+    let sent = Exec::default();
     let input = Input::Exec { id: 5, keys: vec![key("k")], exec: Box::new(sent), forwarded: true };
     assert_eq!(binds.step(0, input), [Output::Run(5)], "what was sent here runs here");
     exec(&mut binds, FORWARD_TIMEOUT_MS, 9, &["k"]);
@@ -111,12 +139,15 @@ fn a_whole_exec_goes_to_the_leader_with_its_watches_and_user() {
 }
 
 #[test]
-fn the_leader_itself_runs_it_and_several_leaders_are_refused() {
+fn the_leader_itself_has_it_queue_and_several_leaders_are_refused() {
     let mut binds = Binds::new(1, TIMING);
     binds.step(0, peers(&[2], &[]));
     lead(&mut binds, "mine", Some(1), stamp(2, 1), 0);
     lead(&mut binds, "theirs", Some(2), stamp(2, 2), 0);
-    assert_eq!(exec(&mut binds, 0, 1, &["mine", "other"]), [Output::Run(1)]);
+    let [Output::Lead { id: 1, exec: whole }] = &exec(&mut binds, 0, 1, &["mine", "other"])[..] else {
+        panic!("it runs here");
+    };
+    assert_eq!(whole.led, [key("mine")]);
     let several = Output::Refuse(2, TxnError::TryAgain(Why::SeveralLeaders));
     assert_eq!(exec(&mut binds, 0, 2, &["mine", "theirs"]), [several]);
 }
@@ -136,7 +167,8 @@ fn a_leader_that_does_not_answer_is_passed_over_and_released_once() {
 fn a_quiet_key_is_released_by_its_leader() {
     let mut binds = Binds::new(1, TIMING);
     lead(&mut binds, "k", Some(1), stamp(2, 1), 0);
-    assert_eq!(exec(&mut binds, 1_000, 1, &["k"]), [Output::Run(1)]);
+    assert!(matches!(exec(&mut binds, 1_000, 1, &["k"])[..], [Output::Lead { id: 1, .. }]));
+    assert!(binds.step(1_000, Input::Replied(1)).is_empty());
     assert!(binds.step(QUIET_RELEASE_MS + 999, Input::Tick).is_empty(), "it was used meanwhile");
     let release = Output::EmitSerialize(key("k"), None);
     assert_eq!(binds.step(QUIET_RELEASE_MS + 1_000, Input::Tick), [release]);

@@ -111,6 +111,24 @@ fn of_two_that_split_the_votes_fork_choice_commits_one() {
 }
 
 #[test]
+fn of_many_competitors_each_is_decided_as_soon_as_another_is() {
+    for n in 3..=7 {
+        let mut cluster = cluster(n);
+        let all: Vec<Dot> = (1..=n).map(|id| cluster.begin(id, both("k")).expect("nobody has heard")).collect();
+        cluster.settle();
+        let mut decided = all.iter().filter(|dot| cluster.verdicts.contains_key(dot)).count();
+        assert!(decided > 0, "{n} voters: the highest ballot is overtaken by none");
+        while decided < all.len() {
+            pass(&mut cluster, 50);
+            let before = decided;
+            decided = all.iter().filter(|dot| cluster.verdicts.contains_key(dot)).count();
+            assert!(decided > before, "{n} voters: {before} of them wait for what will not come");
+        }
+        assert_eq!(all.iter().filter(|dot| cluster.verdicts[dot].commit).count(), 1, "{n} voters");
+    }
+}
+
+#[test]
 fn what_may_have_been_committed_is_committed_by_those_who_are_left() {
     let mut cluster = cluster(5);
     let dot = cluster.begin(1, both("k")).expect("nothing else is going on");

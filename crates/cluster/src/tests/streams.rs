@@ -175,6 +175,15 @@ fn a_stop_sends_what_waits_and_says_goodbye() {
 }
 
 #[test]
+fn what_was_given_before_a_close_arrives_before_it() {
+    let (a, mut b) = pair(|_| {});
+    (0..3u32).for_each(|n| a.mesh.queue(b.id, &numbered(n, 100)).unwrap());
+    a.mesh.close(b.id, "a test");
+    assert!((0..3u32).all(|n| b.frame(1) == numbered(n, 100)));
+    assert_eq!(b.down(1), Why::Closed);
+}
+
+#[test]
 fn a_ping_goes_between_frames_and_never_into_one() {
     let mut config = config(1);
     (config.ping_every, config.dead_after) = (Duration::from_millis(1), 60_000);

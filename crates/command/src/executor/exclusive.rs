@@ -11,20 +11,25 @@ use resp::{Mark, Protocol, Reply};
 
 use super::{Call, Done, Executed, Gap, Host, Queued, fill, refuse};
 
+/// Whether a key's transactions go on in both sides of a partition, and may be undone.
+pub type IsUnsafe = Box<dyn Fn(&[u8]) -> bool>;
+
 /// Who decides on a transaction, and what it has read.
 pub struct Exclusive {
     /// The nodes that vote on it.
     pub voters: Arc<[u64]>,
     /// What was watched, by logical database.
     pub watched: Vec<DbKey>,
+    /// Which keys may be undone after all.
+    pub is_unsafe: IsUnsafe,
     /// What its commands name.
     pub(super) named: Vec<DbKey>,
 }
 
 impl Exclusive {
     /// A transaction of a client that watches these keys.
-    pub fn new(voters: Arc<[u64]>, watched: Vec<DbKey>) -> Self {
-        Self { voters, watched, named: Vec::new() }
+    pub fn new(voters: Arc<[u64]>, watched: Vec<DbKey>, is_unsafe: IsUnsafe) -> Self {
+        Self { voters, watched, is_unsafe, named: Vec::new() }
     }
 
     /// A command of it is about to run.
@@ -41,14 +46,14 @@ impl Exclusive {
         reply: &mut Reply<'_>,
     ) -> Executed {
         let read = [self.watched, self.named].concat();
-        match context.commit_exclusive(&read, &self.voters, false) {
+        match context.commit_exclusive(&read, &self.voters, &self.is_unsafe) {
             Ok(begun) => Executed::Undecided(Box::new(Undecided { bind: begun.bind, gaps })),
             Err(error) => {
                 reply.rewind(mark);
                 Executed::Done(match error {
                     ExclusiveError::Undecided => {
                         reply.null_array();
-                        Done::default()
+                        Done { busy: true, ..Done::default() }
                     }
                     ExclusiveError::Refused(refusal) => refuse(&refusal.into(), reply),
                     other => {

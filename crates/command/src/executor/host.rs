@@ -31,7 +31,7 @@ pub trait Host {
     /// Shows each key that is watched: nobody is to change one between the question whether one has changed, and the log.
     fn each_watched(&self, see: &mut dyn FnMut(&[u8]));
     /// Asked when all shards of the transaction are locked, and those of what is watched: whether that is as it was.
-    fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop>;
+    fn unchanged(&mut self, context: &mut Context<'_>) -> Result<bool, Stop>;
     /// Who decides on the transaction, if this node alone does not.
     fn exclusive(&mut self) -> Option<Exclusive> {
         None

@@ -13,7 +13,9 @@ mod deadlines;
 mod exclusive;
 mod expiry;
 mod group;
+mod previews;
 mod restarts;
+mod returns;
 
 use group::{Group, NOW_MS, REPLICAS, Replica, Step, look, run, words};
 

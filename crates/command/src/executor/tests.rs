@@ -54,7 +54,7 @@ impl Host for NoSession {
         panic!("there are data commands only");
     }
     fn each_watched(&self, _: &mut dyn FnMut(&[u8])) {}
-    fn unchanged(&mut self, _: &engine::Context<'_>) -> Result<bool, Stop> {
+    fn unchanged(&mut self, _: &mut engine::Context<'_>) -> Result<bool, Stop> {
         Ok(true)
     }
 }
@@ -282,7 +282,7 @@ impl Host for Watching {
     fn each_watched(&self, see: &mut dyn FnMut(&[u8])) {
         see(WATCHED);
     }
-    fn unchanged(&mut self, context: &engine::Context<'_>) -> Result<bool, Stop> {
+    fn unchanged(&mut self, context: &mut engine::Context<'_>) -> Result<bool, Stop> {
         self.was_locked = context.holds(self.shard);
         Ok(true)
     }

@@ -16,6 +16,18 @@ pub(super) const EFFECT: &[Spec] = &[
         run: Run::Session,
     },
     Spec {
+        name: "trace",
+        arity: 3,
+        flags: Flags::FAST.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::NO_MULTI),
+        keys: Keys::None,
+        group: Group::Connection,
+        since: "anabranch",
+        complexity: "O(1)",
+        summary: "Lets what the connection writes from now on carry a W3C trace context, to all replicas; OFF ends it.",
+        syntax: "traceparent",
+        run: Run::Session,
+    },
+    Spec {
         name: "help",
         arity: 2,
         flags: Flags::LOADING.and(Flags::STALE),

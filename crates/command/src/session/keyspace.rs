@@ -17,10 +17,17 @@ pub(super) const KEYSPACE: &[Spec] = &[
         -5,
         CHANGES,
         "Defines a keyspace or changes one; keys that belong elsewhere then move there in the background.",
-        "name [MATCH pattern [MATCH pattern ...]] [MODE cache] [MAXMEMORY bytes] [MAXDISK bytes] [FSYNC yes | no]",
+        "name [MATCH pattern [MATCH pattern ...]] [MODE cache] [MAXMEMORY bytes] [MAXDISK bytes] [FSYNC yes | no] [SAFETY safe | unsafe]",
     ),
     sub("get", 3, ASKS, "Returns a keyspace's definition and what it takes.", "name"),
     sub("list", 2, ASKS, "Returns the names of all keyspaces in the order in which they are asked for a key.", ""),
     sub("del", 3, CHANGES, "Deletes a keyspace; its keys move, with their values, to where they belong then.", "name"),
+    sub(
+        "undone",
+        -2,
+        ASKS,
+        "Returns reports of what clients of this node may have been told was done, and is so no more.",
+        "[SINCE id] [COUNT count]",
+    ),
     sub("help", 2, Flags::LOADING.and(Flags::STALE), "Returns help on the subcommands.", ""),
 ];

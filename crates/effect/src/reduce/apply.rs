@@ -66,7 +66,7 @@ impl Reduced {
                 self.state(event, Moment::of(*deadline), None);
             }
             Op::Remove | Op::FlushDb | Op::FlushAll => self.take(event, false),
-            Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => {}
+            Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) | Op::Again(_) => {}
             Op::Rename { .. } | Op::SwapDb(_) | Op::Define(_) | Op::Undefine | Op::Moved(_) => return Applied::Beyond,
         }
         Applied::Done

@@ -74,6 +74,7 @@ pub enum Act {
     FlushAll,
     SwapDb(u8),
     Serialize(Option<u64>),
+    Again(Dot),
     /// Mode, fsync and leaving, epoch, RAM and disk, patterns.
     Define(Mode, (bool, bool), u64, (u64, u64), Vec<Bytes>),
     Undefine,
@@ -336,6 +337,7 @@ impl Parts {
             }),
             Act::Undefine => Op::Undefine,
             Act::Moved(epoch) => Op::Moved(*epoch),
+            Act::Again(last) => Op::Again(*last),
         }
     }
 }
@@ -388,5 +390,6 @@ fn act_of(op: &Op<'_>) -> Act {
         }
         Op::Undefine => Act::Undefine,
         Op::Moved(epoch) => Act::Moved(*epoch),
+        Op::Again(last) => Act::Again(*last),
     }
 }

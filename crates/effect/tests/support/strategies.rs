@@ -167,6 +167,7 @@ fn group_act() -> impl Strategy<Value = Act> {
         ),
         (dot(), any::<bool>(), number()).prop_map(|(bind, committed, ballot)| Act::Verdict { bind, committed, ballot }),
         prop_oneof![Just(None), origin().prop_map(Some)].prop_map(Act::Serialize),
+        dot().prop_map(Act::Again),
     ]
 }
 

@@ -32,6 +32,8 @@ impl Flip {
     pub(super) fn now(shared: &Shared, last_commit: Timestamp) -> Self {
         let mut guards: Vec<_> = shared.shards.iter().map(|shard| shard.lock()).collect();
         let replicates = shared.replicates();
+        // What lies aside is what is kept.
+        guards.iter_mut().for_each(|shard| shard.exchange_all(shared));
         for shard in &mut guards {
             shard.epoch = shard.epoch.next();
             if replicates {
@@ -46,6 +48,7 @@ impl Flip {
         let tallies = spaces.is_none().then(|| tallies(shared, guards.iter().map(|shard| &**shard)));
         let (head, recent) = head(shared, replicates);
         let exclusives = shared.exclusives.freeze();
+        guards.iter_mut().for_each(|shard| shard.exchange_all(shared));
         Self { head, spaces, died, emptied, tallies, recent, exclusives }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   31 00000000     →  version u8 ‖ state, as in the log ‖ needed: 0 u8, or 1 u8 ‖ bytes u64 ‖ vector
 //!                      ‖ heads: count varint ‖ (origin u64 ‖ hlc u64)*  ‖ unsaid ‖ contexts
-//!                      ‖ waymarks: count varint ‖ (position u64 ‖ vector ‖ contexts)* ‖ swaps ‖ exclusives
+//!                      ‖ waymarks: count varint ‖ (position u64 ‖ vector ‖ contexts)* ‖ swaps ‖ exclusives ‖ again vector
 //!   31 number BE    →  recent effects on some keys: bytes as `suffix` has them, from number 1 on
 //!   contexts, unsaid := count varint ‖ (origin u64 ‖ vector)*              swaps: as `suffix` has them; exclusives: as `exclusive`
 //! ```
@@ -31,7 +31,10 @@ use crate::suffix::{self, Swaps};
 /// The first byte of these rows' keys.
 const RECENT: u8 = 0x31;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+
+/// The same without what was written again.
+const VERSION_BEFORE: u8 = 2;
 
 /// The same without exclusive transactions.
 const VERSION_WITHOUT: u8 = 1;
@@ -46,6 +49,8 @@ pub(crate) struct Recent {
     pub(crate) waymarks: Waymarks,
     pub(crate) swaps: Swaps,
     pub(crate) exclusives: Kept,
+    /// How far what the group never got of a life was written again.
+    pub(crate) again: Vector,
 }
 
 fn name(number: u32) -> [u8; 5] {
@@ -171,7 +176,8 @@ impl Recent {
     /// What is so now; every shard is locked.
     pub(super) fn now(shared: &Shared, heads: Heads, waymarks: Waymarks) -> Self {
         let (state, swaps) = (shared.state(), shared.swaps.lock().clone());
-        Self { state, needed: shared.kept.peers(), heads, waymarks, swaps, exclusives: Kept::default() }
+        let (exclusives, again) = (Kept::default(), shared.replication.again.done());
+        Self { state, needed: shared.kept.peers(), heads, waymarks, swaps, exclusives, again }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -199,13 +205,14 @@ impl Recent {
         }
         self.swaps.encode(&mut out);
         self.exclusives.encode(&mut out);
+        self.again.encode(&mut out);
         out
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let mut from = Reader::new(bytes);
         let version = from.u8()?;
-        if ![VERSION, VERSION_WITHOUT].contains(&version) {
+        if ![VERSION, VERSION_BEFORE, VERSION_WITHOUT].contains(&version) {
             return Err(WireError::Invalid { what: "version of recent effects", at: 0 });
         }
         let state = State::read(&mut from)?;
@@ -228,9 +235,10 @@ impl Recent {
             marks.push(Waymark { position, vector, contexts: contexts(&mut from)? });
         }
         let swaps = Swaps::decode(&mut from)?;
-        let exclusives = if version == VERSION { Kept::decode(&mut from)? } else { Kept::default() };
+        let exclusives = if version >= VERSION_BEFORE { Kept::decode(&mut from)? } else { Kept::default() };
+        let again = if version == VERSION { Vector::decode(&mut from)? } else { Vector::default() };
         match from.remaining() {
-            0 => Ok(Self { state, needed, heads, waymarks: Waymarks::of(marks, said), swaps, exclusives }),
+            0 => Ok(Self { state, needed, heads, waymarks: Waymarks::of(marks, said), swaps, exclusives, again }),
             _ => Err(WireError::Invalid { what: "bytes behind recent effects", at: from.offset() }),
         }
     }
@@ -281,13 +289,14 @@ mod tests {
             waymarks,
             swaps: Swaps::default(),
             exclusives: Kept::default(),
+            again: vector(18, 19),
         };
         let bytes = recent.encode();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let u64 = |n: u8| format!("{n:02x}00000000000000");
         let vector = |origin: u8, seq: u8| format!("01{}{seq:02x}", u64(origin));
         let expected = [
-            "02".into(),
+            "03".into(),
             format!("03{}{}", u64(3), vector(1, 2)),
             format!("01{}{}", u64(17), vector(15, 16)),
             format!("01{}{}", u64(4), u64(5)),
@@ -296,11 +305,16 @@ mod tests {
             format!("01{}{}00", u64(12), vector(13, 14)),
             "00".into(),
             "0000".into(),
+            vector(18, 19),
         ];
         assert_eq!(hex, expected.concat());
         assert_eq!(Recent::decode(&bytes), Ok(recent));
         assert!((0..bytes.len()).all(|len| Recent::decode(&bytes[..len]).is_err()), "a cut row is refused");
-        let without = [&[VERSION_WITHOUT], &bytes[1..bytes.len() - 2]].concat();
-        assert_eq!(Recent::decode(&without), Recent::decode(&bytes), "rows of before have none");
+        let again = Vector::new();
+        let older = Recent { again, ..Recent::decode(&bytes).unwrap() };
+        for (version, lacks) in [(VERSION_BEFORE, 10), (VERSION_WITHOUT, 12)] {
+            let without = [&[version], &bytes[1..bytes.len() - lacks]].concat();
+            assert_eq!(Recent::decode(&without).as_ref(), Ok(&older), "rows of before have none");
+        }
     }
 }

@@ -61,12 +61,12 @@ type Uses = BTreeMap<DbKey, Used>;
 
 impl Context<'_> {
     /// Logs what was emitted as an exclusive transaction that also read or watched `read` (by logical database), to be decided by `voters`.
-    /// The state is as before, and the locks are free, whatever is answered.
+    /// It is unsafe if all of its keys are. The state is as before, and the locks are free, whatever is answered.
     pub fn commit_exclusive(
         &mut self,
         read: &[DbKey],
         voters: &[u64],
-        is_unsafe: bool,
+        is_unsafe: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Begun, ExclusiveError> {
         let begun = self.begin(read, voters, is_unsafe);
         // Behind the log, and before anybody else can write its keys.
@@ -83,7 +83,7 @@ impl Context<'_> {
         &mut self,
         read: &[DbKey],
         voters: &[u64],
-        is_unsafe: bool,
+        is_unsafe: &dyn Fn(&[u8]) -> bool,
     ) -> Result<(Begun, Pending, Hold), ExclusiveError> {
         let shared = self.shared;
         if self.out.cached || self.out.aside.is_some() {
@@ -95,7 +95,8 @@ impl Context<'_> {
             return Err(ExclusiveError::Whole);
         }
         let uses = self.uses(read);
-        if shared.exclusives.clashes(uses.iter().map(|(name, used)| (name, used.written))) {
+        let is_unsafe = !uses.is_empty() && uses.keys().all(|(_, key)| is_unsafe(key));
+        if shared.exclusives.clashes(is_unsafe, uses.iter().map(|(name, used)| (name, used.written))) {
             return Err(ExclusiveError::Undecided);
         }
         suffix::remove_expired(&self.state, &mut self.out);
@@ -104,6 +105,7 @@ impl Context<'_> {
         // All that has been applied to its keys, which are locked, is in the log.
         let context = shared.log.lock().state().vector(shared.origin());
         let mut batch = BatchBuf::new(shared.group, shared.origin());
+        batch.set_trace(self.out.batch.trace());
         self.push_bind(&mut batch, &uses, voters, is_unsafe, &context);
         self.out.batch.each_since(BatchMark::START, |effect| batch.push(effect));
         let end = shared.log.end();

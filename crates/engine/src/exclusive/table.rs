@@ -39,6 +39,10 @@ pub(crate) struct Pending {
     pub(crate) outcome: Option<(bool, u64)>,
     /// Effects with its verdict.
     pub(crate) verdicts: Vec<Dot>,
+    /// It may be seen before its verdict, and not be committed after all.
+    pub(crate) is_unsafe: bool,
+    /// It was shown here as committed, or as lost; only that is final.
+    pub(crate) shown: Option<bool>,
 }
 
 /// See the module.
@@ -58,6 +62,17 @@ struct Table {
     committed: HashMap<DbKey, Vec<Dot>>,
     /// What keeps the log for those that no checkpoint has yet, and where they stand in it.
     holds: BTreeMap<Dot, (Hold, Position)>,
+    /// How many unsafe ones write a key: whoever wrote there may have seen what is not here.
+    unsure: HashMap<DbKey, usize>,
+}
+
+impl Table {
+    fn insert(&mut self, pending: Pending) {
+        if pending.is_unsafe && !self.pending.contains_key(&pending.first) {
+            pending.written.iter().for_each(|(name, _)| *self.unsure.entry(name.clone()).or_default() += 1);
+        }
+        self.pending.insert(pending.first, Arc::new(pending));
+    }
 }
 
 impl Pending {
@@ -73,8 +88,9 @@ impl Pending {
             }
         }
         let (context, first, hlc) = (bind.context.iter().collect(), batch.first, batch.hlc);
-        let (early, outcome, verdicts) = (None, None, Vec::new());
-        Ok(Self { batch: bytes.into(), first, hlc, context, written, read, from, early, outcome, verdicts })
+        let (early, outcome, verdicts, is_unsafe, shown) = (None, None, Vec::new(), bind.is_unsafe, None);
+        let batch = bytes.into();
+        Ok(Self { batch, first, hlc, context, written, read, from, early, outcome, verdicts, is_unsafe, shown })
     }
 
     fn writes(&self, name: &DbKey) -> bool {
@@ -93,7 +109,7 @@ impl Exclusives {
     pub(crate) fn put(&self, pending: Pending, hold: Hold, position: Position) {
         let mut table = self.table.lock();
         table.holds.insert(pending.first, (hold, position));
-        table.pending.insert(pending.first, Arc::new(pending));
+        table.insert(pending);
         self.count.store(table.pending.len(), Ordering::Release);
     }
 
@@ -139,6 +155,33 @@ impl Exclusives {
         (!is_seen).then_some(left)
     }
 
+    /// Whether a transaction that has written the key was committed, and none of its verdicts is in `seen`.
+    pub(crate) fn has_unseen(&self, name: &DbKey, seen: &Vector) -> bool {
+        if !self.is_any() {
+            return false;
+        }
+        let table = self.table.lock();
+        let mut committed = table.committed.get(name).into_iter().flatten().filter_map(|bind| table.pending.get(bind));
+        committed.any(|one| !one.verdicts.iter().any(|verdict| seen.has(*verdict)))
+    }
+
+    /// An unsafe transaction is seen here, or is not any more.
+    pub(crate) fn show(&self, bind: Dot, committed: bool) {
+        if let Some(found) = self.table.lock().pending.get_mut(&bind) {
+            Arc::make_mut(found).shown = Some(committed);
+        }
+    }
+
+    /// Whether an effect on the key may have been made on what is not here.
+    #[inline]
+    pub(crate) fn is_unsure(&self, db: u8, key: &[u8]) -> bool {
+        if !self.is_any() {
+            return false;
+        }
+        let unsure = &self.table.lock().unsure;
+        !unsure.is_empty() && unsure.contains_key(&(db, key.into()))
+    }
+
     /// What undecided transactions write.
     pub(crate) fn held_keys(&self) -> HashSet<DbKey> {
         let undecided = self.undecided();
@@ -146,8 +189,10 @@ impl Exclusives {
     }
 
     /// Whether an undecided transaction competes with one over these keys, of which those that are true are written. Their shards are locked.
-    pub(crate) fn clashes<'k>(&self, mut keys: impl Iterator<Item = (&'k DbKey, bool)>) -> bool {
-        let undecided = self.undecided();
+    /// One that is shown is in the way of safe ones only: these could be decided before it is.
+    pub(crate) fn clashes<'k>(&self, is_unsafe: bool, mut keys: impl Iterator<Item = (&'k DbKey, bool)>) -> bool {
+        let mut undecided = self.undecided();
+        undecided.retain(|one| !(is_unsafe && one.shown.is_some()));
         keys.any(|(name, written)| undecided.iter().any(|one| one.writes(name) || (written && one.read.contains(name))))
     }
 
@@ -180,8 +225,17 @@ impl Exclusives {
             return;
         }
         let mut table = self.table.lock();
-        let Table { pending, committed, .. } = &mut *table;
-        pending.retain(|_, pending| !pending.verdicts.first().is_some_and(|verdict| stable.has(*verdict)));
+        let Table { pending, committed, unsure, .. } = &mut *table;
+        pending.retain(|_, pending| {
+            let is_over = pending.verdicts.first().is_some_and(|verdict| stable.has(*verdict));
+            for (name, _) in pending.written.iter().filter(|_| is_over && pending.is_unsafe) {
+                if let Some(count) = unsure.get_mut(name) {
+                    *count -= 1;
+                }
+            }
+            !is_over
+        });
+        unsure.retain(|_, count| *count > 0);
         committed.retain(|_, binds| {
             binds.retain(|bind| pending.contains_key(bind));
             !binds.is_empty()
@@ -216,7 +270,7 @@ impl Exclusives {
         for one in &kept.pending {
             let pending = one.restore(mark)?;
             let bind = pending.first;
-            self.table.lock().pending.insert(bind, Arc::new(pending));
+            self.table.lock().insert(pending);
             for dot in &one.verdicts {
                 let (committed, ballot) = one.outcome;
                 self.decided(&Decided { bind, committed, ballot, dot: *dot });

@@ -7,7 +7,7 @@ use effect::{Batch, BatchBuf, Dot, Effect, Hlc, KeyspaceId, Op, Seq};
 use thiserror::Error;
 use wal::Position;
 
-use super::{Later, Pending, lock_names, prepare};
+use super::{Later, Pending, lock_names, prepare, preview};
 use crate::apply::apply;
 use crate::context::{Committed, Context};
 use crate::echo::Echo;
@@ -89,22 +89,11 @@ impl Ruling {
 
     /// Makes it visible, or drops it. Whoever watches its keys, waits for them, or wants events is told; the verdict is at `position`.
     pub(crate) fn carry_out(&self, state: &mut State<'_>, position: Position, ready: &mut Vec<DbKey>) {
-        let shared = state.shared;
-        let effects = if self.committed { effects_of(&self.pending) } else { Vec::new() };
-        let effects: Vec<_> = effects.iter().map(|(_, _, effect)| effect).collect();
-        let is_first = |n: usize| effects[..n].iter().all(|one| (one.db, one.key) != (effects[n].db, effects[n].key));
-        let begin = |state: &State<'_>, n: usize| Echo::begin(shared, &state.guards, effects[n], state.now_ms());
-        let before: Vec<_> = (0..effects.len()).map(|n| is_first(n).then(|| begin(state, n))).collect();
-        self.carry_out_silently(shared, &mut state.guards);
-        for (n, echo) in before.into_iter().enumerate() {
-            // What comes later on the key found it as it is.
-            echo.unwrap_or_else(|| begin(state, n))
-                .into_iter()
-                .for_each(|echo| echo.tell(shared, &state.guards, position));
-        }
-        if shared.has_listeners() {
-            effects.iter().for_each(|effect| state.tell_listeners(effect, |db| shared.logical(db), ready));
-        }
+        // What was shown has been told of.
+        let is_news = self.committed && self.pending.shown.is_none();
+        let effects = if is_news { effects_of(&self.pending) } else { Vec::new() };
+        let told = tell(state, &effects, position, |state| self.carry_out_silently(state.shared, &mut state.guards));
+        ready.extend(told);
     }
 
     /// The same where nobody listens: at a start.
@@ -113,6 +102,29 @@ impl Ruling {
             suffix::commit(guards, shared, &self.pending, &effects_of(&self.pending), &self.later);
         }
     }
+}
+
+/// Makes effects visible by `carry_out`, tells whoever watches their keys or wants events, and answers the keys that clients wait for.
+pub(super) fn tell(
+    state: &mut State<'_>,
+    effects: &[(Dot, Hlc, Effect<'_>)],
+    position: Position,
+    carry_out: impl FnOnce(&mut State<'_>),
+) -> Vec<DbKey> {
+    let (shared, mut ready) = (state.shared, Vec::new());
+    let effects: Vec<_> = effects.iter().map(|(_, _, effect)| effect).collect();
+    let is_first = |n: usize| effects[..n].iter().all(|one| (one.db, one.key) != (effects[n].db, effects[n].key));
+    let begin = |state: &State<'_>, n: usize| Echo::begin(shared, &state.guards, effects[n], state.now_ms());
+    let before: Vec<_> = (0..effects.len()).map(|n| is_first(n).then(|| begin(state, n))).collect();
+    carry_out(state);
+    for (n, echo) in before.into_iter().enumerate() {
+        // What comes later on the key found it as it is.
+        echo.unwrap_or_else(|| begin(state, n)).into_iter().for_each(|echo| echo.tell(shared, &state.guards, position));
+    }
+    if shared.has_listeners() {
+        effects.iter().for_each(|effect| state.tell_listeners(effect, |db| shared.logical(db), &mut ready));
+    }
+    ready
 }
 
 /// A verdict that is read back at a start; `dot` is the effect with it, where there are other replicas.
@@ -135,7 +147,7 @@ pub(crate) fn at_start(shared: &Shared, decided: &Decided, is_group: bool) -> Re
 }
 
 /// What a transaction does, behind its bind.
-fn effects_of(pending: &Pending) -> Vec<(Dot, Hlc, Effect<'_>)> {
+pub(super) fn effects_of(pending: &Pending) -> Vec<(Dot, Hlc, Effect<'_>)> {
     let batch = Batch::decode(&pending.batch).expect("it was read when it was logged");
     let effects = (0..).zip(batch.effects().flatten()).skip(1);
     effects.map(|(n, effect)| (Dot { seq: batch.first.seq + n, ..batch.first }, batch.hlc.plus(n), effect)).collect()
@@ -157,8 +169,18 @@ impl Engine {
         ballot: u64,
     ) -> Result<Option<(Decided, Committed)>, VerdictError> {
         let shared = &*self.shared;
-        let guards = lock_names(shared, &names_of(shared, bind));
-        let mut state = State::new(shared, guards, None, self.now_ms(), 0);
+        let names = names_of(shared, bind);
+        let mut state = State::new(shared, lock_names(shared, &names), None, self.now_ms(), 0);
+        preview::ruled(&mut state, (bind, committed), &names, |state| self.emit_ruled(state, (bind, committed, ballot)))
+    }
+
+    /// The same, of a transaction whose keys are locked and as they are without what is shown.
+    fn emit_ruled(
+        &self,
+        state: &mut State<'_>,
+        (bind, committed, ballot): (Dot, bool, u64),
+    ) -> Result<Option<(Decided, Committed)>, VerdictError> {
+        let shared = state.shared;
         let Some(ruling) = Ruling::new(shared, &mut state.guards, bind, committed)? else { return Ok(None) };
         let mut batch = BatchBuf::new(shared.group, shared.origin());
         let op = Op::Verdict { bind, committed, ballot };
@@ -167,7 +189,7 @@ impl Engine {
         let logged = Context::log(shared, state.now_ms, &mut batch)?;
         let dot = Dot { origin: shared.origin(), seq: logged.seq };
         let mut ready = Vec::new();
-        ruling.carry_out(&mut state, logged.position, &mut ready);
+        ruling.carry_out(state, logged.position, &mut ready);
         let decided = Decided { bind, committed, ballot, dot };
         shared.exclusives.decided(&decided);
         state.set_applied(logged.position);

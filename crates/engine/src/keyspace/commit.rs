@@ -85,6 +85,7 @@ impl Context<'_> {
             return Err(Refusal::BatchTooLarge { size, limit });
         }
         let mut logged = BatchBuf::new(self.shared.group, self.shared.origin());
+        logged.set_trace(self.out.batch.trace());
         self.out.batch.each_since(BatchMark::START, |effect| {
             if is_logged(effect) {
                 logged.push(effect);

@@ -1,13 +1,13 @@
 //! Exclusive transactions of other replicas, and their verdicts.
 
-use effect::{Effects, Op, Origin, Vector, WireError};
+use effect::{Effects, Op, Origin, Stamp, Vector, WireError};
 
 use super::run::Run;
 use super::{ReceiveError, Received, log_run};
 use crate::context::Committed;
 use crate::engine::Shared;
 use crate::error::Refusal;
-use crate::exclusive::{Begun, Decided, Pending, Ruling, bind_of, lock_names, names_of, place};
+use crate::exclusive::{Begun, Decided, Pending, Ruling, Serialized, bind_of, lock_names, names_of, place, ruled};
 use crate::feed::Waymark;
 use crate::shard::DbKey;
 use crate::state::State;
@@ -19,17 +19,19 @@ pub(super) enum Role {
     Bind,
     /// It decides one.
     Verdict(Decided),
+    /// It says who leads the transactions of a key.
+    Leader(Serialized),
     Plain,
 }
 
 impl Role {
     pub(super) fn of(run: &Run<'_>) -> Self {
-        match Effects::first(run.first.first.origin, run.first.effects().rest()).map(|effect| effect.op) {
-            Ok(Op::Bind(bind)) if bind.exclusive => Self::Bind,
-            Ok(Op::Verdict { bind, committed, ballot }) => {
-                Self::Verdict(Decided { bind, committed, ballot, dot: run.first.first })
-            }
-            _ => Self::Plain,
+        let (first, hlc) = (run.first.first, run.first.hlc);
+        let Ok(effect) = Effects::first(first.origin, run.first.effects().rest()) else { return Self::Plain };
+        match effect.op {
+            Op::Bind(bind) if bind.exclusive => Self::Bind,
+            Op::Verdict { bind, committed, ballot } => Self::Verdict(Decided { bind, committed, ballot, dot: first }),
+            _ => Serialized::of(&effect, Stamp::new(first, hlc)).map_or(Self::Plain, Self::Leader),
         }
     }
 }
@@ -41,10 +43,14 @@ pub(super) fn take_bind(shared: &Shared, run: &Run<'_>) -> Result<Option<Receive
     let keys = || bind.keys.iter().map(|key| (key.written, (key.db, key.key.into())));
     let names: Vec<DbKey> = keys().map(|(_, name)| name).collect();
     let mut guards = lock_names(shared, &names);
+    // What is shown of others is no write.
+    suffix::exchange(&mut guards, shared, names.iter());
     let mut unobserved = |name: &DbKey| suffix::has_unobserved(&mut guards, shared, name, &observed);
     let conflicts_with_plain = names.iter().any(&mut unobserved);
+    let comes_before = keys().any(|(written, name)| written && unobserved(&name));
+    suffix::exchange(&mut guards, shared, names.iter());
     // What it will come before may be in the log already, or may have been.
-    let before = keys().any(|(written, name)| written && unobserved(&name)).then(|| mark_before(shared, &observed));
+    let before = comes_before.then(|| mark_before(shared, &observed));
     let from = before.as_ref().and_then(Option::as_ref).map_or_else(|| shared.log.end(), |mark| mark.position);
     let hold = shared.kept.hold(&shared.log, from).map_err(Refusal::from)?;
     let mut here = None;
@@ -64,15 +70,26 @@ pub(super) fn take_verdict(
     decided: Decided,
     now_ms: i64,
 ) -> Result<Option<Received>, ReceiveError> {
-    let guards = lock_names(shared, &names_of(shared, decided.bind));
-    let mut state = State::new(shared, guards, None, now_ms, 0);
-    let ruling = Ruling::new(shared, &mut state.guards, decided.bind, decided.committed)?;
-    let Some(position) = log_run(shared, run, |_| ())? else { return Ok(None) };
-    let mut ready = Vec::new();
-    ruling.iter().for_each(|ruling| ruling.carry_out(&mut state, position, &mut ready));
-    shared.exclusives.decided(&decided);
-    state.set_applied(position);
-    Ok(Some(Received::Decided(decided, Committed { position, ready, after: None })))
+    let (names, outcome) = (names_of(shared, decided.bind), (decided.bind, decided.committed));
+    let mut state = State::new(shared, lock_names(shared, &names), None, now_ms, 0);
+    ruled(&mut state, outcome, &names, |state| {
+        let ruling = Ruling::new(shared, &mut state.guards, decided.bind, decided.committed)?;
+        let Some(position) = log_run(shared, run, |_| ())? else { return Ok(None) };
+        let mut ready = Vec::new();
+        ruling.iter().for_each(|ruling| ruling.carry_out(state, position, &mut ready));
+        shared.exclusives.decided(&decided);
+        state.set_applied(position);
+        Ok(Some(Received::Decided(decided, Committed { position, ready, after: None })))
+    })
+}
+
+/// Takes the leader of a key: it is logged, and changes nothing. `None`: it was here already.
+pub(super) fn take_leader(
+    shared: &Shared,
+    run: &Run<'_>,
+    serialized: Serialized,
+) -> Result<Option<Received>, ReceiveError> {
+    Ok(log_run(shared, run, |_| ())?.map(|_| Received::Serialized(serialized)))
 }
 
 /// The last note before what is not in `observed`, if the log reaches back so far.

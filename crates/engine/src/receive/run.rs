@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   record   batch │ batch ─ batch ─ batch │ batch      what is known already is passed over
-//!                  └──────── a run ────────┘            a batch with an effect on whole databases, with a bind or a verdict, or with
+//!                  └──────── a run ────────┘            a batch with an effect on whole databases, with a bind or a verdict, with a leader, or with
 //!   dues     by shard, each shard's in their order      one that replicas do not send, is a run of its own
 //! ```
 //! *Invariant:* the numbers of a run's effects are consecutive, so that its first batch says whether it may be taken.
@@ -248,9 +248,9 @@ fn is_of_all(op: &Op<'_>) -> bool {
     matches!(op, Op::FlushDb | Op::FlushAll | Op::SwapDb(_))
 }
 
-/// Whether it is of an exclusive transaction, or decides one.
+/// Whether it is of an exclusive transaction, decides one, or says who leads those of a key.
 fn is_ruled(op: &Op<'_>) -> bool {
-    matches!(op, Op::Bind(_) | Op::Verdict { .. })
+    matches!(op, Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_))
 }
 
 fn is_alien(op: &Op<'_>) -> bool {

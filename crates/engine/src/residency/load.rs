@@ -10,7 +10,7 @@ use crate::engine::Shared;
 use crate::limits::LOAD_TRIES;
 use crate::shard::Shard;
 use crate::stop::{Miss, Place, Stop};
-use crate::value::Entry;
+use crate::value::{Entry, Part};
 
 impl Shared {
     /// Brings keys into memory that a command needs.
@@ -73,6 +73,24 @@ impl Shared {
             guard.take_in(db, place, key, found, self);
         }
         Ok(is_missing)
+    }
+
+    /// The same for a key with all of its elements.
+    pub(crate) fn fetch_whole_locked(
+        &self,
+        guard: &mut Shard,
+        db: u8,
+        place: Place,
+        key: &[u8],
+    ) -> Result<(), ReadError> {
+        if !self.residency.is_on() {
+            return Ok(());
+        }
+        self.fetch_locked(guard, db, place, key)?;
+        match guard.find(db, place.order, key).is_some_and(Entry::is_partly_away) {
+            true => self.fetch_part_locked(guard, place, Name { db, key }, &Part::Whole),
+            false => Ok(()),
+        }
     }
 }
 

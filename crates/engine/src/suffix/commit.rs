@@ -47,7 +47,8 @@ pub(crate) fn commit(
     for (name, left) in &pending.written {
         let own = by_key.remove(&(name.0, &*name.1)).unwrap_or_default();
         let context = &pending.context;
-        match has_unobserved(guards, shared, name, context) {
+        // What an unsafe one was made on may not be here.
+        match pending.is_unsafe || has_unobserved(guards, shared, name, context) {
             true => commit_before(guards, shared, (name, *left), context, &own, later),
             false => {
                 for (dot, hlc, effect) in &own {
@@ -60,7 +61,7 @@ pub(crate) fn commit(
 }
 
 /// All that a transaction had observed of a key, and what it did itself, is a plain value from now on.
-fn make_plain(
+pub(super) fn make_plain(
     guards: &mut Guards<'_>,
     shared: &Shared,
     ((db, key), left): (&DbKey, Option<Left>),
@@ -81,7 +82,7 @@ fn make_plain(
     shard.suffix.put(unstable);
 }
 
-fn commit_before(
+pub(super) fn commit_before(
     guards: &mut Guards<'_>,
     shared: &Shared,
     (name, left): (&DbKey, Option<Left>),

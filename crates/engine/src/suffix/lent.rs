@@ -9,7 +9,7 @@ use effect::Effect;
 
 use super::name::Name;
 use super::unstable::Causality;
-use super::{Written, is_plain_set, place_of, whole};
+use super::{Written, is_plain_set, place_of, preview, whole};
 use crate::apply::{apply, apply_at};
 use crate::state::State;
 use crate::value::Entry;
@@ -71,7 +71,8 @@ pub(crate) fn record_own(state: &mut State<'_>, effect: &Effect<'_>, written: &W
     let State { shared, guards, lent, .. } = state;
     let Some(place) = place_of(shared, effect) else {
         whole::open(guards, effect);
-        return whole::note(guards, shared, effect, written);
+        whole::note(guards, shared, effect, written);
+        return preview::take_in_aside(guards, shared, effect, written);
     };
     let Some(shard) = guards.get_mut(place.shard) else { return };
     let lent = lent.take(effect);
@@ -79,7 +80,7 @@ pub(crate) fn record_own(state: &mut State<'_>, effect: &Effect<'_>, written: &W
     // if it was opened, something may have.
     let is_brief = lent.is_none() && shard.suffix.find_opened(place, effect.db, effect.key).is_none();
     if is_brief && is_plain_set(effect) && shard.suffix.note_set(place, effect, written) {
-        return;
+        return preview::take_in_aside(guards, shared, effect, written);
     }
     let mut unstable = shard.take_unstable(place, effect, written);
     if let Some(lent) = lent {
@@ -88,4 +89,5 @@ pub(crate) fn record_own(state: &mut State<'_>, effect: &Effect<'_>, written: &W
     unstable.open(shard.find(effect.db, place.order, effect.key)).record(effect, written);
     shard.suffix.note(written.dot, effect.db, place.order);
     shard.suffix.put(unstable);
+    preview::take_in_aside(guards, shared, effect, written);
 }

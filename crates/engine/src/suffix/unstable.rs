@@ -75,6 +75,12 @@ impl Unstable {
         self.causality.get_or_insert_with(|| Box::new(Causality::of_set(set, hlc, entry)))
     }
 
+    /// All of it once more.
+    pub(super) fn copy(&self) -> Self {
+        let (name, causality) = (self.name.clone(), self.causality.clone());
+        Self { order: self.order, name, set: self.set, hlc: self.hlc, causality, turn: self.turn }
+    }
+
     /// The same, for whoever may have to give it up.
     pub(super) fn opened(&self, entry: Option<&Entry>) -> Causality {
         match &self.causality {

@@ -13,6 +13,10 @@ impl Latencies {
         self.0.push(took.as_micros().try_into().unwrap_or(u32::MAX));
     }
 
+    pub(super) fn join(&mut self, other: Latencies) {
+        self.0.extend(other.0);
+    }
+
     /// The value below which `part` of them lie.
     fn quantile(sorted: &[u32], part: f64) -> f64 {
         f64::from(sorted[((sorted.len() - 1) as f64 * part).round() as usize])

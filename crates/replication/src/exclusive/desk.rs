@@ -39,12 +39,15 @@ pub enum Deed {
     Serialize(Key, Option<u64>),
     /// Answer the client that waits for EXEC.
     Answer(u64, Result<(), TxnError>),
+    /// Tell this client that its EXEC does not run, or that nobody knows whether it has.
+    Refuse(u64, TxnError),
     /// Run this client's EXEC here.
     Run(u64),
-    /// Answer the node that has sent an EXEC here, or this client with what its leader has answered.
+    /// The leader of this client's EXEC has answered this.
     Reply(u64, Vec<u8>),
-    /// An EXEC of another node is to run here, under this number: what it answers goes to [`Desk::answer_forwarded`].
-    Forwarded(u64, Box<Exec>),
+    /// An EXEC is to run here, behind those that came before it, under this number: what it answers goes to [`Desk::answer_forwarded`].
+    /// The node that has sent it; none: it is of this one's client.
+    Forwarded(u64, Option<u64>, Box<Exec>),
     /// An unsafe transaction takes effect, or has lost.
     Show(Dot, bool),
     /// An unsafe transaction that was shown has lost to another.
@@ -60,8 +63,9 @@ pub struct Desk<J> {
     least: u64,
     /// Clients by their transactions.
     clients: BTreeMap<Dot, u64>,
-    /// EXECs of other nodes, by the numbers that they have here: who waits, and under which number.
-    guests: BTreeMap<u64, (u64, u64)>,
+    /// EXECs on keys that this node leads, by the numbers that they have here: the node where somebody waits, if it is another, and under
+    /// which number.
+    guests: BTreeMap<u64, (Option<u64>, u64)>,
     next_guest: u64,
     /// What is to be done once the journal is durable.
     deeds: Vec<Deed>,
@@ -118,9 +122,10 @@ impl<J: Journal> Desk<J> {
             }
         }
         let binds = Binds::restore(node, timing, now_ms, logged);
-        let deed = |bind: Dot| {
-            let found = |commit| Vote { ballot: Ballot::ORIGINATOR, commit };
-            Some(Deed::Verdict(bind, votes.get(&bind).copied().or_else(|| binds.verdict(bind).map(found))?))
+        let deed = |bind: Dot| match votes.get(&bind) {
+            Some(vote) => Some(Deed::Verdict(bind, *vote)),
+            // What is shown is in no log but this.
+            None => binds.visible(bind).map(|commit| Deed::Show(bind, commit)),
         };
         let deeds = undecided.into_iter().filter_map(deed).collect();
         let (clients, guests, is_noted, has_failed) = (BTreeMap::new(), BTreeMap::new(), false, false);
@@ -162,9 +167,8 @@ impl<J: Journal> Desk<J> {
         match Sent::decode(bytes)? {
             Sent::Message(message) => self.step(now_ms, Input::Message(from, message)),
             Sent::Forward(id, exec) => {
-                self.next_guest += 1;
-                self.guests.insert(self.next_guest, (from, id));
-                self.deeds.push(Deed::Forwarded(self.next_guest, exec));
+                let deed = self.receive(Some(from), id, exec);
+                self.deeds.push(deed);
                 Ok(())
             }
             Sent::Reply(id, reply) => {
@@ -175,10 +179,19 @@ impl<J: Journal> Desk<J> {
         }
     }
 
-    /// An EXEC that another node had sent has its answer.
-    pub fn answer_forwarded(&mut self, guest: u64, reply: Vec<u8>) {
-        if let Some((node, id)) = self.guests.remove(&guest) {
-            self.deeds.push(sent(node, &Sent::Reply(id, reply)));
+    /// An EXEC that had come here as to a leader has its answer.
+    pub fn answer_forwarded(&mut self, now_ms: u64, guest: u64, reply: Vec<u8>) -> Result<(), DeskError> {
+        match self.guests.remove(&guest) {
+            None => Ok(()),
+            Some((None, id)) => {
+                self.step(now_ms, Input::Replied(id))?;
+                self.deeds.push(Deed::Reply(id, reply));
+                Ok(())
+            }
+            Some((Some(node), id)) => {
+                self.deeds.push(sent(node, &Sent::Reply(id, reply)));
+                Ok(())
+            }
         }
     }
 
@@ -187,9 +200,35 @@ impl<J: Journal> Desk<J> {
         self.step(now_ms, Input::Exec { id: client, keys, exec: Box::new(exec), forwarded: false })
     }
 
+    /// So many transactions of this node could not begin, as others on a key are undecided.
+    pub fn lost(&mut self, now_ms: u64, key: Key, times: u32) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Lost(key, times))
+    }
+
     /// An effect has named the leader of a key's transactions.
     pub fn serialized(&mut self, now_ms: u64, key: Key, leader: Option<u64>, stamp: Stamp) -> Result<(), DeskError> {
         self.step(now_ms, Input::Serialize { key, leader, stamp })
+    }
+
+    fn receive(&mut self, from: Option<u64>, id: u64, exec: Box<Exec>) -> Deed {
+        self.next_guest += 1;
+        self.guests.insert(self.next_guest, (from, id));
+        Deed::Forwarded(self.next_guest, from, exec)
+    }
+
+    /// The leader of a key, if its transactions are serialised.
+    pub fn leader(&self, key: &Key) -> Option<u64> {
+        self.binds.leader(key)
+    }
+
+    /// Whether a transaction that writes the key has no visible outcome.
+    pub fn holds_back(&self, key: &Key) -> bool {
+        self.binds.holds_back(key)
+    }
+
+    /// The keys whose transactions are serialised, with their leaders.
+    pub fn led(&self) -> impl Iterator<Item = (&Key, u64)> {
+        self.binds.led()
     }
 
     /// Time has passed.
@@ -294,8 +333,9 @@ impl<J: Journal> Desk<J> {
             Output::Show(bind, committed) => Deed::Show(bind, committed),
             Output::Undone { bind, by } => Deed::Undone(bind, by),
             Output::Run(client) => Deed::Run(client),
+            Output::Lead { id, exec } => self.receive(None, id, exec),
             Output::Forward { to, id, exec } => sent(to, &Sent::Forward(id, exec)),
-            Output::Refuse(client, error) => Deed::Answer(client, Err(error)),
+            Output::Refuse(client, error) => Deed::Refuse(client, error),
         })
     }
 }

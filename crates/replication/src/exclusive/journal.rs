@@ -1,8 +1,10 @@
-//! What a voter must not forget, as a file of entries.
+//! What a node must not forget, as a file of entries: votes, and reports of what was undone.
 //!
 //! ```text
-//! votes := "anabranch-votes 1\n" ‖ (length u32 LE ‖ crc32c u32 LE ‖ kept)*        the checksum is that of length and what is kept
-//! kept  := 0 u8 ‖ entry | 1 u8 ‖ entry sealed, bound to where it stands
+//! votes  := "anabranch-votes 1\n" ‖ (length u32 LE ‖ crc32c u32 LE ‖ kept)*       the checksum is that of length and what is kept
+//! undone := "anabranch-undone 1\n" ‖ the same
+//! safety := "anabranch-safety 1\n" ‖ the same
+//! kept   := 0 u8 ‖ entry | 1 u8 ‖ entry sealed, bound to where it stands
 //! ```
 //! An entry that is not whole is the end: nothing behind it was ever synced. When most of it is over, the file is written anew with what
 //! is left, and takes the old one's place.
@@ -14,17 +16,30 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crc_fast::{CrcAlgorithm, checksum};
-use envelope::{Cipher, HEAD_BYTES, Purpose};
+use envelope::{Cipher, HEAD_BYTES};
 use thiserror::Error;
 
 use crate::limits::JOURNAL_ENTRY_BYTES;
 
-const HEAD: &[u8] = b"anabranch-votes 1\n";
-const NAME: &str = "votes";
+/// Which journal: the name of its file, and how that begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Purpose {
+    name: &'static str,
+    head: &'static [u8],
+}
+
+const VOTES: Purpose = Purpose { name: "votes", head: b"anabranch-votes 1\n" };
+
+/// Which keys are safe: one entry.
+pub(crate) const SAFETY: Purpose = Purpose { name: "safety", head: b"anabranch-safety 1\n" };
+
+/// Reports of what was undone.
+pub(crate) const UNDONE: Purpose = Purpose { name: "undone", head: b"anabranch-undone 1\n" };
+
 /// Length and checksum.
 const FRAME: usize = 8;
 
-/// Why votes cannot be kept.
+/// Why entries cannot be kept.
 #[derive(Debug, Error)]
 pub enum JournalError {
     /// The file cannot be read or written.
@@ -36,7 +51,7 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// It is something else.
-    #[error("{path} is no journal of votes, or was written by another version")]
+    #[error("{path} is not what its name says, or was written by another version")]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -50,7 +65,7 @@ pub enum JournalError {
         source: envelope::Error,
     },
     /// A write or a sync has failed before: nobody knows what is durable.
-    #[error("the journal of votes has failed before; the node takes no part in transactions until it starts again")]
+    #[error("a journal of transactions has failed before; the node takes no part in them until it starts again")]
     Failed,
 }
 
@@ -70,6 +85,7 @@ pub trait Journal {
 #[derive(Debug)]
 pub struct JournalFile {
     dir: PathBuf,
+    purpose: Purpose,
     file: File,
     cipher: Option<Cipher>,
     bytes: u64,
@@ -77,35 +93,49 @@ pub struct JournalFile {
 }
 
 impl JournalFile {
-    /// The journal of a data directory, with its entries. With a cipher ([`engine::Engine::votes_cipher`]) whatever is added is sealed.
+    /// The votes of a data directory. With a cipher ([`engine::Engine::votes_cipher`]) whatever is added is sealed.
     pub fn open(dir: &Path, cipher: Option<Cipher>) -> Result<(Self, Vec<Vec<u8>>), JournalError> {
-        let path = dir.join(NAME);
+        Self::open_for(VOTES, dir, cipher)
+    }
+
+    /// A journal with its entries. Two never share a cipher's registry: one would forget the keys of the other.
+    pub(crate) fn open_for(
+        purpose: Purpose,
+        dir: &Path,
+        cipher: Option<Cipher>,
+    ) -> Result<(Self, Vec<Vec<u8>>), JournalError> {
+        let Purpose { name, head } = purpose;
+        let path = dir.join(name);
         let io = |source| JournalError::Io { path: path.clone(), source };
         let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
         let mut file = opened.map_err(io)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io)?;
-        if bytes.len() < HEAD.len() && HEAD.starts_with(&bytes) {
-            file.set_len(0).and_then(|()| file.write_all(HEAD)).and_then(|()| file.sync_all()).map_err(io)?;
+        if bytes.len() < head.len() && head.starts_with(&bytes) {
+            file.set_len(0).and_then(|()| file.write_all(head)).and_then(|()| file.sync_all()).map_err(io)?;
             sync_dir(dir).map_err(io)?;
-            bytes = HEAD.to_vec();
+            bytes = head.to_vec();
         }
-        let body = bytes.strip_prefix(HEAD).ok_or_else(|| JournalError::Foreign { path: path.clone() })?;
-        let (kept, whole) = read(body);
+        let body = bytes.strip_prefix(head).ok_or_else(|| JournalError::Foreign { path: path.clone() })?;
+        let (kept, whole) = read(head.len(), body);
         let entries =
             kept.into_iter().map(|(at, kept)| open_entry(cipher.as_ref(), at, kept)).collect::<Result<_, _>>();
         let entries = entries.map_err(|source| JournalError::Sealed { path: path.clone(), source })?;
-        let end = (HEAD.len() + whole) as u64;
+        let end = (head.len() + whole) as u64;
         if end < bytes.len() as u64 {
-            tracing::warn!(path = %path.display(), lost = bytes.len() as u64 - end, "the journal of votes ends in what was not synced");
+            tracing::warn!(path = %path.display(), lost = bytes.len() as u64 - end, "a journal ends in what was not synced");
             file.set_len(end).and_then(|()| file.sync_all()).map_err(io)?;
         }
         file.seek(SeekFrom::End(0)).map_err(io)?;
-        Ok((Self { dir: dir.into(), file, cipher, bytes: end, has_failed: false }, entries))
+        Ok((Self { dir: dir.into(), purpose, file, cipher, bytes: end, has_failed: false }, entries))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join(self.purpose.name)
     }
 
     fn done<T>(&mut self, result: std::io::Result<T>) -> Result<T, JournalError> {
-        let path = self.dir.join(NAME);
+        let path = self.path();
         result.map_err(|source| {
             self.has_failed = true;
             JournalError::Io { path, source }
@@ -116,9 +146,9 @@ impl JournalFile {
     fn frame(&self, at: u64, entry: &[u8], out: &mut Vec<u8>) -> Result<(), JournalError> {
         let mut kept = vec![u8::from(self.cipher.is_some())];
         if let Some(cipher) = &self.cipher {
-            let sealed = |source| JournalError::Sealed { path: self.dir.join(NAME), source };
+            let sealed = |source| JournalError::Sealed { path: self.path(), source };
             let (mut head, mut body) = ([0; HEAD_BYTES], entry.to_vec());
-            let mut sealer = cipher.prepare(Purpose::Record, 1).map_err(sealed)?;
+            let mut sealer = cipher.prepare(envelope::Purpose::Record, 1).map_err(sealed)?;
             sealer.seal(&at.to_le_bytes(), &mut head, &mut body).map_err(sealed)?;
             kept.extend_from_slice(&head);
             kept.extend(body);
@@ -157,10 +187,10 @@ impl Journal for JournalFile {
 
     fn replace(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
         self.check()?;
-        let mut bytes = HEAD.to_vec();
+        let mut bytes = self.purpose.head.to_vec();
         entries.iter().try_for_each(|entry| self.frame(bytes.len() as u64, entry, &mut bytes))?;
         let replaced = (|| {
-            let (next, path) = (self.dir.join("votes.next"), self.dir.join(NAME));
+            let (next, path) = (self.dir.join(format!("{}.next", self.purpose.name)), self.path());
             let mut file = File::create(&next)?;
             file.write_all(&bytes)?;
             file.sync_all()?;
@@ -174,7 +204,7 @@ impl Journal for JournalFile {
             // All of it has just been sealed by this process.
             let newest = cipher.data_keys().last().map(|(key, _)| *key);
             let forgotten = newest.filter(|_| !entries.is_empty()).map_or(Ok(0), |key| cipher.forget_below(key));
-            forgotten.map_err(|source| JournalError::Sealed { path: self.dir.join(NAME), source })?;
+            forgotten.map_err(|source| JournalError::Sealed { path: self.path(), source })?;
         }
         Ok(())
     }
@@ -201,15 +231,15 @@ fn open_entry(cipher: Option<&Cipher>, at: u64, kept: &[u8]) -> Result<Vec<u8>, 
         (Some((0, entry)), _) => Ok(entry.to_vec()),
         (Some((1, sealed)), Some(cipher)) => {
             let mut entry = Vec::new();
-            cipher.open_into(Purpose::Record, &at.to_le_bytes(), sealed, &mut entry)?;
+            cipher.open_into(envelope::Purpose::Record, &at.to_le_bytes(), sealed, &mut entry)?;
             Ok(entry)
         }
         _ => Err(envelope::Error::Integrity),
     }
 }
 
-/// What is kept, and where in the file, and how many bytes are whole.
-fn read(bytes: &[u8]) -> (Vec<(u64, &[u8])>, usize) {
+/// What is kept, and where in the file, and how many bytes are whole, behind the first `begin` bytes.
+fn read(begin: usize, bytes: &[u8]) -> (Vec<(u64, &[u8])>, usize) {
     let (mut entries, mut at) = (Vec::new(), 0);
     while let Some((head, rest)) = bytes[at..].split_at_checked(FRAME) {
         let (length, sum) = head.split_at(4);
@@ -219,7 +249,7 @@ fn read(bytes: &[u8]) -> (Vec<(u64, &[u8])>, usize) {
         if crc(length, entry).to_le_bytes() != sum {
             break;
         }
-        entries.push(((HEAD.len() + at) as u64, entry));
+        entries.push(((begin + at) as u64, entry));
         at += FRAME + len;
     }
     (entries, at)

@@ -10,10 +10,10 @@ use crate::verdicts::Outcome;
 
 /// What a client was told, by its transaction.
 #[derive(Default)]
-struct Told(Arc<Mutex<Vec<(Dot, Outcome)>>>);
+pub(super) struct Told(Arc<Mutex<Vec<(Dot, Outcome)>>>);
 
 impl Told {
-    fn of(&self, bind: Dot) -> Option<Outcome> {
+    pub(super) fn of(&self, bind: Dot) -> Option<Outcome> {
         let told = self.0.lock();
         let mut found = told.iter().filter(|(of, _)| *of == bind);
         let outcome = found.next().map(|(_, outcome)| *outcome);
@@ -24,7 +24,7 @@ impl Told {
 
 impl Group {
     /// One in which transactions may be begun.
-    fn voting() -> Self {
+    pub(super) fn voting() -> Self {
         let mut group = Self::ready();
         group.until(|group| group.nodes.iter().all(|node| matches!(node.status.electorate(), Electorate::Voters(_))));
         group
@@ -37,6 +37,17 @@ impl Group {
 
     /// The same for several keys.
     fn exec_on(&self, at: usize, keys: &[&str], value: &[u8], told: &Told) -> Result<Dot, ExclusiveError> {
+        self.exec_as(at, keys, value, told, false)
+    }
+
+    pub(super) fn exec_as(
+        &self,
+        at: usize,
+        keys: &[&str],
+        value: &[u8],
+        told: &Told,
+        is_unsafe: bool,
+    ) -> Result<Dot, ExclusiveError> {
         let (engine, mut recycled) = (self.engine(at), Recycled::new());
         let Electorate::Voters(voters) = self.nodes[at].status.electorate() else { panic!("they have met") };
         let mut context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
@@ -46,13 +57,13 @@ impl Group {
             context.out.emit(key.as_bytes(), false, Op::Set { value, deadline: Deadline::Clear });
             watched.push((0, key.as_bytes().into()));
         }
-        let begun = context.commit_exclusive(&watched, &voters, false)?;
+        let begun = context.commit_exclusive(&watched, &voters, &|_| is_unsafe)?;
         let (bind, all) = (begun.bind, Arc::clone(&told.0));
         self.nodes[at].verdicts.wait(bind, Box::new(move |outcome| all.lock().push((bind, outcome))));
         Ok(bind)
     }
 
-    fn get(&self, at: usize, key: &str) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, at: usize, key: &str) -> Option<Vec<u8>> {
         let (engine, mut recycled) = (self.engine(at), Recycled::new());
         let context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
         let found = context.state.string(key.as_bytes()).unwrap().map(|value| value.to_vec());
@@ -61,7 +72,7 @@ impl Group {
     }
 
     /// Nobody waits for a verdict any more, and all show the same.
-    fn decide(&mut self) {
+    pub(super) fn decide(&mut self) {
         self.hub.heal();
         self.until(|group| (0..NODES).all(|at| group.engine(at).undecided().is_empty()));
         self.settle();

@@ -88,6 +88,17 @@ pub fn run(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Tu
         Err(text) => return refuse(session, turn, text),
     };
     let node = &room.node;
+    let is_in_transaction = patience == Patience::None;
+    // What a leader has written for the client is another node's. Whoever has what this one writes now has that as well.
+    if session.is_led_write && !is_in_transaction {
+        let written = node.engine.emit_noop().map_err(|error| error.to_string()).and_then(|position| {
+            node.engine.log().write_up_to(position).map(|()| position).map_err(|error| error.to_string())
+        });
+        match written {
+            Ok(position) => (session.last_write, session.is_led_write) = (position, false),
+            Err(error) => return refuse(session, turn, format!("MISCONF the log cannot be written: {error}")),
+        }
+    }
     // Asking for durability makes it so; the promise of WAITAOF holds under every policy.
     if asks.local == Some(true)
         && session.last_write > node.engine.log().durable()
@@ -99,13 +110,12 @@ pub fn run(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Tu
         answer(room, session, turn, asks, 0);
         return Flow::Continue;
     };
-    let is_in_transaction = patience == Patience::None;
     // What others have written here since is waited for as well: the client's last write is not told apart from it.
     let dot = match session.last_write > Position::START || is_in_transaction {
         true => room.node.engine.last_dot(),
         false => Dot { seq: 0, origin: node.engine.origin() },
     };
-    let copies = member.copies(dot);
+    let copies = if session.is_led_write { 0 } else { member.copies(dot) };
     if is_in_transaction || i64::try_from(copies).is_ok_and(|copies| copies >= asks.nodes) {
         answer(room, session, turn, asks, copies);
         return Flow::Continue;

@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use command::{errors, parse};
-use effect::{Dot, Hlc, Vector};
+use effect::trace::{parse_traceparent, traceparent};
+use effect::{Dot, Hlc, TraceContext, Vector};
 use engine::{Engine, FeedError, RecentEffect};
 use resp::{Args, Protocol, Reply};
 
@@ -23,8 +24,11 @@ use crate::net::{Flow, Turn};
 use crate::session::{Session, refuse};
 
 /// The handlers of this family.
-pub const HANDLERS: Handlers =
-    &[("effect|log", log), ("effect|help", |room, session, _, turn| room.help(session, turn, "effect"))];
+pub const HANDLERS: Handlers = &[
+    ("effect|log", log),
+    ("effect|trace", trace),
+    ("effect|help", |room, session, _, turn| room.help(session, turn, "effect")),
+];
 
 /// Effects that are told of if nobody says how many.
 const EFFECTS: usize = 16;
@@ -46,6 +50,25 @@ fn log(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'
     }
 }
 
+fn trace(_: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    let wanted = match &args[2] {
+        word if parse::is(word, "OFF") => None,
+        text => match parse_traceparent(text) {
+            Some(trace) => Some(trace),
+            None => {
+                return refuse(
+                    session,
+                    turn,
+                    "ERR a W3C traceparent such as 00-<32 hex digits>-<16>-<2>, or OFF, is expected",
+                );
+            }
+        },
+    };
+    session.trace = wanted;
+    session.reply(turn).simple("OK");
+    Flow::Continue
+}
+
 /// What is looked for.
 pub struct Search {
     db: u8,
@@ -61,13 +84,14 @@ struct Found {
     dot: Dot,
     hlc: Hlc,
     words: String,
+    trace: Option<TraceContext>,
     context: Vector,
 }
 
 impl Found {
     fn of(recent: &RecentEffect<'_>) -> Self {
         let (dot, hlc) = (recent.dot, recent.hlc);
-        Self { dot, hlc, words: words(recent.effect), context: recent.context.clone() }
+        Self { dot, hlc, words: words(recent.effect), trace: recent.trace, context: recent.context.clone() }
     }
 
     /// Whether its writer had applied `other`.
@@ -119,7 +143,7 @@ impl Search {
         let unread: Vec<Dot> = unread.take(self.count - shown.len()).collect();
         reply.array(shown.len() + unread.len());
         for one in shown.iter().rev() {
-            reply.map(5);
+            reply.map(5 + usize::from(one.trace.is_some()));
             text(reply, "dot", &dot_text(one.dot));
             text(reply, "hlc", &format!("{}-{}", one.hlc.ms(), one.hlc.0 & 0xFFFF));
             text(reply, "op", &one.words);
@@ -128,6 +152,9 @@ impl Search {
             let after = seen_last(one, found);
             reply.array(after.len());
             after.iter().for_each(|dot| reply.bulk(dot_text(*dot).as_bytes()));
+            if let Some(trace) = &one.trace {
+                text(reply, "trace", &traceparent(trace));
+            }
         }
         for dot in unread {
             reply.map(2);
@@ -158,7 +185,7 @@ mod tests {
     fn found(node: u64, seq: u64, context: &[(u64, u64)]) -> Found {
         let dot = |(node, seq): &(u64, u64)| Dot { origin: Origin::new(*node, 1), seq: *seq };
         let context = context.iter().map(dot).collect();
-        Found { dot: dot(&(node, seq)), hlc: Hlc(0), words: String::new(), context }
+        Found { dot: dot(&(node, seq)), hlc: Hlc(0), words: String::new(), trace: None, context }
     }
 
     #[test]

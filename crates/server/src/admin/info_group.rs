@@ -90,10 +90,15 @@ fn group(room: &Room, status: &Status, lines: &mut Lines) {
     lines.add("group_transactions_lost", outcomes.lost);
     lines.add("group_transactions_aborted", outcomes.aborted);
     lines.add("group_transactions_late", outcomes.undecided);
+    lines.add("group_transactions_led", status.led);
+    lines.add("group_transactions_forwarded", room.node.member().map_or(0, |member| member.serial().forwarded()));
+    lines.add("group_transactions_undone", room.node.member().map_or(0, |member| member.undone().reported()));
     lines.add("group_waits_for", &status.waits_for);
     lines.add("group_trouble", status.trouble.as_deref().unwrap_or_default().replace(['\r', '\n'], " "));
     lines.add("group_needs_snapshot", u8::from(status.needs_snapshot));
     lines.add("group_takes_snapshot", u8::from(status.takes_snapshot));
+    lines.add("group_undelivered", status.undelivered);
+    lines.add("group_superseded", status.superseded);
     lines.add("group_gives_snapshot", u8::from(status.gives_snapshot));
 }
 

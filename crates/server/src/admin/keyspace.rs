@@ -2,6 +2,7 @@
 
 use effect::Mode;
 use engine::{KeyspaceChange, KeyspaceFigures};
+use replication::{Safety, SafetyError, SafetyRule};
 use resp::Args;
 
 use super::Handlers;
@@ -17,6 +18,7 @@ pub const HANDLERS: Handlers = &[
     ("keyspace|get", get),
     ("keyspace|list", list),
     ("keyspace|del", del),
+    ("keyspace|undone", super::undone::undone),
     ("keyspace|help", |room, session, _, turn| room.help(session, turn, "keyspace")),
 ];
 
@@ -28,12 +30,12 @@ fn name_of(args: &Args<'_>) -> String {
 }
 
 /// What the options say; the error is the reply's text.
-fn read_change(args: &Args<'_>) -> Result<KeyspaceChange, String> {
-    let mut change = KeyspaceChange::default();
+fn read_change(args: &Args<'_>) -> Result<(KeyspaceChange, Option<Safety>), String> {
+    let (mut change, mut safety) = (KeyspaceChange::default(), None);
     let mut at = 3;
     while let Some(option) = args.get(at) {
         let name = String::from_utf8_lossy(option).to_ascii_uppercase();
-        if !["MATCH", "MODE", "MAXMEMORY", "MAXDISK", "FSYNC"].contains(&name.as_str()) {
+        if !["MATCH", "MODE", "MAXMEMORY", "MAXDISK", "FSYNC", "SAFETY"].contains(&name.as_str()) {
             return Err(format!("ERR unknown option '{}'; see KEYSPACE HELP", option.escape_ascii()));
         }
         let Some(value) = args.get(at + 1) else { return Err(format!("ERR {name} needs a value")) };
@@ -45,6 +47,7 @@ fn read_change(args: &Args<'_>) -> Result<KeyspaceChange, String> {
             }
             "MODE" => change.mode.replace(mode(value)?).is_some(),
             "MAXMEMORY" => change.ram_bytes.replace(bytes()?).is_some(),
+            "SAFETY" => safety.replace(safety_of(value)?).is_some(),
             "MAXDISK" => change.disk_bytes.replace(bytes()?).is_some(),
             _ => change.fsync.replace(yes_or_no(value)?).is_some(),
         };
@@ -53,7 +56,15 @@ fn read_change(args: &Args<'_>) -> Result<KeyspaceChange, String> {
         }
         at += 2;
     }
-    Ok(change)
+    Ok((change, safety))
+}
+
+fn safety_of(text: &[u8]) -> Result<Safety, String> {
+    match text.to_ascii_lowercase().as_slice() {
+        b"safe" => Ok(Safety::Safe),
+        b"unsafe" => Ok(Safety::Unsafe),
+        _ => Err("ERR SAFETY takes safe or unsafe".into()),
+    }
 }
 
 fn mode(text: &[u8]) -> Result<Mode, String> {
@@ -71,25 +82,44 @@ fn yes_or_no(text: &[u8]) -> Result<bool, String> {
 
 /// Definitions that other nodes of the group would not know.
 const IN_A_GROUP: &str =
-    "ERR keyspaces cannot be changed on a node of a cluster yet: its other nodes would not know of it";
+    "ERR on a node of a cluster a keyspace has MATCH and SAFETY only: its other nodes would not know of the rest";
+
+/// Without other nodes no transaction is undone.
+const ALONE: &str = "ERR SAFETY can be chosen on nodes of a cluster only: alone, every transaction is safe";
 
 fn set(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    if room.node.member().is_some() {
-        return refuse(session, turn, IN_A_GROUP);
-    }
-    let change = match read_change(&args) {
+    let (change, safety) = match read_change(&args) {
         Ok(change) => change,
         Err(text) => return refuse(session, turn, text),
     };
+    if let Some(member) = room.node.member() {
+        let KeyspaceChange { patterns, .. } = change.clone();
+        if change != (KeyspaceChange { patterns: patterns.clone(), ..KeyspaceChange::default() }) {
+            return refuse(session, turn, IN_A_GROUP);
+        }
+        let set = member.safety().set(&name_of(&args), patterns, safety);
+        return safety_changed(session, turn, set);
+    }
+    if safety.is_some() {
+        return refuse(session, turn, ALONE);
+    }
     match room.node.engine.define_keyspace(&name_of(&args), &change) {
         Ok(()) => ok(session, turn),
         Err(error) => refuse(session, turn, text_of(&error)),
     }
 }
 
+fn safety_changed(session: &mut Session, turn: &mut Turn<'_>, changed: Result<(), SafetyError>) -> Flow {
+    match changed {
+        Ok(()) => ok(session, turn),
+        Err(error) => refuse(session, turn, format!("ERR {error}")),
+    }
+}
+
 fn del(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    if room.node.member().is_some() {
-        return refuse(session, turn, IN_A_GROUP);
+    if let Some(member) = room.node.member() {
+        let removed = member.safety().remove(&name_of(&args));
+        return safety_changed(session, turn, removed);
     }
     match room.node.engine.delete_keyspace(&name_of(&args)) {
         Ok(()) => ok(session, turn),
@@ -106,6 +136,13 @@ fn text_of(error: &engine::KeyspaceError) -> String {
 }
 
 fn list(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    if let Some(member) = room.node.member() {
+        let all = member.safety().list();
+        let mut reply = session.reply(turn);
+        reply.array(all.len());
+        all.iter().for_each(|rule| reply.bulk(rule.name.as_bytes()));
+        return Flow::Continue;
+    }
     let all = room.node.engine.keyspaces();
     let mut reply = session.reply(turn);
     reply.array(all.len() + 1);
@@ -116,6 +153,13 @@ fn list(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>
 
 fn get(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     let name = name_of(&args);
+    if let Some(member) = room.node.member() {
+        let all = member.safety().list();
+        let Some(rule) = all.iter().find(|rule| rule.name == name) else {
+            return refuse(session, turn, text_of(&engine::KeyspaceError::Unknown));
+        };
+        return get_rule(session, turn, rule);
+    }
     let all = room.node.engine.keyspaces();
     if name == DEFAULT {
         let mut reply = session.reply(turn);
@@ -155,6 +199,25 @@ fn get(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'
     for (field, number) in numbers {
         reply.bulk(field.as_bytes());
         reply.int(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+    Flow::Continue
+}
+
+/// A keyspace of a node of a cluster.
+fn get_rule(session: &mut Session, turn: &mut Turn<'_>, rule: &SafetyRule) -> Flow {
+    let safety = if rule.safety == Safety::Unsafe { "unsafe" } else { "safe" };
+    let mut reply = session.reply(turn);
+    reply.map(4);
+    for (field, text) in [("name", &*rule.name), ("mode", Mode::Causal.name()), ("safety", safety)] {
+        reply.bulk(field.as_bytes());
+        reply.bulk(text.as_bytes());
+    }
+    reply.bulk(b"match");
+    let is_rest = rule.name == DEFAULT;
+    reply.array(rule.patterns.len() + usize::from(is_rest));
+    rule.patterns.iter().for_each(|pattern| reply.bulk(pattern));
+    if is_rest {
+        reply.bulk(b"*");
     }
     Flow::Continue
 }

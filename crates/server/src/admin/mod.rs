@@ -23,6 +23,7 @@ pub(crate) mod redact;
 mod server;
 mod slowlog;
 mod tips;
+mod undone;
 
 use command::{Spec, table};
 

@@ -1,9 +1,11 @@
 //! EXEC after WATCH in a group: its client waits until the group has decided, and gets what its commands have answered only if the
 //! transaction was committed.
 
+use std::sync::Arc;
+
 use command::{Exclusive, Undecided};
-use engine::Ticket;
-use replication::{Electorate, Outcome, TxnError};
+use engine::{DbKey, Ticket};
+use replication::{Electorate, Member, Outcome, Safety, TxnError};
 
 use super::{Front, mute};
 use crate::message::Message;
@@ -11,16 +13,24 @@ use crate::net::{Flow, Turn};
 use crate::session::transaction::{self, Bound, Figures, Multi, Transaction};
 use crate::session::{Session, refuse};
 
+/// A transaction over what is watched and what its commands name, as safe as these keys are now.
+pub(super) fn exclusive(member: &Member, voters: Arc<[u64]>, watched: Vec<DbKey>) -> Exclusive {
+    let rules = member.safety().rules();
+    let is_unsafe = move |key: &[u8]| rules.of_key(key) == Safety::Unsafe;
+    Exclusive::new(voters, watched, Box::new(is_unsafe))
+}
+
 impl Front {
     /// Who decides on the client's transaction, if this node alone does not. An error: nobody can at the moment.
     pub(super) fn electorate(&self, session: &Session) -> Result<Option<Exclusive>, ()> {
         let watched = &session.watch.keys;
-        match self.room.node.member().filter(|_| !watched.is_empty()).map(|member| member.electorate()) {
-            None | Some(Electorate::Alone) => Ok(None),
-            Some(Electorate::Voters(voters)) => Ok(Some(Exclusive::new(voters, watched.clone()))),
+        let Some(member) = self.room.node.member().filter(|_| !watched.is_empty()) else { return Ok(None) };
+        match member.electorate() {
+            Electorate::Alone => Ok(None),
+            Electorate::Voters(voters) => Ok(Some(exclusive(member, voters, watched.clone()))),
             // It fails whoever decides.
-            Some(Electorate::Unknown) if session.watch.flag.is_dirty() => Ok(None),
-            Some(Electorate::Unknown) => Err(()),
+            Electorate::Unknown if session.watch.flag.is_dirty() => Ok(None),
+            Electorate::Unknown => Err(()),
         }
     }
 
@@ -36,6 +46,8 @@ impl Front {
     ) -> Flow {
         transaction::end(&self.room, session);
         let node = &self.room.node;
+        // Others hear of it once it is written.
+        self.owed = self.owed.max(node.engine.log().end());
         let Some(member) = node.member() else { return refuse(session, turn, "ERR this node has left its group") };
         let (ticket, addr, post) = (node.ticket(), turn.addr.clone(), node.control.post().clone());
         let tell = move |outcome| {

@@ -27,6 +27,7 @@ impl Front {
             addr: turn.addr.clone(),
             keys: Vec::new(),
             touch: touches(session),
+            trace: session.trace,
             timed: false,
         };
         let cell = node.waiting.begin(ticket, wait);
@@ -96,6 +97,7 @@ impl Front {
         let call = Call { spec: wait.spec, args: wait.args.as_args(), db: wait.db, protocol: wait.protocol, now_ms };
         let mut reply = Vec::new();
         self.executor.set_touch(wait.touch);
+        self.executor.set_trace(wait.trace);
         // Who serves others reads for them: a key that has just been written is in memory, and most need no other.
         match self.executor.run(&call, Waits::Queued, Fetch::Here, &mut reply) {
             Ran::Blocked { .. } | Ran::Missed(_) => None,

@@ -204,6 +204,7 @@ fn reset(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_
     session.info.names.lock().name.clear();
     session.reply_mode = ReplyMode::On;
     session.info.no_touch.store(false, Ordering::Relaxed);
+    session.trace = None;
     session.info.no_evict.store(false, Ordering::Relaxed);
     session.authenticated = room.node.config.settings().security.requirepass.is_none();
     turn.settings.authenticated = session.authenticated;

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use command::{Progress, Spec};
+use effect::TraceContext;
 use engine::{DbKey, Ticket, WatchFlag};
 use resp::{Args, OwnedArgs, Protocol, Reply};
 
@@ -69,6 +70,8 @@ pub struct Session {
     pub awaited: Option<crate::admin::copies::Awaited>,
     /// Its transaction, of which the group has not decided yet.
     pub bound: Option<transaction::Bound>,
+    /// The same, of which a leader has not told; or its turn, that a leader has not given.
+    pub led: Option<transaction::Led>,
     /// It sleeps for DEBUG SLEEP, and gets its reply when it wakes.
     pub sleeping: bool,
     /// A command that CLIENT PAUSE holds back.
@@ -79,8 +82,12 @@ pub struct Session {
     pub resumed: Option<Resumed>,
     /// It sees every command.
     pub monitor: bool,
+    /// The trace that its writes belong to.
+    pub trace: Option<TraceContext>,
     /// The log position behind its last write.
     pub last_write: wal::Position,
+    /// Its last write was a transaction that a leader has run: it is another node's.
+    pub is_led_write: bool,
     /// What of its output it has not asked for.
     pub unasked: crate::refusal::Unasked,
 }
@@ -116,6 +123,10 @@ pub struct Watch {
     pub keys: Vec<DbKey>,
     /// Logical database and name of those that existed: if they expire before EXEC, they have changed.
     pub existed: Vec<(u8, Box<[u8]>)>,
+    /// In a group, for each of `keys` what was in the log when its watch began.
+    pub seen: Vec<Arc<effect::Vector>>,
+    /// The turn that the client has at the leader of some of them; 0: none.
+    pub turn: u64,
 }
 
 impl Session {
@@ -134,12 +145,15 @@ impl Session {
             wait: None,
             awaited: None,
             bound: None,
+            led: None,
             sleeping: false,
             held: None,
             parked: None,
             resumed: None,
             monitor: false,
+            trace: None,
             last_write: wal::Position::START,
+            is_led_write: false,
             unasked: crate::refusal::Unasked::default(),
         }
     }

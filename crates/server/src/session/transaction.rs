@@ -68,6 +68,7 @@ pub fn forget_watches(room: &Room, session: &mut Session) {
     if !session.watch.keys.is_empty() {
         room.node.engine.stop_watching(&session.watch.keys, &session.watch.flag);
     }
+    crate::front::give_turn_back(&room.node, &session.watch);
     session.watch = Watch::default();
     session.info.watched.store(0, Ordering::Relaxed);
 }
@@ -105,6 +106,16 @@ pub struct Bound {
     pub replies: Vec<u8>,
     /// What they add to the figures if it is committed.
     pub figures: Vec<Figures>,
+}
+
+/// A transaction that is to run at the leader of its keys, or a WATCH that waits for its turn there.
+pub struct Led {
+    /// The wait.
+    pub ticket: Ticket,
+    /// Name and arguments of its EXEC, which may still run here, or of WATCH.
+    pub args: OwnedArgs,
+    /// It is a WATCH.
+    pub is_watch: bool,
 }
 
 /// What a command of a transaction adds to the figures.
@@ -234,7 +245,7 @@ impl Host for Transaction<'_, '_> {
         self.session.watch.keys.iter().for_each(|(_, key)| see(key));
     }
 
-    fn unchanged(&mut self, context: &Context<'_>) -> Result<bool, Stop> {
+    fn unchanged(&mut self, context: &mut Context<'_>) -> Result<bool, Stop> {
         if self.session.watch.flag.is_dirty() {
             return Ok(false);
         }

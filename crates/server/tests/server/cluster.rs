@@ -39,7 +39,7 @@ fn a_node_that_has_not_joined_yet_shows_no_data_and_can_be_led_to_its_group() {
 
 #[test]
 fn a_node_that_is_forgotten_takes_no_writes_and_says_why() {
-    let mut group = Group::of(3, &[]);
+    let group = Group::of(3, &[]);
     let (mut a, mut c) = (group.client(0), group.client(2));
     a.ok("SET k v");
     until("all have it", || c.call("GET k") == bulk("v"));
@@ -59,11 +59,58 @@ fn a_node_that_is_forgotten_takes_no_writes_and_says_why() {
     assert_eq!(a.info("replication")["connected_slaves"], "1");
     let other = a.text("CLUSTER MYID");
     assert!(c.error(&format!("CLUSTER FORGET {other}")).starts_with("ERR "));
-    group.stop(2);
-    group.start(2);
-    let mut c = group.client(2);
     assert_eq!(c.info("replication")["group_role"], "dropped");
-    assert!(c.error("SET k x").starts_with("BOOTSTRAPINCOMPLETE this node was dropped"));
+}
+
+/// Starts a node that was given up, and once more when it has given up its data.
+fn come_back(group: &mut Group, n: usize) {
+    group.stop(n);
+    group.start(n);
+    until("it has given up what it had", || group.server(n).node().starts_anew());
+    group.stop(n);
+    group.start(n);
+    group.until_whole();
+}
+
+#[test]
+fn a_node_that_wrote_alone_and_was_forgotten_comes_back_with_it() {
+    let mut group = Group::of(3, &[]);
+    let mut c = group.client(2);
+    group.client(0).ok("SET k v");
+    c.int("INCRBY counter 1");
+    assert_eq!(c.int("WAIT 2 0"), 2);
+    (0..2).for_each(|n| group.stop(n));
+    for n in 0..50 {
+        c.int("INCRBY counter 1");
+        c.int(&format!("SADD set m{n}"));
+        c.int(&format!("RPUSH list v{n}"));
+    }
+    c.ok("SET k alone");
+    c.ok("SET own alone");
+    let id = c.text("CLUSTER MYID");
+    group.stop(2);
+    (0..2).for_each(|n| group.start(n));
+    let mut a = group.client(0);
+    until("the two are together", || a.info("replication")["group_peers"] == "1");
+    a.int("INCRBY counter 100");
+    a.ok("SET k later");
+    a.ok(&format!("CLUSTER FORGET {id}"));
+    until("they go on without it", || a.info("replication")["group_members"].matches(',').count() == 1);
+    come_back(&mut group, 2);
+    let mut c = group.client(2);
+    assert_eq!((c.text("GET counter").as_str(), c.text("GET own").as_str()), ("151", "alone"));
+    assert_eq!((c.int("SCARD set"), c.int("LLEN list")), (50, 50));
+    assert_eq!(c.text("GET k"), "later");
+    let info = c.info("replication");
+    assert_eq!((info["group_undelivered"].as_str(), info["group_superseded"].as_str()), ("0", "1"));
+    let reports = group.server(2).node().member().unwrap().undone().since(0, 10);
+    assert_eq!(reports.iter().map(|report| &report.keys[..]).collect::<Vec<_>>(), [&[(0, b"k".to_vec())][..]]);
+    c.ok("SET k again");
+    for n in 0..2 {
+        until("all have all of it", || group.client(n).text("GET k") == "again");
+        assert_eq!(group.client(n).text("GET counter"), "151");
+        assert_eq!((group.client(n).int("SCARD set"), group.client(n).int("LLEN list")), (50, 50));
+    }
 }
 
 #[test]

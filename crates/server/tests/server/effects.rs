@@ -75,3 +75,55 @@ fn effect_log_has_words_for_what_commands_do() {
     a.ok("MULTI");
     assert_eq!(a.error("EFFECT LOG k"), "ERR Command not allowed inside a transaction");
 }
+
+/// The traces of the effects on a key, newest first.
+pub fn traces(client: &mut Client, key: &str) -> Vec<Option<String>> {
+    let Value::Array(all) = client.call(&format!("EFFECT LOG {key}")) else { panic!("{key}") };
+    let text = |value: &Value| String::from_utf8_lossy(value.as_bytes().unwrap()).into_owned();
+    let one = |entry: &Value| {
+        let fields = entry.as_slice().unwrap();
+        fields.chunks(2).find(|field| field[0] == bulk("trace")).map(|field| text(&field[1]))
+    };
+    all.iter().map(one).collect()
+}
+
+#[test]
+fn what_a_connection_writes_carries_its_trace_to_other_nodes() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const OTHER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01";
+    let group = Group::of(2, &[]);
+    let (mut a, mut b, mut waits) = (group.client(0), group.client(1), group.client(0));
+    until("transactions may begin", || a.info("replication")["group_members_met"] == "1");
+    a.ok("SET k before");
+    a.ok(&format!("EFFECT TRACE {TRACE}"));
+    a.ok("SET k within");
+    a.ok("MULTI");
+    a.call("APPEND k x");
+    a.call("APPEND k y");
+    a.call("EXEC");
+    a.ok("WATCH k");
+    a.ok("MULTI");
+    a.call("APPEND k z");
+    assert!(matches!(a.call("EXEC"), Value::Array(_)), "both nodes have agreed");
+    // Whoever is served by another keeps a trace of its own.
+    waits.ok(&format!("EFFECT TRACE {OTHER}"));
+    waits.post("BLPOP queue 0");
+    until("it waits", || a.info("clients")["blocked_clients"] == "1");
+    a.int("RPUSH queue item");
+    assert_eq!(waits.reply(), Value::Array(vec![bulk("queue"), bulk("item")]));
+    a.ok("EFFECT TRACE off");
+    a.ok("SET k after");
+    a.ok(&format!("EFFECT TRACE {TRACE}"));
+    a.call("RESET");
+    a.ok("SET k reset");
+    until("it has come", || b.call("GET k") == bulk("reset"));
+    let [mine, other] = [TRACE, OTHER].map(|trace| Some(trace.to_owned()));
+    for client in [&mut a, &mut b] {
+        let all = traces(client, "k");
+        assert_eq!((&all[..2], all.last()), (&[None, None][..], Some(&None)), "after it and before it");
+        assert!(all.len() >= 6 && all[2..all.len() - 1].iter().all(|trace| *trace == mine), "{all:?}");
+        assert_eq!(traces(client, "queue"), [other.clone(), mine.clone()]);
+    }
+    let error = a.error("EFFECT TRACE 00-4bf92f3577b34da6a3ce929d0e0e4736");
+    assert!(error.starts_with("ERR a W3C traceparent such as 00-"), "{error}");
+}

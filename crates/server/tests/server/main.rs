@@ -18,6 +18,7 @@ mod group;
 mod harness;
 mod introspection;
 mod keyspaces;
+mod leaders;
 mod manners;
 mod monitor;
 mod net;

@@ -106,6 +106,52 @@ fn exec_fails_if_another_node_has_changed_a_watched_key() {
 }
 
 #[test]
+fn on_unsafe_keys_one_of_three_goes_on_alone() {
+    let mut group = Group::of(3, &[]);
+    for mut client in group.clients() {
+        client.ok("KEYSPACE SET gold MATCH cart:gold:* SAFETY safe");
+        client.ok("KEYSPACE SET carts MATCH cart:* MATCH bag:* SAFETY unsafe");
+        until("all members were met", || client.info("replication")["group_members_met"] == "1");
+    }
+    let mut a = group.client(0);
+    for (command, refused) in [
+        ("KEYSPACE SET x MATCH a SAFETY maybe", "ERR SAFETY takes safe or unsafe"),
+        ("KEYSPACE SET x MATCH a", "ERR a new keyspace needs SAFETY"),
+        ("KEYSPACE SET x SAFETY unsafe", "ERR a new keyspace needs MATCH"),
+        ("KEYSPACE DEL x", "ERR there is no keyspace of this name"),
+        ("KEYSPACE UNDONE SINCE x", "ERR SINCE and COUNT need a number from 0 on"),
+        ("KEYSPACE UNDONE BEFORE 1", "ERR syntax error"),
+    ] {
+        assert_eq!(a.error(command), refused, "{command}");
+    }
+    assert!(a.error("KEYSPACE SET x MATCH a MODE cache").starts_with("ERR on a node of a cluster"));
+    assert_eq!(a.call("KEYSPACE LIST"), Value::Array(["gold", "carts", "default"].map(bulk).to_vec()));
+    let carts =
+        [bulk("name"), bulk("carts"), bulk("mode"), bulk("causal"), bulk("safety"), bulk("unsafe"), bulk("match")];
+    let patterns = Value::Array(["cart:*", "bag:*"].map(bulk).to_vec());
+    assert_eq!(a.call("KEYSPACE GET carts"), Value::Array([&carts[..], &[patterns]].concat()));
+    (1..3).for_each(|n| group.stop(n));
+    let mut exec = |key: &str| {
+        a.ok(&format!("WATCH {key}"));
+        a.ok("MULTI");
+        a.call(&format!("INCR {key}"));
+        a.call("EXEC")
+    };
+    for n in 1..4 {
+        assert_eq!(exec("cart:1"), Value::Array(vec![Value::Int(n)]), "nobody else is there");
+    }
+    assert!(matches!(exec("cart:gold:1"), Value::Error(error) if error.starts_with(b"REGIONPARTITIONED")));
+    assert_eq!((a.call("GET cart:1"), a.call("GET cart:gold:1")), (bulk("3"), Value::Null));
+    assert_eq!(a.call("KEYSPACE UNDONE SINCE 0 COUNT 5"), Value::Array(vec![]));
+    assert_eq!(a.info("replication")["group_transactions_undone"], "0");
+    (1..3).for_each(|n| group.start(n));
+    for mut client in group.clients() {
+        until("all have it", || client.call("GET cart:1") == bulk("3"));
+        until("it is settled", || client.info("replication")["group_transactions_undecided"] == "0");
+    }
+}
+
+#[test]
 fn keyspace_events_tell_of_what_other_nodes_do() {
     let group = Group::of(2, &["--notify-keyspace-events", "KEAn"]);
     let (mut here, mut there) = (group.client(0), group.client(1));

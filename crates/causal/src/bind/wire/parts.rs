@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use effect::wire::{Reader, put_bytes, put_varint};
-use effect::{Dot, KeyspaceId, Origin, Vector, WireError};
+use effect::{Dot, KeyspaceId, Origin, TraceContext, Vector, WireError};
 
 use super::Code;
 use crate::bind::ballot::{Ballot, Voters};
@@ -183,14 +183,30 @@ impl Code for Watch {
     fn put(&self, out: &mut Vec<u8>) {
         self.key.put(out);
         self.seen.encode(out);
+        self.existed.put(out);
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        Ok(Self { key: Code::get(from)?, seen: Vector::decode(from)? })
+        Ok(Self { key: Code::get(from)?, seen: Vector::decode(from)?, existed: Code::get(from)? })
+    }
+}
+
+impl Code for TraceContext {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+    fn get(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut trace = [0; 24];
+        for byte in &mut trace {
+            *byte = from.u8()?;
+        }
+        Ok(trace)
     }
 }
 
 impl Code for Exec {
     fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.turn);
+        self.led.put(out);
         put_varint(out, self.commands.len() as u64);
         for command in &self.commands {
             put_varint(out, command.len() as u64);
@@ -199,8 +215,11 @@ impl Code for Exec {
         self.watches.put(out);
         put_bytes(out, &self.user);
         out.push(self.db);
+        self.resp3.put(out);
+        self.trace.put(out);
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        let (turn, led) = (from.varint()?, Code::get(from)?);
         let at = from.offset();
         let (mut commands, mut arguments) = (Vec::new(), 0);
         for _ in 0..from.varint()? {
@@ -219,6 +238,7 @@ impl Code for Exec {
             commands.push(command);
         }
         let (watches, user) = (Code::get(from)?, from.bytes()?.to_vec());
-        Ok(Self { commands, watches, user, db: from.u8()? })
+        let (db, resp3, trace) = (from.u8()?, Code::get(from)?, Code::get(from)?);
+        Ok(Self { turn, led, commands, watches, user, db, resp3, trace })
     }
 }

@@ -56,8 +56,8 @@ impl Item<'_> {
     }
 }
 
-/// Of records in an order that respects causality.
-pub(super) fn reduce(records: &[&Fed]) -> All {
+/// Of records in an order that respects causality; transactions without a verdict end as `outcomes` says, or have failed.
+pub(super) fn reduce(records: &[&Fed], outcomes: &BTreeMap<Dot, bool>) -> All {
     let (mut plain, mut transactions) = (Vec::new(), BTreeMap::<Dot, Transaction<'_>>::new());
     let mut all = All::default();
     for fed in records {
@@ -92,6 +92,9 @@ pub(super) fn reduce(records: &[&Fed]) -> All {
                 }
             }
         }
+    }
+    for (dot, of) in transactions.iter_mut().filter(|(_, of)| of.verdicts.is_empty()) {
+        of.committed = outcomes.get(dot).copied().unwrap_or(false);
     }
     let effects = transactions.values().flat_map(|of| &of.effects).chain(&plain);
     let one_key = effects.filter(|item| item.effect.op.is_of_one_key());

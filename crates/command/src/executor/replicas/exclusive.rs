@@ -40,6 +40,16 @@ fn begin(executor: &mut Executor, commands: &[Vec<String>]) -> Begun {
 }
 
 fn try_begin(executor: &mut Executor, commands: &[Vec<String>]) -> Result<Begun, ExclusiveError> {
+    try_begin_as(executor, commands, &[b"s"], false)
+}
+
+/// The same, with these keys watched.
+pub(super) fn try_begin_as(
+    executor: &mut Executor,
+    commands: &[Vec<String>],
+    watched: &[&[u8]],
+    is_unsafe: bool,
+) -> Result<Begun, ExclusiveError> {
     executor.engine().fill().expect("what is at rest can be read");
     let now_ms = executor.engine().now_ms();
     let Executor { engine, recycled, tools } = executor;
@@ -54,8 +64,8 @@ fn try_begin(executor: &mut Executor, commands: &[Vec<String>]) -> Result<Begun,
         let ran = tools.command_of_transaction(&mut context, &call, &mut reply);
         assert!(ran.is_ok(), "{words:?}");
     }
-    let watched = [(0, b"s"[..].into())];
-    context.commit_exclusive(&watched, &[1, 2, 3], false)
+    let watched: Vec<_> = watched.iter().map(|key| (0, (*key).into())).collect();
+    context.commit_exclusive(&watched, &[1, 2, 3], &|_| is_unsafe)
 }
 
 impl Transactions {
@@ -116,7 +126,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn group() -> (Group, Arc<AtomicI64>) {
+pub(super) fn group() -> (Group, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(NOW_MS));
     let group = Group((0..REPLICAS).map(|id| Replica::open(id, &clock)).collect());
     keep_log(&group);
@@ -124,7 +134,7 @@ fn group() -> (Group, Arc<AtomicI64>) {
 }
 
 /// As the driver does: what somebody lacks stays in the log.
-fn keep_log(group: &Group) {
+pub(super) fn keep_log(group: &Group) {
     let vectors: Vec<Vector> = group.0.iter().map(|replica| replica.executor.engine().vector()).collect();
     let all = vectors.iter().fold(vectors[0].clone(), |all, one| all.meet(one));
     group.0.iter().for_each(|replica| replica.executor.engine().keep_log(all.clone(), u64::MAX));
