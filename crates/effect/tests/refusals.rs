@@ -1,6 +1,6 @@
 //! What no encoder writes is refused, with the place in the bytes. Each case is a good effect with one thing wrong.
 
-use effect::limits::{MAX_RUN, MAX_STRING_BYTES};
+use effect::limits::{MAX_BIND_KEYS, MAX_RUN, MAX_STRING_BYTES};
 use effect::{Batch, BatchBuf, GroupId, Origin, WireError};
 
 /// Bytes of a batch with one effect, before the effect.
@@ -119,6 +119,14 @@ fn runs_of_positions_beyond_the_last_number() {
     let list = |values: &[u8]| [&[2, 1, 3][..], &largest, values].concat();
     assert_eq!(answer(15, 0, &list(&[1, 0])), None);
     refused(15, 0, &list(&[2, 0, 0]), what, 8);
+}
+
+#[test]
+fn transactions_of_more_keys_than_any_replica_takes() {
+    // A read key of one byte, whose name and flags are the shortest.
+    let of = |keys: usize| [&[0, 0, 0][..], &varint(keys as u64), &[2, 0, 0, 0].repeat(keys)].concat();
+    assert_eq!(answer(20, 0, &of(MAX_BIND_KEYS)), None);
+    refused(20, 0, &of(MAX_BIND_KEYS + 1), "number of keys of a transaction", 9);
 }
 
 fn varint(n: u64) -> Vec<u8> {

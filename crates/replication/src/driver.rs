@@ -189,6 +189,8 @@ impl Driver {
         self.see_to_acks();
         self.outgoing.flush(&*wire);
         if let Err(trouble) = done {
+            // Who waits for a leader, or for a verdict, waits no longer than was promised.
+            self.tick_binds();
             self.tell_status(Some(trouble));
             return Err(now + TRY_AGAIN);
         }

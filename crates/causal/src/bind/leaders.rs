@@ -100,7 +100,7 @@ impl Leaders {
                 (true, false) => streak.aborts += 1,
                 (false, _) => {}
             }
-            self.name_leader(&used.key, peers, step);
+            self.name_leader(&used.key, node, peers, step);
         }
     }
 
@@ -110,6 +110,7 @@ impl Leaders {
         key: &Key,
         times: u32,
         contenders: impl IntoIterator<Item = NodeId>,
+        node: NodeId,
         peers: &Peers,
         step: &mut Step,
     ) {
@@ -118,26 +119,29 @@ impl Leaders {
         streak.contenders.extend(contenders);
         streak.last_ms = step.now_ms;
         streak.aborts = streak.aborts.saturating_add(times);
-        self.name_leader(key, peers, step);
+        self.name_leader(key, node, peers, step);
     }
 
-    /// Names a leader if the row of aborts is long enough, and there is none.
-    fn name_leader(&mut self, key: &Key, peers: &Peers, step: &mut Step) {
+    /// Names a leader if the row of aborts is long enough, and there is none. Whoever cannot be reached leads nobody.
+    fn name_leader(&mut self, key: &Key, node: NodeId, peers: &Peers, step: &mut Step) {
         let Some(streak) = self.streaks.get_mut(key) else { return };
         let is_led = self.led.get(key).is_some_and(|led| led.leader.is_some());
         if streak.aborts >= DEFAULT_SERIALIZATION_THRESHOLD && !is_led {
+            streak.contenders.retain(|other| *other == node || peers.alive.contains(other));
             let leader = choose_leader(&streak.contenders, peers);
             step.push(Output::EmitSerialize(key.clone(), leader));
             streak.aborts = 0;
         }
     }
 
-    /// Forgets the row of aborts that was quiet longest, if there are too many for one more.
+    /// Forgets at least half of the rows of aborts, those that were quiet longest, if there are too many for one more.
     fn make_room(&mut self, key: &Key) {
-        if self.streaks.len() >= MAX_COUNTED_KEYS && !self.streaks.contains_key(key) {
-            let quiet = self.streaks.iter().min_by_key(|(_, streak)| streak.last_ms).map(|(key, _)| key.clone());
-            quiet.map(|key| self.streaks.remove(&key));
+        if self.streaks.len() < MAX_COUNTED_KEYS || self.streaks.contains_key(key) {
+            return;
         }
+        let mut last: Vec<u64> = self.streaks.values().map(|streak| streak.last_ms).collect();
+        let middle = *last.select_nth_unstable(MAX_COUNTED_KEYS / 2).1;
+        self.streaks.retain(|_, streak| streak.last_ms > middle);
     }
 
     /// An effect has named a leader, or released the key: of several the one with the latest stamp counts.
@@ -173,7 +177,7 @@ impl Binds {
         let open = self.table.of_key(key).filter(|held| !held.settled()).filter(writes);
         let rivals: Vec<NodeId> = open.map(Held::originator).collect();
         if !rivals.is_empty() {
-            self.leaders.lost(key, times, rivals.into_iter().chain([self.node]), &self.peers, step);
+            self.leaders.lost(key, times, rivals.into_iter().chain([self.node]), self.node, &self.peers, step);
         }
     }
 

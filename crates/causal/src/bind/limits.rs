@@ -11,8 +11,8 @@ pub const VOTER_BITS: u32 = 6;
 /// this times the members, and by how far stability lags.
 pub const MAX_BEGUN: usize = 1 << 14;
 
-/// Most keys of one bind: each costs a look-up per competitor on every replica.
-pub const MAX_KEYS: usize = 1 << 16;
+/// Most keys of one bind, as in an effect.
+pub const MAX_KEYS: usize = effect::limits::MAX_BIND_KEYS;
 
 /// Most doublings of the pause between two recoveries of one bind: 64 times the first.
 pub const MAX_DOUBLINGS: u32 = 6;
@@ -26,7 +26,7 @@ pub const QUIET_RELEASE_MS: u64 = 5_000;
 /// Milliseconds that a forwarded EXEC may take until its client is told to try again.
 pub const FORWARD_TIMEOUT_MS: u64 = 5_000;
 
-/// Most keys of which aborts are counted; the one that was quiet longest is forgotten for another.
+/// Most keys of which aborts are counted; beyond it those that were quiet longest are forgotten.
 pub const MAX_COUNTED_KEYS: usize = 1 << 14;
 
 /// Milliseconds that a group of unsafe binds waits at most, however many join it; also the wait where no round trip is known.

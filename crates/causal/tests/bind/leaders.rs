@@ -26,7 +26,7 @@ fn peers(alive: &[u64], rtt_ms: &[((u64, u64), u64)]) -> Input {
 
 /// A bind of `node` over `k`, decided.
 fn decided(binds: &mut Binds, node: u64, seq: u64, commit: bool) -> Vec<Output> {
-    let dot = Dot { origin: origin(node), seq };
+    let dot = Dot { origin: origin(node), seq: u64::from(seq) };
     let voters = Voters::new(1..=3).expect("voters");
     let keys = vec![KeyUse::written(key("k"))];
     let whole = Bind::new((dot, stamp(node, seq as i64)), voters, &Vector::new(), keys, Safety::Safe);
@@ -101,6 +101,24 @@ fn three_that_could_not_begin_because_of_undecided_ones_name_a_leader() {
     assert_eq!(lost(&mut binds, 2), []);
     lead(&mut binds, "k", Some(1), stamp(1, 6), 0);
     assert_eq!(lost(&mut binds, 9), [], "it is led");
+}
+
+#[test]
+fn whoever_cannot_be_reached_leads_nobody() {
+    let mut binds = Binds::new(3, TIMING);
+    binds.step(0, peers(&[1, 2], &[((1, 3), 10), ((2, 3), 10)]));
+    for node in 1..=2 {
+        let dot = Dot { origin: origin(node), seq: 5 };
+        let voters = Voters::new(1..=3).expect("voters");
+        let keys = vec![KeyUse::written(key("k"))];
+        let bind = Bind::new((dot, stamp(node, 5)), voters, &Vector::new(), keys, Safety::Safe).expect("a key");
+        binds.step(0, Input::Bind { bind: Arc::new(bind), conflicts_with_plain: false });
+    }
+    binds.step(0, peers(&[2], &[((2, 3), 10)]));
+    assert_eq!(serialized(&binds.step(0, Input::Lost(key("k"), 9))), [(key("k"), Some(2))], "node 1 is gone");
+    binds.step(0, peers(&[], &[]));
+    lead(&mut binds, "k", None, stamp(2, 7), 0);
+    assert_eq!(serialized(&binds.step(0, Input::Lost(key("k"), 9))), [(key("k"), Some(3))], "only this one is left");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::codec::keyspace;
 use crate::id::{Dot, KeyspaceId, Origin};
 use crate::items::{Seq, Shape};
+use crate::limits::MAX_BIND_KEYS;
 use crate::op::{Bind, Kind};
 use crate::wire::{Reader, WireError, put_bytes, put_varint, put_zigzag};
 
@@ -123,5 +124,10 @@ pub(super) fn bind<'a>(exclusive: bool, from: &mut Reader<'a>) -> Result<Bind<'a
         _ => return Err(WireError::Invalid { what: "safety of a transaction", at }),
     };
     let (voters, context) = (Seq::decode(NodeShape, from)?, Seq::decode(DotShape, from)?);
-    Ok(Bind { exclusive, is_unsafe, voters, context, keys: Seq::decode(BindKeyShape, from)? })
+    let at = from.offset();
+    let keys = Seq::decode(BindKeyShape, from)?;
+    if keys.len() > MAX_BIND_KEYS {
+        return Err(WireError::Invalid { what: "number of keys of a transaction", at });
+    }
+    Ok(Bind { exclusive, is_unsafe, voters, context, keys })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use effect::codec::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
+use effect::limits::MAX_BIND_KEYS;
 use effect::{Batch, BatchBuf, BatchMark, Bind, Dot, Effect, Hlc, KeyspaceId, Op, Seq, SeqBuf, Vector};
 use thiserror::Error;
 use wal::Position;
@@ -29,6 +30,9 @@ pub enum ExclusiveError {
         "ERR FLUSHDB, FLUSHALL and SWAPDB are not possible in a transaction after WATCH while there are other replicas"
     )]
     Whole,
+    /// Each key costs every replica.
+    #[error("ERR a transaction after WATCH has {MAX_BIND_KEYS} keys at most while there are other replicas")]
+    ManyKeys,
     /// Another one writes a key of it and waits for its verdict, or reads what this one writes: it would have read what may be overwritten.
     #[error("another transaction on these keys is not decided yet")]
     Undecided,
@@ -95,6 +99,9 @@ impl Context<'_> {
             return Err(ExclusiveError::Whole);
         }
         let uses = self.uses(read);
+        if uses.len() > MAX_BIND_KEYS {
+            return Err(ExclusiveError::ManyKeys);
+        }
         let is_unsafe = !uses.is_empty() && uses.keys().all(|(_, key)| is_unsafe(key));
         if shared.exclusives.clashes(is_unsafe, uses.iter().map(|(name, used)| (name, used.written))) {
             return Err(ExclusiveError::Undecided);

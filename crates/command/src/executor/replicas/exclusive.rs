@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use effect::limits::MAX_BIND_KEYS;
 use effect::{Dot, Vector};
 use engine::{Begun, ExclusiveError, Lock};
 use proptest::prelude::*;
@@ -280,6 +281,24 @@ fn what_clashes_with_an_undecided_transaction_is_not_begun() {
     group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
     group.heal();
     begin(&mut group.0[1].executor, &[words("hset h f2 2")]);
+}
+
+#[test]
+fn a_transaction_over_too_many_keys_is_refused_and_changes_nothing() {
+    let (mut group, _clock) = group();
+    let of = |keys: usize| {
+        let named = (0..keys).flat_map(|n| [format!("k{n}"), "v".into()]);
+        std::iter::once("mset".into()).chain(named).collect::<Vec<String>>()
+    };
+    // It watches one more.
+    let refused = try_begin(&mut group.0[0].executor, &[of(MAX_BIND_KEYS)]);
+    assert!(matches!(refused, Err(ExclusiveError::ManyKeys)), "{refused:?}");
+    assert_eq!(look(&mut group.0[0].executor, "k0").last().unwrap(), ":-2 ", "nothing of it is left");
+    let begun = begin(&mut group.0[0].executor, &[of(MAX_BIND_KEYS - 1)]);
+    group.heal();
+    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.heal();
+    assert_eq!(look(&mut group.0[1].executor, "k0")[0], "$1 v ");
 }
 
 /// What a transaction has not observed and a copy has in its rows only is in there as well.
