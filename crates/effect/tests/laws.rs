@@ -48,6 +48,34 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..asked }
 }
 
+/// Who has folded a value that lost writes for one that has not.
+#[test]
+fn a_kept_deadline_is_the_same_whether_or_not_a_loser_is_folded() {
+    for (one, other, keeping) in [
+        ("SET k 1 EX 1", "SET k a", "SET k 2 KEEPTTL"),
+        ("SET k 1", "SET k a EX 1", "SET k 2 KEEPTTL"),
+        ("SET k 1 EX 1", "SET k a EX 7", "RESTORESTRING k 2"),
+        ("HSETEX k f 1 1", "HSET k f a", "HSETEX k f 2 KEEPTTL"),
+        ("HSETEX k f 1 1", "HSETEX k f 2 7", "HSETEX k f 2 KEEPTTL"),
+    ] {
+        for folders in 0..4 {
+            let (mut a, mut b) = (Replica::new(1), Replica::new(2));
+            let (first, second) = (a.write(NOW, &[one]), b.write(NOW, &[other]));
+            a.receive(&second);
+            b.receive(&first);
+            for (at, replica) in [&mut a, &mut b].into_iter().enumerate() {
+                if folders & 1 << at != 0 {
+                    let applied = replica.applied.clone();
+                    replica.forget(&applied);
+                }
+            }
+            b.receive(&a.write(NOW, &[keeping]));
+            let expected = by_the_rule(&b.log);
+            assert_eq!([shown(&a), shown(&b)], [expected.clone(), expected], "{one}, {other}, {keeping}: {folders}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config(4000))]
 

@@ -1,6 +1,7 @@
 //! When a key or a field goes: statements of their own, of which the latest moment counts.
 //!
 //! *Invariant:* a statement of a SET counts when its value is shown or gone, not while that value is there and another is shown.
+//! *Invariant:* what is folded and what is not come to the same: who takes a value that has lost takes its statement with it.
 
 use crate::op::Kind;
 use crate::reduce::event::Event;
@@ -62,6 +63,16 @@ impl Deadlines {
     pub(crate) fn take(&mut self, event: &Event<'_>) {
         (self.base, self.base_value) = (None, None);
         self.own.take(event);
+    }
+
+    /// Takes away what came with values that had lost where the event was written, and are taken with it: there they may have been
+    /// folded, and given up with their deadlines. Who had not folded them says behind it which deadline it kept.
+    pub(crate) fn take_lost<V, E>(&mut self, event: &Event<'_>, register: &Register<V, E>) {
+        let observed = |tag: &Tag| tag.dot.seq <= event.reach(tag.dot.origin);
+        let Some(shown) = register.values.iter().map(|(tag, _)| tag).filter(observed).max() else { return };
+        self.base_value = None;
+        let is_lost = |tag: Tag| tag != shown && observed(&tag) && register.values.has(tag.dot);
+        self.own.retain(|tag, statement| statement.of.is_none() || !is_lost(tag));
     }
 
     /// Takes away what came with values of other types than the event's, if that is later and has not observed it. (Of what it has

@@ -57,8 +57,12 @@ impl<V: Clone, E: Change<V> + Clone> Element<V, E> {
 
     /// Takes the value away, and its deadlines unless they are to be kept.
     pub(crate) fn take(&mut self, event: &Event<'_>, keep_deadlines: bool) {
+        match keep_deadlines {
+            true => self.deadlines.take_lost(event, &self.register),
+            false => self.deadlines.take(event),
+        }
         self.register.take(event);
-        if keep_deadlines { self.deadlines.unbind() } else { self.deadlines.take(event) }
+        self.deadlines.unbind();
     }
 
     /// Takes away what is neither folded nor in `context`.

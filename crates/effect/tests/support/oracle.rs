@@ -130,6 +130,22 @@ fn gives(entry: &Entry) -> Vec<Part> {
     }
 }
 
+/// Whether the effect, which keeps the deadline of the key or of fields, takes what came with a value that had lost where it was written.
+fn takes_lost(entry: &Entry, giver: &Entry, part: &Part, seen: &[Left<'_>]) -> bool {
+    let is_value = |of: &Part| match (&entry.change.act, part) {
+        (Act::Set(_, Deadline::Keep) | Act::Replace(_, Deadline::Keep), Part::Deadline(_, Some(_))) => {
+            matches!(of, Part::Value(_))
+        }
+        (Act::Put(Kind::Hash, Merge::LastWriter, Deadline::Keep, items), Part::FieldDeadline(wanted, _, true)) => {
+            let is_put = items.iter().any(|(name, _)| name == wanted);
+            is_put && matches!(of, Part::Element(Kind::Hash, name, _) if name == wanted)
+        }
+        _ => false,
+    };
+    let mut values = seen.iter().rev().filter(|left| is_value(&left.part)).map(|left| left.entry.dot);
+    values.next().is_some_and(|shown| shown != giver.dot) && values.any(|lost| lost == giver.dot)
+}
+
 /// Whether the effect takes the part, which it has observed.
 fn takes(entry: &Entry, part: &Part) -> bool {
     let is_deadline = matches!(part, Part::Deadline(..));
@@ -175,10 +191,24 @@ struct Left<'e> {
 fn left<'e>(entries: &[&'e Entry]) -> Vec<Left<'e>> {
     let stamp = |entry: &Entry| Stamp::new(entry.dot, entry.hlc);
     let given: Vec<(&Entry, Vec<Part>)> = entries.iter().map(|entry| (*entry, gives(entry))).collect();
+    let keeps = |entry: &&&Entry| {
+        let deadline = match &entry.change.act {
+            Act::Set(_, deadline) | Act::Replace(_, deadline) | Act::Put(_, _, deadline, _) => *deadline,
+            _ => return false,
+        };
+        deadline == Deadline::Keep && !entry.change.fresh
+    };
+    let seen_by = |entry: &Entry| {
+        let seen: Vec<&'e Entry> = entries.iter().copied().filter(|other| entry.observed(other.dot)).collect();
+        self::left(&seen)
+    };
+    let keepers: Vec<(&Entry, Vec<Left<'e>>)> =
+        entries.iter().filter(keeps).map(|entry| (*entry, seen_by(entry))).collect();
     let mut left = Vec::new();
     for (giver, parts) in &given {
         for part in parts {
-            let is_taken = entries.iter().any(|entry| entry.observed(giver.dot) && takes(entry, part));
+            let is_lost = || keepers.iter().any(|(entry, seen)| takes_lost(entry, giver, part, seen));
+            let is_taken = entries.iter().any(|entry| entry.observed(giver.dot) && takes(entry, part)) || is_lost();
             let is_void = part.kind().is_some_and(|kind| {
                 given.iter().any(|(other, parts)| {
                     let writes = |p: &Part| p.is_write() && p.kind().is_some_and(|of| of != kind);
