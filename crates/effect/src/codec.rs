@@ -15,7 +15,8 @@ mod keyspace;
 mod shapes;
 
 use flags::{deadline_of, extra_of};
-use keyspace::{definition, put_definition};
+use keyspace::{definition, group_definition, put_definition, put_group_definition};
+pub(crate) use keyspace::{put_stamp, stamp};
 pub use shapes::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
 pub(crate) use shapes::{dot, put_dot};
 
@@ -68,9 +69,10 @@ enum Code {
     Undefine = 28,
     Moved = 29,
     Again = 30,
+    GroupDefine = 31,
 }
 
-const CODES: [Code; 30] = [
+const CODES: [Code; 31] = [
     Code::Set,
     Code::AddInt,
     Code::AddDecimal,
@@ -101,6 +103,7 @@ const CODES: [Code; 30] = [
     Code::Undefine,
     Code::Moved,
     Code::Again,
+    Code::GroupDefine,
 ];
 
 impl Code {
@@ -109,7 +112,7 @@ impl Code {
     fn flags(self) -> u8 {
         match self {
             Code::Set | Code::Put | Code::Replace => FRESH | DEPS | DEADLINE,
-            Code::Push | Code::Bind | Code::Verdict | Code::Serialize => FRESH | DEPS | EXTRA,
+            Code::Push | Code::Bind | Code::Verdict | Code::Serialize | Code::GroupDefine => FRESH | DEPS | EXTRA,
             _ => FRESH | DEPS,
         }
     }
@@ -147,6 +150,7 @@ fn code_of(op: &Op<'_>) -> Code {
         Op::Undefine => Code::Undefine,
         Op::Moved(_) => Code::Moved,
         Op::Again(_) => Code::Again,
+        Op::GroupDefine(_) => Code::GroupDefine,
     }
 }
 
@@ -245,7 +249,14 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
         Op::Define(definition) => put_definition(definition, out),
         Op::Moved(epoch) => put_varint(out, *epoch),
         Op::Again(last) => put_dot(out, *last),
-        Op::Serialize(None) | Op::Remove | Op::Noop | Op::FlushDb | Op::FlushAll | Op::Undefine => {}
+        Op::GroupDefine(Some(definition)) => put_group_definition(definition, out),
+        Op::GroupDefine(None)
+        | Op::Serialize(None)
+        | Op::Remove
+        | Op::Noop
+        | Op::FlushDb
+        | Op::FlushAll
+        | Op::Undefine => {}
     }
 }
 
@@ -328,6 +339,7 @@ fn decode_body<'a>(
         Code::Undefine => Op::Undefine,
         Code::Moved => Op::Moved(from.varint()?),
         Code::Again => Op::Again(dot(from)?),
+        Code::GroupDefine => Op::GroupDefine(if extra { Some(group_definition(from)?) } else { None }),
     })
 }
 

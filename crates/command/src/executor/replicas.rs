@@ -102,6 +102,14 @@ pub(super) const COMMANDS: &[&str] = &[
     "flushall",
     "swapdb 0 1",
     "swapdb 1 2",
+    "keyspace set a a#:* unsafe",
+    "keyspace set a b#:* safe",
+    "keyspace set b c#:* unsafe",
+    "keyspace set s d#:* unsafe",
+    "keyspace set default - unsafe",
+    "keyspace set default - safe",
+    "keyspace del a",
+    "keyspace del b",
 ];
 
 /// What all have seen; what two replicas do then without knowing of each other. `;` is between commands.
@@ -148,6 +156,10 @@ const MEETINGS: &[(&str, &str, &str)] = &[
     ("set s 5", "set s 6", "getset s 3;setrange s 1 x"),
     ("sadd m e1 e2", "smove m n e1", "srem m e1;sadd n e3"),
     ("sadd m e1 e2", "srem m e1", "srem m e2;sadd m e1 e3"),
+    ("keyspace set a x safe", "keyspace set a y unsafe", "keyspace del a"),
+    ("keyspace set a x safe;keyspace set b z safe", "keyspace del a;keyspace set a y unsafe", "keyspace set a w safe"),
+    ("", "keyspace set a x unsafe", "keyspace set a y safe;keyspace set b z unsafe"),
+    ("set s 1;keyspace set s x unsafe", "flushall;swapdb 0 1", "keyspace set default - unsafe;incr s"),
 ];
 
 /// What happens once all have heard of that, at a third one: what it keeps, it saw.

@@ -5,8 +5,8 @@ use effect::codec::{BindKeyShape, DotShape, NodeShape};
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::wire::Reader;
 use effect::{
-    Bind, Deadline, Definition, Dot, Effect, Folded, FoldedWriter, Item, ItemValue, KeyspaceId, Kind, ListPos, Merge,
-    Mode, Op, Part, Patch, Seq, SeqBuf, Side,
+    Bind, Deadline, Definition, Dot, Effect, Folded, FoldedWriter, GroupDefinition, Hlc, Item, ItemValue, KeyspaceId,
+    Kind, ListPos, Merge, Mode, Op, Origin, Part, Patch, Seq, SeqBuf, Side, Stamp,
 };
 
 pub mod bound;
@@ -79,6 +79,9 @@ pub enum Act {
     Define(Mode, (bool, bool), u64, (u64, u64), Vec<Bytes>),
     Undefine,
     Moved(u64),
+    /// Whether it is unsafe, when and by whom the name was first defined, patterns.
+    GroupDefine(bool, Option<(u64, u64)>, Vec<Bytes>),
+    GroupUndefine,
 }
 
 /// The value of an element; doubles by their bits, so that zeros with different signs differ.
@@ -267,7 +270,7 @@ impl Parts {
                 self.items = SeqBuf::new(ItemShape { kind: *kind, merge: *merge });
                 items.iter().for_each(|(id, value)| self.items.push(Item { id, value: value.view() }));
             }
-            Act::Drop(_, values) | Act::Push(_, _, values) | Act::Define(.., values) => {
+            Act::Drop(_, values) | Act::Push(_, _, values) | Act::Define(.., values) | Act::GroupDefine(.., values) => {
                 values.iter().for_each(|v| self.bytes.push(v))
             }
             Act::FieldDeadlines(fields) => fields.iter().for_each(|(field, d)| self.fields.push((field, *d))),
@@ -338,6 +341,12 @@ impl Parts {
             Act::Undefine => Op::Undefine,
             Act::Moved(epoch) => Op::Moved(*epoch),
             Act::Again(last) => Op::Again(*last),
+            Act::GroupDefine(is_unsafe, first, _) => Op::GroupDefine(Some(GroupDefinition {
+                is_unsafe: *is_unsafe,
+                first: first.map(|(hlc, origin)| Stamp { hlc: Hlc(hlc), origin: Origin(origin) }),
+                patterns: self.bytes.seq(),
+            })),
+            Act::GroupUndefine => Op::GroupDefine(None),
         }
     }
 }
@@ -391,5 +400,9 @@ fn act_of(op: &Op<'_>) -> Act {
         Op::Undefine => Act::Undefine,
         Op::Moved(epoch) => Act::Moved(*epoch),
         Op::Again(last) => Act::Again(*last),
+        Op::GroupDefine(Some(d)) => {
+            Act::GroupDefine(d.is_unsafe, d.first.map(|first| (first.hlc.0, first.origin.0)), owned(&d.patterns))
+        }
+        Op::GroupDefine(None) => Act::GroupUndefine,
     }
 }
