@@ -12,17 +12,18 @@
 
 mod flags;
 mod keyspace;
+mod patch;
 mod shapes;
 
 use flags::{deadline_of, extra_of};
 use keyspace::{definition, group_definition, put_definition, put_group_definition};
 pub(crate) use keyspace::{put_stamp, stamp};
+use patch::{bits, write};
 pub use shapes::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
 pub(crate) use shapes::{dot, put_dot};
 
 use crate::id::KeyspaceId;
 use crate::items::{BytesShape, FieldShape, ItemShape, RunShape, Seq, get_deadline, put_deadline};
-use crate::limits::MAX_STRING_BYTES;
 use crate::op::{Deadline, Effect, Kind, Merge, Op, Patch, Side};
 use crate::pos::{ListPos, check_reach};
 use crate::value::Folded;
@@ -348,31 +349,6 @@ fn dependencies<'a>(from: &mut Reader<'a>) -> Result<Seq<'a, DotShape>, WireErro
     let at = from.offset();
     let deps = Seq::decode(DotShape, from)?;
     if deps.is_empty() { Err(WireError::Invalid { what: "number of dependencies", at }) } else { Ok(deps) }
-}
-
-/// What is said of a patch that would make a string too long.
-const OFFSET: &str = "offset in a string";
-
-fn write<'a>(from: &mut Reader<'a>) -> Result<Patch<'a>, WireError> {
-    let at = from.offset();
-    let (offset, bytes) = (from.varint()?, from.bytes()?);
-    match offset.checked_add(bytes.len() as u64) {
-        Some(end) if end <= MAX_STRING_BYTES => Ok(Patch::Write { offset, bytes }),
-        _ => Err(WireError::Invalid { what: OFFSET, at }),
-    }
-}
-
-fn bits<'a>(from: &mut Reader<'a>) -> Result<Patch<'a>, WireError> {
-    let at = from.offset();
-    let offset = from.varint()?;
-    if offset / 8 >= MAX_STRING_BYTES {
-        return Err(WireError::Invalid { what: OFFSET, at });
-    }
-    let (at, width) = (from.offset(), from.u8()?);
-    if !(1..=64).contains(&width) {
-        return Err(WireError::Invalid { what: "width in bits", at });
-    }
-    Ok(Patch::Bits { offset, width, value: from.varint()? })
 }
 
 fn keyspace(from: &mut Reader<'_>) -> Result<KeyspaceId, WireError> {

@@ -3,6 +3,7 @@
 use effect::GroupKeyspace;
 
 use super::*;
+use crate::backup::{Making, Whose};
 use crate::limits::{KEYSPACE_NAME_MAX, KEYSPACE_PATTERN_MAX, KEYSPACE_PATTERNS_MAX, KEYSPACES_MAX};
 use crate::{GroupKeyspaceChange, Refusal, WatchFlag};
 
@@ -56,7 +57,7 @@ fn what_was_answered_survives_a_crash_with_checkpoints_and_without() {
     engine.define_group_keyspace("a", &said(&["a*"], Some(true))).unwrap();
     engine = crash(engine, dir.path(), &clock);
     let a = keyspace("a", &["a*"], true);
-    assert_eq!(engine.group_keyspaces()[..1], [a.clone()], "it is in the log");
+    assert_eq!(engine.group_keyspaces()[0], a, "it is in the log");
     engine.checkpoint().unwrap();
     engine.define_group_keyspace("b", &said(&["b*"], Some(false))).unwrap();
     engine = crash(engine, dir.path(), &clock);
@@ -137,4 +138,29 @@ fn what_is_no_keyspace_changes_nothing() {
     }
     assert!(matches!(define("more", said(&["a*"], Some(true))), Err(KeyspaceError::TooMany)));
     define("k0", said(&[], Some(false))).unwrap();
+}
+
+#[test]
+fn a_directory_that_is_made_of_rows_and_log_has_them() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
+    let engine = member(dir.path(), &clock);
+    engine.define_group_keyspace("a", &said(&["a*"], Some(true))).unwrap();
+    engine.define_group_keyspace("b", &said(&["b*"], Some(true))).unwrap();
+    let base = engine.base(&mut || true).unwrap();
+    engine.delete_group_keyspace("a").unwrap();
+    engine.define_group_keyspace("c", &said(&["c*"], Some(false))).unwrap();
+    let (mut rows, made) = (Vec::new(), tempfile::tempdir().unwrap());
+    base.rows.write_to(&mut rows).unwrap();
+    let options = || Options::new(Arc::new(|| 2_000_000), [9; 22]);
+    let making = Making::begin(made.path(), engine.hash_seed(), base.position, &mut &rows[..], &options()).unwrap();
+    let mut log = engine.log().reader(base.position).unwrap();
+    while let Some(record) = log.next().unwrap() {
+        making.append(record.kind, record.payload).unwrap();
+    }
+    let last = engine.backup_moment().unwrap().last;
+    making.finish(Whose::Own, last, options()).unwrap();
+    let alone = open(made.path(), &clock);
+    assert!(!alone.is_replicating());
+    assert_eq!(alone.group_keyspaces()[..], engine.group_keyspaces()[..]);
+    assert_eq!(alone.group_keyspaces().len(), 3, "b, c and default");
 }
