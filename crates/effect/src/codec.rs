@@ -12,16 +12,18 @@
 
 mod flags;
 mod keyspace;
+mod patch;
 mod shapes;
 
 use flags::{deadline_of, extra_of};
-use keyspace::{definition, put_definition};
+use keyspace::{definition, group_definition, put_definition, put_group_definition};
+pub(crate) use keyspace::{put_stamp, stamp};
+use patch::{bits, write};
 pub use shapes::{BindKey, BindKeyShape, DotShape, Left, NodeShape};
 pub(crate) use shapes::{dot, put_dot};
 
 use crate::id::KeyspaceId;
 use crate::items::{BytesShape, FieldShape, ItemShape, RunShape, Seq, get_deadline, put_deadline};
-use crate::limits::MAX_STRING_BYTES;
 use crate::op::{Deadline, Effect, Kind, Merge, Op, Patch, Side};
 use crate::pos::{ListPos, check_reach};
 use crate::value::Folded;
@@ -68,9 +70,10 @@ enum Code {
     Undefine = 28,
     Moved = 29,
     Again = 30,
+    GroupDefine = 31,
 }
 
-const CODES: [Code; 30] = [
+const CODES: [Code; 31] = [
     Code::Set,
     Code::AddInt,
     Code::AddDecimal,
@@ -101,6 +104,7 @@ const CODES: [Code; 30] = [
     Code::Undefine,
     Code::Moved,
     Code::Again,
+    Code::GroupDefine,
 ];
 
 impl Code {
@@ -109,7 +113,7 @@ impl Code {
     fn flags(self) -> u8 {
         match self {
             Code::Set | Code::Put | Code::Replace => FRESH | DEPS | DEADLINE,
-            Code::Push | Code::Bind | Code::Verdict | Code::Serialize => FRESH | DEPS | EXTRA,
+            Code::Push | Code::Bind | Code::Verdict | Code::Serialize | Code::GroupDefine => FRESH | DEPS | EXTRA,
             _ => FRESH | DEPS,
         }
     }
@@ -147,6 +151,7 @@ fn code_of(op: &Op<'_>) -> Code {
         Op::Undefine => Code::Undefine,
         Op::Moved(_) => Code::Moved,
         Op::Again(_) => Code::Again,
+        Op::GroupDefine(_) => Code::GroupDefine,
     }
 }
 
@@ -245,7 +250,14 @@ fn encode_body(op: &Op<'_>, home: u64, out: &mut Vec<u8>) {
         Op::Define(definition) => put_definition(definition, out),
         Op::Moved(epoch) => put_varint(out, *epoch),
         Op::Again(last) => put_dot(out, *last),
-        Op::Serialize(None) | Op::Remove | Op::Noop | Op::FlushDb | Op::FlushAll | Op::Undefine => {}
+        Op::GroupDefine(Some(definition)) => put_group_definition(definition, out),
+        Op::GroupDefine(None)
+        | Op::Serialize(None)
+        | Op::Remove
+        | Op::Noop
+        | Op::FlushDb
+        | Op::FlushAll
+        | Op::Undefine => {}
     }
 }
 
@@ -328,6 +340,7 @@ fn decode_body<'a>(
         Code::Undefine => Op::Undefine,
         Code::Moved => Op::Moved(from.varint()?),
         Code::Again => Op::Again(dot(from)?),
+        Code::GroupDefine => Op::GroupDefine(if extra { Some(group_definition(from)?) } else { None }),
     })
 }
 
@@ -336,31 +349,6 @@ fn dependencies<'a>(from: &mut Reader<'a>) -> Result<Seq<'a, DotShape>, WireErro
     let at = from.offset();
     let deps = Seq::decode(DotShape, from)?;
     if deps.is_empty() { Err(WireError::Invalid { what: "number of dependencies", at }) } else { Ok(deps) }
-}
-
-/// What is said of a patch that would make a string too long.
-const OFFSET: &str = "offset in a string";
-
-fn write<'a>(from: &mut Reader<'a>) -> Result<Patch<'a>, WireError> {
-    let at = from.offset();
-    let (offset, bytes) = (from.varint()?, from.bytes()?);
-    match offset.checked_add(bytes.len() as u64) {
-        Some(end) if end <= MAX_STRING_BYTES => Ok(Patch::Write { offset, bytes }),
-        _ => Err(WireError::Invalid { what: OFFSET, at }),
-    }
-}
-
-fn bits<'a>(from: &mut Reader<'a>) -> Result<Patch<'a>, WireError> {
-    let at = from.offset();
-    let offset = from.varint()?;
-    if offset / 8 >= MAX_STRING_BYTES {
-        return Err(WireError::Invalid { what: OFFSET, at });
-    }
-    let (at, width) = (from.offset(), from.u8()?);
-    if !(1..=64).contains(&width) {
-        return Err(WireError::Invalid { what: "width in bits", at });
-    }
-    Ok(Patch::Bits { offset, width, value: from.varint()? })
 }
 
 fn keyspace(from: &mut Reader<'_>) -> Result<KeyspaceId, WireError> {

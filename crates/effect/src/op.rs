@@ -4,6 +4,7 @@ use crate::codec::{BindKeyShape, DotShape, NodeShape};
 use crate::id::{Dot, KeyspaceId};
 use crate::items::{Fields, Ids, Items, Runs, Seq, Values};
 use crate::pos::ListPos;
+use crate::stamp::Stamp;
 use crate::value::Folded;
 
 /// The type of a value. The numbers are part of the format.
@@ -125,7 +126,8 @@ pub struct Effect<'a> {
     /// The writer found the key (for element operations: the key) absent or expired: whatever of its context is
     /// still there is removed first.
     pub fresh: bool,
-    /// The key's tips in the unstable suffix when this was written. Empty wherever everything is stable.
+    /// The key's tips in the unstable suffix when this was written. Empty wherever everything is stable. Of a keyspace of a group: the
+    /// definitions of it that this one takes the place of.
     pub deps: Seq<'a, DotShape>,
     /// What happens.
     pub op: Op<'a>,
@@ -255,6 +257,8 @@ pub enum Op<'a> {
     /// The effects before it in its batch stand for a batch that ended with this one and never arrived: its node wrote it before the
     /// group went on without it.
     Again(Dot),
+    /// The keyspace of the group that has the effect's key as its name is this from now on; `None`: there is none any more.
+    GroupDefine(Option<GroupDefinition<'a>>),
 }
 
 impl Op<'_> {
@@ -285,6 +289,7 @@ impl Op<'_> {
                 | Op::Verdict { .. }
                 | Op::Serialize(_)
                 | Op::Again(_)
+                | Op::GroupDefine(_)
         )
     }
 }
@@ -329,6 +334,17 @@ pub struct Definition<'a> {
     pub ram_bytes: u64,
     /// The bound on disk in bytes.
     pub disk_bytes: u64,
+    /// Glob patterns of its keys.
+    pub patterns: Values<'a>,
+}
+
+/// A keyspace of a group: which keys are its own, and how safe they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupDefinition<'a> {
+    /// Both sides of a partition go on with transactions on its keys.
+    pub is_unsafe: bool,
+    /// When its name was first defined; `None`: by this effect.
+    pub first: Option<Stamp>,
     /// Glob patterns of its keys.
     pub patterns: Values<'a>,
 }

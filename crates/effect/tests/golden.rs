@@ -262,6 +262,24 @@ fn definitions_of_keyspaces() {
 }
 
 #[test]
+fn definitions_of_keyspaces_of_a_group() {
+    let patterns = vec![b"cart:*".to_vec(), b"bag:*".to_vec()];
+    let first = Some((1_700_000_000_000 << 16 | 5, HOME));
+    holds(
+        include_str!("golden/group_keyspaces.hex"),
+        &[
+            on(b"carts", Act::GroupDefine(true, None, patterns)),
+            Change {
+                deps: vec![dot(HOME, 9)],
+                ..on(b"carts", Act::GroupDefine(false, first, vec![b"cart:*".to_vec()]))
+            },
+            on(b"default", Act::GroupDefine(true, None, Vec::new())),
+            Change { deps: vec![dot(HOME, 10), dot(OTHER, 300)], ..on(b"carts", Act::GroupUndefine) },
+        ],
+    );
+}
+
+#[test]
 fn a_record_of_three_batches() {
     let golden = bytes_of(include_str!("golden/record.hex"));
     let ms = |ms: u64, counter: u64| Hlc((1_700_000_000_000 + ms) << 16 | counter);

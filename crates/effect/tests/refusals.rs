@@ -24,7 +24,7 @@ fn refused(code: u8, flags: u8, body: &[u8], what: &'static str, at: usize) {
 #[test]
 fn operations_that_nobody_writes() {
     refused(0, 0, &[], "operation", 0);
-    refused(31, 0, &[], "operation", 0);
+    refused(32, 0, &[], "operation", 0);
     refused(255, 0, &[], "operation", 0);
     assert_eq!(answer(17, 0, &[]), None);
 }
@@ -83,6 +83,7 @@ fn kinds_and_rules_and_scores_that_do_not_exist() {
     refused(7, 0, &[0, 0, 0], "width in bits", 7);
     refused(7, 0, &[0, 65, 0], "width in bits", 7);
     refused(20, 0, &[2, 0, 0, 0], "safety of a transaction", 6);
+    refused(31, 1 << 4, &[4, 0], "flags of a keyspace", 6);
     refused(20, 0, &[0, 0, 0, 1, 16, 0, 0, 0], "flags of a bound key", 10);
     refused(20, 0, &[0, 0, 0, 1, 8, 0, 0, 0], "flags of a bound key", 10);
     refused(20, 0, &[0, 0, 0, 1, 5, 0, 0, 0, 9], "type", 14);

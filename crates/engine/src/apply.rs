@@ -48,6 +48,8 @@ pub(crate) fn apply_at(
         Op::Rename { db, key, .. } => return rename(guards, shared, effect, (*db, key), undo),
         Op::Define(_) | Op::Undefine | Op::Moved(_) => return shared.keyspaces.apply(effect),
         Op::Again(last) => return shared.replication.again.note(*last),
+        // Whoever knows which effect it is puts it into the table of these (`suffix::take_in`).
+        Op::GroupDefine(_) => return,
         Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) => return,
         _ => {}
     }
@@ -104,7 +106,7 @@ impl Target<'_, '_> {
             Op::Remove => self.remove(),
             Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Rename { .. } => unreachable!("not about one key"),
             Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) | Op::Again(_) => {}
-            Op::Define(_) | Op::Undefine | Op::Moved(_) => unreachable!("not about one key"),
+            Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::GroupDefine(_) => unreachable!("not about one key"),
         }
     }
 

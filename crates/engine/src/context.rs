@@ -113,7 +113,8 @@ impl<'e> Context<'e> {
         let (state, mut looked) = (&self.state, Ok(()));
         self.out.batch.each_since(self.out.settled, |effect| {
             let keys = match &effect.op {
-                Op::FlushDb | Op::FlushAll | Op::SwapDb(_) | Op::Define(_) | Op::Undefine | Op::Moved(_) => return,
+                Op::FlushDb | Op::FlushAll | Op::SwapDb(_) => return,
+                Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::GroupDefine(_) => return,
                 Op::Rename { db, key, .. } => [Some((effect.db, effect.key)), Some((*db, *key))],
                 _ => [Some((effect.db, effect.key)), None],
             };

@@ -76,7 +76,7 @@ pub use events::{Event, EventClass, EventMark, EventSink};
 pub use exclusive::{Begun, Decided, ExclusiveError, Serialized, Since, VerdictError};
 pub use feed::{Fed, FeedError, Feeder, Records, Told};
 pub use identity::Identity;
-pub use keyspace::{Aftermath, Definition, KeyspaceChange, KeyspaceError, KeyspaceFigures};
+pub use keyspace::{Aftermath, Definition, GroupKeyspaceChange, KeyspaceChange, KeyspaceError, KeyspaceFigures};
 pub use prefetch::Sight;
 pub use receive::{ReceiveError, Received};
 pub use recent::RecentEffect;

@@ -73,7 +73,7 @@ fn is_about(effect: &Effect<'_>, db: u8, key: &[u8]) -> bool {
         Op::FlushAll => true,
         Op::FlushDb => effect.db == db,
         Op::Rename { db: to_db, key: to, .. } => (effect.db, effect.key) == (db, key) || (*to_db, *to) == (db, key),
-        Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::SwapDb(_) | Op::Again(_) => false,
+        Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::SwapDb(_) | Op::Again(_) | Op::GroupDefine(_) => false,
         _ => (effect.db, effect.key) == (db, key),
     }
 }

@@ -110,6 +110,8 @@ impl<'e> State<'e> {
         match &effect.op {
             // These told the watchers when they were applied.
             Op::FlushAll | Op::FlushDb => {}
+            // These are about no key.
+            Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::GroupDefine(_) => {}
             Op::SwapDb(_) => self.guards.iter().for_each(|shard| ready.extend(shard.waiters.keys().cloned())),
             Op::Rename { db, key, .. } => {
                 self.tell_of_key(logical(effect.db), effect.key, ready);

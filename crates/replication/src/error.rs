@@ -50,9 +50,6 @@ pub enum Error {
     /// Reports of what was undone cannot be read.
     #[error(transparent)]
     Undone(#[from] crate::undone::UndoneError),
-    /// Which keys are safe cannot be read.
-    #[error(transparent)]
-    Safety(#[from] crate::safety::SafetyError),
     /// The id of the node is none.
     #[error("the data directory has no id of a node")]
     NoId,

@@ -48,5 +48,5 @@ mod journal;
 mod tests;
 
 pub use desk::{Deed, Desk, DeskError};
+pub(crate) use journal::UNDONE;
 pub use journal::{Journal, JournalError, JournalFile};
-pub(crate) use journal::{SAFETY, UNDONE};

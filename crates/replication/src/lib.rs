@@ -57,7 +57,6 @@ pub use error::Error;
 pub use host::Host;
 pub use member::Member;
 pub use membership::Membership;
-pub use safety::{SafetyBook, SafetyError, SafetyRule};
 pub use serial::{Answer, Ran, Serial, TellAnswer, turn_of};
 pub use snapshot::adopt as adopt_snapshot;
 pub use status::{Electorate, PeerStatus, Role, Status};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use causal::bind::SafetyRules;
 use causal::{Change, Cut, Epoch, Opening, Replica, Start};
 use cluster::{Inbox, Mesh, Metrics, NodeId};
 use effect::Dot;
@@ -61,7 +62,7 @@ impl Member {
         let frame_bytes = causal::limits::FRAME_BYTES;
         let status = Arc::new(Board::default());
         let (acks, verdicts, serial) = <(Arc<Acks>, Arc<Verdicts>, Arc<Serial>)>::default();
-        let safety = SafetyBook::open(&config.dir)?;
+        let safety = SafetyBook::new(Arc::clone(&engine));
         let (mesh, inbox) = Mesh::start(wire)?;
         let mesh = Arc::new(mesh);
         let parts = Parts {
@@ -169,9 +170,9 @@ impl Member {
         &self.shared.serial
     }
 
-    /// Which keys are safe, as this node was told.
-    pub fn safety(&self) -> &SafetyBook {
-        &self.shared.safety
+    /// Which keys are safe for transactions that begin now.
+    pub fn safety(&self) -> Arc<SafetyRules> {
+        self.shared.safety.rules()
     }
 
     /// A node may be found at `host:port`, that of the cluster.

@@ -1,7 +1,8 @@
-//! What the bytes of a batch say: a plain write, the bind of an exclusive transaction, or the verdict on one.
+//! What the bytes of a batch say: a plain write, a definition of a keyspace, the bind of an exclusive transaction, or the verdict on one.
 //!
 //! ```text
 //! batch := key u8 < KEYS ‖ anything | 0xb0 ‖ keys ‖ voters ‖ context | 0xb1 ‖ origin u64 LE ‖ seq varint ‖ ballot varint ‖ commit u8
+//!          | 0xb2, see `definitions`
 //! ```
 
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use causal::Entry;
 use causal::bind::{Ballot, Bind, Key, KeyUse, Safety, Vote, Voters};
 use effect::wire::{Reader, put_varint};
 use effect::{Dot, Origin, Stamp, Vector, WireError};
+
+use crate::definitions::{self, DEFINITION};
 
 /// How many keys there are.
 pub const KEYS: u8 = 6;
@@ -22,6 +25,8 @@ const VERDICT: u8 = 0xb1;
 pub enum Kind {
     /// A plain write of this key.
     Plain(u8),
+    /// A definition of this keyspace, or its end.
+    Definition(u8, bool),
     /// An exclusive transaction.
     Bind(Arc<Bind>),
     /// What became of one.
@@ -34,6 +39,10 @@ impl Kind {
         match entry.bytes.first() {
             Some(&BIND) => Self::Bind(Arc::new(bind_of(entry).expect("a bind as it was written"))),
             Some(&VERDICT) => verdict_of(&entry.bytes).expect("a verdict as it was written"),
+            Some(&DEFINITION) => {
+                let (name, is_end) = definitions::named(&entry.bytes);
+                Self::Definition(name, is_end)
+            }
             first => Self::Plain(first.copied().unwrap_or_default()),
         }
     }

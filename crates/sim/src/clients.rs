@@ -5,7 +5,11 @@ use effect::Dot;
 
 use crate::batch::KEYS;
 use crate::cluster::{Cluster, Event};
+use crate::definitions::{self, DEFINITION, NAMES};
 use crate::fault::Fault;
+
+/// One of so many writes defines a keyspace.
+const WRITES_TO_A_DEFINITION: u64 = 8;
 
 impl Cluster {
     /// A client writes at a node; or the node writes again what the group never got.
@@ -17,7 +21,8 @@ impl Cluster {
         self.after(ms, Event::Write(id, boot));
         let (count, key) = (self.rng.between(1, 3) as u64, self.rng.below(usize::from(KEYS)) as u8);
         let mut bytes = vec![key; self.rng.between(1, self.plan.batch_bytes)];
-        bytes.extend_from_slice(&self.rng.bits().to_le_bytes());
+        let bits = self.rng.bits();
+        bytes.extend_from_slice(&bits.to_le_bytes());
         let again = self.nodes.get(&id).and_then(|n| n.disk.again.iter().position(|(_, as_dot)| as_dot.is_none()));
         if again.is_none() && !self.is_bad {
             return;
@@ -33,9 +38,17 @@ impl Cluster {
         let Some(grown) = node.grown() else { return };
         let first = Dot { origin: me, seq: node.disk.has.get(me) + 1 };
         let mut old_of_it = None;
+        // What is said of a keyspace goes by what is known of it here and now.
+        let known = node.life.as_ref().map(|life| life.state.keyspaces().clone()).unwrap_or_default();
+        if bits.is_multiple_of(WRITES_TO_A_DEFINITION) {
+            bytes = definitions::bytes(&known, me, (bits >> 32) as u8 % NAMES.len() as u8, (bits >> 40) as u8 % 3);
+        }
         let mut entry = Entry { first, count, hlc, ticks: count - 1, grown, bytes: bytes.into() };
         if let Some((old, as_dot)) = again.and_then(|at| node.disk.again.get_mut(at)) {
-            entry.bytes = old.bytes.clone();
+            entry.bytes = match old.bytes[..] {
+                [DEFINITION, name, what, ..] => definitions::bytes(&known, me, name, what).into(),
+                _ => old.bytes.clone(),
+            };
             if self.plan.fault != Some(Fault::WritesAgainTwice) {
                 *as_dot = Some(entry.last());
             }

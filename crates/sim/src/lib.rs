@@ -14,6 +14,7 @@ pub mod batch;
 pub mod checks;
 mod clients;
 pub mod cluster;
+pub mod definitions;
 pub mod disk;
 pub mod fault;
 mod fsync;

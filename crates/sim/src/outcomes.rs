@@ -8,6 +8,7 @@ use effect::{Dot, Origin, Vector};
 
 use crate::batch::{Kind, number};
 use crate::checks::Checks;
+use crate::definitions::DEFINITION;
 use crate::state::State;
 
 /// One transaction.
@@ -187,7 +188,11 @@ impl Checks {
             let expected = self.survivors(*name, applied);
             if expected != *dots {
                 let what = format!("node {node}, key {name}: {dots:?}, not {expected:?}");
-                return self.fail("a transaction comes before plain writes that it has not seen", what);
+                let check = match *name >= DEFINITION {
+                    true => "keyspaces are what was said of them and nobody has said otherwise who had seen it",
+                    false => "a transaction comes before plain writes that it has not seen",
+                };
+                return self.fail(check, what);
             }
         }
     }
@@ -199,10 +204,14 @@ impl Checks {
 
     /// The batches on a key behind which none has come, by definition and slowly.
     fn survivors(&self, name: u8, applied: &Vector) -> Vec<Dot> {
-        let mut all: Vec<(Dot, &Vector, bool)> = Vec::new();
+        let (mut all, mut ends) = (Vec::<(Dot, &Vector, bool)>::new(), Vec::new());
         for (entry, context) in self.batches().filter(|(entry, _)| applied.has(entry.last())) {
             match Kind::of(entry) {
                 Kind::Plain(key) if key == name => all.push((entry.last(), context, true)),
+                Kind::Definition(key, is_end) if DEFINITION + key == name => {
+                    ends.extend(is_end.then(|| entry.last()));
+                    all.push((entry.last(), context, true));
+                }
                 Kind::Bind(bind) if self.is_written(&bind, name) => all.push((bind.dot(), context, false)),
                 _ => {}
             }
@@ -216,6 +225,7 @@ impl Checks {
         let last = all.iter().filter(|(dot, ..)| latest.get(&dot.origin) == Some(&dot.seq));
         let mut left: Vec<Dot> =
             last.filter(|one| !all.iter().any(|other| comes_behind(other, one))).map(|one| one.0).collect();
+        left.retain(|dot| !ends.contains(dot));
         left.sort_unstable();
         left
     }

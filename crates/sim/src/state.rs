@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use causal::Entry;
 use causal::bind::Bind;
-use effect::{Dot, Hlc, Vector};
+use effect::{Dot, GroupKeyspaces, Hlc, Vector};
 
 use crate::batch::{Kind, number};
+use crate::definitions;
 use crate::fault::Fault;
 
 /// The state of one node: a function of the set of batches and what each had observed, whatever their order was.
@@ -24,6 +25,8 @@ pub trait State {
     fn conflicts(&self, bind: &Bind) -> bool;
     /// The transactions that readers see, each with how many of the keys that it writes they see it on.
     fn shown(&self) -> &BTreeMap<Dot, usize>;
+    /// The keyspaces of the group.
+    fn keyspaces(&self) -> &GroupKeyspaces;
     /// Transactions without a verdict.
     fn pending(&self) -> usize;
     /// Whether this is one.
@@ -37,6 +40,7 @@ pub struct Survivors {
     keys: BTreeMap<u8, Key>,
     pending: BTreeMap<Dot, (Arc<Bind>, Hlc)>,
     shown: BTreeMap<Dot, usize>,
+    keyspaces: GroupKeyspaces,
     /// Whatever comes has observed what is not above this, also on keys that are not folded for a transaction's sake.
     stable: Hlc,
     fault: Option<Fault>,
@@ -59,7 +63,7 @@ impl Survivors {
     /// No keys; one that does this wrong.
     pub fn new(fault: Option<Fault>) -> Self {
         let (keys, pending, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { keys, pending, shown, stable: Hlc(0), fault }
+        Self { keys, pending, shown, keyspaces: GroupKeyspaces::default(), stable: Hlc(0), fault }
     }
 
     fn write(&mut self, name: u8, entry: &Entry, context: &Vector) {
@@ -92,6 +96,7 @@ impl State for Survivors {
     fn apply(&mut self, entry: &Entry, context: &Vector) {
         match Kind::of(entry) {
             Kind::Plain(name) => self.write(name, entry, context),
+            Kind::Definition(..) => definitions::apply(&mut self.keyspaces, entry),
             Kind::Bind(bind) => drop(self.pending.insert(bind.dot(), (bind, entry.hlc))),
             Kind::Verdict(dot, vote) => {
                 let Some((bind, hlc)) = self.pending.remove(&dot) else { return };
@@ -123,7 +128,8 @@ impl State for Survivors {
 
     fn digest(&self) -> Vec<(u8, Vec<Dot>)> {
         let all = |key: &Key| key.base.iter().chain(key.suffix.keys()).copied().collect::<BTreeSet<_>>();
-        self.keys.iter().map(|(name, key)| (*name, all(key).into_iter().collect())).collect()
+        let keys = self.keys.iter().map(|(name, key)| (*name, all(key).into_iter().collect()));
+        keys.chain(definitions::digest(&self.keyspaces)).collect()
     }
 
     fn unfolded(&self) -> usize {
@@ -138,6 +144,10 @@ impl State for Survivors {
 
     fn shown(&self) -> &BTreeMap<Dot, usize> {
         &self.shown
+    }
+
+    fn keyspaces(&self) -> &GroupKeyspaces {
+        &self.keyspaces
     }
 
     fn pending(&self) -> usize {

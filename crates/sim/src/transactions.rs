@@ -219,7 +219,7 @@ impl Cluster {
                     Input::Bind { bind, conflicts_with_plain }
                 }
                 Kind::Verdict(bind, vote) => Input::Verdict { bind, vote, dot },
-                Kind::Plain(_) => continue,
+                Kind::Plain(_) | Kind::Definition(..) => continue,
             };
             self.step(id, input);
         }

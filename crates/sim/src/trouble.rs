@@ -326,6 +326,11 @@ impl Cluster {
         if digests.windows(2).any(|pair| pair[0] != pair[1]) {
             self.checks.fail("equal sets make equal states", format!("{digests:?}"));
         }
+        let keyspaces: Vec<_> =
+            members.iter().filter_map(|n| n.life.as_ref()).map(|life| life.state.keyspaces().shown()).collect();
+        if keyspaces.windows(2).any(|pair| pair[0] != pair[1]) {
+            self.checks.fail("all show the same keyspaces", format!("{keyspaces:?}"));
+        }
         let previewed =
             members.iter().flat_map(|n| n.previewed.iter().map(|dot| (n.id, *dot, n.disk.undone.contains(dot))));
         for (id, dot, is_reported) in previewed.collect::<Vec<_>>() {

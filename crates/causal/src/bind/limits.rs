@@ -33,7 +33,7 @@ pub const MAX_COUNTED_KEYS: usize = 1 << 14;
 pub const HORIZON_HARD_MS: u64 = 500;
 
 /// Most patterns of safety rules: each bind's keys are matched against all of them in the worst case.
-pub const MAX_RULES: usize = 1 << 10;
+pub const MAX_RULES: usize = 1 << 12;
 
 /// Most arguments of all commands of a forwarded EXEC: each costs some memory, however short it is.
 pub const MAX_ARGUMENTS: usize = 1 << 20;

@@ -9,6 +9,7 @@ use engine::{Lock, Recycled};
 use proptest::prelude::*;
 
 mod algebra;
+mod commands;
 mod deadlines;
 mod exclusive;
 mod expiry;
@@ -17,92 +18,8 @@ mod previews;
 mod restarts;
 mod returns;
 
+use commands::COMMANDS;
 use group::{Group, NOW_MS, REPLICAS, Replica, Step, look, run, words};
-
-/// Commands of all types on a few keys; `#` is a small number.
-pub(super) const COMMANDS: &[&str] = &[
-    "set s #",
-    "set s v#",
-    "set s # ex 5#00",
-    "set s # keepttl",
-    "incr s",
-    "incrby s #",
-    "decrby s #",
-    "incrbyfloat s 0.#",
-    "append s #",
-    "setrange s # x#",
-    "setbit s # 1",
-    "bitfield s set u8 # 20#",
-    "getset s #",
-    "getdel s",
-    "getex s ex 9#00",
-    "del s",
-    "expire s 3#00",
-    "expire h 3#00",
-    "expire l 4#00",
-    "expire z 3#00",
-    "expire m 6#00",
-    "persist h",
-    "persist s",
-    "pexpire z 5#00000",
-    "hset h f# #",
-    "hset h f# # g# #",
-    "hdel h f#",
-    "hincrby h f# #",
-    "hincrbyfloat h f# 1.#",
-    "hexpire h 7#00 fields 1 f#",
-    "hpersist h fields 1 f#",
-    "hsetex h ex 8#00 fields 1 f# #",
-    "hsetex h keepttl fields 1 f# #",
-    "hgetdel h fields 1 f#",
-    "del h",
-    "hsetnx h f# #",
-    "sadd m e#",
-    "sadd m e# x#",
-    "srem m e#",
-    "spop m",
-    "del m",
-    "smove m n e#",
-    "sunionstore m m n",
-    "sadd n e#",
-    "zadd z # e#",
-    "zadd z 1#.5 e# # f#",
-    "zincrby z # e#",
-    "zincrby z 0.1# e#",
-    "zincrby z inf e1",
-    "zrem z e#",
-    "zpopmin z",
-    "zremrangebyscore z # 5",
-    "del z",
-    "lpush l a#",
-    "rpush l b# c#",
-    "lpop l",
-    "rpop l",
-    "lset l # x#",
-    "linsert l before a1 i#",
-    "linsert l after b# j#",
-    "lrem l 1 a#",
-    "ltrim l 0 #",
-    "del l",
-    "lmove l l left right",
-    "sadd t x#",
-    "hset t f# 1",
-    "set t v",
-    "rpush t a#",
-    "zadd t # m",
-    "incr t",
-    "del t",
-    "copy t s replace",
-    "copy l t replace",
-    "rename s t",
-    "rename l n",
-    "rename h m",
-    "move z 1",
-    "flushdb",
-    "flushall",
-    "swapdb 0 1",
-    "swapdb 1 2",
-];
 
 /// What all have seen; what two replicas do then without knowing of each other. `;` is between commands.
 const MEETINGS: &[(&str, &str, &str)] = &[
@@ -148,6 +65,10 @@ const MEETINGS: &[(&str, &str, &str)] = &[
     ("set s 5", "set s 6", "getset s 3;setrange s 1 x"),
     ("sadd m e1 e2", "smove m n e1", "srem m e1;sadd n e3"),
     ("sadd m e1 e2", "srem m e1", "srem m e2;sadd m e1 e3"),
+    ("keyspace set a x safe", "keyspace set a y unsafe", "keyspace del a"),
+    ("keyspace set a x safe;keyspace set b z safe", "keyspace del a;keyspace set a y unsafe", "keyspace set a w safe"),
+    ("", "keyspace set a x unsafe", "keyspace set a y safe;keyspace set b z unsafe"),
+    ("set s 1;keyspace set s x unsafe", "flushall;swapdb 0 1", "keyspace set default - unsafe;incr s"),
 ];
 
 /// What happens once all have heard of that, at a third one: what it keeps, it saw.

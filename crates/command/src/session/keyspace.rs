@@ -16,7 +16,7 @@ pub(super) const KEYSPACE: &[Spec] = &[
         "set",
         -5,
         CHANGES,
-        "Defines a keyspace or changes one; keys that belong elsewhere then move there in the background.",
+        "Defines a keyspace or changes one, on a node of a cluster for all nodes; keys that belong elsewhere then move there in the background.",
         "name [MATCH pattern [MATCH pattern ...]] [MODE cache] [MAXMEMORY bytes] [MAXDISK bytes] [FSYNC yes | no] [SAFETY safe | unsafe]",
     ),
     sub("get", 3, ASKS, "Returns a keyspace's definition and what it takes.", "name"),

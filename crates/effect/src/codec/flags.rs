@@ -15,6 +15,7 @@ pub(super) fn extra_of(op: &Op<'_>) -> bool {
         Op::Verdict { committed, .. } => *committed,
         Op::Bind(bind) => bind.exclusive,
         Op::Serialize(leader) => leader.is_some(),
+        Op::GroupDefine(definition) => definition.is_some(),
         _ => false,
     }
 }

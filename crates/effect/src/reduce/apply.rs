@@ -67,7 +67,9 @@ impl Reduced {
             }
             Op::Remove | Op::FlushDb | Op::FlushAll => self.take(event, false),
             Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) | Op::Again(_) => {}
-            Op::Rename { .. } | Op::SwapDb(_) | Op::Define(_) | Op::Undefine | Op::Moved(_) => return Applied::Beyond,
+            Op::Rename { .. } | Op::SwapDb(_) | Op::Define(_) | Op::Undefine | Op::Moved(_) | Op::GroupDefine(_) => {
+                return Applied::Beyond;
+            }
         }
         Applied::Done
     }

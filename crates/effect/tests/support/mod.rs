@@ -5,8 +5,8 @@ use effect::codec::{BindKeyShape, DotShape, NodeShape};
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::wire::Reader;
 use effect::{
-    Bind, Deadline, Definition, Dot, Effect, Folded, FoldedWriter, Item, ItemValue, KeyspaceId, Kind, ListPos, Merge,
-    Mode, Op, Part, Patch, Seq, SeqBuf, Side,
+    Bind, Deadline, Definition, Dot, Effect, Folded, GroupDefinition, Hlc, Item, ItemValue, KeyspaceId, Kind, ListPos,
+    Merge, Mode, Op, Origin, Patch, Seq, SeqBuf, Side, Stamp,
 };
 
 pub mod bound;
@@ -14,8 +14,10 @@ pub mod group;
 pub mod oracle;
 pub mod redis;
 pub mod view;
+pub mod whole;
 
 pub use bound::Bound;
+pub use whole::Whole;
 
 pub type Bytes = Vec<u8>;
 
@@ -79,6 +81,9 @@ pub enum Act {
     Define(Mode, (bool, bool), u64, (u64, u64), Vec<Bytes>),
     Undefine,
     Moved(u64),
+    /// Whether it is unsafe, when and by whom the name was first defined, patterns.
+    GroupDefine(bool, Option<(u64, u64)>, Vec<Bytes>),
+    GroupUndefine,
 }
 
 /// The value of an element; doubles by their bits, so that zeros with different signs differ.
@@ -90,74 +95,6 @@ pub enum Value {
     Decimal(Bytes),
     Score(u64),
     ScoreDelta(u64, u64),
-}
-
-/// A whole value. A list is made of runs; read back, each element is a run of its own.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Whole {
-    String(Bytes),
-    List(Vec<(ListPos, Vec<Bytes>)>),
-    Hash(Vec<(Bytes, Bytes, Option<i64>)>),
-    Set(Vec<Bytes>),
-    ZSet(Vec<(Bytes, u64)>),
-}
-
-impl Whole {
-    /// With each list element as a run of its own.
-    fn flat(self) -> Self {
-        let Self::List(runs) = self else { return self };
-        let single = |(first, values): (ListPos, Vec<Bytes>)| {
-            values.into_iter().enumerate().map(move |(i, value)| (first.step(i as i64), vec![value]))
-        };
-        Self::List(runs.into_iter().flat_map(single).collect())
-    }
-
-    /// Its encoding.
-    pub fn bytes(&self, home: u64) -> Bytes {
-        let mut out = Vec::new();
-        match self {
-            Self::String(bytes) => FoldedWriter::string(&mut out, bytes),
-            Self::List(runs) => {
-                let mut writer = FoldedWriter::collection(&mut out, Kind::List, home, runs.len());
-                runs.iter().for_each(|(first, values)| writer.run(first, values.iter().map(Vec::as_slice)));
-            }
-            Self::Hash(fields) => {
-                let mut writer = FoldedWriter::collection(&mut out, Kind::Hash, home, fields.len());
-                fields.iter().for_each(|(field, value, deadline)| writer.field(field, value, *deadline));
-            }
-            Self::Set(members) => {
-                let mut writer = FoldedWriter::collection(&mut out, Kind::Set, home, members.len());
-                members.iter().for_each(|member| writer.member(member));
-            }
-            Self::ZSet(members) => {
-                let mut writer = FoldedWriter::collection(&mut out, Kind::ZSet, home, members.len());
-                members.iter().for_each(|(member, score)| writer.scored(member, f64::from_bits(*score)));
-            }
-        }
-        out
-    }
-
-    /// What a decoded value says.
-    pub fn of(folded: &Folded<'_>) -> Self {
-        let mut whole = match folded.kind() {
-            Kind::String => Self::String(Vec::new()),
-            Kind::List => Self::List(Vec::new()),
-            Kind::Hash => Self::Hash(Vec::new()),
-            Kind::Set => Self::Set(Vec::new()),
-            Kind::ZSet => Self::ZSet(Vec::new()),
-        };
-        folded.for_each(|part| match (&mut whole, part) {
-            (Self::String(whole), Part::String(bytes)) => *whole = bytes.to_vec(),
-            (Self::List(runs), Part::Element(pos, value)) => runs.push((pos, vec![value.to_vec()])),
-            (Self::Hash(fields), Part::Field { field, value, deadline }) => {
-                fields.push((field.to_vec(), value.to_vec(), deadline));
-            }
-            (Self::Set(members), Part::Member(member)) => members.push(member.to_vec()),
-            (Self::ZSet(members), Part::Scored(member, score)) => members.push((member.to_vec(), score.to_bits())),
-            (whole, part) => panic!("{part:?} in {whole:?}"),
-        });
-        whole
-    }
 }
 
 impl Value {
@@ -267,7 +204,7 @@ impl Parts {
                 self.items = SeqBuf::new(ItemShape { kind: *kind, merge: *merge });
                 items.iter().for_each(|(id, value)| self.items.push(Item { id, value: value.view() }));
             }
-            Act::Drop(_, values) | Act::Push(_, _, values) | Act::Define(.., values) => {
+            Act::Drop(_, values) | Act::Push(_, _, values) | Act::Define(.., values) | Act::GroupDefine(.., values) => {
                 values.iter().for_each(|v| self.bytes.push(v))
             }
             Act::FieldDeadlines(fields) => fields.iter().for_each(|(field, d)| self.fields.push((field, *d))),
@@ -338,6 +275,12 @@ impl Parts {
             Act::Undefine => Op::Undefine,
             Act::Moved(epoch) => Op::Moved(*epoch),
             Act::Again(last) => Op::Again(*last),
+            Act::GroupDefine(is_unsafe, first, _) => Op::GroupDefine(Some(GroupDefinition {
+                is_unsafe: *is_unsafe,
+                first: first.map(|(hlc, origin)| Stamp { hlc: Hlc(hlc), origin: Origin(origin) }),
+                patterns: self.bytes.seq(),
+            })),
+            Act::GroupUndefine => Op::GroupDefine(None),
         }
     }
 }
@@ -391,5 +334,9 @@ fn act_of(op: &Op<'_>) -> Act {
         Op::Undefine => Act::Undefine,
         Op::Moved(epoch) => Act::Moved(*epoch),
         Op::Again(last) => Act::Again(*last),
+        Op::GroupDefine(Some(d)) => {
+            Act::GroupDefine(d.is_unsafe, d.first.map(|first| (first.hlc.0, first.origin.0)), owned(&d.patterns))
+        }
+        Op::GroupDefine(None) => Act::GroupUndefine,
     }
 }

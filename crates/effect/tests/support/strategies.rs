@@ -178,6 +178,9 @@ fn keyspace_act() -> impl Strategy<Value = Act> {
             .prop_map(|(mode, flags, epoch, bounds, patterns)| Act::Define(mode, flags, epoch, bounds, patterns)),
         Just(Act::Undefine),
         number().prop_map(Act::Moved),
+        (any::<bool>(), prop_oneof![Just(None), (number(), origin()).prop_map(Some)], vec(bytes(), 0..4))
+            .prop_map(|(is_unsafe, first, patterns)| Act::GroupDefine(is_unsafe, first, patterns)),
+        Just(Act::GroupUndefine),
     ]
 }
 

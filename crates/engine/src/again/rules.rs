@@ -5,12 +5,15 @@
 use effect::codec::DotShape;
 use effect::items::{BytesShape, FieldShape, ItemShape, RunShape};
 use effect::wire::Reader;
-use effect::{Dot, Effect, Folded, FoldedWriter, Hlc, Kind, Merge, Op, Part as Piece, Patch, Seq, SeqBuf};
+use effect::{
+    Dot, Effect, Folded, FoldedWriter, GroupDefinition, Hlc, Kind, Merge, Op, Part as Piece, Patch, Seq, SeqBuf, Stamp,
+};
 
 use super::stamps::{Part, Stamps};
 use super::{AgainError, Superseded};
 use crate::context::{Context, settle};
 use crate::echo;
+use crate::keyspace::with_definition;
 use crate::state::is_dead_hash;
 use crate::value::Entry;
 
@@ -109,8 +112,26 @@ impl Rules<'_, '_> {
             Op::FlushDb | Op::FlushAll | Op::Rename { .. } | Op::Snapshot { .. } => self.tell(effect, None, hlc),
             Op::Noop | Op::Bind(_) | Op::Verdict { .. } | Op::Serialize(_) | Op::Again(_) => {}
             Op::Define(_) | Op::Undefine | Op::Moved(_) => {}
+            Op::GroupDefine(definition) => self.define(effect, definition.as_ref(), hlc),
         }
         Ok(())
+    }
+
+    /// A keyspace of the group: who defined it later is known exactly, also of what came in a copy.
+    fn define(&mut self, effect: &Effect<'_>, definition: Option<&GroupDefinition<'_>>, hlc: Hlc) {
+        let (known, own) = (self.context.shared.keyspaces.group.save(), self.dot.origin.node());
+        if known.last_of_others(effect.key, own).is_some_and(|last| last.hlc > hlc) {
+            return self.tell(effect, None, hlc);
+        }
+        let before = known.first(effect.key);
+        if definition.is_none() && before.is_none() {
+            return;
+        }
+        let definition = definition.map(|definition| {
+            let first = definition.first.unwrap_or(Stamp::new(self.dot, hlc));
+            GroupDefinition { first: Some(before.map_or(first, |before| before.min(first))), ..definition.clone() }
+        });
+        with_definition(&known, effect.key, definition, |effect| self.context.out.batch.push(effect));
     }
 
     /// What adds something. Of fields and scores the last writer's stays.
@@ -186,6 +207,8 @@ fn name(op: &Op<'_>) -> &'static str {
     match op {
         Op::FlushDb => "flushdb",
         Op::FlushAll => "flushall",
+        Op::GroupDefine(Some(_)) => "keyspace|set",
+        Op::GroupDefine(None) => "keyspace|del",
         op => echo::event_of(op).map_or("other", |(_, name)| name),
     }
 }

@@ -9,6 +9,7 @@
 //!   30 05                    →  how many keys there are: base i64, unix ms ‖ count varint ‖ of each shard and physical database
 //!                               that has any: shard u8 ‖ db u8 ‖ flags u8 (bit 0: some may have rows of their own) ‖ keys varint
 //!                               ‖ with deadlines varint ‖ their sum relative to the base i64. Not there where there are keyspaces: their keys are counted at the start
+//!   30 06                    →  keyspaces of the group, see `effect::GroupKeyspaces`; not there if there are none
 //! ```
 //! They come behind all other rows, because a run learns only on its way what it replaces.
 
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use effect::wire::{Reader, put_varint};
-use effect::{Hlc, Origin, WireError};
+use effect::{GroupKeyspaces, Hlc, Origin, WireError};
 use mvcc::{RunWriter, Span, Timestamp, Version};
 use wal::Position;
 
@@ -31,6 +32,7 @@ const SPACES: u8 = 2;
 const EMPTIED: u8 = 3;
 const DEAD: u8 = 4;
 const COUNTS: u8 = 5;
+const GROUP_SPACES: u8 = 6;
 
 const VERSION: u8 = 1;
 
@@ -140,6 +142,7 @@ pub(crate) struct Books {
     pub(crate) dead: Vec<u64>,
     /// How many keys there are, if that was counted.
     pub(crate) tallies: Option<Tallies>,
+    pub(crate) group_spaces: GroupKeyspaces,
 }
 
 /// What a run changes of the books, in the order of the rows.
@@ -151,6 +154,8 @@ pub(super) struct Changed<'a> {
     /// Ascending: incarnations, and whether they are dead from now on or can be forgotten.
     pub(super) dead: &'a [(u64, bool)],
     pub(super) tallies: Option<&'a Tallies>,
+    /// `None`: there are none.
+    pub(super) group_spaces: Option<&'a [u8]>,
 }
 
 impl Changed<'_> {
@@ -175,8 +180,12 @@ impl Changed<'_> {
             }
         }
         match self.tallies {
-            Some(tallies) => run.put(&[BOOKS, COUNTS], None, &[&tallies.encode()]),
-            None => run.remove(&[BOOKS, COUNTS]),
+            Some(tallies) => run.put(&[BOOKS, COUNTS], None, &[&tallies.encode()])?,
+            None => run.remove(&[BOOKS, COUNTS])?,
+        }
+        match self.group_spaces {
+            Some(spaces) => run.put(&[BOOKS, GROUP_SPACES], None, &[spaces]),
+            None => run.remove(&[BOOKS, GROUP_SPACES]),
         }
     }
 }
@@ -206,6 +215,7 @@ impl Books {
         match *key {
             [_, COUNTS] => self.tallies = Some(Tallies::decode(value)?),
             [_, HEAD] => self.head = Head::decode(value)?,
+            [_, GROUP_SPACES] => self.group_spaces = GroupKeyspaces::decode(value)?,
             [_, SPACES] => self.spaces = Some(Saved::decode(value)?),
             [_, EMPTIED, db] => self.emptied.push((db, Timestamp(Reader::new(value).u64()?))),
             [_, DEAD, ref number @ ..] => {

@@ -16,6 +16,8 @@ pub(super) struct Flip {
     pub(super) head: Head,
     /// The definitions of keyspaces, if there are any or have been.
     pub(super) spaces: Option<Vec<u8>>,
+    /// Keyspaces of the group, if there are any.
+    pub(super) group_spaces: Option<Vec<u8>>,
     pub(super) died: Died,
     /// Databases that were emptied since the checkpoint before, with when that was taken.
     pub(super) emptied: Vec<(u8, Timestamp)>,
@@ -44,12 +46,12 @@ impl Flip {
         shared.checkpoints.active.store(true, Ordering::Release);
         let died = std::mem::take(&mut *shared.checkpoints.died.lock());
         let emptied = marks(&died.emptied, last_commit);
-        let spaces = spaces(shared);
+        let (spaces, group_spaces) = (spaces(shared), shared.saved_group_keyspaces());
         let tallies = spaces.is_none().then(|| tallies(shared, guards.iter().map(|shard| &**shard)));
         let (head, recent) = head(shared, replicates);
         let exclusives = shared.exclusives.freeze();
         guards.iter_mut().for_each(|shard| shard.exchange_all(shared));
-        Self { head, spaces, died, emptied, tallies, recent, exclusives }
+        Self { head, spaces, group_spaces, died, emptied, tallies, recent, exclusives }
     }
 }
 

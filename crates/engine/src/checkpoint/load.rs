@@ -36,13 +36,14 @@ pub(crate) fn load(shared: &Shared) -> Result<Option<Loaded>, OpenError> {
         return Ok(None);
     };
     let rows = shared.checkpoints.found(rows, &books);
-    let Books { head, spaces, tallies, .. } = books;
+    let Books { head, spaces, tallies, group_spaces, .. } = books;
     shared.set_physical(&head.dbs);
     shared.held.set_last_incarnation(head.incarnation);
     let has_spaces = spaces.is_some();
     if let Some(spaces) = spaces {
         shared.keyspaces.restore(spaces);
     }
+    shared.keyspaces.group.restore(group_spaces);
     let keys = match tallies.filter(|_| !has_spaces) {
         Some(tallies) => stay_at_rest(shared, &tallies),
         None => load_keys(shared, &rows, Fill::Count)?,

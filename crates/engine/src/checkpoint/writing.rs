@@ -197,11 +197,11 @@ impl<'s> Writing<'s> {
         for part in self.flip.tallies.iter_mut().flat_map(|tallies| &mut tallies.parts) {
             part.large |= self.large_in.contains(&(part.shard, part.db));
         }
-        let Flip { head, spaces, emptied, tallies, .. } = &self.flip;
+        let Flip { head, spaces, group_spaces, emptied, tallies, .. } = &self.flip;
         let mut marks: BTreeMap<u8, Option<Timestamp>> = swept.iter().map(|db| (*db, None)).collect();
         marks.extend(emptied.iter().map(|(db, commit)| (*db, Some(*commit))));
-        let changed =
-            Changed { head, spaces: spaces.as_deref(), emptied: &marks, dead: &dead, tallies: tallies.as_ref() };
+        let (spaces, group_spaces) = (spaces.as_deref(), group_spaces.as_deref());
+        let changed = Changed { head, spaces, emptied: &marks, dead: &dead, tallies: tallies.as_ref(), group_spaces };
         changed.write(run).map_err(|error| self.rows.failed(error))
     }
 

@@ -39,6 +39,9 @@ pub enum KeyspaceError {
     /// `default` is what no other keyspace has.
     #[error("the keyspace 'default' holds whatever no other one matches; it can neither be changed nor deleted")]
     Default,
+    /// The same of a group's.
+    #[error("the keyspace 'default' holds whatever no other one matches; only its SAFETY can be changed")]
+    GroupDefault,
     /// There is none of this name.
     #[error("there is no keyspace of this name")]
     Unknown,
@@ -89,26 +92,34 @@ pub enum KeyspaceError {
 /// How many times its RAM a keyspace may have on disk: with values of 4 KiB the index then takes about half of the RAM.
 const DISK_PER_RAM: u64 = 1024;
 
+/// Whether a keyspace can have this name.
+pub(super) fn check_name(name: &str) -> Result<(), KeyspaceError> {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_fit = (1..=KEYSPACE_NAME_MAX).contains(&name.len()) && name.chars().all(known);
+    if is_fit { Ok(()) } else { Err(KeyspaceError::Name) }
+}
+
+/// Whether a keyspace can have these patterns.
+pub(super) fn check_patterns(patterns: &[Vec<u8>]) -> Result<(), KeyspaceError> {
+    let fits = |pattern: &Vec<u8>| (1..=KEYSPACE_PATTERN_MAX).contains(&pattern.len());
+    let is_fit = (1..=KEYSPACE_PATTERNS_MAX).contains(&patterns.len()) && patterns.iter().all(fits);
+    if is_fit { Ok(()) } else { Err(KeyspaceError::Patterns) }
+}
+
 impl KeyspaceChange {
     /// The definition that comes of this, if it is one.
     fn apply(&self, before: Option<&Definition>, name: &str, id: KeyspaceId) -> Result<Definition, KeyspaceError> {
-        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.len() > KEYSPACE_NAME_MAX || !name.chars().all(known) {
-            return Err(KeyspaceError::Name);
-        }
+        check_name(name)?;
         let kept = |what| KeyspaceError::Missing(what);
         let patterns = self.patterns.clone().or_else(|| before.map(|d| d.patterns.clone()));
         let mode = self.mode.or_else(|| before.map(|d| d.mode)).ok_or(kept("MODE"))?;
         let ram_bytes = self.ram_bytes.or_else(|| before.map(|d| d.ram_bytes)).ok_or(kept("MAXMEMORY"))?;
         let disk_bytes = self.disk_bytes.or_else(|| before.map(|d| d.disk_bytes)).ok_or(kept("MAXDISK"))?;
         let patterns = patterns.ok_or(kept("MATCH"))?;
-        let fits = |pattern: &Vec<u8>| (1..=KEYSPACE_PATTERN_MAX).contains(&pattern.len());
         if mode != Mode::Cache {
             return Err(KeyspaceError::Mode);
         }
-        if !(1..=KEYSPACE_PATTERNS_MAX).contains(&patterns.len()) || !patterns.iter().all(fits) {
-            return Err(KeyspaceError::Patterns);
-        }
+        check_patterns(&patterns)?;
         if ram_bytes < CACHE_RAM_BYTES_MIN {
             return Err(KeyspaceError::Ram(ram_bytes));
         }

@@ -13,7 +13,9 @@
 //! nobody asks for it, and whoever writes the key has it forgotten.
 //! *Invariant:* definitions change only while every shard is locked; whoever holds one sees them stand still.
 //!
-//! Locks, in this order: `admin`, `settling`, shards, `registry` or a keyspace's `tier`. Neither of the last two is held
+//! Keyspaces of a group (`group`) are a matter of their own: they have no mode, and no node has both kinds.
+//!
+//! Locks, in this order: `admin`, `settling`, shards, `registry`, `group` or a keyspace's `tier`. None of the last two is held
 //! while something waits for a shard or for a disk.
 
 mod admin;
@@ -22,6 +24,7 @@ mod commit;
 mod definition;
 mod demote;
 mod figures;
+mod group;
 mod load;
 mod moves;
 mod open;
@@ -46,6 +49,9 @@ pub(crate) use commit::{Aside, is_logged};
 pub use definition::Definition;
 pub(crate) use definition::Saved;
 pub use figures::KeyspaceFigures;
+pub use group::GroupKeyspaceChange;
+use group::GroupTable;
+pub(crate) use group::with_definition;
 pub(crate) use open::{inspect_tiers, open_all};
 pub(crate) use space::Space;
 pub(crate) use worker::Worker;
@@ -62,6 +68,8 @@ pub(crate) struct Keyspaces {
     registry: RwLock<Registry>,
     /// Held while definitions are changed.
     pub(crate) admin: Mutex<()>,
+    /// Those of the group that the server is a node of.
+    pub(crate) group: GroupTable,
 }
 
 struct Registry {
@@ -76,7 +84,7 @@ impl Default for Keyspaces {
     fn default() -> Self {
         let registry = RwLock::new(Registry { next_id: 1, epoch: 0, moved: 0, list: Vec::new() });
         let no = || AtomicBool::new(false);
-        Self { active: no(), moving: no(), mixed: no(), registry, admin: Mutex::new(()) }
+        Self { active: no(), moving: no(), mixed: no(), registry, admin: Mutex::new(()), group: GroupTable::default() }
     }
 }
 

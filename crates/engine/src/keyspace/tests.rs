@@ -1,6 +1,7 @@
 //! Definitions, and what of a cache reaches the log. Commands over caches are tested where commands are.
 
 mod changes;
+mod group;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -4,13 +4,13 @@
 //!   bytes     payload ‖ payload ‖ …                      as they stood in the log
 //!   dues      where each effect stands, and its place    16 bytes each
 //!   passages  effects of one key each, by shard  ·  an effect on several shards, alone  ·  effects of one key each  …
-//!   authors   who wrote each effect when, knowing what: where there are other replicas
+//!   authors   who wrote each effect when, knowing what: where there are other replicas, and of definitions of a group's keyspaces
 //! ```
 //! *Invariant:* in a passage that is by shard the effects of each shard stand together, in the order of the log.
 
 use std::ops::Range;
 
-use effect::{Batches, Dot, Effect, Effects, Hlc, Origin, Vector};
+use effect::{Batches, Dot, Effect, Effects, Hlc, Op, Origin, Vector};
 use wal::{Position, Reader, Record};
 
 use super::course::Course;
@@ -162,7 +162,7 @@ impl Chunk {
                 self.enter_passage(origin, is_alone, sorted);
                 let Place { shard, order } = shared.place_of(effect.key);
                 self.dues.push(Due { order, at, shard, db: effect.db });
-                if course.replicates {
+                if course.replicates || matches!(effect.op, Op::GroupDefine(_)) {
                     let dot = Dot { origin, seq: batch.first.seq + n };
                     self.authors.push(Author { at, context, dot, hlc: batch.hlc.plus(n) });
                 }

@@ -1,4 +1,5 @@
-//! Effects on whole databases: what a flush had not observed is put back, exchanges are brought into one order.
+//! Effects on whole databases: what a flush had not observed is put back, exchanges are brought into one order. And those on keyspaces
+//! of the group, which are in no database.
 
 use effect::{Effect, Op, Stamp};
 
@@ -53,6 +54,7 @@ pub(super) fn note(guards: &mut Guards<'_>, shared: &Shared, effect: &Effect<'_>
             let stamp = Stamp::new(written.dot, written.hlc);
             shared.swaps.lock().note(shared, stamp, written.dot, (effect.db, other));
         }
+        Op::GroupDefine(_) => shared.keyspaces.group.take(effect, written),
         _ => {}
     }
 }

@@ -3,7 +3,6 @@
 //! ```text
 //! votes  := "anabranch-votes 1\n" ‖ (length u32 LE ‖ crc32c u32 LE ‖ kept)*       the checksum is that of length and what is kept
 //! undone := "anabranch-undone 1\n" ‖ the same
-//! safety := "anabranch-safety 1\n" ‖ the same
 //! kept   := 0 u8 ‖ entry | 1 u8 ‖ entry sealed, bound to where it stands
 //! ```
 //! An entry that is not whole is the end: nothing behind it was ever synced. When most of it is over, the file is written anew with what
@@ -29,9 +28,6 @@ pub(crate) struct Purpose {
 }
 
 const VOTES: Purpose = Purpose { name: "votes", head: b"anabranch-votes 1\n" };
-
-/// Which keys are safe: one entry.
-pub(crate) const SAFETY: Purpose = Purpose { name: "safety", head: b"anabranch-safety 1\n" };
 
 /// Reports of what was undone.
 pub(crate) const UNDONE: Purpose = Purpose { name: "undone", head: b"anabranch-undone 1\n" };

@@ -49,6 +49,8 @@ fn op_words(op: &Op<'_>) -> String {
         Op::Serialize(leader) => leader.map_or("no leader".to_owned(), |leader| format!("led by {leader:012x}")),
         Op::Noop => "look".to_owned(),
         Op::Again(_) => "written again".to_owned(),
+        Op::GroupDefine(Some(_)) => "define a keyspace".to_owned(),
+        Op::GroupDefine(None) => "delete a keyspace".to_owned(),
         Op::Define(_) | Op::Undefine | Op::Moved(_) => "change keyspaces".to_owned(),
     }
 }

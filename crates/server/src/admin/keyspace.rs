@@ -1,9 +1,9 @@
 //! KEYSPACE, and the section of INFO about keyspaces.
 
-use effect::Mode;
-use engine::{KeyspaceChange, KeyspaceFigures};
-use replication::{Safety, SafetyError, SafetyRule};
+use effect::{DEFAULT_KEYSPACE, GroupKeyspace, Mode};
+use engine::{GroupKeyspaceChange, KeyspaceChange, KeyspaceError, KeyspaceFigures};
 use resp::Args;
+use wal::Position;
 
 use super::Handlers;
 use super::info::Lines;
@@ -22,16 +22,13 @@ pub const HANDLERS: Handlers = &[
     ("keyspace|help", |room, session, _, turn| room.help(session, turn, "keyspace")),
 ];
 
-/// The keyspace of whatever no other one matches.
-const DEFAULT: &str = "default";
-
 fn name_of(args: &Args<'_>) -> String {
     String::from_utf8_lossy(args.get(2).unwrap_or_default()).into_owned()
 }
 
 /// What the options say; the error is the reply's text.
-fn read_change(args: &Args<'_>) -> Result<(KeyspaceChange, Option<Safety>), String> {
-    let (mut change, mut safety) = (KeyspaceChange::default(), None);
+fn read_change(args: &Args<'_>) -> Result<(KeyspaceChange, Option<bool>), String> {
+    let (mut change, mut is_unsafe) = (KeyspaceChange::default(), None);
     let mut at = 3;
     while let Some(option) = args.get(at) {
         let name = String::from_utf8_lossy(option).to_ascii_uppercase();
@@ -47,7 +44,7 @@ fn read_change(args: &Args<'_>) -> Result<(KeyspaceChange, Option<Safety>), Stri
             }
             "MODE" => change.mode.replace(mode(value)?).is_some(),
             "MAXMEMORY" => change.ram_bytes.replace(bytes()?).is_some(),
-            "SAFETY" => safety.replace(safety_of(value)?).is_some(),
+            "SAFETY" => is_unsafe.replace(safety_of(value)?).is_some(),
             "MAXDISK" => change.disk_bytes.replace(bytes()?).is_some(),
             _ => change.fsync.replace(yes_or_no(value)?).is_some(),
         };
@@ -56,13 +53,14 @@ fn read_change(args: &Args<'_>) -> Result<(KeyspaceChange, Option<Safety>), Stri
         }
         at += 2;
     }
-    Ok((change, safety))
+    Ok((change, is_unsafe))
 }
 
-fn safety_of(text: &[u8]) -> Result<Safety, String> {
+/// Whether it says unsafe.
+fn safety_of(text: &[u8]) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_slice() {
-        b"safe" => Ok(Safety::Safe),
-        b"unsafe" => Ok(Safety::Unsafe),
+        b"safe" => Ok(false),
+        b"unsafe" => Ok(true),
         _ => Err("ERR SAFETY takes safe or unsafe".into()),
     }
 }
@@ -80,92 +78,94 @@ fn yes_or_no(text: &[u8]) -> Result<bool, String> {
     }
 }
 
-/// Definitions that other nodes of the group would not know.
+/// What no other node of the group would have.
 const IN_A_GROUP: &str =
-    "ERR on a node of a cluster a keyspace has MATCH and SAFETY only: its other nodes would not know of the rest";
+    "ERR on a node of a cluster a keyspace has MATCH and SAFETY only: the rest is no matter of all nodes";
 
 /// Without other nodes no transaction is undone.
 const ALONE: &str = "ERR SAFETY can be chosen on nodes of a cluster only: alone, every transaction is safe";
 
 fn set(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    let (change, safety) = match read_change(&args) {
+    let (change, is_unsafe) = match read_change(&args) {
         Ok(change) => change,
         Err(text) => return refuse(session, turn, text),
     };
-    if let Some(member) = room.node.member() {
+    let (engine, name) = (&room.node.engine, name_of(&args));
+    let changed = if room.node.member().is_some() {
         let KeyspaceChange { patterns, .. } = change.clone();
         if change != (KeyspaceChange { patterns: patterns.clone(), ..KeyspaceChange::default() }) {
             return refuse(session, turn, IN_A_GROUP);
         }
-        let set = member.safety().set(&name_of(&args), patterns, safety);
-        return safety_changed(session, turn, set);
-    }
-    if safety.is_some() {
+        engine.define_group_keyspace(&name, &GroupKeyspaceChange { patterns, is_unsafe }).map(Some)
+    } else if is_unsafe.is_some() {
         return refuse(session, turn, ALONE);
-    }
-    match room.node.engine.define_keyspace(&name_of(&args), &change) {
-        Ok(()) => ok(session, turn),
-        Err(error) => refuse(session, turn, text_of(&error)),
-    }
+    } else {
+        engine.define_keyspace(&name, &change).map(|()| None)
+    };
+    answer(session, turn, changed)
 }
 
-fn safety_changed(session: &mut Session, turn: &mut Turn<'_>, changed: Result<(), SafetyError>) -> Flow {
+/// WAIT is about a group's definition as about any write.
+fn answer(session: &mut Session, turn: &mut Turn<'_>, changed: Result<Option<Position>, KeyspaceError>) -> Flow {
     match changed {
-        Ok(()) => ok(session, turn),
-        Err(error) => refuse(session, turn, format!("ERR {error}")),
+        Ok(position) => {
+            if let Some(position) = position {
+                (session.last_write, session.is_led_write) = (position, false);
+            }
+            ok(session, turn)
+        }
+        Err(error) => refuse(session, turn, text_of(&error)),
     }
 }
 
 fn del(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    if let Some(member) = room.node.member() {
-        let removed = member.safety().remove(&name_of(&args));
-        return safety_changed(session, turn, removed);
-    }
-    match room.node.engine.delete_keyspace(&name_of(&args)) {
-        Ok(()) => ok(session, turn),
-        Err(error) => refuse(session, turn, text_of(&error)),
-    }
+    let (engine, name) = (&room.node.engine, name_of(&args));
+    let changed = match room.node.member() {
+        Some(_) => engine.delete_group_keyspace(&name).map(Some),
+        None => engine.delete_keyspace(&name).map(|()| None),
+    };
+    answer(session, turn, changed)
 }
 
 /// What the log refuses has its RESP error already.
-fn text_of(error: &engine::KeyspaceError) -> String {
+fn text_of(error: &KeyspaceError) -> String {
     match error {
-        engine::KeyspaceError::Refused(refusal) => refusal.to_string(),
+        KeyspaceError::Refused(refusal) => refusal.to_string(),
         other => format!("ERR {other}"),
     }
 }
 
 fn list(room: &mut Room, session: &mut Session, _: Args<'_>, turn: &mut Turn<'_>) -> Flow {
-    if let Some(member) = room.node.member() {
-        let all = member.safety().list();
+    if room.node.member().is_some() {
+        let all = room.node.engine.group_keyspaces();
         let mut reply = session.reply(turn);
         reply.array(all.len());
-        all.iter().for_each(|rule| reply.bulk(rule.name.as_bytes()));
+        all.iter().for_each(|keyspace| reply.bulk(keyspace.name.as_bytes()));
         return Flow::Continue;
     }
     let all = room.node.engine.keyspaces();
     let mut reply = session.reply(turn);
     reply.array(all.len() + 1);
     all.iter().for_each(|figures| reply.bulk(figures.definition.name.as_bytes()));
-    reply.bulk(DEFAULT.as_bytes());
+    reply.bulk(DEFAULT_KEYSPACE.as_bytes());
     Flow::Continue
 }
 
 fn get(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
     let name = name_of(&args);
-    if let Some(member) = room.node.member() {
-        let all = member.safety().list();
-        let Some(rule) = all.iter().find(|rule| rule.name == name) else {
-            return refuse(session, turn, text_of(&engine::KeyspaceError::Unknown));
+    if room.node.member().is_some() {
+        let all = room.node.engine.group_keyspaces();
+        return match all.iter().find(|keyspace| keyspace.name == name) {
+            Some(keyspace) => get_group(session, turn, keyspace),
+            None => refuse(session, turn, text_of(&KeyspaceError::Unknown)),
         };
-        return get_rule(session, turn, rule);
     }
     let all = room.node.engine.keyspaces();
-    if name == DEFAULT {
+    if name == DEFAULT_KEYSPACE {
         let mut reply = session.reply(turn);
         reply.map(4);
         reply.bulk(b"name");
-        reply.bulk(DEFAULT.as_bytes());
+        reply.bulk(DEFAULT_KEYSPACE.as_bytes());
         reply.bulk(b"id");
         reply.int(0);
         reply.bulk(b"mode");
@@ -176,7 +176,7 @@ fn get(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'
         return Flow::Continue;
     }
     let Some(figures) = all.iter().find(|figures| figures.definition.name == name) else {
-        return refuse(session, turn, text_of(&engine::KeyspaceError::Unknown));
+        return refuse(session, turn, text_of(&KeyspaceError::Unknown));
     };
     let definition = &figures.definition;
     let numbers = numbers(figures);
@@ -203,19 +203,19 @@ fn get(room: &mut Room, session: &mut Session, args: Args<'_>, turn: &mut Turn<'
     Flow::Continue
 }
 
-/// A keyspace of a node of a cluster.
-fn get_rule(session: &mut Session, turn: &mut Turn<'_>, rule: &SafetyRule) -> Flow {
-    let safety = if rule.safety == Safety::Unsafe { "unsafe" } else { "safe" };
+/// A keyspace of a group.
+fn get_group(session: &mut Session, turn: &mut Turn<'_>, keyspace: &GroupKeyspace) -> Flow {
+    let safety = if keyspace.is_unsafe { "unsafe" } else { "safe" };
     let mut reply = session.reply(turn);
     reply.map(4);
-    for (field, text) in [("name", &*rule.name), ("mode", Mode::Causal.name()), ("safety", safety)] {
+    for (field, text) in [("name", &*keyspace.name), ("mode", Mode::Causal.name()), ("safety", safety)] {
         reply.bulk(field.as_bytes());
         reply.bulk(text.as_bytes());
     }
     reply.bulk(b"match");
-    let is_rest = rule.name == DEFAULT;
-    reply.array(rule.patterns.len() + usize::from(is_rest));
-    rule.patterns.iter().for_each(|pattern| reply.bulk(pattern));
+    let is_rest = keyspace.name == DEFAULT_KEYSPACE;
+    reply.array(keyspace.patterns.len() + usize::from(is_rest));
+    keyspace.patterns.iter().for_each(|pattern| reply.bulk(pattern));
     if is_rest {
         reply.bulk(b"*");
     }

@@ -15,7 +15,7 @@ use crate::session::{Session, refuse};
 
 /// A transaction over what is watched and what its commands name, as safe as these keys are now.
 pub(super) fn exclusive(member: &Member, voters: Arc<[u64]>, watched: Vec<DbKey>) -> Exclusive {
-    let rules = member.safety().rules();
+    let rules = member.safety();
     let is_unsafe = move |key: &[u8]| rules.of_key(key) == Safety::Unsafe;
     Exclusive::new(voters, watched, Box::new(is_unsafe))
 }

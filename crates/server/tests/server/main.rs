@@ -8,6 +8,7 @@ mod clients;
 mod cluster;
 mod copies;
 mod data;
+mod definitions;
 mod described;
 mod directives;
 mod effects;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use effect::codec::Left;
 use effect::reduce::{Event, Reduced};
-use effect::{Batches, Dot, Effect, Hlc, Op, Stamp, Vector};
+use effect::{Batches, Dot, Effect, GroupKeyspaces, Hlc, Op, Stamp, Vector};
 use engine::Fed;
 
 /// A key, by physical database.
@@ -16,6 +16,7 @@ type Name = (u8, Vec<u8>);
 pub(super) struct All {
     pub(super) keys: BTreeMap<Name, Reduced>,
     pub(super) swaps: Vec<(Stamp, u8, u8)>,
+    pub(super) keyspaces: GroupKeyspaces,
 }
 
 struct Item<'f> {
@@ -81,6 +82,7 @@ pub(super) fn reduce(records: &[&Fed], outcomes: &BTreeMap<Dot, bool>) -> All {
                         of.verdicts.push(dot);
                         of.committed = *committed;
                     }
+                    Op::GroupDefine(_) => all.keyspaces.apply(&effect, dot, hlc),
                     Op::SwapDb(other) => all.swaps.push((Stamp::new(dot, hlc), effect.db, *other)),
                     _ => {
                         let item = Item { dot, hlc, context, effect };

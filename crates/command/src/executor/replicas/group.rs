@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use effect::reduce::Plain;
 use effect::wire::Reader;
-use effect::{Batches, Deadline, Dot, Folded, Hlc, Op, Origin, Vector};
-use engine::{AtRest, Digest, Engine, Fed, Feeder, Lock, Options, ReceiveError, Received, Recycled};
+use effect::{Batches, Deadline, Dot, Folded, GroupKeyspace, GroupKeyspaces, Hlc, Op, Origin, Vector};
+use engine::{
+    AtRest, Digest, Engine, Fed, Feeder, GroupKeyspaceChange, KeyspaceError, Lock, Options, ReceiveError, Received,
+    Recycled,
+};
 use proptest::prelude::*;
 use resp::{OwnedArgs, Protocol};
 
@@ -155,7 +158,34 @@ pub(super) fn run(executor: &mut Executor, words: &[String]) -> String {
     run_at(executor, words, now_ms)
 }
 
+/// `keyspace set name pattern safe|unsafe` (`-`: no pattern), or `keyspace del name`: what a server makes of KEYSPACE.
+fn run_keyspace(engine: &Engine, words: &[String]) -> String {
+    let changed = match &words[1..] {
+        [_, name, pattern, safety] => {
+            let patterns = (pattern != "-").then(|| vec![pattern.clone().into_bytes()]);
+            engine.define_group_keyspace(name, &GroupKeyspaceChange { patterns, is_unsafe: Some(safety == "unsafe") })
+        }
+        [_, name] => engine.delete_group_keyspace(name),
+        _ => panic!("{words:?}"),
+    };
+    assert!(matches!(changed, Ok(_) | Err(KeyspaceError::Unknown)), "{changed:?}");
+    String::new()
+}
+
+/// The keyspaces of the group, as a replica shows them.
+pub(super) fn keyspaces(engine: &Engine) -> String {
+    let text = |keyspace: &GroupKeyspace| {
+        let safety = if keyspace.is_unsafe { "unsafe" } else { "safe" };
+        let patterns = keyspace.patterns.iter().map(|pattern| format!(" {}", pattern.escape_ascii()));
+        format!("{}{} {safety}", keyspace.name, patterns.collect::<String>())
+    };
+    engine.group_keyspaces().iter().map(text).filter(|text| text != "default safe").collect::<Vec<_>>().join(", ")
+}
+
 fn run_at(executor: &mut Executor, words: &[String], now_ms: i64) -> String {
+    if words[0] == "keyspace" {
+        return run_keyspace(executor.engine(), words);
+    }
     let args: OwnedArgs = words.iter().map(String::as_str).collect();
     let spec = table::find(words[0].as_bytes()).unwrap_or_else(|| panic!("{words:?} is no command"));
     let call = Call { spec, args: args.as_args(), db: 0, protocol: Protocol::Resp2, now_ms };
@@ -276,7 +306,7 @@ impl Group {
     }
 
     /// What the algebra makes of all effects, as a database of its own.
-    fn reduced(&self, now_ms: i64, outcomes: &BTreeMap<Dot, bool>) -> (Executor, tempfile::TempDir) {
+    fn reduced(&self, now_ms: i64, outcomes: &BTreeMap<Dot, bool>) -> (Executor, tempfile::TempDir, GroupKeyspaces) {
         let mut due: Vec<&Fed> = self.0.iter().flat_map(|replica| &replica.sent).map(|(fed, _)| fed).collect();
         let (mut ordered, mut applied) = (Vec::new(), Vector::new());
         while !due.is_empty() {
@@ -314,7 +344,7 @@ impl Group {
             context.out.emit(key, false, op);
             context.commit().expect("the log takes it");
         }
-        (executor, dir)
+        (executor, dir, all.keyspaces)
     }
 
     /// All replicas are what the algebra says.
@@ -326,7 +356,7 @@ impl Group {
     pub(super) fn check_as(&mut self, outcomes: &BTreeMap<Dot, bool>) -> Result<(), TestCaseError> {
         // Later than every timestamp, so that all hide the same.
         let now_ms = self.0[0].clock.load(Ordering::Relaxed) + AHEAD_MS;
-        let (mut expected, _dir) = self.reduced(now_ms, outcomes);
+        let (mut expected, _dir, keyspaces) = self.reduced(now_ms, outcomes);
         let digest = digest(expected.engine(), now_ms);
         for (id, replica) in self.0.iter_mut().enumerate() {
             for key in ["s", "h", "m", "n", "z", "l", "t"] {
@@ -334,6 +364,7 @@ impl Group {
                 prop_assert_eq!(here, there, "{} at {}", key, id);
             }
             prop_assert_eq!(replica.digest(now_ms), digest);
+            prop_assert_eq!(&replica.executor.engine().group_keyspaces()[..], &keyspaces.shown()[..], "at {}", id);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use effect::Vector;
 use engine::backup::{Making, Whose};
 use engine::{Engine, Step, Superseded};
 
-use super::group::{Group, NOW_MS, REPLICAS, Replica, open, options, run, words};
+use super::group::{Group, NOW_MS, REPLICAS, Replica, keyspaces, open, options, run, words};
 
 /// What all have seen; what the one that is given up writes alone; what the others write meanwhile, and whether that is later (`None`: both); what
 /// each key is then, as `look` says it; what is superseded.
@@ -84,6 +84,25 @@ const ROWS: &[Row] = &[
     ("set t v", "del t;sadd t x", "get none", None, "t=x", ""),
     ("rpush l a", "rename l n", "rpush l b", Some(true), "n=a; l=a b", "del l"),
     ("set s 9", "set s 1;swapdb 0 1", "get none", None, "", ""),
+    // Keyspaces of the group.
+    ("", "keyspace set a x unsafe", "get none", None, "a x unsafe", ""),
+    ("", "keyspace set a x unsafe;keyspace set a y safe", "get none", None, "a y safe", ""),
+    (
+        "keyspace set a x safe",
+        "keyspace set a y unsafe",
+        "keyspace set a z safe",
+        Some(true),
+        "a z safe",
+        "keyspace|set a",
+    ),
+    ("keyspace set a x safe", "keyspace set a y unsafe", "keyspace set a z safe", Some(false), "a y unsafe", ""),
+    ("keyspace set a x safe", "keyspace set a y unsafe", "keyspace del a", None, "a y unsafe", ""),
+    ("keyspace set a x safe", "keyspace del a", "keyspace set a y unsafe", Some(true), "a y unsafe", "keyspace|del a"),
+    ("keyspace set a x safe", "keyspace del a", "keyspace set a y unsafe", Some(false), "", ""),
+    ("keyspace set a x safe", "keyspace del a", "keyspace del a", None, "", ""),
+    ("", "keyspace set a x safe", "keyspace set b y safe", Some(false), "b y safe, a x safe", ""),
+    ("", "keyspace set a x safe", "keyspace set b y safe", Some(true), "a x safe, b y safe", ""),
+    ("keyspace set default - unsafe", "keyspace set default - safe", "incr s", None, "s=1", ""),
 ];
 
 /// How a replica comes to what the others have.
@@ -264,6 +283,8 @@ fn show(replica: &mut Replica) -> String {
         }
         all.push(format!("{key}={}", value.join(" ")));
     }
+    all.push(keyspaces(replica.executor.engine()));
+    all.retain(|text| !text.is_empty());
     all.join("; ")
 }
 
