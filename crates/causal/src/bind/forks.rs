@@ -9,6 +9,8 @@
 //! bind is, by its originator, or after a while by whoever still lacks it; several agree. So what is shown is a matter of each node alone, and
 //! what all must agree on is a matter of effects.
 //!
+//! *Invariant:* a node logs no verdict against what it shows, and carries none out: it is undone, and that is reported, before.
+//!
 //! *Invariant:* verdicts on binds that write the same key are logged in the order in which these had observed each other.
 //!
 //! *Invariant:* a bind is shown once; after that it can only be undone, once, and that is reported; after a start once more, since nobody
@@ -66,6 +68,13 @@ impl Binds {
         self.mark_beaten(dot, by);
         let undone = self.undo(dot, by);
         self.show(Vec::new(), undone.into_iter().collect(), step);
+    }
+
+    /// A bind has failed: if it is shown, it is undone before its verdict is carried out.
+    pub(crate) fn take_back(&mut self, dot: Dot, step: &mut Step) {
+        if let Some(held) = self.table.get(dot).filter(|held| held.shown == Some(true)) {
+            self.beat(dot, held.beaten.unwrap_or(dot), step);
+        }
     }
 
     /// Shows the groups whose time has come.
@@ -147,7 +156,10 @@ impl Binds {
             true => other.bind.safety() == Safety::Unsafe || other.verdict.is_some(),
             false => !bind.observed(other.bind.dot()) || other.verdict.is_some(),
         };
-        held.shown.is_some() && self.is_stable(bind.dot()) && self.table.clashing(bind.keys()).all(is_over)
+        // What was shown and is beaten is undone first, when that which has beaten it is shown.
+        held.shown == Some(held.beaten.is_none())
+            && self.is_stable(bind.dot())
+            && self.table.clashing(bind.keys()).all(is_over)
     }
 
     /// A verdict on an unsafe bind has come: whoever found it had all competitors, and so has this node.

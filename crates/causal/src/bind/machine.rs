@@ -194,6 +194,7 @@ impl Binds {
                 }
                 self.note_verdict(bind, dot);
             }
+            Input::Failed(bind) => self.take_back(bind, &mut step),
             Input::Forgot(life) => self.forgot(life, &mut step),
             Input::Members { epoch, members, met } => self.meet(epoch, members, met, &mut step),
             Input::Message(from, message) => self.message(from, message, &mut step),

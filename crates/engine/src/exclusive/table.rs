@@ -172,6 +172,11 @@ impl Exclusives {
         }
     }
 
+    /// Whether a transaction that is not decided is seen here.
+    pub(crate) fn is_shown(&self, bind: Dot) -> bool {
+        self.find(bind).is_some_and(|pending| pending.shown == Some(true) && pending.outcome.is_none())
+    }
+
     /// Whether an effect on the key may have been made on what is not here.
     #[inline]
     pub(crate) fn is_unsure(&self, db: u8, key: &[u8]) -> bool {
