@@ -20,6 +20,9 @@ mod stored;
 mod table;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use begin::place;
 pub use begin::{Begun, ExclusiveError};
 pub(crate) use later::Later;
