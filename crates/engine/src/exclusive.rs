@@ -18,6 +18,7 @@ mod recall;
 mod serialize;
 mod stored;
 mod table;
+mod undecided;
 mod verdict;
 
 #[cfg(test)]

@@ -48,7 +48,9 @@ impl Settling {
     pub(crate) fn stable(&mut self, stable: &Vector) -> Vec<Dot> {
         let of_origin = |last: Dot| self.unstable.range(Dot { seq: 0, ..last }..=last).copied();
         let found: Vec<Dot> = stable.iter().flat_map(of_origin).collect();
-        found.iter().for_each(|dot| drop(self.unstable.remove(dot)));
+        for dot in &found {
+            self.unstable.remove(dot);
+        }
         found
     }
 

@@ -219,6 +219,16 @@ impl Engine {
         self.shared.exclusives.all().iter().map(|pending| (Arc::clone(&pending.batch), decided(pending))).collect()
     }
 
+    /// How many of them are undecided.
+    pub fn undecided_count(&self) -> usize {
+        self.shared.exclusives.open().0
+    }
+
+    /// Whether one is undecided and not shown: somebody waits for it.
+    pub fn has_unseen(&self) -> bool {
+        self.shared.exclusives.open().1 > 0
+    }
+
     /// Those of them that are undecided, by their binds.
     pub fn undecided(&self) -> Vec<Dot> {
         self.shared.exclusives.undecided().iter().map(|pending| pending.first).collect()
