@@ -18,7 +18,11 @@ mod recall;
 mod serialize;
 mod stored;
 mod table;
+mod undecided;
 mod verdict;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use begin::place;
 pub use begin::{Begun, ExclusiveError};

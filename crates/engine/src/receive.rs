@@ -117,6 +117,8 @@ pub enum Received {
     },
     /// One of them is the verdict on such a transaction, and was carried out. Ask again for those behind it.
     Decided(Decided, Committed),
+    /// One of them is the verdict against a transaction that is shown here. Nothing of it is taken: undo that ([`Engine::undo`]), and ask again.
+    Shown(Dot),
     /// One of them says who leads the transactions of a key. Ask again for those behind it.
     Serialized(Serialized),
 }

@@ -28,7 +28,7 @@ mod swaps;
 mod unstable;
 mod whole;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use effect::{Deadline, Dot, Effect, Hlc, Op, Vector};
 use hashbrown::HashTable;
@@ -36,6 +36,7 @@ use hashbrown::hash_table::Entry as HashEntry;
 
 use crate::apply::apply_at;
 use crate::engine::Shared;
+use crate::exclusive::Exclusives;
 use crate::guards::Guards;
 use crate::keyspace::is_logged;
 use crate::limits::SUFFIX_KEPT;
@@ -48,7 +49,7 @@ use unstable::Unstable;
 pub(crate) use commit::{commit, has_unobserved, on_key};
 pub(crate) use expired::remove_expired;
 pub(crate) use lent::{Lent, record_own, settle_own};
-pub(crate) use preview::{Act, Asides, end, exchange, lift, show, shown_on};
+pub(crate) use preview::{Act, Asides, anew_with, anew_without, end, exchange, lift, show, shown_on};
 pub(crate) use restate::restate;
 #[cfg(test)]
 pub(crate) use stored::split;
@@ -175,8 +176,8 @@ impl Suffix {
     }
 
     /// Forgets what is stable: keys of which all is, and of others what has become much.
-    fn settle(&mut self, stable: &Vector, held: &HashSet<DbKey>) {
-        if self.turn.goes_on() || !held.is_empty() {
+    fn settle(&mut self, stable: &Vector, exclusives: &Exclusives) {
+        if self.turn.goes_on() || exclusives.open().0 > 0 {
             self.index();
         }
         let mut kept = Vec::new();
@@ -193,7 +194,7 @@ impl Suffix {
                 .find_entry(order, |unstable| (unstable.order, unstable.name.db()) == (order, db) && unstable.has(dot));
             let Ok(mut found) = found else { continue };
             let unstable = found.get_mut();
-            if held.contains(&(db, unstable.name.key().into())) {
+            if exclusives.holds(db, unstable.name.key()) {
                 kept.push((dot, db, order));
                 continue;
             }
@@ -308,11 +309,10 @@ impl Shared {
     pub(crate) fn settle(&self, stable: &Vector) {
         self.swaps.lock().settle(stable);
         self.exclusives.settle(stable);
-        let held = self.exclusives.held_keys();
         for shard in &self.shards {
             let mut shard = shard.lock();
             if !shard.suffix.is_empty() {
-                shard.suffix.settle(stable, &held);
+                shard.suffix.settle(stable, &self.exclusives);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use causal::{Entry, Input, Output, Record};
 use effect::trace::traceparent;
-use effect::{Batches, Vector};
+use effect::{Batches, Dot, Vector};
 use engine::Received;
 
 use crate::driver::Driver;
@@ -109,7 +109,7 @@ impl Driver {
     }
 
     fn apply(&mut self, entry: &Entry, context: &Vector) -> Result<(), String> {
-        let (mut ready, mut position) = (Vec::new(), None);
+        let (mut ready, mut position, mut undone) = (Vec::new(), None, None);
         loop {
             let (committed, is_last) = match self.engine.receive_record(&entry.bytes, context) {
                 Err(error) => return Err(error.to_string()),
@@ -119,6 +119,13 @@ impl Driver {
                 Ok(Received::Undecided { begun, conflicts_with_plain }) => {
                     position = Some(begun.position);
                     self.come.push(Come::Bind(begun, conflicts_with_plain));
+                    continue;
+                }
+                Ok(Received::Shown(bind)) => {
+                    if undone.replace(bind) == Some(bind) {
+                        return Err(format!("the transaction {bind:?} has failed and cannot be undone here"));
+                    }
+                    self.undo_before_verdict(bind);
                     continue;
                 }
                 Ok(Received::Decided(decided, committed)) => {
@@ -146,6 +153,15 @@ impl Driver {
             self.host.ready(ready, position);
         }
         Ok(())
+    }
+
+    /// A transaction is shown, and the verdict against it waits: what is undone is reported before.
+    fn undo_before_verdict(&mut self, bind: Dot) {
+        // What it has lost to may have just come.
+        self.tell_of_others();
+        let told = self.desk.failed(self.clock_ms(), bind);
+        self.check(told);
+        self.do_deeds();
     }
 
     fn persist(&mut self, record: &Record) -> Result<(), String> {

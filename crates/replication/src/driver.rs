@@ -278,7 +278,7 @@ impl Driver {
         self.tick_binds();
         let (origin, stable) = (self.replica.origin(), &self.replica.cut().vector);
         self.lag.note(origin, self.replica.applied().get(origin), stable.get(origin), now);
-        let is_stable = self.replica.cut().vector == *self.replica.applied();
+        let is_stable = self.replica.cut().vector == *self.replica.applied() && self.engine.undecided_count() == 0;
         let is_quiet = is_stable && !self.replica.has_news() && !self.needs_snapshot && self.transactions_are_quiet();
         self.tick_at = now + if is_quiet && !self.back.has_undelivered { QUIET_TICK } else { TICK };
         self.tell_status(None);

@@ -91,7 +91,7 @@ impl Leading {
 impl Driver {
     /// Whether nobody waits for anything.
     pub(crate) fn transactions_are_quiet(&self) -> bool {
-        self.engine.undecided().is_empty() && self.leading.clients.is_empty() && self.leading.queue.is_empty()
+        !self.engine.has_unseen() && self.leading.clients.is_empty() && self.leading.queue.is_empty()
     }
 
     /// Does what has come up in a turn about transactions, those of leaders included.

@@ -211,7 +211,7 @@ impl Driver {
             takes_snapshot: self.taker.is_taking(),
             batches_in: self.batches_in,
             effects_in: self.effects_in,
-            undecided: self.engine.undecided().len(),
+            undecided: self.engine.undecided_count(),
             led: self.desk.led().count(),
             outcomes: self.verdicts.outcomes(),
         });

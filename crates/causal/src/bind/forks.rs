@@ -9,6 +9,8 @@
 //! bind is, by its originator, or after a while by whoever still lacks it; several agree. So what is shown is a matter of each node alone, and
 //! what all must agree on is a matter of effects.
 //!
+//! *Invariant:* a node logs no verdict against what it shows, and carries none out: it is undone, and that is reported, before.
+//!
 //! *Invariant:* verdicts on binds that write the same key are logged in the order in which these had observed each other.
 //!
 //! *Invariant:* a bind is shown once; after that it can only be undone, once, and that is reported; after a start once more, since nobody
@@ -26,6 +28,16 @@ use crate::bind::message::{Output, Peers, Record, Vote};
 use crate::bind::safety::Safety;
 use crate::bind::table::Held;
 use crate::bind::transaction::Bind;
+
+/// How far a bind is from its end.
+enum End {
+    /// It is not shown as it ends.
+    Unseen,
+    /// The verdict on another comes before.
+    Behind(Dot),
+    /// What fork choice says is what it will say for ever.
+    Final,
+}
 
 impl Binds {
     /// An unsafe bind has come: competitors lose to it or it to them, and it waits with those that are not visible yet.
@@ -66,6 +78,13 @@ impl Binds {
         self.mark_beaten(dot, by);
         let undone = self.undo(dot, by);
         self.show(Vec::new(), undone.into_iter().collect(), step);
+    }
+
+    /// A bind has failed: if it is shown, it is undone before its verdict is carried out.
+    pub(crate) fn take_back(&mut self, dot: Dot, step: &mut Step) {
+        if let Some(held) = self.table.get(dot).filter(|held| held.shown == Some(true)) {
+            self.beat(dot, held.beaten.unwrap_or(dot), step);
+        }
     }
 
     /// Shows the groups whose time has come.
@@ -121,33 +140,53 @@ impl Binds {
 
     /// Has the verdicts logged on binds that are stable, where everything that they compete with, or were made on, has come to its end.
     pub(crate) fn settle_due(&mut self, step: &mut Step) {
-        for bind in self.table.unsettled() {
-            let dot = bind.dot();
-            let Some(held) = self.table.get(dot).filter(|held| self.is_final(held)) else { continue };
-            let vote = Vote { ballot: Ballot::ORIGINATOR, commit: held.beaten.is_none() };
-            let (attempts, is_mine) = (held.attempts, bind.originator() == self.node);
-            let is_due = if attempts == 0 { is_mine } else { held.next_ms <= step.now_ms };
-            if attempts == 0 || is_due {
-                let pause_ms = self.pause_ms(bind.voters().index(self.node).unwrap_or(0), attempts);
-                if let Some(held) = self.table.get_mut(dot) {
-                    (held.attempts, held.next_ms) = (attempts + 1, step.now_ms + pause_ms);
-                }
-            }
-            if is_due {
-                step.push(Output::EmitVerdict(dot, vote));
+        while let Some(dot) = self.table.settling.overdue(step.now_ms) {
+            self.table.wake(dot);
+        }
+        while let Some(dot) = self.table.settling.next() {
+            match self.table.get(dot).map(|held| self.end_of(held)) {
+                Some(End::Final) => self.ask_for_verdict(dot, step),
+                Some(End::Behind(other)) => self.table.settling.wait_behind(dot, other),
+                Some(End::Unseen) | None => {}
             }
         }
     }
 
-    /// Whether what fork choice says of an unsafe bind is what it will say for ever, and nothing is to come to its end before it.
-    fn is_final(&self, held: &Held) -> bool {
+    fn ask_for_verdict(&mut self, dot: Dot, step: &mut Step) {
+        let Some(held) = self.table.get(dot) else { return };
+        let vote = Vote { ballot: Ballot::ORIGINATOR, commit: held.beaten.is_none() };
+        let (attempts, bind) = (held.attempts, Arc::clone(&held.bind));
+        let is_due = if attempts == 0 { bind.originator() == self.node } else { held.next_ms <= step.now_ms };
+        let pause_ms = self.pause_ms(bind.voters().index(self.node).unwrap_or(0), attempts);
+        let Some(held) = self.table.get_mut(dot) else { return };
+        if attempts == 0 || is_due {
+            (held.attempts, held.next_ms) = (attempts + 1, step.now_ms + pause_ms);
+        }
+        let next_ms = held.next_ms;
+        self.table.settling.wait_until(next_ms, dot);
+        if is_due {
+            self.table.settling.spend();
+            step.push(Output::EmitVerdict(dot, vote));
+        }
+    }
+
+    /// How far a stable unsafe bind is from its end.
+    fn end_of(&self, held: &Held) -> End {
+        #[cfg(test)]
+        crate::bind::settling::tests::LOOKED.set(crate::bind::settling::tests::LOOKED.get() + 1);
         let bind = &held.bind;
+        debug_assert!(self.is_stable(bind.dot()), "competitors may still come");
+        // What was shown and is beaten is undone first, when that which has beaten it is shown.
+        if held.shown != Some(held.beaten.is_none()) {
+            return End::Unseen;
+        }
         // An unsafe competitor that is preferred counts whatever becomes of it.
-        let is_over = |other: &Held| match bind.competes(&other.bind) {
-            true => other.bind.safety() == Safety::Unsafe || other.verdict.is_some(),
-            false => !bind.observed(other.bind.dot()) || other.verdict.is_some(),
+        let comes_before = |other: &Held| match bind.competes(&other.bind) {
+            true => other.bind.safety() == Safety::Safe,
+            false => bind.observed(other.bind.dot()),
         };
-        held.shown.is_some() && self.is_stable(bind.dot()) && self.table.clashing(bind.keys()).all(is_over)
+        let mut before = self.table.clashing_before(bind).filter(|other| other.verdict.is_none());
+        before.find(|other| comes_before(other)).map_or(End::Final, |other| End::Behind(other.bind.dot()))
     }
 
     /// A verdict on an unsafe bind has come: whoever found it had all competitors, and so has this node.
@@ -176,6 +215,7 @@ impl Binds {
             held.undone |= held.shown == Some(true) && !commit;
             held.shown = Some(commit);
         }
+        self.table.wake(dot);
         self.table.close(dot);
         self.horizon.make_visible(dot);
     }

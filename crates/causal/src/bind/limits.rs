@@ -32,6 +32,10 @@ pub const MAX_COUNTED_KEYS: usize = 1 << 14;
 /// Milliseconds that a group of unsafe binds waits at most, however many join it; also the wait where no round trip is known.
 pub const HORIZON_HARD_MS: u64 = 500;
 
+/// Most verdicts on unsafe binds that are asked for between two ticks: behind a long partition all become due at once, and each is an effect
+/// that is logged and carried out.
+pub const VERDICTS_A_TICK: usize = 256;
+
 /// Most patterns of safety rules: each bind's keys are matched against all of them in the worst case.
 pub const MAX_RULES: usize = 1 << 12;
 

@@ -193,7 +193,9 @@ impl Binds {
                     _ => self.decide(bind, vote, Source::Effect, &mut step),
                 }
                 self.note_verdict(bind, dot);
+                self.settle_due(&mut step);
             }
+            Input::Failed(bind) => self.take_back(bind, &mut step),
             Input::Forgot(life) => self.forgot(life, &mut step),
             Input::Members { epoch, members, met } => self.meet(epoch, members, met, &mut step),
             Input::Message(from, message) => self.message(from, message, &mut step),
@@ -323,6 +325,7 @@ impl Binds {
             }
         }
         self.show_due(step);
+        self.table.settling.tick();
         self.settle_due(step);
         self.leaders.tick(self.node, step);
         let (gone, kept) =
@@ -347,12 +350,13 @@ impl Binds {
     /// Forgets what nobody will ask for any more: a bind that is stable, with its verdict, and whose competitors have theirs.
     fn forget(&mut self, stable: &Vector) {
         self.stable.join(stable);
+        self.table.note_stable(stable);
         let past = |held: &&Held| {
             let outcome = held.verdict.is_some_and(|dot| self.stable.has(dot));
             let over = |other: &Held| other.verdict.is_some() && self.stable.has(other.bind.dot());
             outcome && self.stable.has(held.bind.dot()) && self.table.competitors(&held.bind).all(over)
         };
-        let past: Vec<Dot> = self.table.iter().filter(past).map(|held| held.bind.dot()).collect();
+        let past: Vec<Dot> = self.table.settled().filter(past).map(|held| held.bind.dot()).collect();
         past.into_iter().for_each(|dot| drop(self.table.take(dot)));
     }
 }

@@ -220,6 +220,8 @@ pub enum Input {
         /// The effect that carries it.
         dot: Dot,
     },
+    /// The verdict on a bind, which has failed, has come and is not carried out yet: what is shown of an unsafe one is undone before.
+    Failed(Dot),
     /// Votes of the node may be missing, because its disk was replaced by an older one, a copy or an empty one: it says so of all binds
     /// whose writer had not observed something of this life of it, or a later one. Told at such a start, before anything else, with a life
     /// that never comes; and again with the life that it takes, once it may write.

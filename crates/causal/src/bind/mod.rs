@@ -107,6 +107,7 @@ mod message;
 mod proposer;
 mod queries;
 mod safety;
+mod settling;
 mod table;
 mod transaction;
 mod wire;

@@ -59,7 +59,7 @@ impl Binds {
 
     /// How many binds are remembered, and how many of them have no visible outcome.
     pub fn counts(&self) -> (usize, usize) {
-        (self.table.iter().count(), self.table.open().count())
+        (self.table.len(), self.table.open_len())
     }
 
     /// The leader of a key, if its transactions are serialised.

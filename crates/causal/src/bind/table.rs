@@ -3,14 +3,16 @@
 //! *Invariant:* a bind is in the index under each of its keys as long as it is in the table, and nowhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
-use effect::Dot;
+use effect::{Dot, Origin, Vector};
 
 use crate::bind::ballot::{Ballot, NodeId};
 use crate::bind::message::Vote;
 use crate::bind::proposer::{Begun, Recovery};
 use crate::bind::safety::Safety;
+use crate::bind::settling::Settling;
 use crate::bind::transaction::{Bind, Key, KeyUse, clash};
 
 /// A bind with all that a node knows of it.
@@ -97,7 +99,9 @@ pub(crate) struct Table {
     /// Those without a verdict, or not shown.
     open: BTreeSet<Dot>,
     /// Unsafe ones without a verdict, shown or not.
-    unsettled: BTreeSet<Dot>,
+    pub(crate) settling: Settling,
+    /// Those with a verdict.
+    settled: BTreeSet<Dot>,
 }
 
 impl Table {
@@ -118,16 +122,39 @@ impl Table {
         self.open.iter().filter_map(|dot| self.binds.get(dot))
     }
 
-    /// Unsafe ones without a verdict, each behind those that it had observed.
-    pub(crate) fn unsettled(&self) -> Vec<Arc<Bind>> {
-        let mut all: Vec<_> = self.unsettled.iter().filter_map(|dot| self.binds.get(dot)).collect();
-        all.sort_by_key(|held| held.bind.observed_count());
-        all.into_iter().map(|held| Arc::clone(&held.bind)).collect()
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.binds.len()
+    }
+
+    /// How many are not decided or shown yet.
+    pub(crate) fn open_len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Those whose verdict is an effect here.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = &Held> {
+        self.settled.iter().filter_map(|dot| self.binds.get(dot))
+    }
+
+    /// All of this is stable.
+    pub(crate) fn note_stable(&mut self, stable: &Vector) {
+        self.settling.stable(stable).into_iter().for_each(|dot| self.wake(dot));
+    }
+
+    /// Something has changed for a bind, which is unsafe and without a verdict, or is not concerned.
+    pub(crate) fn wake(&mut self, dot: Dot) {
+        let is_unsettled = |held: &&Held| held.bind.safety() == Safety::Unsafe && held.verdict.is_none();
+        if let Some(held) = self.binds.get(&dot).filter(is_unsettled) {
+            self.settling.wake(&held.bind);
+        }
     }
 
     /// The verdict on a bind is an effect here.
     pub(crate) fn settle(&mut self, dot: Dot) {
-        self.unsettled.remove(&dot);
+        let Some(held) = self.binds.get(&dot) else { return };
+        self.settled.insert(dot);
+        self.settling.end(&held.bind, held.next_ms).into_iter().for_each(|behind| self.wake(behind));
     }
 
     /// A bind is decided or shown.
@@ -141,7 +168,7 @@ impl Table {
         if !self.binds.contains_key(&dot) {
             self.open.insert(dot);
             if bind.safety() == Safety::Unsafe {
-                self.unsettled.insert(dot);
+                self.settling.begin(dot);
             }
             for used in bind.keys() {
                 self.by_key.entry(used.key.clone()).or_default().insert(dot);
@@ -152,9 +179,10 @@ impl Table {
 
     /// Forgets a bind.
     pub(crate) fn take(&mut self, dot: Dot) -> Option<Held> {
+        self.settle(dot);
         let held = self.binds.remove(&dot)?;
         self.open.remove(&dot);
-        self.unsettled.remove(&dot);
+        self.settled.remove(&dot);
         for used in held.bind.keys() {
             if let Some(dots) = self.by_key.get_mut(&used.key) {
                 dots.remove(&dot);
@@ -182,9 +210,42 @@ impl Table {
         self.on(keys.iter().map(|used| &used.key)).filter(|held| clash(held.bind.keys(), keys))
     }
 
+    /// Those that a bind clashes with, but for the later ones of its own origin, from the last to the first.
+    pub(crate) fn clashing_before<'t>(&'t self, bind: &'t Bind) -> impl Iterator<Item = &'t Held> {
+        let (own, last) = (bind.dot(), Dot { seq: u64::MAX, ..bind.dot() });
+        let of_key = move |dots: &'t BTreeSet<Dot>| {
+            let others = dots.range((Bound::Excluded(last), Bound::Unbounded)).rev();
+            others.chain(dots.range(..own).rev())
+        };
+        let dots = bind.keys().iter().filter_map(|used| self.by_key.get(&used.key)).flat_map(of_key);
+        dots.filter_map(|dot| self.binds.get(dot)).filter(|held| clash(held.bind.keys(), bind.keys()))
+    }
+
     /// The competitors of a bind.
     pub(crate) fn competitors(&self, bind: &Bind) -> impl Iterator<Item = &Held> {
-        self.on(bind.keys().iter().map(|used| &used.key)).filter(|held| held.bind.competes(bind))
+        let dots: BTreeSet<Dot> = bind.keys().iter().flat_map(|used| self.unobserved(&used.key, bind)).collect();
+        dots.into_iter().filter_map(|dot| self.binds.get(&dot)).filter(|held| held.bind.competes(bind))
+    }
+
+    /// The binds that use a key and that the writer of `bind` had not observed, those of its own origin aside. Those that it had are passed
+    /// over, not gone through.
+    fn unobserved<'t>(&'t self, key: &Key, bind: &'t Bind) -> impl Iterator<Item = Dot> {
+        let dots = self.by_key.get(key);
+        let mut from = Some(Dot { origin: Origin(0), seq: 0 });
+        std::iter::from_fn(move || {
+            loop {
+                let dot = *dots?.range(from?..).next()?;
+                let known = bind.known(dot.origin);
+                if dot.seq > known {
+                    from = dot.seq.checked_add(1).map(|seq| Dot { seq, ..dot });
+                    return Some(dot);
+                }
+                from = match known.checked_add(1) {
+                    Some(seq) => Some(Dot { seq, ..dot }),
+                    None => dot.origin.0.checked_add(1).map(|origin| Dot { origin: Origin(origin), seq: 0 }),
+                };
+            }
+        })
     }
 
     /// Its competitors that are as safe as it is.

@@ -139,9 +139,17 @@ impl Bind {
 
     /// Whether its writer had observed that effect.
     pub fn observed(&self, dot: Dot) -> bool {
-        let known =
-            |origin| self.context.binary_search_by_key(&origin, |d: &Dot| d.origin).map(|at| self.context[at].seq);
-        (dot.origin == self.dot.origin && dot.seq < self.dot.seq) || known(dot.origin).is_ok_and(|seq| seq >= dot.seq)
+        (dot.origin == self.dot.origin && dot.seq < self.dot.seq) || self.context_of(dot.origin) >= dot.seq
+    }
+
+    /// Up to which effect of an origin no bind can compete with it: what its writer had observed, and all of its own.
+    pub(crate) fn known(&self, origin: Origin) -> u64 {
+        if origin == self.dot.origin { u64::MAX } else { self.context_of(origin) }
+    }
+
+    fn context_of(&self, origin: Origin) -> u64 {
+        let found = self.context.binary_search_by_key(&origin, |dot| dot.origin);
+        found.map_or(0, |at| self.context[at].seq)
     }
 
     /// How many effects its writer had observed: more than that of any bind that it had observed.

@@ -194,6 +194,50 @@ fn what_a_heal_undoes_is_reported_once_also_after_a_restart() {
     assert_eq!((node.verdict(winner.dot()), node.verdict(loser.dot())), (Some(true), Some(false)));
 }
 
+/// A bind of this node, which is shown, and a competitor that is preferred and is not.
+fn shown_and_overtaken() -> (Binds, Shown, [Arc<Bind>; 2]) {
+    let pair = |ms| [bind(3, ms, &["x"], Safety::Unsafe), bind(1, 1, &["x"], Safety::Unsafe)];
+    let two = (2..).map(pair).find(|[winner, loser]| winner.rank() < loser.rank()).expect("ranks differ");
+    let (mut node, mut shown) = (Binds::new(1, TIMING), Shown::default());
+    feed(&mut node, &mut shown, 0, &two[1]);
+    shown.take(node.step(HORIZON_HARD_MS, Input::Tick));
+    feed(&mut node, &mut shown, HORIZON_HARD_MS, &two[0]);
+    assert_eq!(shown.commits, [(two[1].dot(), true)].into());
+    (node, shown, two)
+}
+
+#[test]
+fn a_verdict_on_what_is_shown_waits_until_that_is_undone() {
+    let (mut node, _, [winner, loser]) = shown_and_overtaken();
+    let stable: Vector = [loser.dot()].into_iter().collect();
+    let mut outputs = node.step(HORIZON_HARD_MS + 1, Input::Stable(stable));
+    for ms in 0..=HORIZON_HARD_MS {
+        outputs.extend(node.step(HORIZON_HARD_MS + ms, Input::Tick));
+    }
+    let undone = Output::Undone { bind: loser.dot(), by: winner.dot() };
+    let vote = Vote { ballot: Ballot::ORIGINATOR, commit: false };
+    let told: Vec<_> = outputs
+        .into_iter()
+        .filter(|output| matches!(output, Output::Undone { .. } | Output::EmitVerdict(..)))
+        .collect();
+    assert_eq!(told, [undone, Output::EmitVerdict(loser.dot(), vote)]);
+}
+
+#[test]
+fn a_verdict_of_others_on_what_is_shown_is_preceded_by_its_undoing() {
+    let (mut node, mut shown, [winner, loser]) = shown_and_overtaken();
+    let outputs = node.step(HORIZON_HARD_MS + 1, Input::Failed(loser.dot()));
+    assert!(outputs.contains(&Output::Undone { bind: loser.dot(), by: winner.dot() }), "{outputs:?}");
+    shown.take(outputs);
+    assert_eq!(node.step(HORIZON_HARD_MS + 1, Input::Failed(loser.dot())), [], "once");
+    let vote = Vote { ballot: Ballot::ORIGINATOR, commit: false };
+    let dot = Dot { origin: origin(3), seq: 2 };
+    shown.take(node.step(HORIZON_HARD_MS + 1, Input::Verdict { bind: loser.dot(), vote, dot }));
+    shown.take(node.step(3 * HORIZON_HARD_MS, Input::Tick));
+    assert_eq!(shown.commits, [(loser.dot(), false), (winner.dot(), true)].into());
+    assert_eq!(shown.undone, [loser.dot()].into());
+}
+
 fn two_ranked() -> [Arc<Bind>; 2] {
     let mut two = [bind(2, 1, &["x"], Safety::Unsafe), bind(3, 1, &["x"], Safety::Unsafe)];
     two.sort_by_key(|bind| bind.rank());

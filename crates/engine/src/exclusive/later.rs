@@ -1,5 +1,6 @@
 //! What has come and was not observed by a transaction: what the last checkpoint remembers, then what the log has behind it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use effect::{Batches, Dot, Effect, Hlc, Op, Vector};
@@ -7,7 +8,7 @@ use wal::Position;
 
 use super::{Pending, bind_of};
 use crate::engine::Shared;
-use crate::feed::{FeedError, Feeder};
+use crate::feed::{FeedError, Feeder, Waymark};
 use crate::keyspace::is_logged;
 use crate::shard::DbKey;
 use crate::suffix;
@@ -22,40 +23,85 @@ pub(crate) struct Early {
 /// See the module: records in the order of the log.
 #[derive(Default)]
 pub(crate) struct Later {
-    records: Vec<Early>,
+    records: Vec<Arc<Early>>,
     bind: Option<Dot>,
 }
 
 /// An effect with what its writer had applied.
 pub(crate) type LaterEffect<'l> = (Dot, Hlc, &'l Vector, Effect<'l>);
 
+/// What is being read for a transaction.
+struct Reading<'p> {
+    pending: &'p Pending,
+    from: &'p Waymark,
+    later: Later,
+    /// Its verdict stands here.
+    is_over: bool,
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has read the log.
+    pub(super) static SCANS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+impl<'p> Reading<'p> {
+    fn new(pending: &'p Pending) -> Result<Self, FeedError> {
+        let lost = || FeedError::Gone { origin: pending.first.origin.0, since: 0, first: pending.first.seq };
+        let early = pending.early.iter().flat_map(|early| early.iter().cloned().map(Arc::new));
+        let later = Later { records: early.collect(), bind: Some(pending.first) };
+        Ok(Self { pending, from: pending.from.as_ref().ok_or_else(lost)?, later, is_over: false })
+    }
+
+    fn take(&mut self, early: &Arc<Early>) {
+        let (mut is_about_it, pending) = (false, self.pending);
+        for (name, _) in &pending.written {
+            for found in early.effects(name, &pending.context, Some(pending.first)) {
+                is_about_it |= found.is_some();
+                self.is_over |= found.is_none();
+            }
+        }
+        if is_about_it || self.is_over {
+            self.later.records.push(Arc::clone(early));
+        }
+    }
+}
+
 impl Later {
     /// Reads it, as far as it stands before `end`. Whoever has the keys' shards locked has all that was applied to them.
     pub(crate) fn read(shared: &Shared, pending: &Pending, end: Option<Position>) -> Result<Self, FeedError> {
-        let lost = || FeedError::Gone { origin: pending.first.origin.0, since: 0, first: pending.first.seq };
-        let mut records = pending.early.as_ref().map(|early| early.to_vec()).unwrap_or_default();
+        Ok(Self::read_all(shared, &[pending], end)?.pop().unwrap_or_default())
+    }
+
+    /// The same for several, in one pass over the log.
+    pub(crate) fn read_all(
+        shared: &Shared,
+        pendings: &[&Pending],
+        end: Option<Position>,
+    ) -> Result<Vec<Self>, FeedError> {
+        let mut all = pendings.iter().map(|pending| Reading::new(pending)).collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = all.iter().map(|reading| reading.from).min_by_key(|from| from.position) else {
+            return Ok(Vec::new());
+        };
+        #[cfg(test)]
+        SCANS.set(SCANS.get() + 1);
         shared.log.write_out()?;
-        let mark = pending.from.clone().ok_or_else(lost)?;
-        let mut feeder = Feeder::behind(shared, mark, pending.context.clone())?;
-        while let Some(fed) = feeder.next_record()?
+        let known = pendings.iter().map(|pending| pending.context.clone()).reduce(|all, one| all.meet(&one));
+        let mut feeder = Feeder::behind(shared, first.clone(), known.unwrap_or_default())?;
+        let written = pendings.iter().flat_map(|pending| &pending.written);
+        let names: HashSet<(u8, &[u8])> = written.map(|((db, key), _)| (*db, &**key)).collect();
+        while all.iter().any(|reading| !reading.is_over)
+            && let Some(fed) = feeder.next_record()?
             && end.is_none_or(|end| feeder.position() <= end)
         {
             let early = Early { context: fed.context, record: fed.record };
-            let (mut is_about_it, mut is_over) = (false, false);
-            for (name, _) in &pending.written {
-                for found in early.effects(name, &pending.context, Some(pending.first)) {
-                    is_about_it |= found.is_some();
-                    is_over |= found.is_none();
-                }
-            }
-            if is_about_it || is_over {
-                records.push(early);
-            }
-            if is_over {
-                break;
+            if early.is_about(&names) {
+                let (early, position) = (Arc::new(early), feeder.position());
+                let takes = |reading: &&mut Reading<'_>| !reading.is_over && reading.from.position < position;
+                all.iter_mut().filter(takes).for_each(|reading| reading.take(&early));
             }
         }
-        Ok(Self { records, bind: Some(pending.first) })
+        Ok(all.into_iter().map(|reading| reading.later).collect())
     }
 
     /// What is about a key and came before the verdict. Transactions are not: of those that write the key none was committed meanwhile.
@@ -66,11 +112,17 @@ impl Later {
 
     /// For whoever goes on behind a checkpoint.
     pub(crate) fn into_records(self) -> Arc<[Early]> {
-        self.records.into()
+        self.records.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 }
 
 impl Early {
+    /// Whether it can concern whoever writes one of these keys.
+    fn is_about(&self, names: &HashSet<(u8, &[u8])>) -> bool {
+        let is_about = |effect: &Effect<'_>| !effect.op.is_of_one_key() || names.contains(&(effect.db, effect.key));
+        Batches::decode(&self.record).flatten().any(|batch| batch.effects().flatten().any(|effect| is_about(&effect)))
+    }
+
     /// The effects about a key that are not observed; `None` where a verdict on `bind` stands.
     fn effects<'l>(
         &'l self,

@@ -3,8 +3,12 @@
 //!
 //! What is shown is not in the log: whoever decided on it, in its own journal, says so again after a start.
 //!
+//! *Invariant:* what has come since is read from the log only for those that are carried out on a copy, and in one pass for all of them: one
+//! that had observed all that is shown on its keys, and one that commits before them, has nobody else's read.
+//!
 //! *Invariant:* a transaction is seen with all of its keys or with none, whoever looks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use effect::Dot;
@@ -31,7 +35,8 @@ impl Engine {
                 shared.fetch_whole_locked(guard, *db, place, key)?;
             }
         }
-        let pendings = others(shared, &state.guards, &names);
+        let anew = suffix::anew_with(&state.guards, shared, (bind, &pending.context), &names);
+        let pendings = others(shared, &state.guards, &anew);
         let own = [pending];
         let (act, acts) = {
             let lifted = suffix::lift(&mut state.guards, shared, &names);
@@ -114,19 +119,24 @@ fn acts<'p>(
     guards: &mut Guards<'_>,
     pendings: &'p [Arc<Pending>],
 ) -> Result<Vec<Act<'p>>, VerdictError> {
-    let mut act = |pending: &'p Arc<Pending>| {
-        let Pending { first, context, written, .. } = &**pending;
-        let is_alone = !written.iter().any(|(name, _)| suffix::has_unobserved(guards, shared, name, context));
-        let later = if is_alone { Later::default() } else { Later::read(shared, pending, None)? };
-        Ok(Act { bind: *first, context, written, effects: effects_of(pending), later })
+    let mut is_followed = |pending: &&'p Pending| {
+        pending.written.iter().any(|(name, _)| suffix::has_unobserved(guards, shared, name, &pending.context))
     };
-    pendings.iter().map(&mut act).collect()
+    let followed: Vec<&Pending> = pendings.iter().map(|pending| &**pending).filter(&mut is_followed).collect();
+    let laters = Later::read_all(shared, &followed, None)?;
+    let mut laters: HashMap<Dot, Later> = followed.iter().map(|pending| pending.first).zip(laters).collect();
+    let act = |pending: &'p Arc<Pending>| {
+        let Pending { first, context, written, .. } = &**pending;
+        let later = laters.remove(first).unwrap_or_default();
+        Act { bind: *first, context, written, effects: effects_of(pending), later }
+    };
+    Ok(pendings.iter().map(act).collect())
 }
 
 /// A transaction is decided, or is undone. Others that are shown on its keys and cannot be shown again are not seen any more.
 fn end(state: &mut State<'_>, outcome: (Dot, bool), names: &[DbKey]) -> Result<(), VerdictError> {
     let (shared, guards) = (state.shared, &mut state.guards);
-    let mut pendings = others(shared, guards, names);
+    let mut pendings = others(shared, guards, &suffix::anew_without(guards, shared, outcome, names));
     pendings.retain(|pending| pending.first != outcome.0);
     let lifted = suffix::lift(guards, shared, names);
     let acts = acts(shared, guards, &pendings);

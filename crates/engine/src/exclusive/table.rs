@@ -1,6 +1,7 @@
 //! Transactions whose verdict has not come, or not to everybody.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +12,7 @@ use wal::Position;
 
 use super::later::Early;
 use super::stored::{Flush, Frozen, Kept};
+use super::undecided::Undecided;
 use super::{Decided, bind_of};
 use crate::backup::Hold;
 use crate::feed::Waymark;
@@ -64,14 +66,35 @@ struct Table {
     holds: BTreeMap<Dot, (Hold, Position)>,
     /// How many unsafe ones write a key: whoever wrote there may have seen what is not here.
     unsure: HashMap<DbKey, usize>,
+    undecided: Undecided,
+    /// Those that have their verdict.
+    decided: BTreeSet<Dot>,
 }
 
 impl Table {
+    /// Remembers one without a verdict.
     fn insert(&mut self, pending: Pending) {
-        if pending.is_unsafe && !self.pending.contains_key(&pending.first) {
+        self.forget(pending.first);
+        if pending.is_unsafe {
             pending.written.iter().for_each(|(name, _)| *self.unsure.entry(name.clone()).or_default() += 1);
         }
+        self.undecided.add(&pending);
         self.pending.insert(pending.first, Arc::new(pending));
+    }
+
+    fn forget(&mut self, bind: Dot) {
+        let Some(pending) = self.pending.remove(&bind) else { return };
+        if !self.decided.remove(&bind) {
+            self.undecided.remove(&pending);
+        }
+        for (name, _) in pending.written.iter().filter(|_| pending.is_unsafe) {
+            if let Entry::Occupied(mut unsure) = self.unsure.entry(name.clone()) {
+                *unsure.get_mut() -= 1;
+                if *unsure.get() == 0 {
+                    unsure.remove();
+                }
+            }
+        }
     }
 }
 
@@ -91,10 +114,6 @@ impl Pending {
         let (early, outcome, verdicts, is_unsafe, shown) = (None, None, Vec::new(), bind.is_unsafe, None);
         let batch = bytes.into();
         Ok(Self { batch, first, hlc, context, written, read, from, early, outcome, verdicts, is_unsafe, shown })
-    }
-
-    fn writes(&self, name: &DbKey) -> bool {
-        self.written.iter().any(|(written, _)| written == name)
     }
 }
 
@@ -124,8 +143,12 @@ impl Exclusives {
     pub(crate) fn decided(&self, decided: &Decided) {
         let &Decided { bind, committed, ballot, dot } = decided;
         let mut table = self.table.lock();
-        let Table { pending, committed: by_key, .. } = &mut *table;
+        let Table { pending, committed: by_key, undecided, decided: all, .. } = &mut *table;
         let Some(found) = pending.get_mut(&bind).map(Arc::make_mut) else { return };
+        if found.outcome.is_none() {
+            undecided.remove(found);
+            all.insert(bind);
+        }
         for (name, _) in found.written.iter().filter(|_| committed && found.outcome.is_none()) {
             by_key.entry(name.clone()).or_default().push(bind);
         }
@@ -167,9 +190,18 @@ impl Exclusives {
 
     /// An unsafe transaction is seen here, or is not any more.
     pub(crate) fn show(&self, bind: Dot, committed: bool) {
-        if let Some(found) = self.table.lock().pending.get_mut(&bind) {
-            Arc::make_mut(found).shown = Some(committed);
+        let mut table = self.table.lock();
+        let Table { pending, undecided, .. } = &mut *table;
+        let Some(found) = pending.get_mut(&bind).map(Arc::make_mut) else { return };
+        if found.shown.is_none() && found.outcome.is_none() {
+            undecided.see(found);
         }
+        found.shown = Some(committed);
+    }
+
+    /// Whether a transaction that is not decided is seen here.
+    pub(crate) fn is_shown(&self, bind: Dot) -> bool {
+        self.find(bind).is_some_and(|pending| pending.shown == Some(true) && pending.outcome.is_none())
     }
 
     /// Whether an effect on the key may have been made on what is not here.
@@ -182,18 +214,28 @@ impl Exclusives {
         !unsure.is_empty() && unsure.contains_key(&(db, key.into()))
     }
 
-    /// What undecided transactions write.
-    pub(crate) fn held_keys(&self) -> HashSet<DbKey> {
-        let undecided = self.undecided();
-        undecided.iter().flat_map(|pending| &pending.written).map(|(name, _)| name.clone()).collect()
+    /// Whether an undecided transaction writes the key, whose shard is locked.
+    pub(crate) fn holds(&self, db: u8, key: &[u8]) -> bool {
+        self.is_any() && self.table.lock().undecided.write(&(db, key.into()))
     }
 
     /// Whether an undecided transaction competes with one over these keys, of which those that are true are written. Their shards are locked.
     /// One that is shown is in the way of safe ones only: these could be decided before it is.
     pub(crate) fn clashes<'k>(&self, is_unsafe: bool, mut keys: impl Iterator<Item = (&'k DbKey, bool)>) -> bool {
-        let mut undecided = self.undecided();
-        undecided.retain(|one| !(is_unsafe && one.shown.is_some()));
-        keys.any(|(name, written)| undecided.iter().any(|one| one.writes(name) || (written && one.read.contains(name))))
+        if !self.is_any() {
+            return false;
+        }
+        let table = self.table.lock();
+        keys.any(|(name, written)| table.undecided.clashes(is_unsafe, name, written))
+    }
+
+    /// How many are undecided, and how many of them are not shown.
+    pub(crate) fn open(&self) -> (usize, usize) {
+        if !self.is_any() {
+            return (0, 0);
+        }
+        let table = self.table.lock();
+        (table.undecided.len(), table.undecided.unseen())
     }
 
     /// Those that are undecided, in the order of their dots.
@@ -212,30 +254,30 @@ impl Exclusives {
 
     /// The moment before which no undecided one has looked at anything, unix ms.
     pub(crate) fn looked_at_ms(&self) -> i64 {
-        let undecided = self.undecided();
-        undecided.iter().map(|one| one.hlc.ms().saturating_sub(READ_LAG_MS)).min().unwrap_or(i64::MAX)
+        if !self.is_any() {
+            return i64::MAX;
+        }
+        self.table.lock().undecided.first_ms().map_or(i64::MAX, |ms| ms.saturating_sub(READ_LAG_MS))
     }
 
     /// Forgets those of which everybody has seen the verdict.
     pub(crate) fn settle(&self, stable: &Vector) {
-        let undecided = self.undecided();
-        // Of what an undecided one has not observed nothing is forgotten.
-        self.flushes.lock().retain(|(dot, _)| !stable.has(*dot) || undecided.iter().any(|one| !one.context.has(*dot)));
+        if !self.flushes.lock().is_empty() {
+            let undecided = self.undecided();
+            // Of what an undecided one has not observed nothing is forgotten.
+            let is_kept = |dot: Dot| !stable.has(dot) || undecided.iter().any(|one| !one.context.has(dot));
+            self.flushes.lock().retain(|(dot, _)| is_kept(*dot));
+        }
         if !self.is_any() {
             return;
         }
         let mut table = self.table.lock();
-        let Table { pending, committed, unsure, .. } = &mut *table;
-        pending.retain(|_, pending| {
-            let is_over = pending.verdicts.first().is_some_and(|verdict| stable.has(*verdict));
-            for (name, _) in pending.written.iter().filter(|_| is_over && pending.is_unsafe) {
-                if let Some(count) = unsure.get_mut(name) {
-                    *count -= 1;
-                }
-            }
-            !is_over
-        });
-        unsure.retain(|_, count| *count > 0);
+        let is_over = |bind: &&Dot| {
+            table.pending.get(bind).and_then(|one| one.verdicts.first()).is_some_and(|verdict| stable.has(*verdict))
+        };
+        let over: Vec<Dot> = table.decided.iter().filter(is_over).copied().collect();
+        over.into_iter().for_each(|bind| table.forget(bind));
+        let Table { pending, committed, .. } = &mut *table;
         committed.retain(|_, binds| {
             binds.retain(|bind| pending.contains_key(bind));
             !binds.is_empty()

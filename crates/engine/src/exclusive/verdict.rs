@@ -161,7 +161,7 @@ pub(crate) fn names_of(shared: &Shared, bind: Dot) -> Vec<DbKey> {
 
 impl Engine {
     /// Logs the verdict on a transaction as an effect of this node, and carries it out. `None` if it has been logged here already, by
-    /// whomever: several verdicts agree.
+    /// whomever: several verdicts agree. One that has failed and is shown is undone first, as [`Engine::undo`] does it.
     pub fn emit_verdict(
         &self,
         bind: Dot,
@@ -169,9 +169,16 @@ impl Engine {
         ballot: u64,
     ) -> Result<Option<(Decided, Committed)>, VerdictError> {
         let shared = &*self.shared;
+        let is_undone = !committed && shared.exclusives.is_shown(bind);
+        let undone = if is_undone { self.undo(bind)? } else { Vec::new() };
         let names = names_of(shared, bind);
         let mut state = State::new(shared, lock_names(shared, &names), None, self.now_ms(), 0);
-        preview::ruled(&mut state, (bind, committed), &names, |state| self.emit_ruled(state, (bind, committed, ballot)))
+        let rule = |state: &mut State<'_>| self.emit_ruled(state, (bind, committed, ballot));
+        let mut ruled = preview::ruled(&mut state, (bind, committed), &names, rule)?;
+        if let Some((_, logged)) = &mut ruled {
+            logged.ready.extend(undone);
+        }
+        Ok(ruled)
     }
 
     /// The same, of a transaction whose keys are locked and as they are without what is shown.
@@ -210,6 +217,16 @@ impl Engine {
             Some(Decided { bind: pending.first, committed, ballot, dot })
         };
         self.shared.exclusives.all().iter().map(|pending| (Arc::clone(&pending.batch), decided(pending))).collect()
+    }
+
+    /// How many of them are undecided.
+    pub fn undecided_count(&self) -> usize {
+        self.shared.exclusives.open().0
+    }
+
+    /// Whether one is undecided and not shown: somebody waits for it.
+    pub fn has_unseen(&self) -> bool {
+        self.shared.exclusives.open().1 > 0
     }
 
     /// Those of them that are undecided, by their binds.

@@ -63,13 +63,16 @@ pub(super) fn take_bind(shared: &Shared, run: &Run<'_>) -> Result<Option<Receive
     Ok(Some(Received::Undecided { begun, conflicts_with_plain }))
 }
 
-/// Takes a verdict, and carries it out. `None`: it was here already.
+/// Takes a verdict, and carries it out, unless it is against what is shown. `None`: it was here already.
 pub(super) fn take_verdict(
     shared: &Shared,
     run: &Run<'_>,
     decided: Decided,
     now_ms: i64,
 ) -> Result<Option<Received>, ReceiveError> {
+    if !decided.committed && shared.exclusives.is_shown(decided.bind) {
+        return Ok(Some(Received::Shown(decided.bind)));
+    }
     let (names, outcome) = (names_of(shared, decided.bind), (decided.bind, decided.committed));
     let mut state = State::new(shared, lock_names(shared, &names), None, now_ms, 0);
     ruled(&mut state, outcome, &names, |state| {

@@ -61,6 +61,19 @@ impl Aside {
         self.shown.iter().map(|(bind, _)| *bind)
     }
 
+    /// Where a transaction comes among those that are shown: one that had observed it may have been shown before it. None: it is shown.
+    fn place_for(&self, bind: Dot, context: &Vector) -> Option<usize> {
+        let has_observed = |shown: Dot| context.has(shown) || (shown.origin == bind.origin && shown.seq < bind.seq);
+        let is_shown = self.shown().any(|shown| shown == bind);
+        (!is_shown).then(|| self.shown().position(|shown| !has_observed(shown)).unwrap_or(self.shown.len()))
+    }
+
+    /// Whether the copy is what it must be once a transaction is decided, or undone: it has it already, or never had it.
+    fn is_right_without(&self, bind: Dot, committed: bool) -> bool {
+        let at = self.shown().position(|shown| shown == bind);
+        if committed { at == Some(0) } else { at.is_none() }
+    }
+
     /// Exchanges it with what is in the tables.
     fn exchange(&mut self, shard: &mut Shard, shared: &Shared, (db, key): &DbKey) {
         let place = shared.place_of(key);
@@ -127,6 +140,32 @@ pub(crate) fn shown_on<'n>(
     names.filter_map(of).flat_map(Aside::shown).collect()
 }
 
+/// Of these keys, which are locked, those whose copies are made anew when a transaction is shown, as it comes before others there.
+pub(crate) fn anew_with(
+    guards: &Guards<'_>,
+    shared: &Shared,
+    (bind, context): (Dot, &Vector),
+    names: &[DbKey],
+) -> Vec<DbKey> {
+    let comes_before = |aside: &Aside| aside.place_for(bind, context).is_some_and(|at| at < aside.shown.len());
+    those(guards, shared, names, comes_before)
+}
+
+/// Of these keys, which are locked, those whose copies are made anew when a transaction is decided, or undone.
+pub(crate) fn anew_without(
+    guards: &Guards<'_>,
+    shared: &Shared,
+    (bind, committed): (Dot, bool),
+    names: &[DbKey],
+) -> Vec<DbKey> {
+    those(guards, shared, names, |aside| !aside.is_right_without(bind, committed))
+}
+
+fn those(guards: &Guards<'_>, shared: &Shared, names: &[DbKey], is_one: impl Fn(&Aside) -> bool) -> Vec<DbKey> {
+    let aside = |name: &DbKey| guards.get(shared.place_of(&name.1).shard)?.asides.get(name);
+    names.iter().filter(|name| aside(name).is_some_and(&is_one)).cloned().collect()
+}
+
 /// Takes in an effect on a key of which a copy is shown: there, and in what lies aside.
 pub(super) fn take_in_both(
     guards: &mut Guards<'_>,
@@ -172,18 +211,12 @@ pub(super) fn flush_aside(guards: &mut Guards<'_>, shared: &Shared, effect: &Eff
     }
 }
 
-/// Shows a transaction: its keys are locked and in memory as a whole. `others` are those that are shown on them already.
+/// Shows a transaction: its keys are locked and in memory as a whole. `others` are those that are shown already where [`anew_with`] says so.
 pub(crate) fn show(guards: &mut Guards<'_>, shared: &Shared, act: &Act<'_>, others: &[Act<'_>]) {
     for (name, left) in act.written {
         let Some(shard) = guards.get_mut(shared.place_of(&name.1).shard) else { continue };
         let aside = shard.asides.entry(name.clone()).or_default();
-        if aside.shown().any(|bind| bind == act.bind) {
-            continue;
-        }
-        let has_observed =
-            |bind: Dot| act.context.has(bind) || (bind.origin == act.bind.origin && bind.seq < act.bind.seq);
-        // One that had observed this may have been shown before it.
-        let at = aside.shown().position(|bind| !has_observed(bind)).unwrap_or(aside.shown.len());
+        let Some(at) = aside.place_for(act.bind, act.context) else { continue };
         aside.shown.insert(at, (act.bind, *left));
         match (aside.shown.len(), at + 1 == aside.shown.len()) {
             (1, _) => {
@@ -197,7 +230,7 @@ pub(crate) fn show(guards: &mut Guards<'_>, shared: &Shared, act: &Act<'_>, othe
 }
 
 /// A transaction is decided, or is not to be seen any more. What lies aside may be lifted, and is in its place behind this. The copies
-/// that others need are made again, if they are not right as they are.
+/// that others need are made again, where [`anew_without`] says so: `others` are those that are shown there.
 pub(crate) fn end(
     guards: &mut Guards<'_>,
     shared: &Shared,
@@ -208,10 +241,8 @@ pub(crate) fn end(
     for name in names {
         let Some(shard) = guards.get_mut(shared.place_of(&name.1).shard) else { continue };
         let Some(aside) = shard.asides.get_mut(name) else { continue };
-        let at = aside.shown().position(|shown| shown == bind);
+        let is_right = aside.is_right_without(bind, committed);
         aside.shown.retain(|(shown, _)| *shown != bind);
-        // The copy has it already, or never had it.
-        let is_right = if committed { at == Some(0) } else { at.is_none() };
         match is_right && !aside.shown.is_empty() {
             true if aside.is_lifted => shard.exchange_one(shared, name),
             true => {}

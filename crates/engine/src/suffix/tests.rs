@@ -1,12 +1,12 @@
 //! Recent effects beside plain values: what stands for parts, and what becomes of it when values leave.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use effect::{Deadline, Dot, Effect, Hlc, KeyspaceId, Op, Origin, Seq, Vector};
 
 use super::{Suffix, Written};
+use crate::exclusive::Exclusives;
 use crate::residency::Hand;
 use crate::shard::ShardId;
 use crate::stop::Place;
@@ -171,7 +171,7 @@ fn keys_of_one_order_are_told_apart() {
     }
     assert_eq!(suffix.len(), 2);
     assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(1, 3)), Some(dot(1, 2))]);
-    suffix.settle(&[dot(1, 2)].into_iter().collect(), &HashSet::new());
+    suffix.settle(&[dot(1, 2)].into_iter().collect(), &Exclusives::default());
     assert_eq!([last(&suffix, b"a"), last(&suffix, b"b")], [Some(dot(1, 3)), None]);
 }
 
@@ -182,9 +182,9 @@ fn what_nobody_looks_for_is_forgotten_without_a_table() {
     assert!(note(&mut suffix, b"a", dot(2, 1), Some(&none)) && note(&mut suffix, b"a", dot(2, 2), Some(&none)));
     assert!(note(&mut suffix, b"b", dot(1, 1), None));
     assert!(suffix.keys.is_empty() && !suffix.is_empty());
-    suffix.settle(&[dot(2, 2)].into_iter().collect(), &HashSet::new());
+    suffix.settle(&[dot(2, 2)].into_iter().collect(), &Exclusives::default());
     assert!(suffix.keys.is_empty() && !suffix.is_empty());
-    suffix.settle(&[dot(2, 2), dot(1, 1)].into_iter().collect(), &HashSet::new());
+    suffix.settle(&[dot(2, 2), dot(1, 1)].into_iter().collect(), &Exclusives::default());
     assert!(suffix.is_empty() && suffix.keys.is_empty());
 }
 

@@ -162,6 +162,11 @@ impl<J: Journal> Desk<J> {
         self.step(now_ms, Input::Verdict { bind, vote, dot })
     }
 
+    /// A verdict against a transaction has come, and is not carried out yet: what is shown of that is undone by the next deeds.
+    pub fn failed(&mut self, now_ms: u64, bind: Dot) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Failed(bind))
+    }
+
     /// A frame has come.
     pub fn heard(&mut self, now_ms: u64, from: u64, bytes: &[u8]) -> Result<(), DeskError> {
         match Sent::decode(bytes)? {

@@ -11,6 +11,9 @@ use wal::Position;
 use crate::host::Host;
 use crate::undone::Report;
 
+/// What somebody looks at when a report is made.
+pub(super) type Look = Box<dyn Fn() -> Vec<Option<Vec<u8>>> + Send>;
+
 /// What it was told.
 #[derive(Default)]
 pub(super) struct Ears {
@@ -20,6 +23,9 @@ pub(super) struct Ears {
     pub(super) stopped: Mutex<Vec<String>>,
     pub(super) restarts: Mutex<Vec<String>>,
     pub(super) undone: Mutex<Vec<Report>>,
+    pub(super) look: Mutex<Option<Look>>,
+    /// What it has seen at each report.
+    pub(super) seen: Mutex<Vec<Vec<Option<Vec<u8>>>>>,
 }
 
 impl Host for Ears {
@@ -38,6 +44,8 @@ impl Host for Ears {
 
     fn undone(&self, report: &Report) {
         self.undone.lock().push(report.clone());
+        let look = self.look.lock();
+        self.seen.lock().extend(look.iter().map(|look| look()));
     }
 
     fn restart(&self, why: &str) {

@@ -64,11 +64,7 @@ impl Group {
     }
 
     pub(super) fn get(&self, at: usize, key: &str) -> Option<Vec<u8>> {
-        let (engine, mut recycled) = (self.engine(at), Recycled::new());
-        let context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
-        let found = context.state.string(key.as_bytes()).unwrap().map(|value| value.to_vec());
-        context.abort();
-        found
+        value_of(self.engine(at), key)
     }
 
     /// Nobody waits for a verdict any more, and all show the same.
@@ -77,6 +73,14 @@ impl Group {
         self.until(|group| (0..NODES).all(|at| group.engine(at).undecided().is_empty()));
         self.settle();
     }
+}
+
+pub(super) fn value_of(engine: &Engine, key: &str) -> Option<Vec<u8>> {
+    let mut recycled = Recycled::new();
+    let context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
+    let found = context.state.string(key.as_bytes()).unwrap().map(|value| value.to_vec());
+    context.abort();
+    found
 }
 
 #[test]

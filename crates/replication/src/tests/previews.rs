@@ -2,8 +2,9 @@
 
 use causal::bind::TxnError;
 use effect::{Dot, Vector};
+use engine::WatchFlag;
 
-use super::exclusive::Told;
+use super::exclusive::{Told, value_of};
 use super::*;
 use crate::undone::{Loss, Report};
 
@@ -24,6 +25,24 @@ impl Group {
             other => panic!("{other:?}"),
         };
         self.reports(at).into_iter().map(bind).collect()
+    }
+
+    /// From now on a node looks at these keys whenever it reports something.
+    fn look_at(&self, at: usize, keys: &'static [&'static str]) {
+        let engine = Arc::downgrade(&self.nodes[at].life.as_ref().unwrap().1);
+        let look = move || {
+            let engine = engine.upgrade().expect("it reports");
+            keys.iter().map(|key| value_of(&engine, key)).collect()
+        };
+        *self.nodes[at].ears.look.lock() = Some(Box::new(look));
+    }
+
+    fn watch(&self, at: usize, key: &str) -> WatchFlag {
+        let (engine, flag, mut recycled) = (self.engine(at), WatchFlag::default(), Recycled::new());
+        let mut context = engine.context(Lock::Key(key.as_bytes(), None), 0, engine.now_ms(), &mut recycled);
+        context.watch(key.as_bytes(), &flag).unwrap();
+        context.abort();
+        flag
     }
 }
 
@@ -103,6 +122,39 @@ fn what_is_shown_is_shown_again_after_a_start_and_undone_then() {
         group.settle();
         assert_eq!((0..NODES).map(|at| group.reports(at)).collect::<Vec<_>>(), reports, "once");
     }
+}
+
+/// Also where the verdict overtakes what has won, which is not seen yet.
+#[test]
+fn what_is_undone_is_reported_before_readers_stop_seeing_it_and_watchers_hear_of_it() {
+    let mut undone = [0; 2];
+    for turn in 0..40 {
+        if undone.iter().all(|undone| *undone > 1) {
+            break;
+        }
+        let (mut group, told) = (Group::voting(), Told::default());
+        (0..turn).for_each(|_| group.round());
+        group.hub.cut(0, &[1, 2]);
+        let binds =
+            [group.exec_unsafe(0, &["k", "l"], b"one", &told), group.exec_unsafe(1, &["k", "m"], b"other", &told)];
+        group.until(|group| [("l", 0), ("m", 1), ("m", 2)].iter().all(|(key, at)| group.get(*at, key).is_some()));
+        let own: [(&[&str], &[u8]); NODES] = [(&["k", "l"], b"one"), (&["k", "m"], b"other"), (&["k", "m"], b"other")];
+        // Nobody else writes the second one.
+        let flags: Vec<WatchFlag> = (0..NODES).map(|at| group.watch(at, own[at].0[1])).collect();
+        (0..NODES).for_each(|at| group.look_at(at, own[at].0));
+        group.decide();
+        for at in 0..NODES {
+            let lost = group.losses(at);
+            assert_eq!(flags[at].is_dirty(), !lost.is_empty(), "who has read at {at} what was taken back");
+            let seen = lost.iter().map(|_| vec![Some(own[at].1.to_vec()); 2]).collect::<Vec<_>>();
+            assert_eq!(*group.nodes[at].ears.seen.lock(), seen, "at {at}");
+        }
+        match group.losses(0)[..] {
+            [lost] if lost == binds[0] => undone[0] += 1,
+            _ => undone[1] += 1,
+        }
+    }
+    assert!(undone.iter().all(|undone| *undone > 1), "{undone:?} of the two sides");
 }
 
 /// Of three in a chain, of which the second was written on the first.

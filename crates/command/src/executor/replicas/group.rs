@@ -126,11 +126,19 @@ impl Replica {
             0 => loop {
                 match engine.receive_record(&fed.record, &fed.context) {
                     Ok(Received::Part(_) | Received::Undecided { .. } | Received::Decided(..)) => {}
+                    Ok(Received::Shown(bind)) => drop(engine.undo(bind).expect("it can be read")),
                     received => break received,
                 }
             },
             _ => Batches::decode(&fed.record).try_fold(Received::Known, |_, batch| {
-                engine.receive(&batch.expect("it was read before"), &fed.context)
+                let batch = batch.expect("it was read before");
+                match engine.receive(&batch, &fed.context) {
+                    Ok(Received::Shown(bind)) => {
+                        engine.undo(bind).expect("it can be read");
+                        engine.receive(&batch, &fed.context)
+                    }
+                    received => received,
+                }
             }),
         };
         match received {

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use effect::{Batch, Dot, Op, Vector, fork_choice_hash};
+use engine::{Lock, WatchFlag};
 use proptest::prelude::*;
 
+use super::super::Executor;
 use super::exclusive::{group, keep_log, try_begin_as};
 use super::group::{Group, REPLICAS, Replica, look, words};
 use super::restarts::{self, End};
@@ -227,5 +229,27 @@ fn what_is_written_on_what_is_shown_counts_there_as_it_does_behind_the_verdict()
     group.check_as(&[(begun.bind, true)].into()).expect("all show what the algebra says");
     for replica in &mut group.0 {
         assert_eq!(look(&mut replica.executor, "s").last().unwrap(), ":4000000000000 ");
+    }
+}
+
+/// Whoever watches has read what is taken back, also if nobody has undone it before its verdict.
+#[test]
+fn who_watches_what_is_shown_hears_that_it_has_failed() {
+    for verdict_of in [0, 1] {
+        let (mut group, _clock) = group();
+        let begun = try_begin_as(&mut group.0[0].executor, &[words("set s 1")], &[], true).expect("the log takes it");
+        group.heal();
+        group.0[0].executor.engine().show(begun.bind).expect("it is in memory");
+        let flag = WatchFlag::default();
+        let Executor { engine, recycled, .. } = &mut group.0[0].executor;
+        let mut context = engine.context(Lock::All, 0, engine.now_ms(), recycled);
+        context.watch(b"s", &flag).expect("it is in memory");
+        context.abort();
+        group.0[verdict_of].executor.engine().emit_verdict(begun.bind, false, 0).expect("logged").expect("news");
+        assert_eq!(flag.is_dirty(), verdict_of == 0);
+        group.heal();
+        assert!(flag.is_dirty());
+        assert_eq!(look(&mut group.0[0].executor, "s"), [":-2 "]);
+        group.check().expect("all are what the algebra says");
     }
 }
