@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::exclusive::{Deed, Desk, DeskError, JournalFile};
 use crate::limits::{ASK_FOR_VOTES_AGAIN, RECOVER_AFTER, RECOVER_STAGGER, VERDICT_PATIENCE};
 use crate::serial::Answer;
-use crate::undone::{Loss, Lost};
+use crate::undone::{Loss, Lost, UndoneError};
 use crate::wire::Channel;
 
 /// What has come of another node, in the order of the log.
@@ -244,11 +244,18 @@ impl Driver {
     fn undo(&mut self, bind: Dot, by: Dot) {
         let keys = self.engine.written_by(bind).into_iter().map(|(db, key)| (db, key.into())).collect();
         let lost = Lost { loss: Loss::Transaction { bind, by }, keys };
-        match self.undone.report(self.engine.now_ms(), vec![lost]) {
-            Ok(reports) => reports.iter().for_each(|report| self.host.undone(report)),
-            Err(error) => return self.host.stop(&format!("what was undone cannot be reported: {error}")),
+        if self.report(vec![lost]).is_ok() {
+            self.seen(self.engine.undo(bind));
         }
-        self.seen(self.engine.undo(bind));
+    }
+
+    /// Reports losses, durably. A node that cannot does not go on: nobody would ever hear of them.
+    pub(crate) fn report(&self, lost: Vec<Lost>) -> Result<(), UndoneError> {
+        let reports = self.undone.report(self.engine.now_ms(), lost).inspect_err(|error| {
+            self.host.stop(&format!("what was undone cannot be reported: {error}"));
+        })?;
+        reports.iter().for_each(|report| self.host.undone(report));
+        Ok(())
     }
 
     /// If it cannot be logged now the desk asks again.
