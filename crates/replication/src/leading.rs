@@ -37,8 +37,8 @@ pub(crate) struct Leading {
     turns: Turns,
     /// Replies of leaders, for clients that must not have them yet.
     early: Vec<Early>,
-    /// Verdicts that have been carried out here.
-    verdicts: u64,
+    /// How many transactions have been decided here, or shown.
+    outcomes: u64,
 }
 
 struct Client {
@@ -86,12 +86,12 @@ impl Leading {
     pub(crate) fn new(serial: Arc<Serial>, now_ms: i64) -> Self {
         let last = u64::try_from(now_ms).unwrap_or_default() << 20;
         let (clients, queue, turns, early) = Default::default();
-        Self { serial, clients, last, queue, turns, early, verdicts: 0 }
+        Self { serial, clients, last, queue, turns, early, outcomes: 0 }
     }
 
-    /// Another transaction has its verdict.
-    pub(crate) fn note_verdict(&mut self) {
-        self.verdicts += 1;
+    /// Another transaction is decided, or is seen.
+    pub(crate) fn note_outcome(&mut self) {
+        self.outcomes += 1;
     }
 
     /// Tells the client, unless it was told before.
@@ -257,9 +257,9 @@ impl Driver {
         let (here, desk) = (self.engine.vector(), &self.desk);
         let now = Now {
             at: self.now,
-            verdicts: self.leading.verdicts,
+            outcomes: self.leading.outcomes,
             has: &|seen| here.covers(seen),
-            is_open: &|key| desk.holds_back(key),
+            is_open: &|key| desk.is_open(key),
         };
         for call in self.leading.queue.call(&now) {
             match call {

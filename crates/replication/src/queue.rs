@@ -34,7 +34,7 @@ struct Guest {
     is_running: bool,
     /// It comes of a turn.
     had_turn: bool,
-    /// How many verdicts there had been when it was last tried.
+    /// How many outcomes there had been when it was last tried.
     tried: Option<u64>,
 }
 
@@ -81,8 +81,8 @@ pub(crate) enum Call {
 /// What there is.
 pub(crate) struct Now<'a> {
     pub(crate) at: Instant,
-    /// Verdicts so far.
-    pub(crate) verdicts: u64,
+    /// Transactions that were decided or shown so far.
+    pub(crate) outcomes: u64,
     /// Whether all of this is here.
     pub(crate) has: &'a dyn Fn(&Vector) -> bool,
     /// Whether a transaction that writes the key is undecided.
@@ -167,7 +167,7 @@ impl Queue {
                 return true;
             }
             let is_free = has_seen
-                && guest.tried.is_none_or(|tried| now.verdicts > tried)
+                && guest.tried.is_none_or(|tried| now.outcomes > tried)
                 && !keys.iter().any(|key| taken.contains(key) || asks && (now.is_open)(key));
             taken.extend(keys.iter().cloned());
             match (is_free, asks) {
@@ -178,7 +178,7 @@ impl Queue {
                     false
                 }
                 (true, false) => {
-                    (guest.is_running, guest.tried) = (true, Some(now.verdicts));
+                    (guest.is_running, guest.tried) = (true, Some(now.outcomes));
                     calls.push(Call::Run(guest.number, Arc::clone(&guest.exec)));
                     true
                 }
@@ -201,12 +201,12 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_millis(100);
 
-    /// A queue, the time in milliseconds, verdicts, what is here, and which keys are undecided.
+    /// A queue, the time in milliseconds, outcomes, what is here, and which keys are undecided.
     struct Desk {
         queue: Queue,
         began: Instant,
         ms: u64,
-        verdicts: u64,
+        outcomes: u64,
         has: Vector,
         open: Vec<Key>,
     }
@@ -214,7 +214,7 @@ mod tests {
     impl Desk {
         fn new() -> Self {
             let (queue, has, open) = Default::default();
-            Self { queue, began: Instant::now(), ms: 0, verdicts: 0, has, open }
+            Self { queue, began: Instant::now(), ms: 0, outcomes: 0, has, open }
         }
 
         fn at(&self) -> Instant {
@@ -230,7 +230,7 @@ mod tests {
         fn call(&mut self) -> String {
             let now = Now {
                 at: self.at(),
-                verdicts: self.verdicts,
+                outcomes: self.outcomes,
                 has: &|seen| self.has.covers(seen),
                 is_open: &|key| self.open.contains(key),
             };
@@ -247,7 +247,7 @@ mod tests {
         /// It has ended.
         fn end(&mut self, number: u64) -> String {
             self.queue.remove(number);
-            self.verdicts += 1;
+            self.outcomes += 1;
             self.call()
         }
     }
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(desk.call(), "r1");
         desk.queue.was_busy(1);
         assert_eq!(desk.call(), "");
-        desk.verdicts += 1;
+        desk.outcomes += 1;
         assert_eq!(desk.call(), "r1");
         // Of somebody who does not queue.
         desk.open = keys(&["free"]);

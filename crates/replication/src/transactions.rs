@@ -106,7 +106,7 @@ impl Driver {
             Come::Bind(begun, conflicts_with_plain) => self.desk.arrived(now_ms, &begun.batch, conflicts_with_plain),
             Come::Verdict(decided) => {
                 // Guests come first: before the journal is synced, and before clients of this node try again.
-                self.leading.note_verdict();
+                self.leading.note_outcome();
                 self.seat_guests();
                 self.desk.decided(now_ms, &decided)
             }
@@ -218,8 +218,10 @@ impl Driver {
                 let (bind, end) = (Dot { origin: self.engine.origin(), seq }, self.engine.log().end());
                 self.verdicts.tell(bind, answer.map(|()| end));
             }
-            Deed::Show(bind, true) => self.seen(self.engine.show(bind)),
-            Deed::Show(bind, false) => self.seen(self.engine.undo(bind)),
+            Deed::Show(bind, commit) => {
+                self.seen(if commit { self.engine.show(bind) } else { self.engine.undo(bind) });
+                self.leading.note_outcome();
+            }
             Deed::Undone(bind, by) => self.undo(bind, by),
             Deed::Serialize(key, leader) => self.emit_serialize(key, leader),
             Deed::Run(client) => self.leading.answer(client, Answer::Here),

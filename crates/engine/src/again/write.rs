@@ -72,12 +72,7 @@ impl WriteAgain {
     ///
     /// # Errors
     /// What holds it up: it can be asked again. Of a batch about which nobody could be told nothing is logged.
-    pub fn step(
-        &mut self,
-        engine: &Engine,
-        most: usize,
-        tell: &mut Tell<'_>,
-    ) -> Result<Step, AgainError> {
+    pub fn step(&mut self, engine: &Engine, most: usize, tell: &mut Tell<'_>) -> Result<Step, AgainError> {
         let shared = &*engine.shared;
         self.stamps.catch_up(shared)?;
         let mut written = 0;

@@ -241,8 +241,8 @@ impl<J: Journal> Desk<J> {
     }
 
     /// Whether a transaction that writes the key has no visible outcome.
-    pub fn holds_back(&self, key: &Key) -> bool {
-        self.binds.holds_back(key)
+    pub fn is_open(&self, key: &Key) -> bool {
+        self.binds.is_open(key)
     }
 
     /// The keys whose transactions are serialised, with their leaders.

@@ -34,7 +34,7 @@ impl Group {
         }
         context.out.set_exclusive();
         context.out.emit(key.as_bytes(), false, Op::AddInt(1));
-        match context.commit_exclusive(&[name(key)], &voters, &|_| false) {
+        match context.commit_exclusive(&[name(key)], &voters, &|key| key.starts_with(b"unsafe")) {
             Ok(begun) => Ok(begun.bind),
             Err(ExclusiveError::Undecided) => Err(None),
             Err(error) => panic!("{error}"),
@@ -335,6 +335,22 @@ fn without_a_leader_it_waits_on_its_own_node_for_those_in_its_way_and_not_for_ev
     assert_eq!((&told.lock()[..], group.now() - began < 2 * BUSY_PATIENCE), (&[(0, Answer::Here)][..], true));
     group.settle();
     assert_eq!(group.number(1, "hot"), 5, "it has not run");
+}
+
+#[test]
+fn what_waits_for_an_unsafe_one_runs_when_that_is_seen() {
+    let mut group = Group::ready();
+    group.until(|group| group.nodes.iter().all(|n| matches!(n.status.electorate(), Electorate::Voters(_))));
+    let (told, outcomes) = (Told::default(), Told::default());
+    group.add_here(0, "unsafe", &outcomes);
+    // No verdict comes.
+    (0..50).for_each(|_| group.round());
+    group.hub.cut(0, &[1, 2]);
+    assert!(outcomes.lock().is_empty(), "it waits for competitors of those that answered");
+    group.wait_behind(0, "unsafe", &told);
+    group.rounds_until(1, |_| !told.lock().is_empty());
+    assert_eq!((&told.lock()[..], group.number(0, "unsafe")), (&[committed(0)][..], 2));
+    group.settle();
 }
 
 #[test]

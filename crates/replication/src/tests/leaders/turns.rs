@@ -52,8 +52,12 @@ fn whoever_has_the_turn_commits_on_whichever_node_he_is_and_the_others_wait() {
         assert_eq!(group.number(at, "hot") - before, n as i64 - 1, "he sees what all before him have done");
         group.add_in_turn(at, "hot", turn);
     }
-    let by_node = turns.lock().chunks(3).map(|turns| turns.iter().map(|(at, _)| *at).collect()).collect::<Vec<Vec<_>>>();
-    assert!(by_node.iter().all(|three| three.iter().all(|at| *at == three[0])), "those of a node share one: {by_node:?}");
+    let by_node =
+        turns.lock().chunks(3).map(|turns| turns.iter().map(|(at, _)| *at).collect()).collect::<Vec<Vec<_>>>();
+    assert!(
+        by_node.iter().all(|three| three.iter().all(|at| *at == three[0])),
+        "those of a node share one: {by_node:?}"
+    );
     group.settle();
     assert_eq!(group.number(0, "hot") - before, 3 * NODES as i64);
     (0..NODES).for_each(|at| assert_eq!(group.nodes[at].serial.forwarded(), 0));
