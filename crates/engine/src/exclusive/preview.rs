@@ -3,6 +3,8 @@
 //!
 //! What is shown is not in the log: whoever decided on it, in its own journal, says so again after a start.
 //!
+//! Once much is shown, what is begun is safe: it waits for its verdict, and is not shown before. So nothing is answered before it is seen.
+//!
 //! *Invariant:* a transaction is seen with all of its keys or with none, whoever looks.
 
 use std::sync::Arc;
@@ -68,6 +70,11 @@ impl Engine {
 }
 
 impl Engine {
+    /// What is kept for transactions that are seen here and not decided, in bytes, beside what readers see.
+    pub fn shown_bytes(&self) -> usize {
+        self.shared.exclusives.shown_bytes()
+    }
+
     /// The keys that a transaction writes, by logical database, as long as it is remembered.
     pub fn written_by(&self, bind: Dot) -> Vec<DbKey> {
         let names = names_of(&self.shared, bind);

@@ -53,6 +53,8 @@ pub(crate) struct Exclusives {
     table: Mutex<Table>,
     /// Recent flushes.
     flushes: Mutex<Vec<Flush>>,
+    /// Bytes of keys that lie aside, since copies of them are shown.
+    aside: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -172,6 +174,22 @@ impl Exclusives {
         }
     }
 
+    /// A key that lies aside has become larger or smaller, or is there, or is gone.
+    pub(crate) fn count_aside(&self, before: usize, now: usize) {
+        self.aside.fetch_add(now, Ordering::Relaxed);
+        self.aside.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    /// What is kept for transactions that are seen here and not decided, in bytes: keys that lie aside, and what was logged of them.
+    pub(crate) fn shown_bytes(&self) -> usize {
+        if !self.is_any() {
+            return 0;
+        }
+        let table = self.table.lock();
+        let shown = table.pending.values().filter(|one| one.shown == Some(true) && one.outcome.is_none());
+        self.aside.load(Ordering::Relaxed) + shown.map(|one| one.batch.len()).sum::<usize>()
+    }
+
     /// Whether an effect on the key may have been made on what is not here.
     #[inline]
     pub(crate) fn is_unsure(&self, db: u8, key: &[u8]) -> bool {
@@ -182,7 +200,7 @@ impl Exclusives {
         !unsure.is_empty() && unsure.contains_key(&(db, key.into()))
     }
 
-    /// What undecided transactions write.
+    /// What undecided transactions write, be they seen or not: what lies under them is not folded.
     pub(crate) fn held_keys(&self) -> HashSet<DbKey> {
         let undecided = self.undecided();
         undecided.iter().flat_map(|pending| &pending.written).map(|(name, _)| name.clone()).collect()
