@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use effect::reduce::Plain;
 use effect::wire::Reader;
 use effect::{Batches, Deadline, Dot, Folded, Hlc, Op, Origin, Vector};
-use engine::{AtRest, Digest, Engine, Fed, Feeder, Lock, Options, ReceiveError, Received, Recycled};
+use engine::{AtRest, Begun, Digest, Engine, Fed, Feeder, Lock, Options, ReceiveError, Received, Recycled};
 use proptest::prelude::*;
 use resp::{OwnedArgs, Protocol};
 
@@ -273,6 +273,24 @@ impl Group {
                 return;
             }
         }
+    }
+
+    /// This transaction is committed, as that replica says first.
+    pub(super) fn commit(&self, at: usize, begun: &Begun) {
+        self.0[at].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    }
+
+    /// Who says something more has heard of everything: then all of it is stable, and nothing is kept of it.
+    pub(super) fn calm(&mut self) -> Result<(), TestCaseError> {
+        (0..REPLICAS).for_each(|id| self.0[id].run(&words(&format!("set alive:{id} 1"))));
+        self.heal();
+        for id in 0..REPLICAS {
+            self.settle(id);
+            let engine = self.0[id].executor.engine();
+            prop_assert!(engine.undecided().is_empty());
+            prop_assert!(engine.unstable_keys() <= REPLICAS);
+        }
+        self.check()
     }
 
     /// What the algebra makes of all effects, as a database of its own.
