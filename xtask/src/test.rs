@@ -142,13 +142,17 @@ fn unit(shell: &Shell, no_skips: bool, seed: u64) -> Result<bool> {
 const RANDOM: [&str; 14] =
     ["-p", "effect", "-p", "engine", "-p", "command", "-p", "mvcc", "-p", "wal", "-p", "backup", "-p", "replication"];
 
+/// How many random histories of replicas, `previews` and `restarts` among them: several times as many as the tests of a commit have.
+const HISTORIES: (&str, &str) = ("ANABRANCH_REPLICA_CASES", "300");
+
 /// The property tests from one seed after the other.
 pub fn soak(shell: &Shell, time: Duration, seed: Option<u64>) -> Result<bool> {
     let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let (first, started) = (seed.unwrap_or_else(by_clock), Instant::now());
     for seed in first.. {
         println!("--- {SEED}={seed}");
-        if !shell.cargo_with(&[&["test", "--quiet"], &RANDOM[..]].concat(), &[(SEED, &seed.to_string())])? {
+        let set = [(SEED, &*seed.to_string()), HISTORIES];
+        if !shell.cargo_with(&[&["test", "--quiet"], &RANDOM[..]].concat(), &set)? {
             println!("seed {seed} failed");
             return Ok(false);
         }

@@ -11,6 +11,8 @@
 //! *Invariant:* a batch is written again once: how far that has come is said by the batches that do so, in the same log, and comes to rest
 //! with what they have changed. So no crash, and no copy of the state, can part the two.
 //!
+//! *Invariant:* what is superseded was told before the batch that says so is logged.
+//!
 //! *Invariant:* nothing of `DIR/undelivered` is gone before all that stands for it is durable.
 
 mod nothing;
@@ -33,7 +35,7 @@ use crate::residency::ReadError;
 pub use spool::Spooled;
 use spool::is_there;
 pub(crate) use spool::tidy;
-pub use write::{Step, WriteAgain};
+pub use write::{Step, Tell, WriteAgain};
 
 /// What is not written again, since something has come in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +75,9 @@ pub enum AgainError {
     /// What is at rest cannot be read.
     #[error("what is to be written over cannot be read: {0}")]
     Rest(String),
+    /// Nobody can be told what is superseded.
+    #[error("what was superseded cannot be reported: {0}")]
+    Untold(String),
     /// A file.
     #[error("{0}")]
     Io(#[from] std::io::Error),

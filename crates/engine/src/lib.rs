@@ -60,7 +60,7 @@ pub mod value;
 mod view;
 pub mod wheel;
 
-pub use again::{AgainError, Spooled, Step, Superseded, WriteAgain};
+pub use again::{AgainError, Spooled, Step, Superseded, Tell, WriteAgain};
 pub use blob::PolicyKind;
 pub use check::{CheckError, Damage, Inspection, Saved, inspect, salvage};
 pub use checkpoint::{CheckpointFigures, CheckpointPolicy, CheckpointReport, DiskFigures};

@@ -11,6 +11,10 @@ pub const CURSOR_BITS: u8 = 38;
 /// largest bulk argument (512 MiB) with its key.
 pub const BATCH_BYTES_MAX: usize = 768 << 20;
 
+/// Bytes that are kept for transactions that are seen before they are decided, from which on no more such are begun: what is twice in memory
+/// is bounded by this, and by what each member begins until it has seen what the others have begun.
+pub const SHOWN_BYTES: usize = 64 << 20;
+
 /// How far ahead of the wall, in ms, the durable ceiling of the clock is set.
 pub const CEILING_AHEAD_MS: i64 = 10_000;
 

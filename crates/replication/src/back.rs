@@ -160,13 +160,10 @@ impl Driver {
                 }
             },
         };
-        let (undone, host, now_ms, mut superseded) = (&self.undone, &self.host, self.engine.now_ms(), 0);
+        let mut superseded = 0;
         let stepped = again.step(&self.engine, AGAIN_BATCHES, &mut |some| {
             superseded += some.len() as u64;
-            match undone.report(now_ms, some.iter().map(lost).collect()) {
-                Ok(reports) => reports.iter().for_each(|report| host.undone(report)),
-                Err(error) => tracing::error!(%error, ?some, "what was superseded could not be reported"),
-            }
+            self.report(some.iter().map(lost).collect()).map_err(|error| error.to_string())
         });
         self.back.superseded += superseded;
         self.back.left = again.left();

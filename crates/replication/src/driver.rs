@@ -321,6 +321,7 @@ impl Driver {
 
     pub(crate) fn down(&mut self, node: NodeId) {
         self.outgoing.forget(node);
+        self.forget_turns_of(node);
         if let Some(id) = self.links.close(node) {
             self.reads.forget(id);
             self.inputs.push_back(Input::Closed(id));

@@ -1,13 +1,14 @@
 //! Leaders of keys, as the driver sees them: transactions that go to one, and those that come from other nodes.
 //!
-//! A guest, a transaction of another node or on keys that this one leads, waits for its turn, and until all is here that its client had
-//! seen; then a thread of clients runs it. While another one on its keys is undecided, it waits for a verdict and is tried again.
+//! A client who has a turn ([`Turns`]) runs his transaction on his node. Another is a guest at the leader: it waits in the queue, and until all
+//! is here that its client had seen; then a thread of clients runs it. While another one on its keys is undecided, it waits for a verdict
+//! and is tried again.
 //!
 //! *Invariant:* a guest is answered that it has not run, with no bytes, only as long as nothing of it is in the log; then it never runs.
 //!
 //! *Invariant:* a client is told what its leader has answered once all that the leader had then is here: it sees what it did.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,11 @@ use effect::wire::Reader;
 use effect::{Vector, WireError};
 
 use crate::driver::Driver;
-use crate::limits::{GUEST_PATIENCE, MAILS_A_TURN, MAX_GUESTS, REPLY_PATIENCE, TURN_PATIENCE};
+use crate::limits::{BUSY_PATIENCE, GUEST_PATIENCE, MAILS_A_TURN, MAX_GUESTS, REPLY_PATIENCE, TURN_PATIENCE};
 use crate::queue::{Call, Now, Queue};
 use crate::serial::{Answer, Mail, Ran, Serial, TellAnswer};
 use crate::transactions::Come;
+use crate::turns::{self, Held, Turns};
 
 /// See the module.
 pub(crate) struct Leading {
@@ -31,16 +33,20 @@ pub(crate) struct Leading {
     last: u64,
     /// Those who want what this node leads.
     queue: Queue,
+    /// Turns of this node's clients.
+    turns: Turns,
     /// Replies of leaders, for clients that must not have them yet.
     early: Vec<Early>,
-    /// Verdicts that have been carried out here.
-    verdicts: u64,
+    /// How many transactions have been decided here, or shown.
+    outcomes: u64,
 }
 
 struct Client {
     tell: TellAnswer,
     /// Another node runs his transaction.
     is_forwarded: bool,
+    /// The keys whose turn he asks for.
+    asks: Option<Vec<Key>>,
 }
 
 struct Early {
@@ -65,21 +71,32 @@ fn decode_reply(bytes: &[u8]) -> Result<(Vector, Vec<u8>), WireError> {
     Ok((vector, bytes[from.offset()..].to_vec()))
 }
 
+/// A turn, and whose it is next: clients by the numbers that their own node gave them.
+fn encode_turn(number: u64, next: &[u64]) -> Vec<u8> {
+    [&[number], next].concat().into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+fn decode_turn(bytes: &[u8]) -> Option<(u64, VecDeque<u64>)> {
+    let (words, []) = bytes.as_chunks() else { return None };
+    let mut words: VecDeque<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+    Some((words.pop_front()?, words))
+}
+
 impl Leading {
     pub(crate) fn new(serial: Arc<Serial>, now_ms: i64) -> Self {
         let last = u64::try_from(now_ms).unwrap_or_default() << 20;
-        let (clients, queue, early) = Default::default();
-        Self { serial, clients, last, queue, early, verdicts: 0 }
+        let (clients, queue, turns, early) = Default::default();
+        Self { serial, clients, last, queue, turns, early, outcomes: 0 }
     }
 
-    /// Another transaction has its verdict.
-    pub(crate) fn note_verdict(&mut self) {
-        self.verdicts += 1;
+    /// Another transaction is decided, or is seen.
+    pub(crate) fn note_outcome(&mut self) {
+        self.outcomes += 1;
     }
 
     /// Tells the client, unless it was told before.
     pub(crate) fn answer(&mut self, client: u64, answer: Answer) {
-        if let Some(Client { tell, is_forwarded }) = self.clients.remove(&client) {
+        if let Some(Client { tell, is_forwarded, .. }) = self.clients.remove(&client) {
             if is_forwarded && matches!(answer, Answer::Reply(_)) {
                 self.serial.count_forwarded();
             }
@@ -91,7 +108,8 @@ impl Leading {
 impl Driver {
     /// Whether nobody waits for anything.
     pub(crate) fn transactions_are_quiet(&self) -> bool {
-        !self.engine.has_unseen() && self.leading.clients.is_empty() && self.leading.queue.is_empty()
+        let Leading { clients, queue, turns, .. } = &self.leading;
+        !self.engine.has_unseen() && clients.is_empty() && queue.is_empty() && turns.is_empty()
     }
 
     /// Does what has come up in a turn about transactions, those of leaders included.
@@ -102,6 +120,7 @@ impl Driver {
             self.seat_guests();
             self.do_deeds();
             self.hand_on_replies();
+            self.leading.turns.late(self.now).into_iter().for_each(|turn| self.pass_turn(turn));
             if !self.leading.serial.has_mail() {
                 break;
             }
@@ -116,16 +135,9 @@ impl Driver {
         }
         for mail in self.leading.serial.take() {
             match mail {
-                Mail::Exec(keys, exec, tell) => {
-                    self.leading.last += 1;
-                    let client = self.leading.last;
-                    let me = self.replica.origin().node();
-                    let is_elsewhere = |key: &Key| self.desk.leader(key).is_some_and(|leader| leader != me);
-                    let is_forwarded = !exec.commands.is_empty() && keys.iter().any(is_elsewhere);
-                    self.leading.clients.insert(client, Client { tell, is_forwarded });
-                    let told = self.desk.exec(self.clock_ms(), client, keys, *exec);
-                    self.check(told);
-                }
+                Mail::Exec(keys, exec, tell) => self.receive_exec(keys, *exec, tell),
+                Mail::TurnEnded(turn) => self.pass_turn(turn),
+                Mail::Await(keys, exec, tell) => self.await_verdict(keys, *exec, tell),
                 Mail::Ran(number, Ran::Busy) => self.leading.queue.was_busy(number),
                 Mail::Ran(number, Ran::Declined) => self.see_off(number),
                 Mail::Ran(number, Ran::Replied(reply)) => {
@@ -134,6 +146,79 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// A client of this node wants to run a transaction, or asks for a turn.
+    fn receive_exec(&mut self, keys: Vec<Key>, mut exec: Exec, tell: TellAnswer) {
+        if exec.turn > 0 {
+            let led: Vec<Key> = keys.iter().filter(|key| self.desk.leader(key).is_some()).cloned().collect();
+            exec.turn = match self.leading.turns.exec(exec.turn, &led, self.now) {
+                turns::Exec::Here => return tell(Answer::Here),
+                turns::Exec::There(number) => number,
+                turns::Exec::Late => 0,
+            };
+        }
+        let me = self.replica.origin().node();
+        let is_elsewhere = |key: &Key| self.desk.leader(key).is_some_and(|leader| leader != me);
+        let asks = exec.commands.is_empty().then(|| keys.clone());
+        let is_forwarded = asks.is_none() && keys.iter().any(is_elsewhere);
+        self.leading.last += 1;
+        let client = self.leading.last;
+        self.leading.clients.insert(client, Client { tell, is_forwarded, asks });
+        let told = self.desk.exec(self.clock_ms(), client, keys, exec);
+        self.check(told);
+    }
+
+    /// A client of this node has a transaction that others are in the way of, whoever leads.
+    fn await_verdict(&mut self, keys: Vec<Key>, exec: Exec, tell: TellAnswer) {
+        if self.leading.queue.len() >= MAX_GUESTS {
+            return tell(Answer::Here);
+        }
+        self.leading.last += 1;
+        let client = self.leading.last;
+        self.leading.clients.insert(client, Client { tell, is_forwarded: false, asks: None });
+        let (number, me) = (self.desk.seat(client), self.replica.origin().node());
+        let exec = Exec { led: keys, ..exec };
+        self.leading.queue.push((number, me), exec, self.now + BUSY_PATIENCE, Duration::ZERO);
+    }
+
+    /// A leader has given a turn to a client of this node, and then to others.
+    fn receive_turn(&mut self, client: u64, turn: &[u8]) {
+        let keys = self.leading.clients.get(&client).and_then(|client| client.asks.clone());
+        let (Some(keys), Some((number, mut next))) = (keys, decode_turn(turn)) else {
+            return self.leading.answer(client, Answer::Here);
+        };
+        next.push_front(client);
+        self.begin_turn(Held { number, keys, next });
+    }
+
+    /// The turn is over for whoever has it.
+    fn pass_turn(&mut self, turn: u64) {
+        if let Some(held) = self.leading.turns.end(turn) {
+            self.begin_turn(held);
+        }
+    }
+
+    /// The next of those who wait has the turn. If there is none, it goes back to the leader.
+    fn begin_turn(&mut self, mut held: Held) {
+        let now_ms = self.clock_ms();
+        while let Some(client) = held.next.pop_front() {
+            let told = self.desk.answered(now_ms, client);
+            self.check(told);
+            if self.leading.clients.contains_key(&client) {
+                let turn = self.leading.turns.begin(held, self.now);
+                return self.leading.answer(client, Answer::Reply(turn.to_le_bytes().to_vec()));
+            }
+        }
+        self.leading.last += 1;
+        let exec = Exec { turn: held.number, ..Exec::default() };
+        let told = self.desk.exec(now_ms, self.leading.last, held.keys, exec);
+        self.check(told);
+    }
+
+    /// A connection is gone.
+    pub(crate) fn forget_turns_of(&mut self, node: NodeId) {
+        self.leading.queue.leave(node.get());
     }
 
     /// A guest does not run here.
@@ -172,14 +257,17 @@ impl Driver {
         let (here, desk) = (self.engine.vector(), &self.desk);
         let now = Now {
             at: self.now,
-            verdicts: self.leading.verdicts,
+            outcomes: self.leading.outcomes,
             has: &|seen| here.covers(seen),
-            is_open: &|key| desk.holds_back(key),
+            is_open: &|key| desk.is_open(key),
         };
         for call in self.leading.queue.call(&now) {
             match call {
                 Call::Run(number, exec) if self.host.guest(number, &exec) => {}
-                Call::Turn(number) => self.reply_to_guest(number, &number.to_le_bytes()),
+                Call::Turn(number, next) => {
+                    let next: Vec<u64> = next.into_iter().filter_map(|guest| self.desk.take_guest(guest)).collect();
+                    self.reply_to_guest(number, &encode_turn(number, &next));
+                }
                 Call::Run(number, _) | Call::Leave(number) => self.see_off(number),
             }
         }
@@ -209,7 +297,10 @@ impl Driver {
         let here = self.engine.vector();
         for early in std::mem::take(&mut self.leading.early) {
             if here.covers(&early.behind) {
-                self.leading.answer(early.client, Answer::Reply(early.reply));
+                match self.leading.clients.get(&early.client).is_some_and(|client| client.asks.is_some()) {
+                    true => self.receive_turn(early.client, &early.reply),
+                    false => self.leading.answer(early.client, Answer::Reply(early.reply)),
+                }
             } else if self.now >= early.until {
                 self.leading.answer(early.client, Answer::Refused(TxnError::TryAgain(Why::NoReply)));
             } else {

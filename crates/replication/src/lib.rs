@@ -44,6 +44,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod turns;
 mod undone;
 mod verdicts;
 mod whole;

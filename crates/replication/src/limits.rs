@@ -85,9 +85,16 @@ pub const MAX_GUESTS: usize = 1 << 10;
 /// How long a transaction waits at the leader of its keys until it may run, or its client for a turn. Then he goes on without.
 pub const GUEST_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a transaction waits on its own node, at most, for the verdict on another that is in its way: a way around the world and back, and
+/// an fsync. Its client would try again at once, in vain.
+pub const BUSY_PATIENCE: Duration = Duration::from_millis(500);
+
 /// How long a client may keep a turn, beyond a way there and back between its node and the leader: some ways between it and its node. One who
 /// goes away in his turn keeps all others waiting for so long.
 pub const TURN_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Clients of one node who share a turn, at most: they pay for the way to the leader and back together, and keep others waiting together.
+pub const SHARERS: usize = 8;
 
 /// Keys on which transactions could not begin, until the driver takes note of them, at most: those that are wanted most are among them.
 pub const MAX_LOST: usize = 1 << 10;

@@ -1,14 +1,14 @@
 //! Those who want keys that this node leads, in the order in which they came, clients of this node and of others alike.
 //!
 //! ```text
-//!   WATCH ─▶ asks for a turn ─▶ nobody before it wants its keys ─▶ has them ─▶ EXEC of that turn ─▶ first of all ─▶ runs ─▶ ended
-//!   EXEC without a turn ──────▶ nobody before it wants its keys ──────────────────────────────────────────────────▶ runs ─▶ ended
+//!   WATCH ─▶ asks for a turn ─▶ nobody before it wants its keys ─▶ has them, with others of its node ─▶ EXECs there (`turns`) ─▶ given back
+//!   EXEC without a turn ──────▶ nobody before it wants its keys ─▶ runs here ─▶ ended
 //! ```
-//! Who has the turn reads what the one before has written, and nobody changes it until he has sent his EXEC, or has kept the others waiting for
-//! too long.
+//! Who has the turn reads what the one before has written, and nobody changes it until his EXEC is decided, or he has kept the others waiting
+//! for too long.
 //!
-//! *Invariant:* of those who want a key one at a time has it: it runs, or has the turn. Only one that has not seen enough yet, and never had a
-//! turn, is passed over.
+//! *Invariant:* of those who want a key one at a time has it: it runs, or has the turn, or shares one with others of its node, who see to that.
+//! Passed over are only one that has not seen enough yet, and never had a turn, and those before whom others of a node share a turn: [`SHARERS`].
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 use causal::bind::{Exec, Key};
 use effect::Vector;
+
+use crate::limits::SHARERS;
+use crate::turns;
 
 /// Somebody who waits, or whose transaction runs.
 struct Guest {
@@ -31,7 +34,7 @@ struct Guest {
     is_running: bool,
     /// It comes of a turn.
     had_turn: bool,
-    /// How many verdicts there had been when it was last tried.
+    /// How many outcomes there had been when it was last tried.
     tried: Option<u64>,
 }
 
@@ -43,13 +46,34 @@ struct Turn {
     until: Instant,
 }
 
+/// A turn that is given now.
+struct Given {
+    number: u64,
+    from: u64,
+    keys: Vec<Key>,
+    patience: Duration,
+    sharers: Vec<u64>,
+}
+
+impl Given {
+    fn takes(&self, guest: &Guest) -> bool {
+        self.sharers.len() + 1 < SHARERS && self.from == guest.from && self.keys == guest.exec.led
+    }
+
+    fn turn(self, now: Instant) -> (Turn, Call) {
+        let Self { number, from, keys, patience, sharers } = self;
+        let until = now + turns::patience(patience, 1 + sharers.len());
+        (Turn { number, from, keys, until }, Call::Turn(number, sharers))
+    }
+}
+
 /// What is to be done about one of them.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Call {
     /// It runs now.
     Run(u64, Arc<Exec>),
-    /// It has the turn.
-    Turn(u64),
+    /// It has the turn, and these, of the same node, have it next.
+    Turn(u64, Vec<u64>),
     /// It has waited long enough.
     Leave(u64),
 }
@@ -57,8 +81,8 @@ pub(crate) enum Call {
 /// What there is.
 pub(crate) struct Now<'a> {
     pub(crate) at: Instant,
-    /// Verdicts so far.
-    pub(crate) verdicts: u64,
+    /// Transactions that were decided or shown so far.
+    pub(crate) outcomes: u64,
     /// Whether all of this is here.
     pub(crate) has: &'a dyn Fn(&Vector) -> bool,
     /// Whether a transaction that writes the key is undecided.
@@ -101,6 +125,11 @@ impl Queue {
         self.turns.len() < before
     }
 
+    /// A node is gone, and whoever has turns there.
+    pub(crate) fn leave(&mut self, node: u64) {
+        self.turns.retain(|turn| turn.from != node);
+    }
+
     /// What ran was not done, as another one on its keys is undecided.
     pub(crate) fn was_busy(&mut self, number: u64) {
         let guest = self.guests.iter_mut().find(|guest| guest.number == number);
@@ -114,7 +143,7 @@ impl Queue {
 
     /// Who is called now. Those who leave, and those who get a turn, wait no more.
     pub(crate) fn call(&mut self, now: &Now<'_>) -> Vec<Call> {
-        let (mut calls, mut turns) = (Vec::new(), Vec::new());
+        let (mut calls, mut given) = (Vec::new(), Vec::<Given>::new());
         self.turns.retain(|turn| now.at < turn.until);
         let mut taken: HashSet<Key> = self.turns.iter().flat_map(|turn| &turn.keys).cloned().collect();
         let running = self.guests.iter().filter(|guest| guest.is_running);
@@ -128,31 +157,37 @@ impl Queue {
                 calls.push(Call::Leave(guest.number));
                 return false;
             }
+            if let Some(given) = given.iter_mut().find(|given| asks && given.takes(guest)) {
+                given.sharers.push(guest.number);
+                return false;
+            }
             let keys = &guest.exec.led;
             let has_seen = (now.has)(&guest.seen);
             if !has_seen && !guest.had_turn {
                 return true;
             }
             let is_free = has_seen
-                && guest.tried.is_none_or(|tried| now.verdicts > tried)
+                && guest.tried.is_none_or(|tried| now.outcomes > tried)
                 && !keys.iter().any(|key| taken.contains(key) || asks && (now.is_open)(key));
             taken.extend(keys.iter().cloned());
             match (is_free, asks) {
                 (false, _) => true,
                 (true, true) => {
                     let Guest { number, from, patience, .. } = *guest;
-                    turns.push(Turn { number, from, keys: keys.clone(), until: now.at + patience });
-                    calls.push(Call::Turn(number));
+                    given.push(Given { number, from, keys: keys.clone(), patience, sharers: Vec::new() });
                     false
                 }
                 (true, false) => {
-                    (guest.is_running, guest.tried) = (true, Some(now.verdicts));
+                    (guest.is_running, guest.tried) = (true, Some(now.outcomes));
                     calls.push(Call::Run(guest.number, Arc::clone(&guest.exec)));
                     true
                 }
             }
         });
-        self.turns.append(&mut turns);
+        for (turn, call) in given.into_iter().map(|given| given.turn(now.at)) {
+            self.turns.push(turn);
+            calls.push(call);
+        }
         calls
     }
 }
@@ -166,12 +201,12 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_millis(100);
 
-    /// A queue, the time in milliseconds, verdicts, what is here, and which keys are undecided.
+    /// A queue, the time in milliseconds, outcomes, what is here, and which keys are undecided.
     struct Desk {
         queue: Queue,
         began: Instant,
         ms: u64,
-        verdicts: u64,
+        outcomes: u64,
         has: Vector,
         open: Vec<Key>,
     }
@@ -179,7 +214,7 @@ mod tests {
     impl Desk {
         fn new() -> Self {
             let (queue, has, open) = Default::default();
-            Self { queue, began: Instant::now(), ms: 0, verdicts: 0, has, open }
+            Self { queue, began: Instant::now(), ms: 0, outcomes: 0, has, open }
         }
 
         fn at(&self) -> Instant {
@@ -195,13 +230,15 @@ mod tests {
         fn call(&mut self) -> String {
             let now = Now {
                 at: self.at(),
-                verdicts: self.verdicts,
+                outcomes: self.outcomes,
                 has: &|seen| self.has.covers(seen),
                 is_open: &|key| self.open.contains(key),
             };
             let word = |call: &Call| match call {
                 Call::Run(number, _) => format!("r{number}"),
-                Call::Turn(number) => format!("t{number}"),
+                Call::Turn(number, next) => {
+                    format!("t{number}{}", next.iter().map(|number| format!("+{number}")).collect::<String>())
+                }
                 Call::Leave(number) => format!("l{number}"),
             };
             self.queue.call(&now).iter().map(word).collect::<Vec<_>>().join(" ")
@@ -210,7 +247,7 @@ mod tests {
         /// It has ended.
         fn end(&mut self, number: u64) -> String {
             self.queue.remove(number);
-            self.verdicts += 1;
+            self.outcomes += 1;
             self.call()
         }
     }
@@ -267,6 +304,25 @@ mod tests {
     }
 
     #[test]
+    fn those_of_one_node_who_want_the_same_share_a_turn_up_to_a_limit_and_for_as_long_as_each_may_keep_it() {
+        let mut desk = Desk::new();
+        // Of the same node, but for 2; 7 wants something else as well.
+        [1, 2, 4].into_iter().for_each(|number| desk.push(number, asks(&["k"])));
+        desk.push(7, asks(&["k", "other"]));
+        desk.push(10, exec(0, &["k"]));
+        (13..60).step_by(3).for_each(|number| desk.push(number, asks(&["k"])));
+        assert_eq!(desk.call(), "t1+4+13+16+19+22+25+28");
+        desk.ms = SHARERS as u64 * PATIENCE.as_millis() as u64 - 1;
+        assert_eq!(desk.call(), "");
+        desk.ms += 1;
+        assert_eq!(desk.call(), "t2");
+        desk.queue.leave(1);
+        assert_eq!(desk.call(), "", "it is another node's");
+        desk.queue.leave(2);
+        assert_eq!(desk.call(), "t7");
+    }
+
+    #[test]
     fn whoever_wants_several_keys_is_not_passed_by_those_behind() {
         let mut desk = Desk::new();
         desk.push(1, exec(0, &["a"]));
@@ -287,7 +343,7 @@ mod tests {
         assert_eq!(desk.call(), "r1");
         desk.queue.was_busy(1);
         assert_eq!(desk.call(), "");
-        desk.verdicts += 1;
+        desk.outcomes += 1;
         assert_eq!(desk.call(), "r1");
         // Of somebody who does not queue.
         desk.open = keys(&["free"]);

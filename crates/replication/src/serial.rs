@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use causal::bind::limits::DEFAULT_SERIALIZATION_THRESHOLD;
 use causal::bind::{Exec, Key, TxnError};
 use engine::DbKey;
 use parking_lot::Mutex;
@@ -57,6 +58,10 @@ pub(crate) enum Mail {
     Exec(Vec<Key>, Box<Exec>, TellAnswer),
     /// One of another node.
     Ran(u64, Ran),
+    /// A client has no turn any more.
+    TurnEnded(u64),
+    /// A client's transaction over these keys waits for a verdict.
+    Await(Vec<Key>, Box<Exec>, TellAnswer),
 }
 
 /// See the module.
@@ -93,23 +98,39 @@ impl Serial {
         self.has_leaders() && self.led.lock().contains(name)
     }
 
-    /// Has a transaction run at the leader of its keys, all of which are here, in its turn. What had been observed of those that it watches is
-    /// in `exec`. One without commands asks for the turn: the reply is its number, [`turn_of`].
+    /// Has a transaction run in its turn: here, if its client has one ([`Answer::Here`]), or at the leader of its keys, all of which are here.
+    /// What had been observed of those that it watches is in `exec`. One without commands asks for a turn: the reply is its number, [`turn_of`].
     pub fn forward(&self, keys: Vec<Key>, exec: Exec, tell: TellAnswer) {
         self.put(Mail::Exec(keys, Box::new(exec), tell));
     }
 
+    /// Has a transaction that could not begin, as others on its keys are undecided, run here again behind a verdict, in its turn.
+    /// [`Answer::Here`]: it has not run, and waits no more.
+    pub fn wait(&self, keys: Vec<Key>, exec: Exec, tell: TellAnswer) {
+        self.put(Mail::Await(keys, Box::new(exec), tell));
+    }
+
+    /// Whoever had this turn has it no more: his transaction is decided, or there will be none.
+    pub fn end_turn(&self, turn: u64) {
+        self.put(Mail::TurnEnded(turn));
+    }
+
     /// A client's transaction could not begin here, as others on its keys are undecided: who often is in the way of others is led soon. Wakes
-    /// nobody.
+    /// the driver once it has been so often that somebody is to lead: whoever tries again at once fails until then.
     pub fn note_lost(&self, names: impl IntoIterator<Item = DbKey>) {
-        let mut lost = self.lost.lock();
+        let (mut lost, mut is_due) = (self.lost.lock(), false);
         for name in names {
             if lost.len() < MAX_LOST || lost.contains_key(&name) {
                 let times = lost.entry(name).or_insert(0u32);
                 *times = times.saturating_add(1);
+                is_due |= *times == DEFAULT_SERIALIZATION_THRESHOLD;
             }
         }
         self.has_lost.store(true, Ordering::Release);
+        drop(lost);
+        if is_due {
+            self.nudge.get().into_iter().for_each(cluster::Nudge::nudge);
+        }
     }
 
     pub(crate) fn take_lost(&self) -> HashMap<DbKey, u32> {

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::exclusive::{Deed, Desk, DeskError, JournalFile};
 use crate::limits::{ASK_FOR_VOTES_AGAIN, RECOVER_AFTER, RECOVER_STAGGER, VERDICT_PATIENCE};
 use crate::serial::Answer;
-use crate::undone::{Loss, Lost};
+use crate::undone::{Loss, Lost, UndoneError};
 use crate::wire::Channel;
 
 /// What has come of another node, in the order of the log.
@@ -106,7 +106,7 @@ impl Driver {
             Come::Bind(begun, conflicts_with_plain) => self.desk.arrived(now_ms, &begun.batch, conflicts_with_plain),
             Come::Verdict(decided) => {
                 // Guests come first: before the journal is synced, and before clients of this node try again.
-                self.leading.note_verdict();
+                self.leading.note_outcome();
                 self.seat_guests();
                 self.desk.decided(now_ms, &decided)
             }
@@ -218,8 +218,10 @@ impl Driver {
                 let (bind, end) = (Dot { origin: self.engine.origin(), seq }, self.engine.log().end());
                 self.verdicts.tell(bind, answer.map(|()| end));
             }
-            Deed::Show(bind, true) => self.seen(self.engine.show(bind)),
-            Deed::Show(bind, false) => self.seen(self.engine.undo(bind)),
+            Deed::Show(bind, commit) => {
+                self.seen(if commit { self.engine.show(bind) } else { self.engine.undo(bind) });
+                self.leading.note_outcome();
+            }
             Deed::Undone(bind, by) => self.undo(bind, by),
             Deed::Serialize(key, leader) => self.emit_serialize(key, leader),
             Deed::Run(client) => self.leading.answer(client, Answer::Here),
@@ -244,11 +246,18 @@ impl Driver {
     fn undo(&mut self, bind: Dot, by: Dot) {
         let keys = self.engine.written_by(bind).into_iter().map(|(db, key)| (db, key.into())).collect();
         let lost = Lost { loss: Loss::Transaction { bind, by }, keys };
-        match self.undone.report(self.engine.now_ms(), vec![lost]) {
-            Ok(reports) => reports.iter().for_each(|report| self.host.undone(report)),
-            Err(error) => return self.host.stop(&format!("what was undone cannot be reported: {error}")),
+        if self.report(vec![lost]).is_ok() {
+            self.seen(self.engine.undo(bind));
         }
-        self.seen(self.engine.undo(bind));
+    }
+
+    /// Reports losses, durably. A node that cannot does not go on: nobody would ever hear of them.
+    pub(crate) fn report(&self, lost: Vec<Lost>) -> Result<(), UndoneError> {
+        let reports = self.undone.report(self.engine.now_ms(), lost).inspect_err(|error| {
+            self.host.stop(&format!("what was undone cannot be reported: {error}"));
+        })?;
+        reports.iter().for_each(|report| self.host.undone(report));
+        Ok(())
     }
 
     /// If it cannot be logged now the desk asks again.

@@ -5,7 +5,7 @@
 //!                     └ known already: no second report         the oldest go when there are too many
 //! ```
 //! *Invariant:* of what is kept, each loss is reported once, and the numbers of reports only grow, also over restarts.
-//! *Invariant:* what `report` has answered is durable.
+//! *Invariant:* what `report` has answered is durable. Whoever cannot report a loss does not carry it out: its node stops.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -90,6 +90,8 @@ struct State<J> {
     bytes: usize,
     next: u64,
     reported: u64,
+    /// What is known may not be durable.
+    has_failed: bool,
 }
 
 impl Undone {
@@ -103,34 +105,22 @@ impl Undone {
 impl<J: Journal> Undone<J> {
     fn of(journal: J, entries: &[Vec<u8>]) -> Result<Self, UndoneError> {
         let (reports, known, least) = (VecDeque::new(), HashSet::new(), journal.bytes());
-        let mut state = State { journal, least, reports, known, bytes: 0, next: 1, reported: 0 };
+        let mut state = State { journal, least, reports, known, bytes: 0, next: 1, reported: 0, has_failed: false };
         for entry in entries {
             state.keep(Report::decode(&mut Reader::new(entry))?);
         }
         Ok(Self(Mutex::new(state)))
     }
 
-    /// Reports losses, durably: those that were not reported before.
+    /// Reports losses, durably: those that were not reported before. Once that has failed it fails until the next start.
     pub fn report(&self, ms: i64, lost: Vec<Lost>) -> Result<Vec<Report>, UndoneError> {
         let mut state = self.0.lock();
-        let mut reports = Vec::new();
-        for Lost { loss, keys } in lost {
-            if state.known.contains(&loss) {
-                continue;
-            }
-            let report = Report::new(state.next, ms, loss, keys);
-            let mut bytes = Vec::new();
-            report.encode(&mut bytes);
-            state.journal.append(&bytes)?;
-            state.keep(report.clone());
-            state.reported += 1;
-            reports.push(report);
+        if state.has_failed {
+            return Err(JournalError::Failed.into());
         }
-        if !reports.is_empty() {
-            state.journal.sync()?;
-            state.trim()?;
-        }
-        Ok(reports)
+        let reported = state.report(ms, lost);
+        state.has_failed = reported.is_err();
+        Ok(reported?)
     }
 
     /// The first `count` reports with numbers above `id`.
@@ -144,9 +134,36 @@ impl<J: Journal> Undone<J> {
     pub fn reported(&self) -> u64 {
         self.0.lock().reported
     }
+
+    /// Its disk has failed.
+    #[cfg(test)]
+    pub(crate) fn fail(&self) {
+        self.0.lock().has_failed = true;
+    }
 }
 
 impl<J: Journal> State<J> {
+    fn report(&mut self, ms: i64, lost: Vec<Lost>) -> Result<Vec<Report>, JournalError> {
+        let mut reports = Vec::new();
+        for Lost { loss, keys } in lost {
+            if self.known.contains(&loss) {
+                continue;
+            }
+            let report = Report::new(self.next, ms, loss, keys);
+            let mut bytes = Vec::new();
+            report.encode(&mut bytes);
+            self.journal.append(&bytes)?;
+            self.keep(report.clone());
+            reports.push(report);
+        }
+        if !reports.is_empty() {
+            self.journal.sync()?;
+            self.trim()?;
+        }
+        self.reported += reports.len() as u64;
+        Ok(reports)
+    }
+
     fn keep(&mut self, report: Report) {
         self.next = self.next.max(report.id + 1);
         self.bytes += report.bytes();
@@ -285,6 +302,36 @@ mod tests {
         let third = undone.report(9, vec![lost(3, &[])]).expect("kept");
         assert_eq!((third[0].id, undone.reported()), (3, 1));
         assert_eq!((undone.since(1, 1), undone.since(2, 9), undone.since(3, 9)), (first[1..].to_vec(), third, vec![]));
+    }
+
+    /// A journal of which the next sync fails, and no other.
+    struct FailsOnce(bool);
+
+    impl Journal for FailsOnce {
+        fn append(&mut self, _: &[u8]) -> Result<(), JournalError> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> Result<(), JournalError> {
+            if std::mem::take(&mut self.0) { Err(JournalError::Failed) } else { Ok(()) }
+        }
+
+        fn bytes(&self) -> u64 {
+            0
+        }
+
+        fn replace(&mut self, _: &[Vec<u8>]) -> Result<(), JournalError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_made_durable_is_not_taken_for_reported() {
+        let undone = Undone::of(FailsOnce(true), &[]).expect("it is empty");
+        for _ in 0..2 {
+            assert!(undone.report(7, vec![lost(1, &[b"a"])]).is_err());
+        }
+        assert_eq!(undone.reported(), 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod parking;
 mod verdicts;
 mod waits;
 
-pub(crate) use leaders::give_turn_back;
+pub(crate) use leaders::end_turn;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -308,11 +308,12 @@ impl Front {
         let is_whole = session.multi.as_ref().is_some_and(|multi| !multi.broken);
         match is_whole.then(|| self.forward(session, &args, turn)).flatten() {
             Some(flow) => flow,
-            None => self.exec_here(session, args, turn),
+            None => self.exec_here(session, args, true, turn),
         }
     }
 
-    fn exec_here(&mut self, session: &mut Session, args: Args<'_>, turn: &mut Turn<'_>) -> Flow {
+    /// Runs the client's transaction on this node. If it `waits`, others that are undecided do not make it fail before it has done so.
+    fn exec_here(&mut self, session: &mut Session, args: Args<'_>, waits: bool, turn: &mut Turn<'_>) -> Flow {
         let Some(multi) = session.multi.take() else {
             return refuse(session, turn, "ERR EXEC without MULTI");
         };
@@ -349,11 +350,17 @@ impl Front {
                 return self.await_verdict(session, multi, undecided, (out, figures), turn);
             }
         };
-        if !done.failed {
-            self.count_queue(session, &queue, &figures, turn);
-        }
-        if done.busy {
-            self.note_lost(session, &multi);
+        match (done.busy, done.failed) {
+            (true, _) if waits => {
+                self.note_lost(session, &multi);
+                session.multi = Some(multi);
+                if let Some(flow) = self.await_others(session, &args, turn) {
+                    self.scratch = out;
+                    return flow;
+                }
+            }
+            (true, _) | (_, true) => {}
+            (false, false) => self.count_queue(session, &queue, &figures, turn),
         }
         turn.out.extend_from_slice(&out);
         self.scratch = if out.capacity() > 1 << 20 { Vec::new() } else { out };

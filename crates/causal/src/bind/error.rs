@@ -19,7 +19,7 @@ pub enum TxnError {
         "REGIONPARTITIONED no majority of the replicas answered in time; the transaction is undecided and may still take effect, read its keys before you run it again"
     )]
     RegionPartitioned,
-    /// Too many transactions are undecided, a leader did not answer, or the keys have different leaders.
+    /// Too many transactions are undecided, or a leader did not answer.
     #[error("TRYAGAIN {0}")]
     TryAgain(Why),
 }
@@ -30,9 +30,6 @@ pub enum Why {
     /// Nothing was done.
     #[error("too many transactions of this node are undecided; nothing was changed")]
     TooMany,
-    /// Nothing was done.
-    #[error("the transactions of these keys are serialised by different replicas; nothing was changed, try again")]
-    SeveralLeaders,
     /// It may have been done.
     #[error(
         "the replica that orders the transactions of these keys did not answer; read the keys before you run it again"
@@ -52,7 +49,7 @@ mod tests {
         for (error, prefix) in [
             (TxnError::Aborted, "TXNABORTED "),
             (TxnError::RegionPartitioned, "REGIONPARTITIONED "),
-            (TxnError::TryAgain(Why::SeveralLeaders), "TRYAGAIN the "),
+            (TxnError::TryAgain(Why::TooMany), "TRYAGAIN too "),
             (TxnError::TryAgain(Why::NoReply), "TRYAGAIN the "),
         ] {
             assert!(error.to_string().starts_with(prefix), "{error}");

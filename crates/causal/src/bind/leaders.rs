@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use effect::Stamp;
 
 use crate::bind::ballot::NodeId;
-use crate::bind::error::{TxnError, Why};
 use crate::bind::limits::{DEFAULT_SERIALIZATION_THRESHOLD, FORWARD_TIMEOUT_MS, MAX_COUNTED_KEYS, QUIET_RELEASE_MS};
 use crate::bind::machine::{Binds, Step};
 use crate::bind::message::{Exec, Output, Peers};
@@ -48,8 +47,6 @@ pub enum Route {
     Mine,
     /// On the leader of its keys.
     To(NodeId),
-    /// Its keys have several leaders.
-    Several,
 }
 
 impl Leaders {
@@ -58,26 +55,24 @@ impl Leaders {
         self.led.get(key)?.leader
     }
 
-    /// Where a transaction over `keys` runs. A leader that does not answer is released.
+    /// Where a transaction over `keys` runs. A leader that does not answer is released. Of several the one with the lowest id leads all of them
+    /// from now on: whoever moves a key moves it to a lower one, so nobody moves it back.
     pub(crate) fn route(&mut self, keys: &[Key], node: NodeId, peers: &Peers, step: &mut Step) -> Route {
-        let mut leaders = BTreeSet::new();
+        let mut led = Vec::new();
         for key in keys {
-            let Some(led) = self.led.get_mut(key) else { continue };
-            let Some(leader) = led.leader else { continue };
-            led.active_ms = led.active_ms.max(step.now_ms);
+            let Some(found) = self.led.get_mut(key) else { continue };
+            let Some(leader) = found.leader else { continue };
+            found.active_ms = found.active_ms.max(step.now_ms);
             if leader == node || peers.alive.contains(&leader) {
-                leaders.insert(leader);
-            } else if !std::mem::replace(&mut led.releasing, true) {
+                led.push((leader, key));
+            } else if !std::mem::replace(&mut found.releasing, true) {
                 step.push(Output::EmitSerialize(key.clone(), None));
             }
         }
-        let mut leaders = leaders.into_iter();
-        match (leaders.next(), leaders.next()) {
-            (Some(_), Some(_)) => Route::Several,
-            (Some(leader), None) if leader == node => Route::Mine,
-            (Some(leader), None) => Route::To(leader),
-            (None, _) => Route::Here,
-        }
+        let Some(first) = led.iter().map(|(leader, _)| *leader).min() else { return Route::Here };
+        let others: BTreeSet<&Key> = led.iter().filter(|(leader, _)| *leader != first).map(|(_, key)| *key).collect();
+        others.into_iter().for_each(|key| step.push(Output::EmitSerialize(key.clone(), Some(first))));
+        if first == node { Route::Mine } else { Route::To(first) }
     }
 
     /// A bind was decided. A node counts the aborts of those that were begun on it; a row of them that is long enough makes it name a
@@ -195,7 +190,6 @@ impl Binds {
                 self.forwarded.insert(id, step.now_ms + FORWARD_TIMEOUT_MS);
                 step.push(Output::Forward { to, id, exec });
             }
-            Route::Several => step.push(Output::Refuse(id, TxnError::TryAgain(Why::SeveralLeaders))),
         }
     }
 

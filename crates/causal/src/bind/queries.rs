@@ -40,8 +40,9 @@ impl Binds {
         }
     }
 
-    /// Whether effects on the key must not be folded yet, stable or not: a bind that writes it has no visible outcome.
-    pub fn holds_back(&self, key: &Key) -> bool {
+    /// Whether a bind that writes the key has no visible outcome. (What is not folded yet is another matter: an unsafe bind is settled later than
+    /// it is seen.)
+    pub fn is_open(&self, key: &Key) -> bool {
         let writes = |held: &Held| held.bind.keys().iter().any(|used| used.written && used.key == *key);
         self.table.of_key(key).any(|held| !held.settled() && writes(held))
     }

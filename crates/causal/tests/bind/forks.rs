@@ -129,12 +129,12 @@ fn overlapping_binds_are_shown_together_and_only_then_answered() {
     feed(&mut node, &mut shown, 0, &a);
     feed(&mut node, &mut shown, 100, &b);
     assert_eq!(shown.take(node.step(279, Input::Tick)), []);
-    assert!(node.holds_back(&Key::named(b"x")) && shown.answers.is_empty());
+    assert!(node.is_open(&Key::named(b"x")) && shown.answers.is_empty());
     let together = shown.take(node.step(280, Input::Tick));
     assert_eq!(together, [a.dot(), b.dot()], "two of the longest round trip, 90 ms, after the last one came");
     let expected = if a.rank() < b.rank() { Ok(()) } else { Err(TxnError::Lost) };
     assert_eq!(shown.answers, [(a.dot(), expected)].into());
-    assert!(!node.holds_back(&Key::named(b"x")));
+    assert!(!node.is_open(&Key::named(b"x")));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn what_a_heal_undoes_is_reported_once_also_after_a_restart() {
     assert_eq!(shown.commits, [(loser.dot(), true)].into());
 
     node = Binds::restore(1, TIMING, 0, log.clone());
-    assert!(!node.holds_back(&Key::named(b"x")), "what was shown stays so");
+    assert!(!node.is_open(&Key::named(b"x")), "what was shown stays so");
     log.push(Logged::Bind(Arc::clone(&winner), false));
     feed(&mut node, &mut shown, 0, &winner);
     assert!(shown.undone.is_empty(), "not before the winner is visible");

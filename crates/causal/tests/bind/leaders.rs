@@ -157,7 +157,7 @@ fn a_whole_exec_goes_to_the_leader_with_its_watches_and_user() {
 }
 
 #[test]
-fn the_leader_itself_has_it_queue_and_several_leaders_are_refused() {
+fn the_leader_itself_has_it_queue_and_of_several_leaders_the_lowest_leads_all() {
     let mut binds = Binds::new(1, TIMING);
     binds.step(0, peers(&[2], &[]));
     lead(&mut binds, "mine", Some(1), stamp(2, 1), 0);
@@ -166,8 +166,23 @@ fn the_leader_itself_has_it_queue_and_several_leaders_are_refused() {
         panic!("it runs here");
     };
     assert_eq!(whole.led, [key("mine")]);
-    let several = Output::Refuse(2, TxnError::TryAgain(Why::SeveralLeaders));
-    assert_eq!(exec(&mut binds, 0, 2, &["mine", "theirs"]), [several]);
+    let [Output::EmitSerialize(moved, Some(1)), Output::Lead { id: 2, exec: whole }] =
+        &exec(&mut binds, 0, 2, &["theirs", "mine", "theirs"])[..]
+    else {
+        panic!("it runs here, and all of it in future");
+    };
+    assert_eq!((moved, &whole.led[..]), (&key("theirs"), &["theirs", "mine", "theirs"].map(key)[..]));
+    lead(&mut binds, "theirs", Some(1), stamp(1, 3), 0);
+    assert!(matches!(exec(&mut binds, 0, 3, &["theirs", "mine"])[..], [Output::Lead { id: 3, .. }]), "once");
+    // Nor does a leader that is not the lowest keep what it has.
+    lead(&mut binds, "high", Some(3), stamp(3, 4), 0);
+    lead(&mut binds, "low", Some(2), stamp(3, 5), 0);
+    binds.step(0, peers(&[2, 3], &[]));
+    let moved = exec(&mut binds, 0, 4, &["high", "low", "mine"]);
+    assert_eq!(serialized(&moved), [(key("high"), Some(1)), (key("low"), Some(1))]);
+    let moved = exec(&mut binds, 0, 5, &["low", "high"]);
+    assert_eq!(serialized(&moved), [(key("high"), Some(2))]);
+    assert!(matches!(moved[..], [_, Output::Forward { to: 2, id: 5, .. }]));
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn without_a_majority_of_the_epoch_nothing_is_decided_however_long_the_others_ar
         assert_eq!(cluster.answers.get(&dot), Some(&Err(TxnError::RegionPartitioned)), "{n} voters");
         assert!(cluster.verdicts.is_empty(), "{n} voters");
         let node = &cluster.nodes[&1].binds;
-        assert!(node.holds_back(&key("k")) && !node.holds_back(&key("other")));
+        assert!(node.is_open(&key("k")) && !node.is_open(&key("other")));
         if majority_left {
             let free = cluster.begin(n, both("k")).expect("the majority goes on");
             pass(&mut cluster, 500);
@@ -86,7 +86,7 @@ fn without_a_majority_of_the_epoch_nothing_is_decided_however_long_the_others_ar
         cluster.heal();
         cluster.agree();
         assert_eq!(cluster.verdicts[&dot].commit, !majority_left, "{n} voters: whoever was first to a majority");
-        assert!(!cluster.nodes[&1].binds.holds_back(&key("k")));
+        assert!(!cluster.nodes[&1].binds.is_open(&key("k")));
     }
 }
 

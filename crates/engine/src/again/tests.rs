@@ -161,7 +161,7 @@ fn as_long_as_something_waits_the_log_is_whole() {
     };
     assert!(!cut("b"), "it says when others wrote what");
     let mut again = engine.write_again().unwrap().unwrap();
-    assert_eq!((again.left(), again.step(&engine, 10, &mut |_| ()).unwrap(), again.left()), (1, Step::Done, 0));
+    assert_eq!((again.left(), again.step(&engine, 10, &mut |_| Ok(())).unwrap(), again.left()), (1, Step::Done, 0));
     again.end(&engine).unwrap();
     assert!(cut("c"), "nothing waits any more");
     assert!(!engine.has_undelivered() && engine.write_again().unwrap().is_none());

@@ -24,6 +24,9 @@ pub struct WriteAgain {
     left: u64,
 }
 
+/// Is told what is superseded, and why it cannot tell others.
+pub type Tell<'t> = dyn FnMut(&[Superseded]) -> Result<(), String> + 't;
+
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -68,13 +71,8 @@ impl WriteAgain {
     /// Writes so many batches again at most; what is superseded is told before the batch that says so is logged, so perhaps twice.
     ///
     /// # Errors
-    /// What holds it up: it can be asked again.
-    pub fn step(
-        &mut self,
-        engine: &Engine,
-        most: usize,
-        tell: &mut dyn FnMut(&[Superseded]),
-    ) -> Result<Step, AgainError> {
+    /// What holds it up: it can be asked again. Of a batch about which nobody could be told nothing is logged.
+    pub fn step(&mut self, engine: &Engine, most: usize, tell: &mut Tell<'_>) -> Result<Step, AgainError> {
         let shared = &*engine.shared;
         self.stamps.catch_up(shared)?;
         let mut written = 0;
@@ -113,7 +111,7 @@ fn write(
     batch: &Batch<'_>,
     stamps: &Stamps,
     recycled: &mut Recycled,
-    tell: &mut dyn FnMut(&[Superseded]),
+    tell: &mut Tell<'_>,
 ) -> Result<(), AgainError> {
     let (mut shards, mut is_whole, mut is_ruled) = (Vec::<ShardId>::new(), false, false);
     for effect in batch.effects() {
@@ -148,7 +146,7 @@ fn write(
         let Rules { mut context, superseded, .. } = rules;
         let comes_again = is_written && is_too_large(&context);
         if !superseded.is_empty() && !comes_again {
-            tell(&superseded);
+            tell(&superseded).map_err(AgainError::Untold)?;
         }
         match context.commit() {
             // What stands for it says more than it did.

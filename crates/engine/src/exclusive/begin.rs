@@ -15,6 +15,7 @@ use crate::context::{Context, settle};
 use crate::engine::{Sequencer, Shared};
 use crate::error::Refusal;
 use crate::feed::Waymark;
+use crate::limits::SHOWN_BYTES;
 use crate::shard::DbKey;
 use crate::suffix;
 use crate::undo::undo_to;
@@ -65,7 +66,7 @@ type Uses = BTreeMap<DbKey, Used>;
 
 impl Context<'_> {
     /// Logs what was emitted as an exclusive transaction that also read or watched `read` (by logical database), to be decided by `voters`.
-    /// It is unsafe if all of its keys are. The state is as before, and the locks are free, whatever is answered.
+    /// It is unsafe if all of its keys are, and there is room for more that is shown ([`SHOWN_BYTES`]). The state is as before, and the locks are free, whatever is answered.
     pub fn commit_exclusive(
         &mut self,
         read: &[DbKey],
@@ -102,7 +103,9 @@ impl Context<'_> {
         if uses.len() > MAX_BIND_KEYS {
             return Err(ExclusiveError::ManyKeys);
         }
-        let is_unsafe = !uses.is_empty() && uses.keys().all(|(_, key)| is_unsafe(key));
+        let is_unsafe = !uses.is_empty()
+            && uses.keys().all(|(_, key)| is_unsafe(key))
+            && shared.exclusives.shown_bytes() < SHOWN_BYTES;
         if shared.exclusives.clashes(is_unsafe, uses.iter().map(|(name, used)| (name, used.written))) {
             return Err(ExclusiveError::Undecided);
         }

@@ -3,6 +3,8 @@
 //!
 //! What is shown is not in the log: whoever decided on it, in its own journal, says so again after a start.
 //!
+//! Once much is shown, what is begun is safe: it waits for its verdict, and is not shown before. So nothing is answered before it is seen.
+//!
 //! *Invariant:* what has come since is read from the log only for those that are carried out on a copy, and in one pass for all of them: one
 //! that had observed all that is shown on its keys, and one that commits before them, has nobody else's read.
 //!
@@ -73,6 +75,11 @@ impl Engine {
 }
 
 impl Engine {
+    /// What is kept for transactions that are seen here and not decided, in bytes, beside what readers see.
+    pub fn shown_bytes(&self) -> usize {
+        self.shared.exclusives.shown_bytes()
+    }
+
     /// The keys that a transaction writes, by logical database, as long as it is remembered.
     pub fn written_by(&self, bind: Dot) -> Vec<DbKey> {
         let names = names_of(&self.shared, bind);

@@ -55,6 +55,8 @@ pub(crate) struct Exclusives {
     table: Mutex<Table>,
     /// Recent flushes.
     flushes: Mutex<Vec<Flush>>,
+    /// Bytes of keys that lie aside, since copies of them are shown.
+    aside: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -193,8 +195,8 @@ impl Exclusives {
         let mut table = self.table.lock();
         let Table { pending, undecided, .. } = &mut *table;
         let Some(found) = pending.get_mut(&bind).map(Arc::make_mut) else { return };
-        if found.shown.is_none() && found.outcome.is_none() {
-            undecided.see(found);
+        if found.outcome.is_none() {
+            undecided.show(found, committed);
         }
         found.shown = Some(committed);
     }
@@ -202,6 +204,20 @@ impl Exclusives {
     /// Whether a transaction that is not decided is seen here.
     pub(crate) fn is_shown(&self, bind: Dot) -> bool {
         self.find(bind).is_some_and(|pending| pending.shown == Some(true) && pending.outcome.is_none())
+    }
+
+    /// A key that lies aside has become larger or smaller, or is there, or is gone.
+    pub(crate) fn count_aside(&self, before: usize, now: usize) {
+        self.aside.fetch_add(now, Ordering::Relaxed);
+        self.aside.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    /// What is kept for transactions that are seen here and not decided, in bytes: keys that lie aside, and what was logged of them.
+    pub(crate) fn shown_bytes(&self) -> usize {
+        if !self.is_any() {
+            return 0;
+        }
+        self.aside.load(Ordering::Relaxed) + self.table.lock().undecided.shown_bytes()
     }
 
     /// Whether an effect on the key may have been made on what is not here.

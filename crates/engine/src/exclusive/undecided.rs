@@ -16,6 +16,8 @@ pub(super) struct Undecided {
     all: BTreeSet<(i64, Dot)>,
     /// How many of them are not shown.
     unseen: usize,
+    /// What was logged of those that are shown.
+    shown_bytes: usize,
     by_key: HashMap<DbKey, Users>,
 }
 
@@ -46,16 +48,21 @@ impl Undecided {
         let unseen = usize::from(pending.shown.is_none());
         self.all.insert((pending.hlc.ms(), pending.first));
         self.unseen += unseen;
+        self.shown_bytes += shown_bytes(pending);
         self.each(pending, |count| {
             count.all += 1;
             count.unseen += unseen;
         });
     }
 
-    /// One that was not shown is shown, or will not be.
-    pub(super) fn see(&mut self, pending: &Pending) {
-        self.unseen -= 1;
-        self.each(pending, |count| count.unseen -= 1);
+    /// One is shown from now on as committed, or as lost.
+    pub(super) fn show(&mut self, pending: &Pending, committed: bool) {
+        self.shown_bytes -= shown_bytes(pending);
+        self.shown_bytes += if committed { pending.batch.len() } else { 0 };
+        if pending.shown.is_none() {
+            self.unseen -= 1;
+            self.each(pending, |count| count.unseen -= 1);
+        }
     }
 
     /// One is decided.
@@ -63,6 +70,7 @@ impl Undecided {
         let unseen = usize::from(pending.shown.is_none());
         self.all.remove(&(pending.hlc.ms(), pending.first));
         self.unseen -= unseen;
+        self.shown_bytes -= shown_bytes(pending);
         self.each(pending, |count| {
             count.all -= 1;
             count.unseen -= unseen;
@@ -101,8 +109,17 @@ impl Undecided {
         self.all.len()
     }
 
+    /// What was logged of those that are shown, in bytes.
+    pub(super) fn shown_bytes(&self) -> usize {
+        self.shown_bytes
+    }
+
     /// How many are not shown.
     pub(super) fn unseen(&self) -> usize {
         self.unseen
     }
+}
+
+fn shown_bytes(pending: &Pending) -> usize {
+    if pending.shown == Some(true) { pending.batch.len() } else { 0 }
 }

@@ -8,6 +8,8 @@
 //! A copy is the matter of this node alone: what others must agree on, what comes to a checkpoint, and what a verdict is carried out on,
 //! is what lies aside. So nobody needs to know who has shown what, or when, and undoing is forgetting a copy.
 //!
+//! What lies aside is counted: it is what is kept in memory beside what everybody reads ([`crate::limits::SHOWN_BYTES`]).
+//!
 //! *Invariant:* what lies aside is what the key is on a replica that has shown nothing.
 //! *Invariant:* while a checkpoint flips, or a verdict is carried out, no copy is in a table.
 
@@ -37,6 +39,8 @@ pub(crate) struct Aside {
     entry: Option<Entry>,
     recent: Option<Unstable>,
     is_lifted: bool,
+    /// What it is counted as.
+    bytes: usize,
     /// The transactions in the copy, each behind those that it had observed, with what they leave there.
     shown: Vec<(Dot, Option<Left>)>,
 }
@@ -86,6 +90,13 @@ impl Aside {
             shard.suffix.put(recent);
         }
         self.is_lifted = !self.is_lifted;
+        if !self.is_lifted {
+            self.count(shared, self.entry.as_ref().map_or(0, Entry::memory_bytes));
+        }
+    }
+
+    fn count(&mut self, shared: &Shared, bytes: usize) {
+        shared.exclusives.count_aside(std::mem::replace(&mut self.bytes, bytes), bytes);
     }
 }
 
@@ -262,6 +273,7 @@ fn make_again(guards: &mut Guards<'_>, shared: &Shared, name: &DbKey, acts: &[&A
     if let Some(copy) = aside.entry.take() {
         shared.free(copy);
     }
+    aside.count(shared, 0);
     if aside.shown.is_empty() {
         // Effects that came since are noted as those of the copy.
         let recent = shard.suffix.reach_of(place, name);
@@ -285,8 +297,8 @@ fn copy(guards: &mut Guards<'_>, shared: &Shared, name: &DbKey) {
     let Some(shard) = guards.get_mut(place.shard) else { return };
     let Some(mut aside) = shard.asides.remove(name) else { return };
     (aside.entry, aside.recent) = (None, None);
+    aside.is_lifted = true;
     aside.exchange(shard, shared, name);
-    aside.is_lifted = false;
     if let Some(recent) = &aside.recent {
         shard.suffix.put(recent.copy());
     }

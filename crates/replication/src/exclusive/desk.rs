@@ -200,6 +200,16 @@ impl<J: Journal> Desk<J> {
         }
     }
 
+    /// An EXEC that had come here as to a leader is answered with that of another: the number that it has on the node where somebody waits.
+    pub fn take_guest(&mut self, guest: u64) -> Option<u64> {
+        self.guests.remove(&guest).map(|(_, id)| id)
+    }
+
+    /// This client's EXEC has its answer.
+    pub fn answered(&mut self, now_ms: u64, client: u64) -> Result<(), DeskError> {
+        self.step(now_ms, Input::Replied(client))
+    }
+
     /// A client's EXEC with watches is about to run, over these keys.
     pub fn exec(&mut self, now_ms: u64, client: u64, keys: Vec<Key>, exec: Exec) -> Result<(), DeskError> {
         self.step(now_ms, Input::Exec { id: client, keys, exec: Box::new(exec), forwarded: false })
@@ -215,10 +225,19 @@ impl<J: Journal> Desk<J> {
         self.step(now_ms, Input::Serialize { key, leader, stamp })
     }
 
-    fn receive(&mut self, from: Option<u64>, id: u64, exec: Box<Exec>) -> Deed {
+    /// A client's EXEC waits here as if it had come from elsewhere, under this number.
+    pub fn seat(&mut self, client: u64) -> u64 {
+        self.number((None, client))
+    }
+
+    fn number(&mut self, guest: (Option<u64>, u64)) -> u64 {
         self.next_guest += 1;
-        self.guests.insert(self.next_guest, (from, id));
-        Deed::Forwarded(self.next_guest, from, exec)
+        self.guests.insert(self.next_guest, guest);
+        self.next_guest
+    }
+
+    fn receive(&mut self, from: Option<u64>, id: u64, exec: Box<Exec>) -> Deed {
+        Deed::Forwarded(self.number((from, id)), from, exec)
     }
 
     /// The leader of a key, if its transactions are serialised.
@@ -227,8 +246,8 @@ impl<J: Journal> Desk<J> {
     }
 
     /// Whether a transaction that writes the key has no visible outcome.
-    pub fn holds_back(&self, key: &Key) -> bool {
-        self.binds.holds_back(key)
+    pub fn is_open(&self, key: &Key) -> bool {
+        self.binds.is_open(key)
     }
 
     /// The keys whose transactions are serialised, with their leaders.

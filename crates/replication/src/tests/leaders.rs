@@ -8,6 +8,7 @@ use effect::{Dot, Vector};
 use engine::{ExclusiveError, Since};
 
 use super::*;
+use crate::limits::BUSY_PATIENCE;
 use crate::serial::{Answer, Ran};
 use crate::status::Electorate;
 use crate::verdicts::Outcome;
@@ -33,7 +34,7 @@ impl Group {
         }
         context.out.set_exclusive();
         context.out.emit(key.as_bytes(), false, Op::AddInt(1));
-        match context.commit_exclusive(&[name(key)], &voters, &|_| false) {
+        match context.commit_exclusive(&[name(key)], &voters, &|key| key.starts_with(b"unsafe")) {
             Ok(begun) => Ok(begun.bind),
             Err(ExclusiveError::Undecided) => Err(None),
             Err(error) => panic!("{error}"),
@@ -83,6 +84,15 @@ impl Group {
                 }
             }
         }
+    }
+
+    /// One of a client who has it wait for others that are in the way.
+    fn wait_behind(&self, at: usize, key: &str, told: &Told<(usize, Answer)>) {
+        let key = Key::named(key.as_bytes());
+        let watches = vec![Watch { key: Key::named(b"calm"), seen: self.engine(at).vector(), existed: false }];
+        let commands = vec![vec![b"INCR".to_vec(), key.name.to_vec()]];
+        let (exec, told) = (Exec { commands, watches, ..Exec::default() }, Arc::clone(told));
+        self.nodes[at].serial.wait(vec![key], exec, Box::new(move |answer| told.lock().push((at, answer))));
     }
 
     fn rounds_until(&mut self, watched: usize, is_so: impl Fn(&Self) -> bool) {
@@ -303,6 +313,45 @@ fn a_transaction_that_was_undecided_when_its_key_was_watched_is_a_change() {
     group.rounds_until(2, |_| told.lock().len() == 1);
     assert_eq!(*told.lock(), [(one, Answer::Reply(b"null".to_vec()))]);
     assert_eq!(group.number(one, "hot"), before + 1, "it was committed");
+}
+
+#[test]
+fn without_a_leader_it_waits_on_its_own_node_for_those_in_its_way_and_not_for_ever() {
+    let mut group = Group::ready();
+    group.until(|group| group.nodes.iter().all(|n| matches!(n.status.electorate(), Electorate::Voters(_))));
+    let (told, outcomes) = (Told::default(), Told::default());
+    group.add_here(0, "hot", &outcomes);
+    (0..3).for_each(|_| group.wait_behind(0, "hot", &told));
+    group.rounds_until(1, |_| told.lock().len() == 3);
+    assert_eq!((*told.lock()).clone(), [committed(0), committed(0), committed(0)], "each behind the one before");
+    assert_eq!((group.leaders(), group.number(0, "hot")), ([0; NODES].to_vec(), 4));
+    // Nobody decides any more.
+    group.hub.cut(0, &[1, 2]);
+    group.add_here(0, "hot", &outcomes);
+    told.lock().clear();
+    group.wait_behind(0, "hot", &told);
+    let began = group.now();
+    group.rounds_until(1, |_| !told.lock().is_empty());
+    assert_eq!((&told.lock()[..], group.now() - began < 2 * BUSY_PATIENCE), (&[(0, Answer::Here)][..], true));
+    group.settle();
+    assert_eq!(group.number(1, "hot"), 5, "it has not run");
+}
+
+#[test]
+fn what_waits_for_an_unsafe_one_runs_when_that_is_seen() {
+    let mut group = Group::ready();
+    group.until(|group| group.nodes.iter().all(|n| matches!(n.status.electorate(), Electorate::Voters(_))));
+    let (told, outcomes) = (Told::default(), Told::default());
+    group.add_here(0, "unsafe", &outcomes);
+    // No verdict comes, as nobody says that he has it.
+    group.round();
+    group.hub.cut(0, &[1, 2]);
+    (0..50).for_each(|_| group.round());
+    assert!(outcomes.lock().is_empty(), "it waits for competitors of those that answered");
+    group.wait_behind(0, "unsafe", &told);
+    group.rounds_until(1, |_| !told.lock().is_empty());
+    assert_eq!((&told.lock()[..], group.number(0, "unsafe")), (&[committed(0)][..], 2));
+    group.settle();
 }
 
 #[test]

@@ -98,6 +98,24 @@ fn of_two_sides_of_a_partition_one_is_undone_everywhere_and_reported() {
 }
 
 #[test]
+fn a_node_that_cannot_report_what_is_undone_stops_and_does_not_undo_it() {
+    let (mut group, told) = (Group::voting(), Told::default());
+    let binds = on_both_sides(&mut group, 0, &told);
+    (0..NODES).for_each(|at| group.nodes[at].undone.as_ref().unwrap().fail());
+    group.hub.heal();
+    group.until(|group| group.nodes.iter().any(|node| !node.ears.stopped.lock().is_empty()));
+    for at in (0..NODES).filter(|at| !group.nodes[*at].ears.stopped.lock().is_empty()) {
+        let expected: &[u8] = if at == 0 { b"one" } else { b"other" };
+        assert_eq!(group.get(at, "k").unwrap(), expected);
+    }
+    for at in 0..NODES {
+        group.crash(at);
+        group.start(at).unwrap();
+    }
+    check_end(&mut group, binds);
+}
+
+#[test]
 fn what_is_shown_is_shown_again_after_a_start_and_undone_then() {
     for turn in 0..6 {
         let (mut group, told) = (Group::voting(), Told::default());

@@ -164,6 +164,28 @@ fn one_that_was_given_up_stays_so_until_it_is_started_again_and_loses_nothing() 
 }
 
 #[test]
+fn one_that_cannot_report_what_was_superseded_stops_before_that_counts() {
+    let (mut group, counter) = partitioned(u64::MAX);
+    group.crash(VICTIM);
+    group.start(VICTIM).unwrap();
+    group.hub.cut(VICTIM, &OTHERS);
+    give_up(&mut group);
+    group.hub.heal();
+    group.until(|group| group.copies == 1);
+    group.nodes[VICTIM].undone.as_ref().unwrap().fail();
+    group.until(|group| !group.nodes[VICTIM].ears.stopped.lock().is_empty());
+    (0..100).for_each(|_| group.round());
+    assert!(group.engine(VICTIM).has_undelivered(), "it tries again after a start");
+    group.crash(VICTIM);
+    group.start(VICTIM).unwrap();
+    group.hub.heal();
+    group.until(is_member);
+    group.settle();
+    nothing_is_lost(&group, counter);
+    only_the_superseded_is_reported(&group);
+}
+
+#[test]
 fn one_that_is_not_started_to_join_stays_as_it_is() {
     let mut group = Group::ready();
     group.set(0, "k", b"v").unwrap();

@@ -92,6 +92,7 @@ fn group(room: &Room, status: &Status, lines: &mut Lines) {
     lines.add("group_transactions_late", outcomes.undecided);
     lines.add("group_transactions_led", status.led);
     lines.add("group_transactions_forwarded", room.node.member().map_or(0, |member| member.serial().forwarded()));
+    lines.add("group_transactions_shown_bytes", room.node.engine.shown_bytes());
     lines.add("group_transactions_undone", room.node.member().map_or(0, |member| member.undone().reported()));
     lines.add("group_waits_for", &status.waits_for);
     lines.add("group_trouble", status.trouble.as_deref().unwrap_or_default().replace(['\r', '\n'], " "));

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //!   WATCH ─▶ ask_for_turn ─▶ the leader's queue ─▶ led ─▶ the keys are watched, as they are in this turn
-//!   EXEC ──▶ forward ──────▶ the leader's queue, first of all in its turn ─▶ a guest there ─▶ led ─▶ the reply
+//!   EXEC ──▶ forward ─ in a turn ──▶ led ─▶ it runs here; the turn is over behind its verdict
+//!              └ without ──────────▶ the leader's queue ─▶ a guest there ─▶ led ─▶ the reply
 //! ```
-//! *Invariant:* it runs here only if the leader has said that it has not run there, and never will.
+//! *Invariant:* it runs here only in a turn, or if the leader has said that it has not run there, and never will.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::message::Message;
 use crate::net::{Flow, Turn};
 use crate::node::Node;
 use crate::session::transaction::{self, Figures, Led, Multi};
-use crate::session::{Session, Watch as Watched, refuse};
+use crate::session::{Session, refuse};
 
 /// The command that these arguments mean on any node, whatever it is called there.
 pub(super) fn command_of(args: &Args<'_>) -> Option<&'static Spec> {
@@ -82,12 +83,11 @@ fn key_of((db, name): &DbKey) -> Key {
 }
 
 /// Lets others have what the client had for itself.
-pub(crate) fn give_turn_back(node: &Node, watch: &Watched) {
-    if watch.turn > 0
+pub(crate) fn end_turn(node: &Node, turn: u64) {
+    if turn > 0
         && let Some(member) = node.member()
     {
-        let exec = Exec { turn: watch.turn, ..Exec::default() };
-        member.serial().forward(watch.keys.iter().map(key_of).collect(), exec, Box::new(|_| {}));
+        member.serial().end_turn(turn);
     }
 }
 
@@ -104,7 +104,7 @@ impl Front {
             return None;
         }
         let (tell, ticket) = self.teller(turn);
-        session.led = Some(Led { ticket, args: args.to_owned_args(), is_watch: true });
+        session.led = Some(Led { ticket, args: args.to_owned_args(), is_watch: true, has_waited: false });
         serial.forward(names.iter().map(key_of).collect(), Exec::default(), tell);
         Some(Flow::Block { deadline: None })
     }
@@ -135,13 +135,25 @@ impl Front {
         }
         let exec = exec_of(multi, session);
         let (tell, ticket) = self.teller(turn);
-        session.watch.turn = 0;
-        session.led = Some(Led { ticket, args: args.to_owned_args(), is_watch: false });
+        session.led = Some(Led { ticket, args: args.to_owned_args(), is_watch: false, has_waited: false });
         serial.forward(names.iter().map(key_of).collect(), exec, tell);
         Some(Flow::Block { deadline: None })
     }
 
-    /// What has become of a transaction that was to run at a leader.
+    /// Has the client's transaction, which could not begin, wait for those that are in its way, unless it has a turn, or cannot run for itself.
+    #[cold]
+    pub(super) fn await_others(&mut self, session: &mut Session, args: &Args<'_>, turn: &mut Turn<'_>) -> Option<Flow> {
+        let member = self.room.node.member().filter(|_| session.watch.turn == 0)?;
+        let multi = session.multi.as_ref().filter(|multi| can_travel(multi))?;
+        let names = names(multi, session, &self.room.node.engine)?;
+        let exec = exec_of(multi, session);
+        let (tell, ticket) = self.teller(turn);
+        member.serial().wait(names.iter().map(key_of).collect(), exec, tell);
+        session.led = Some(Led { ticket, args: args.to_owned_args(), is_watch: false, has_waited: true });
+        Some(Flow::Block { deadline: None })
+    }
+
+    /// What has become of a transaction that was to run at a leader, or behind others.
     #[cold]
     pub(super) fn led(&mut self, session: &mut Session, ticket: Ticket, answer: Answer, turn: &mut Turn<'_>) -> Flow {
         let Some(led) = session.led.take_if(|led| led.ticket == ticket) else { return Flow::Continue };
@@ -153,7 +165,7 @@ impl Front {
             }
             Answer::Here => {
                 self.began = self.watch.raw();
-                let flow = self.exec_here(session, led.args.as_args(), turn);
+                let flow = self.exec_here(session, led.args.as_args(), !led.has_waited, turn);
                 if matches!(flow, Flow::Block { .. } | Flow::Park) {
                     return flow;
                 }

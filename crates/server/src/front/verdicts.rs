@@ -7,7 +7,7 @@ use command::{Exclusive, Undecided};
 use engine::{DbKey, Ticket};
 use replication::{Electorate, Member, Outcome, Safety, TxnError};
 
-use super::{Front, mute};
+use super::{Front, end_turn, mute};
 use crate::message::Message;
 use crate::net::{Flow, Turn};
 use crate::session::transaction::{self, Bound, Figures, Multi, Transaction};
@@ -44,6 +44,7 @@ impl Front {
         (replies, figures): (Vec<u8>, Vec<Figures>),
         turn: &mut Turn<'_>,
     ) -> Flow {
+        let leaders_turn = std::mem::take(&mut session.watch.turn);
         transaction::end(&self.room, session);
         let node = &self.room.node;
         // Others hear of it once it is written.
@@ -55,7 +56,7 @@ impl Front {
             let _ = post.send(&addr, Message::Decided { ticket, outcome }, 0);
         };
         member.when_decided(undecided.bind, Box::new(tell));
-        session.bound = Some(Bound { ticket, undecided, multi, replies, figures });
+        session.bound = Some(Bound { ticket, undecided, multi, replies, figures, leaders_turn });
         Flow::Block { deadline: None }
     }
 
@@ -70,7 +71,8 @@ impl Front {
     ) -> Flow {
         let Some(bound) = session.bound.take_if(|bound| bound.ticket == ticket) else { return Flow::Continue };
         let start = turn.out.len();
-        let Bound { undecided, multi, mut replies, figures, .. } = bound;
+        let Bound { undecided, multi, mut replies, figures, leaders_turn, .. } = bound;
+        end_turn(&self.room.node, leaders_turn);
         let mut flow = Flow::Resume;
         match outcome {
             Ok(position) => {
@@ -98,7 +100,9 @@ impl Front {
 
     /// The client is gone. Its transaction is decided all the same.
     pub(super) fn give_up_verdict(&mut self, session: &mut Session) {
-        if let (Some(bound), Some(member)) = (session.bound.take(), self.room.node.member()) {
+        let Some(bound) = session.bound.take() else { return };
+        end_turn(&self.room.node, bound.leaders_turn);
+        if let Some(member) = self.room.node.member() {
             member.stop_waiting_for(bound.undecided.bind);
         }
     }

@@ -68,7 +68,7 @@ pub fn forget_watches(room: &Room, session: &mut Session) {
     if !session.watch.keys.is_empty() {
         room.node.engine.stop_watching(&session.watch.keys, &session.watch.flag);
     }
-    crate::front::give_turn_back(&room.node, &session.watch);
+    crate::front::end_turn(&room.node, session.watch.turn);
     session.watch = Watch::default();
     session.info.watched.store(0, Ordering::Relaxed);
 }
@@ -106,6 +106,8 @@ pub struct Bound {
     pub replies: Vec<u8>,
     /// What they add to the figures if it is committed.
     pub figures: Vec<Figures>,
+    /// The turn that it was run in, which others wait for; 0: none.
+    pub leaders_turn: u64,
 }
 
 /// A transaction that is to run at the leader of its keys, or a WATCH that waits for its turn there.
@@ -116,6 +118,8 @@ pub struct Led {
     pub args: OwnedArgs,
     /// It is a WATCH.
     pub is_watch: bool,
+    /// It has waited here for others that are undecided, and does so once.
+    pub has_waited: bool,
 }
 
 /// What a command of a transaction adds to the figures.

@@ -68,7 +68,7 @@ fn it_runs_at_the_leader_and_its_client_sees_what_it_did() {
     clients[2].call("HELLO 3");
     clients[2].ok("MULTI");
     clients[2].ok("DISCARD");
-    clients[2].ok("WATCH calm hot");
+    clients[2].ok("WATCH calm");
     clients[2].ok("MULTI");
     clients[2].call("HSET calm f v");
     clients[2].call("EXPIRE hot 1000");
@@ -76,14 +76,23 @@ fn it_runs_at_the_leader_and_its_client_sees_what_it_did() {
     let map = Value::Map(vec![(bulk("f"), bulk("v"))]);
     assert_eq!(clients[2].call("EXEC"), Value::Array(vec![Value::Int(1), Value::Int(1), map]));
     assert_eq!(forwarded(&group, 2), "6");
+    // Who has the turn runs it himself.
+    clients[0].ok("WATCH hot");
+    clients[0].ok("MULTI");
+    clients[0].call("INCR hot");
+    assert_eq!(clients[0].call("EXEC"), Value::Array(vec![Value::Int(13)]));
+    assert_eq!(forwarded(&group, 0), "6");
 }
 
 #[test]
 fn it_fails_if_a_watched_key_has_changed_at_the_leader() {
     let group = led();
     let mut clients = group.clients();
-    for n in 0..20 {
+    for n in 0..6 {
         clients[0].ok("WATCH hot");
+        // His turn is over when another has one.
+        clients[2].ok("WATCH hot");
+        clients[2].ok("UNWATCH");
         // The change may be on its way to the client's node, or there.
         match n % 2 {
             0 => clients[LEADER].ok("SET hot plain"),

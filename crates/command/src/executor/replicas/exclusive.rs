@@ -111,18 +111,9 @@ impl Transactions {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let commands = prop::collection::vec(command(), 0..12);
-    let end = prop_oneof![Just(End::Clean), Just(End::Crash), Just(End::Loss)];
-    let transaction = prop::collection::vec(command(), 1..4);
     prop_oneof![
-        48 => super::step().prop_map(|step| Event::Plain(restarts::Event::Step(step))),
-        4 => (0..REPLICAS).prop_map(|at| Event::Plain(restarts::Event::Sync(at))),
-        3 => (0..REPLICAS, commands, prop::bool::weighted(0.8))
-            .prop_map(|(at, commands, ends)| Event::Plain(restarts::Event::Checkpoint(at, commands, ends))),
-        3 => (0..REPLICAS, end).prop_map(|(at, end)| Event::Plain(restarts::Event::Restart(at, end))),
-        2 => (0..REPLICAS, 0..REPLICAS).prop_map(|(from, to)| Event::Plain(restarts::Event::Copy(from, to))),
-        2 => prop_oneof![Just(1_000), Just(600_000), Just(3_300_000)].prop_map(|ms| Event::Plain(restarts::Event::Pass(ms))),
-        8 => (0..REPLICAS, transaction).prop_map(|(at, commands)| Event::Begin(at, commands)),
+        62 => restarts::event().prop_map(Event::Plain),
+        8 => (0..REPLICAS, prop::collection::vec(command(), 1..4)).prop_map(|(at, commands)| Event::Begin(at, commands)),
         8 => (0..REPLICAS).prop_map(Event::Decide),
     ]
 }
@@ -163,23 +154,12 @@ proptest! {
         }
         group.heal();
         group.check()?;
-        (0..REPLICAS).for_each(|id| group.event(&restarts::Event::Restart(id, End::Crash)));
-        group.check()?;
+        group.crash_all()?;
         transactions.decide(&group.0[0]);
         transactions.decide(&group.0[1]);
         group.heal();
         group.check()?;
-        for id in 0..REPLICAS {
-            group.0[id].run(&words(&format!("set alive:{id} 1")));
-        }
-        group.heal();
-        for id in 0..REPLICAS {
-            group.settle(id);
-            let replica = &group.0[id];
-            prop_assert!(replica.executor.engine().unstable_keys() <= REPLICAS);
-            prop_assert!(replica.executor.engine().undecided().is_empty());
-        }
-        group.check()?;
+        group.calm()?;
     }
 }
 
@@ -204,7 +184,8 @@ fn an_undecided_transaction_is_not_seen_and_holds_its_keys() {
         engine.note_stable(&engine.vector(), None);
         assert_eq!(look(&mut replica.executor, "s")[0], "$3 100 ");
     }
-    let (decided, _) = group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    let (decided, _) =
+        group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
     assert_eq!((decided.bind, decided.committed), (begun.bind, true));
     group.heal();
     for replica in &mut group.0 {
@@ -242,7 +223,7 @@ fn whoever_has_decided_writes_behind_the_verdict() {
     let begun = begin(&mut group.0[1].executor, &[words("sadd s x")]);
     tick();
     group.0[2].run(&words("set s 0 ex 5000"));
-    group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(1, &begun);
     for command in ["del s", "incr s"] {
         tick();
         group.0[1].run(&words(command));
@@ -258,7 +239,7 @@ fn a_deadline_that_the_transaction_left_stays() {
     group.0[1].run(&words("incr s"));
     let begun = begin(&mut group.0[0].executor, &[words("append s 0")]);
     group.heal();
-    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(2, &begun);
     group.heal();
     assert_eq!(look(&mut group.0[0].executor, "s")[0], "$1 1 ");
     group.check().expect("all are what the algebra says");
@@ -278,7 +259,7 @@ fn what_clashes_with_an_undecided_transaction_is_not_begun() {
     assert!(refused("set s 1"), "the other has read s");
     assert!(!refused("sadd m x"), "reading the same is no competition");
     assert_eq!(look(&mut group.0[1].executor, "h").last().unwrap(), ":-2 ", "nothing of them is left");
-    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(2, &begun);
     group.heal();
     begin(&mut group.0[1].executor, &[words("hset h f2 2")]);
 }
@@ -312,7 +293,7 @@ fn a_copy_has_the_undecided_transactions_and_what_they_come_before() {
     group.heal();
     group.event(&restarts::Event::Copy(1, 2));
     assert_eq!(group.0[2].executor.engine().undecided(), [begun.bind]);
-    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(2, &begun);
     group.heal();
     assert_eq!(look(&mut group.0[2].executor, "s")[0], "$2 15 ");
     group.check().expect("all are what the algebra says");
@@ -322,7 +303,7 @@ fn a_copy_has_the_undecided_transactions_and_what_they_come_before() {
 fn a_checkpoint_has_the_verdicts_that_some_have_not_seen() {
     let (mut group, _clock) = group();
     let begun = begin(&mut group.0[0].executor, &[words("set s 1 ex 5000")]);
-    group.0[0].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(0, &begun);
     group.event(&restarts::Event::Checkpoint(0, Vec::new(), true));
     group.event(&restarts::Event::Restart(0, End::Crash));
     group.0[1].run(&words("incr s"));
@@ -348,7 +329,7 @@ fn what_an_undecided_transaction_has_seen_is_not_given_up_when_it_expires() {
     }
     group.event(&restarts::Event::Pass(1_000));
     assert_eq!(look(&mut group.0[0].executor, "s").last().unwrap(), ":-2 ");
-    group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(1, &begun);
     group.heal();
     for replica in &mut group.0 {
         let said = look(&mut replica.executor, "s");

@@ -9,8 +9,8 @@ use effect::reduce::Plain;
 use effect::wire::Reader;
 use effect::{Batches, Deadline, Dot, Folded, GroupKeyspace, GroupKeyspaces, Hlc, Op, Origin, Vector};
 use engine::{
-    AtRest, Digest, Engine, Fed, Feeder, GroupKeyspaceChange, KeyspaceError, Lock, Options, ReceiveError, Received,
-    Recycled,
+    AtRest, Begun, Digest, Engine, Fed, Feeder, GroupKeyspaceChange, KeyspaceError, Lock, Options, ReceiveError,
+    Received, Recycled,
 };
 use proptest::prelude::*;
 use resp::{OwnedArgs, Protocol};
@@ -311,6 +311,24 @@ impl Group {
                 return;
             }
         }
+    }
+
+    /// This transaction is committed, as that replica says first.
+    pub(super) fn commit(&self, at: usize, begun: &Begun) {
+        self.0[at].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    }
+
+    /// Who says something more has heard of everything: then all of it is stable, and nothing is kept of it.
+    pub(super) fn calm(&mut self) -> Result<(), TestCaseError> {
+        (0..REPLICAS).for_each(|id| self.0[id].run(&words(&format!("set alive:{id} 1"))));
+        self.heal();
+        for id in 0..REPLICAS {
+            self.settle(id);
+            let engine = self.0[id].executor.engine();
+            prop_assert!(engine.undecided().is_empty());
+            prop_assert!(engine.unstable_keys() <= REPLICAS);
+        }
+        self.check()
     }
 
     /// What the algebra makes of all effects, as a database of its own.

@@ -130,18 +130,9 @@ impl Transactions {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let commands = prop::collection::vec(command(), 0..12);
-    let end = prop_oneof![Just(End::Clean), Just(End::Crash), Just(End::Loss)];
-    let transaction = prop::collection::vec(command(), 1..4);
     prop_oneof![
-        40 => super::step().prop_map(|step| Event::Plain(restarts::Event::Step(step))),
-        4 => (0..REPLICAS).prop_map(|at| Event::Plain(restarts::Event::Sync(at))),
-        3 => (0..REPLICAS, commands, prop::bool::weighted(0.8))
-            .prop_map(|(at, commands, ends)| Event::Plain(restarts::Event::Checkpoint(at, commands, ends))),
-        2 => (0..REPLICAS, end).prop_map(|(at, end)| Event::Plain(restarts::Event::Restart(at, end))),
-        1 => (0..REPLICAS, 0..REPLICAS).prop_map(|(from, to)| Event::Plain(restarts::Event::Copy(from, to))),
-        1 => prop_oneof![Just(1_000), Just(600_000)].prop_map(|ms| Event::Plain(restarts::Event::Pass(ms))),
-        12 => (0..REPLICAS, transaction).prop_map(|(at, commands)| Event::Begin(at, commands)),
+        52 => restarts::event().prop_map(Event::Plain),
+        12 => (0..REPLICAS, prop::collection::vec(command(), 1..4)).prop_map(|(at, commands)| Event::Begin(at, commands)),
         14 => (0..REPLICAS, prop::option::weighted(0.7, 0..64usize)).prop_map(|(at, which)| Event::Show(at, which)),
         4 => (0..REPLICAS).prop_map(Event::Decide),
     ]
@@ -179,19 +170,8 @@ proptest! {
         transactions.decide(&group, 1);
         group.heal();
         group.check()?;
-        (0..REPLICAS).for_each(|id| group.event(&restarts::Event::Restart(id, End::Crash)));
-        group.check()?;
-        for id in 0..REPLICAS {
-            group.0[id].run(&words(&format!("set alive:{id} 1")));
-        }
-        group.heal();
-        for id in 0..REPLICAS {
-            group.settle(id);
-            let engine = group.0[id].executor.engine();
-            prop_assert!(engine.undecided().is_empty());
-            prop_assert!(engine.unstable_keys() <= REPLICAS);
-        }
-        group.check()?;
+        group.crash_all()?;
+        group.calm()?;
     }
 }
 
@@ -204,7 +184,7 @@ fn a_key_that_has_gone_behind_what_is_shown_has_no_deadline_of_it() {
     group.0[0].executor.engine().show(begun.bind).expect("it is in memory");
     ["hdel h f1", "hset h f2 2"].iter().for_each(|command| group.0[0].run(&words(command)));
     group.heal();
-    group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(1, &begun);
     group.heal();
     for replica in &mut group.0 {
         let said = look(&mut replica.executor, "h");
@@ -252,4 +232,79 @@ fn who_watches_what_is_shown_hears_that_it_has_failed() {
         assert_eq!(look(&mut group.0[0].executor, "s"), [":-2 "]);
         group.check().expect("all are what the algebra says");
     }
+}
+
+/// What is written twice is bounded: once much of it is shown, a transaction is safe, and shown at its verdict.
+#[test]
+fn once_much_is_shown_what_is_begun_is_safe_until_there_is_room_again() {
+    const SHOWN_BYTES: usize = 64 << 20;
+    let (mut group, _clock) = group();
+    let is_unsafe = |begun: &engine::Begun| {
+        let batch = Batch::decode(&begun.batch).expect("it was encoded");
+        let Op::Bind(bind) = batch.effects().next().expect("a bind").expect("a bind").op else { panic!("a bind") };
+        bind.is_unsafe
+    };
+    let begin = |group: &mut Group, key: &str| {
+        try_begin_as(&mut group.0[0].executor, &[words(&format!("append {key} x"))], &[], true)
+            .expect("the log takes it")
+    };
+    let shown = |group: &Group| group.0[0].executor.engine().shown_bytes();
+    assert_eq!(shown(&group), 0);
+    let mut large = Vec::new();
+    while shown(&group) < SHOWN_BYTES {
+        let (key, before) = (format!("large:{}", large.len()), shown(&group));
+        group.0[0].run(&words(&format!("setrange {key} {} x", 20 << 20)));
+        let begun = begin(&mut group, &key);
+        assert!(is_unsafe(&begun));
+        group.0[0].executor.engine().show(begun.bind).expect("it is in memory");
+        let grown = shown(&group) - before;
+        assert!((20 << 20..45 << 20).contains(&grown), "it is counted once, as it is without: {grown}");
+        large.push(begun.bind);
+    }
+    assert!(large.len() > 1);
+    let safe = begin(&mut group, "d");
+    assert!(!is_unsafe(&safe), "there is no room for more");
+    group.0[0].executor.engine().show(safe.bind).expect("nothing to read");
+    assert_eq!(look(&mut group.0[0].executor, "d").last().unwrap(), ":-2 ", "it waits for its verdict");
+    // What is written on a copy is written to both.
+    let full = shown(&group);
+    group.0[0].run(&words(&format!("setrange large:0 {} x", 60 << 20)));
+    assert!(shown(&group) > full + (10 << 20));
+    group.0[0].executor.engine().undo(large[0]).expect("it is in memory");
+    group.0[0].executor.engine().emit_verdict(large[1], true, 0).expect("logged").expect("news");
+    assert!(shown(&group) < SHOWN_BYTES, "{}", shown(&group));
+    assert!(is_unsafe(&begin(&mut group, "e")), "there is room again");
+    for bind in &large[2..] {
+        group.0[0].executor.engine().undo(*bind).expect("it is in memory");
+    }
+    assert_eq!(shown(&group), 0);
+}
+
+/// Whoever starts from it has shown nothing yet.
+#[test]
+fn a_checkpoint_has_keys_as_they_are_without_what_is_shown() {
+    let (mut group, _clock) = group();
+    ["set s 1", "rpush l a"].iter().for_each(|command| group.0[0].run(&words(command)));
+    group.heal();
+    (0..REPLICAS).for_each(|id| group.settle(id));
+    let commands = [words("incr s"), words("del l"), words("set n new")];
+    let begun = try_begin_as(&mut group.0[0].executor, &commands, &[], true).expect("the log takes it");
+    group.heal();
+    let read = |group: &mut Group, id: usize| {
+        ["s", "l", "n"].map(|key| look(&mut group.0[id].executor, key).first().cloned().unwrap_or_default())
+    };
+    let before = read(&mut group, 0);
+    for id in 0..REPLICAS {
+        group.0[id].executor.engine().show(begun.bind).expect("it is in memory");
+        let shown = read(&mut group, id);
+        assert!((0..3).all(|key| shown[key] != before[key]), "{shown:?}");
+        group.0[id].executor.engine().checkpoint().expect("a checkpoint is taken");
+        assert_eq!(read(&mut group, id), shown, "who reads goes on to see it");
+        group.event(&restarts::Event::Restart(id, End::Crash));
+        assert_eq!(read(&mut group, id), before);
+    }
+    group.check().expect("all are what the algebra says");
+    group.commit(0, &begun);
+    group.heal();
+    group.check().expect("all are what the algebra says");
 }

@@ -37,7 +37,7 @@ pub(super) enum Event {
     Copy(usize, usize),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub(super) fn event() -> impl Strategy<Value = Event> {
     let end = prop_oneof![1 => Just(End::Clean), 1 => Just(End::Crash), 2 => Just(End::Loss)];
     let commands = prop::collection::vec(command(), 0..12);
     prop_oneof![
@@ -245,6 +245,12 @@ impl Group {
         }
     }
 
+    /// All crash, one after the other, and are what they were.
+    pub(super) fn crash_all(&mut self) -> Result<(), TestCaseError> {
+        (0..REPLICAS).for_each(|id| self.event(&Event::Restart(id, End::Crash)));
+        self.check()
+    }
+
     /// What nobody has was never written.
     fn forget_lost(&mut self) {
         let all = self.0.iter().fold(Vector::new(), |mut all, replica| {
@@ -270,18 +276,7 @@ proptest! {
         }
         group.heal();
         group.check()?;
-        for id in 0..REPLICAS {
-            group.event(&Event::Restart(id, End::Crash));
-        }
-        group.check()?;
-        for id in 0..REPLICAS {
-            group.0[id].run(&words(&format!("set alive:{id} 1")));
-        }
-        group.heal();
-        for id in 0..REPLICAS {
-            group.settle(id);
-            prop_assert!(group.0[id].executor.engine().unstable_keys() <= REPLICAS);
-        }
-        group.check()?;
+        group.crash_all()?;
+        group.calm()?;
     }
 }

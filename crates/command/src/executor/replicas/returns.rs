@@ -193,7 +193,10 @@ fn write_again(mut replica: Replica, steps: Steps) -> (Replica, Vec<Superseded>)
             return (replica, superseded);
         };
         let most = if steps == Steps::All { 1_000 } else { 1 };
-        let tell = &mut |some: &[Superseded]| superseded.extend_from_slice(some);
+        let tell = &mut |some: &[Superseded]| {
+            superseded.extend_from_slice(some);
+            Ok(())
+        };
         if again.step(&engine, most, tell).expect("the log takes it") == Step::Done {
             again.end(&engine).expect("it is durable");
         } else {

@@ -15,11 +15,6 @@ impl Group {
         self.nodes[at].serial.forward(vec![Key::named(key.as_bytes())], Exec::default(), tell);
     }
 
-    fn give_back(&self, at: usize, key: &str, turn: u64) {
-        let exec = Exec { turn, ..Exec::default() };
-        self.nodes[at].serial.forward(vec![Key::named(key.as_bytes())], exec, Box::new(|_| {}));
-    }
-
     /// It has watched the key as its node has it now.
     fn send_in_turn(&self, at: usize, key: &str, turn: u64, told: &Told<(usize, Answer)>) {
         let watch = Watch { key: Key::named(key.as_bytes()), seen: self.engine(at).vector(), existed: false };
@@ -29,34 +24,106 @@ impl Group {
         let tell = Box::new(move |answer| told.lock().push((at, answer)));
         self.nodes[at].serial.forward(vec![Key::named(key.as_bytes())], exec, tell);
     }
+
+    /// Whoever has this turn adds to the key, and has it no more once that is decided.
+    fn add_in_turn(&mut self, at: usize, key: &str, turn: u64) {
+        let (answers, outcomes) = (Told::default(), Told::default());
+        self.send_in_turn(at, key, turn, &answers);
+        self.until(|_| !answers.lock().is_empty());
+        assert_eq!(*answers.lock(), [(at, Answer::Here)], "it runs where its client is");
+        self.add_here(at, key, &outcomes);
+        self.until(|_| !outcomes.lock().is_empty());
+        assert!(matches!(outcomes.lock()[..], [Ok(_)]), "{outcomes:?}");
+        self.nodes[at].serial.end_turn(turn);
+    }
 }
 
 #[test]
 fn whoever_has_the_turn_commits_on_whichever_node_he_is_and_the_others_wait() {
     let mut group = Group::led("hot");
-    let (before, turns, told) = (group.number(0, "hot"), Turns::default(), Told::default());
+    let (before, turns) = (group.number(0, "hot"), Turns::default());
     (0..3 * NODES).for_each(|n| group.ask(n % NODES, "hot", &turns));
     for n in 1..=3 * NODES {
-        group.rounds_until(1, |_| turns.lock().len() >= n);
+        group.until(|_| turns.lock().len() >= n);
         (0..5).for_each(|_| group.round());
         assert_eq!(turns.lock().len(), n, "one has it at a time");
         let (at, turn) = turns.lock()[n - 1];
         assert!(turn > 0);
-        let has = group.number(at, "hot");
-        let done = told.lock().len();
-        assert_eq!(has - before, done as i64, "he sees what all before him have done");
-        group.send_in_turn(at, "hot", turn, &told);
-        group.rounds_until(1, |_| told.lock().len() > done);
-        assert_eq!(told.lock()[done], committed(at));
+        assert_eq!(group.number(at, "hot") - before, n as i64 - 1, "he sees what all before him have done");
+        group.add_in_turn(at, "hot", turn);
     }
-    for at in 0..NODES {
-        assert_eq!(told.lock().iter().filter(|answer| **answer == committed(at)).count(), 3, "each its share");
-    }
+    let by_node =
+        turns.lock().chunks(3).map(|turns| turns.iter().map(|(at, _)| *at).collect()).collect::<Vec<Vec<_>>>();
+    assert!(
+        by_node.iter().all(|three| three.iter().all(|at| *at == three[0])),
+        "those of a node share one: {by_node:?}"
+    );
     group.settle();
     assert_eq!(group.number(0, "hot") - before, 3 * NODES as i64);
+    (0..NODES).for_each(|at| assert_eq!(group.nodes[at].serial.forwarded(), 0));
+}
+
+#[test]
+fn of_those_who_share_a_turn_the_next_has_it_when_one_ends_it_or_keeps_it_for_too_long() {
+    let mut group = Group::led("hot");
     let leader = group.leader("hot");
-    let forwarded = |at: usize| if at == leader { 0 } else { 3 };
-    (0..NODES).for_each(|at| assert_eq!(group.nodes[at].serial.forwarded(), forwarded(at)));
+    let [one, other] = [(leader + 1) % NODES, (leader + 2) % NODES];
+    let turns = Turns::default();
+    group.ask(one, "hot", &turns);
+    group.until(|_| turns.lock().len() == 1);
+    // They wait together, and so share the next one.
+    group.ask(other, "hot", &turns);
+    (0..5).for_each(|_| group.round());
+    (0..3).for_each(|_| group.ask(one, "hot", &turns));
+    (0..5).for_each(|_| group.round());
+    group.nodes[one].serial.end_turn(turns.lock()[0].1);
+    group.until(|_| turns.lock().len() == 2);
+    assert_eq!(turns.lock()[1].0, other, "one asked again, and is behind him");
+    group.nodes[other].serial.end_turn(turns.lock()[1].1);
+    group.until(|_| turns.lock().len() == 3);
+    let (second, began) = (turns.lock()[2].1, group.now());
+    group.nodes[one].serial.end_turn(second);
+    group.round();
+    assert_eq!(turns.lock().len(), 4, "the way to the leader is not gone");
+    group.until(|_| turns.lock().len() == 5);
+    let kept = group.now() - began;
+    assert!(kept >= TURN_PATIENCE && kept < 2 * TURN_PATIENCE, "it was kept for {kept:?}");
+    let told = Told::default();
+    group.send_in_turn(one, "hot", turns.lock()[3].1, &told);
+    let last = turns.lock()[4].1;
+    group.add_in_turn(one, "hot", last);
+    group.rounds_until(0, |_| !told.lock().is_empty());
+    assert_eq!(*told.lock(), [committed(one)], "who is late stands at the end of the leader's queue");
+    group.settle();
+}
+
+#[test]
+fn what_needs_more_than_the_turn_is_for_goes_to_the_leader() {
+    let mut group = Group::led("hot");
+    let leader = group.leader("hot");
+    let (one, turns, told) = ((leader + 1) % NODES, Turns::default(), Told::default());
+    // Nobody leads it: the turn is for nothing.
+    group.ask(one, "hot", &turns);
+    group.until(|_| turns.lock().len() == 1);
+    let turn = turns.lock()[0].1;
+    let keys = ["hot", "calm"].map(|key| Key::named(key.as_bytes()));
+    let exec = Exec { turn, commands: vec![vec![b"INCR".to_vec(), b"hot".to_vec()]], ..Exec::default() };
+    let tell = Arc::clone(&told);
+    let forward = |group: &Group, exec: &Exec| {
+        let tell = Arc::clone(&tell);
+        let tell = Box::new(move |answer| tell.lock().push((one, answer)));
+        group.nodes[one].serial.forward(keys.to_vec(), exec.clone(), tell);
+    };
+    forward(&group, &exec);
+    group.until(|_| told.lock().len() == 1);
+    assert_eq!(told.lock()[0], (one, Answer::Here), "the other key is not led");
+    let node = group.engine(leader).origin().node();
+    group.nodes[leader].life.as_mut().unwrap().0.emit_serialize(Key::named(b"calm"), Some(node));
+    group.until(|group| group.leaders() == [2; NODES]);
+    forward(&group, &exec);
+    group.rounds_until(0, |_| told.lock().len() == 2);
+    assert_eq!(told.lock()[1], committed(one), "as the first of the leader's queue");
+    group.settle();
 }
 
 #[test]
@@ -74,12 +141,12 @@ fn a_turn_ends_when_it_is_given_back_or_was_kept_for_too_long() {
     let kept = group.now() - began;
     assert!(kept >= TURN_PATIENCE && kept < 2 * TURN_PATIENCE, "the first was kept for {kept:?}");
     // The first has it no more, and the last waits for the second.
-    group.give_back(one, "hot", turns.lock()[0].1);
-    group.give_back(other, "hot", turns.lock()[1].1);
+    group.nodes[one].serial.end_turn(turns.lock()[0].1);
+    group.nodes[other].serial.end_turn(turns.lock()[1].1);
     let began = group.now();
     (0..5).for_each(|_| group.round());
     assert_eq!(turns.lock().len(), 2);
-    group.give_back(leader, "hot", turns.lock()[1].1);
+    group.nodes[leader].serial.end_turn(turns.lock()[1].1);
     group.until(|_| turns.lock().len() == 3);
     assert!(group.now() - began < TURN_PATIENCE);
     assert_eq!(

@@ -12,7 +12,7 @@ fn a_node_pushes_beside_its_own_undecided_transaction() {
         let begun = begin(&mut group.0[0].executor, &[words(commands[0])]);
         group.0[0].run(&words(commands[1]));
         group.heal();
-        group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+        group.commit(1, &begun);
         group.heal();
     }
     for replica in &mut group.0 {
@@ -38,7 +38,7 @@ fn what_expired_before_the_verdict_goes_for_all() {
     }
     // To one before the verdict, to the other behind it.
     group.tell(1, 2);
-    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(2, &begun);
     group.heal();
     for replica in &mut group.0 {
         assert_eq!(look(&mut replica.executor, "s")[0], "$1 1 ");
@@ -59,7 +59,7 @@ fn a_flush_before_the_verdict_takes_the_deadline_that_the_transaction_left() {
     group.0[0].sync();
     group.0[0].run(&words("zrem z e5"));
     group.tell(0, 2);
-    group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(2, &begun);
     group.heal();
     for replica in &mut group.0 {
         assert_eq!(look(&mut replica.executor, "z")[2..], ["*2 $2 e0 $1 0 ", ":-1 "]);
@@ -73,7 +73,7 @@ fn a_flush_before_the_verdict_leaves_what_it_had_not_observed() {
     let (mut group, _clock) = group();
     ["set t v", "flushdb"].iter().for_each(|command| group.0[2].run(&words(command)));
     let begun = begin(&mut group.0[1].executor, &[words("lpush l a0")]);
-    group.0[1].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(1, &begun);
     ["expire l 4000", "lpush l a1"].iter().for_each(|command| group.0[1].run(&words(command)));
     group.heal();
     for replica in &mut group.0 {
@@ -90,7 +90,7 @@ fn the_last_element_goes_with_the_deadline() {
     let begun = begin(&mut group.0[1].executor, &[words("expire z 5000"), words("zrem z e5")]);
     group.0[2].run(&words("zadd z 0 e0"));
     group.tell(1, 0);
-    group.0[0].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    group.commit(0, &begun);
     group.heal();
     for replica in &mut group.0 {
         assert_eq!(look(&mut replica.executor, "z")[2..], ["*2 $2 e0 $1 0 ", ":-1 "]);
