@@ -183,8 +183,7 @@ fn an_undecided_transaction_is_not_seen_and_holds_its_keys() {
         engine.note_stable(&engine.vector(), None);
         assert_eq!(look(&mut replica.executor, "s")[0], "$3 100 ");
     }
-    let (decided, _) =
-        group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
+    let (decided, _) = group.0[2].executor.engine().emit_verdict(begun.bind, true, 0).expect("logged").expect("news");
     assert_eq!((decided.bind, decided.committed), (begun.bind, true));
     group.heal();
     for replica in &mut group.0 {
