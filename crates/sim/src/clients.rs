@@ -39,7 +39,9 @@ impl Cluster {
         let first = Dot { origin: me, seq: node.disk.has.get(me) + 1 };
         let mut old_of_it = None;
         // What is said of a keyspace goes by what is known of it here and now.
-        let known = node.life.as_ref().map(|life| life.state.keyspaces().clone()).unwrap_or_default();
+        let is_blind = self.plan.fault == Some(Fault::DefinesBlindly);
+        let known = node.life.as_ref().filter(|_| !is_blind).map(|life| life.state.keyspaces().clone());
+        let known = known.unwrap_or_default();
         if bits.is_multiple_of(WRITES_TO_A_DEFINITION) {
             bytes = definitions::bytes(&known, me, (bits >> 32) as u8 % NAMES.len() as u8, (bits >> 40) as u8 % 3);
         }

@@ -59,11 +59,13 @@ pub enum Fault {
     LosesUndelivered,
     /// What nobody got is written again, and not noted to be.
     WritesAgainTwice,
+    /// Whoever defines a keyspace says nothing of what it has seen of it.
+    DefinesBlindly,
 }
 
 impl Fault {
     /// All of them, with the check that each is meant for; none: several see it, each in its way.
-    pub const ALL: [(Fault, &'static str); 28] = [
+    pub const ALL: [(Fault, &'static str); 29] = [
         (Fault::ForgetsContext, "causal order"),
         (Fault::LyingDisk, "stable is what all have fsynced"),
         (Fault::AcknowledgesEarly, "nothing acknowledged is lost"),
@@ -92,5 +94,6 @@ impl Fault {
         (Fault::CommitsOver, "a transaction comes before plain writes that it has not seen"),
         (Fault::LosesUndelivered, "nothing acknowledged is lost"),
         (Fault::WritesAgainTwice, "what nobody got is written again once"),
+        (Fault::DefinesBlindly, "keyspaces are what was said of them"),
     ];
 }

@@ -189,7 +189,7 @@ impl Checks {
             if expected != *dots {
                 let what = format!("node {node}, key {name}: {dots:?}, not {expected:?}");
                 let check = match *name >= DEFINITION {
-                    true => "keyspaces are what was said of them and nobody has said otherwise who had seen it",
+                    true => "keyspaces are what was said of them",
                     false => "a transaction comes before plain writes that it has not seen",
                 };
                 return self.fail(check, what);

@@ -318,18 +318,16 @@ impl Cluster {
     /// What must hold once nothing is to come.
     pub fn final_checks(&mut self) {
         let members: Vec<&Node> = self.nodes.values().filter(|n| n.is_wanted).collect();
-        let digests: Vec<_> = members.iter().filter_map(|n| n.life.as_ref()).map(|l| l.state.digest()).collect();
+        let states = || members.iter().filter_map(|n| n.life.as_ref()).map(|life| &life.state);
+        let digests: Vec<_> = states().map(|state| state.digest()).collect();
+        let keyspaces: Vec<_> = states().map(|state| state.keyspaces().shown()).collect();
         for node in &members {
             self.checks.complete(node.id, &node.disk.has);
         }
         let vectors: Vec<(u64, Vector)> = members.iter().map(|n| (n.id, n.disk.has.clone())).collect();
-        if digests.windows(2).any(|pair| pair[0] != pair[1]) {
-            self.checks.fail("equal sets make equal states", format!("{digests:?}"));
-        }
-        let keyspaces: Vec<_> =
-            members.iter().filter_map(|n| n.life.as_ref()).map(|life| life.state.keyspaces().shown()).collect();
-        if keyspaces.windows(2).any(|pair| pair[0] != pair[1]) {
-            self.checks.fail("all show the same keyspaces", format!("{keyspaces:?}"));
+        let differ = digests.windows(2).any(|pair| pair[0] != pair[1]);
+        if differ || keyspaces.windows(2).any(|pair| pair[0] != pair[1]) {
+            self.checks.fail("equal sets make equal states", format!("{digests:?}, {keyspaces:?}"));
         }
         let previewed =
             members.iter().flat_map(|n| n.previewed.iter().map(|dot| (n.id, *dot, n.disk.undone.contains(dot))));

@@ -308,3 +308,41 @@ fn a_checkpoint_has_keys_as_they_are_without_what_is_shown() {
     group.heal();
     group.check().expect("all are what the algebra says");
 }
+
+/// Its writer has seen what others have not: there it meets a key of another type.
+#[test]
+fn what_is_written_on_a_key_whose_type_the_shown_one_has_changed_is_what_the_algebra_says() {
+    let histories = [
+        ("set t v", "rpush t a", "rpush t b"),
+        ("rpush t a", "set t 5", "incr t"),
+        ("hset t f 1", "sadd t x", "sadd t y"),
+        ("set t v", "zadd t 1 e", "zincrby t 2 e"),
+        ("sadd t x", "hset t f 1", "hincrby t f 1"),
+        ("set t v", "set t 5 ex 5000", "append t 0"),
+        ("rpush t a b", "lpop t", "lset t 0 c"),
+    ];
+    for ((before, change, behind), commits) in histories.iter().flat_map(|one| [(one, false), (one, true)]) {
+        let (mut group, _clock) = group();
+        group.0[1].run(&words(before));
+        group.heal();
+        (0..REPLICAS).for_each(|id| group.0[id].run(&words(&format!("set alive:{id} 1"))));
+        group.heal();
+        (0..REPLICAS).for_each(|id| group.settle(id));
+        let commands = if *change == "lpop t" { vec![words(change)] } else { vec![words("del t"), words(change)] };
+        let begun = try_begin_as(&mut group.0[0].executor, &commands, &[], true).expect("the log takes it");
+        group.0[0].executor.engine().show(begun.bind).expect("it is in memory");
+        group.0[0].run(&words(behind));
+        group.heal();
+        for id in 0..REPLICAS {
+            let engine = group.0[id].executor.engine();
+            let seen = if commits { engine.show(begun.bind) } else { engine.undo(begun.bind) };
+            seen.expect("it is in memory");
+        }
+        let case = format!("{before} | {change} | {behind} | {commits}");
+        let is_right = |group: &mut Group| group.check_as(&[(begun.bind, commits)].into());
+        is_right(&mut group).unwrap_or_else(|error| panic!("{case}: {error}"));
+        group.0[2].executor.engine().emit_verdict(begun.bind, commits, 0).expect("logged").expect("news");
+        group.heal();
+        group.check().unwrap_or_else(|error| panic!("{case}, decided: {error}"));
+    }
+}
