@@ -39,6 +39,8 @@ pub(crate) struct Leading {
     early: Vec<Early>,
     /// How many transactions have been decided here, or shown.
     outcomes: u64,
+    /// A key has another leader, or none any more, and nobody was told.
+    has_new_led: bool,
 }
 
 struct Client {
@@ -86,12 +88,17 @@ impl Leading {
     pub(crate) fn new(serial: Arc<Serial>, now_ms: i64) -> Self {
         let last = u64::try_from(now_ms).unwrap_or_default() << 20;
         let (clients, queue, turns, early) = Default::default();
-        Self { serial, clients, last, queue, turns, early, outcomes: 0 }
+        Self { serial, clients, last, queue, turns, early, outcomes: 0, has_new_led: false }
     }
 
     /// Another transaction is decided, or is seen.
     pub(crate) fn note_outcome(&mut self) {
         self.outcomes += 1;
+    }
+
+    /// A key has another leader, or none any more.
+    pub(crate) fn note_led(&mut self) {
+        self.has_new_led = true;
     }
 
     /// Tells the client, unless it was told before.
@@ -114,6 +121,9 @@ impl Driver {
 
     /// Does what has come up in a turn about transactions, those of leaders included.
     pub(crate) fn see_to_transactions(&mut self) {
+        if std::mem::take(&mut self.leading.has_new_led) {
+            self.tell_led();
+        }
         for _ in 0..MAILS_A_TURN {
             self.serve_mail();
             self.do_deeds();
@@ -277,6 +287,10 @@ impl Driver {
     pub(crate) fn hear_reply(&mut self, client: u64, bytes: &[u8]) {
         if bytes.is_empty() {
             return self.leading.answer(client, Answer::Here);
+        }
+        if !self.leading.clients.contains_key(&client) {
+            // It has waited for too long, and was told so.
+            return;
         }
         match decode_reply(bytes) {
             Ok((behind, reply)) => {

@@ -112,11 +112,11 @@ impl Driver {
             }
             Come::Leader(Serialized { key: (db, name), leader, stamp }) => {
                 let key = Key { keyspace: KeyspaceId::DEFAULT, db, name: name.into() };
+                self.leading.note_led();
                 self.desk.serialized(now_ms, key, leader, stamp)
             }
         };
         self.check(told);
-        self.tell_led();
     }
 
     /// A frame about transactions.

@@ -206,8 +206,13 @@ impl Report {
         Self { id, ms, loss, keys, more }
     }
 
+    /// Bytes of names.
     fn bytes(&self) -> usize {
-        self.keys.iter().map(|(_, key)| key.len()).sum()
+        let element = match &self.loss {
+            Loss::Superseded { element, .. } => element.as_ref().map_or(0, Vec::len),
+            Loss::Transaction { .. } => 0,
+        };
+        element + self.keys.iter().map(|(_, key)| key.len()).sum::<usize>()
     }
 
     /// `report := id varint ‖ ms i64 LE ‖ loss ‖ more varint ‖ count varint ‖ (db u8 ‖ key bytes)*`,

@@ -102,16 +102,16 @@ impl Leaders {
     /// Transactions of this node have failed because of undecided ones on the key. It names a leader as if they had been aborted.
     pub(crate) fn lost(
         &mut self,
-        key: &Key,
-        times: u32,
-        contenders: impl IntoIterator<Item = NodeId>,
+        (key, times): (&Key, u32),
+        rivals: impl IntoIterator<Item = NodeId>,
         node: NodeId,
         peers: &Peers,
         step: &mut Step,
     ) {
         self.make_room(key);
         let streak = self.streaks.entry(key.clone()).or_default();
-        streak.contenders.extend(contenders);
+        streak.contenders.extend(rivals);
+        streak.contenders.insert(node);
         streak.last_ms = step.now_ms;
         streak.aborts = streak.aborts.saturating_add(times);
         self.name_leader(key, node, peers, step);
@@ -172,7 +172,7 @@ impl Binds {
         let open = self.table.of_key(key).filter(|held| !held.settled()).filter(writes);
         let rivals: Vec<NodeId> = open.map(Held::originator).collect();
         if !rivals.is_empty() {
-            self.leaders.lost(key, times, rivals.into_iter().chain([self.node]), self.node, &self.peers, step);
+            self.leaders.lost((key, times), rivals, self.node, &self.peers, step);
         }
     }
 

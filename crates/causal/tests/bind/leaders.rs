@@ -26,7 +26,7 @@ fn peers(alive: &[u64], rtt_ms: &[((u64, u64), u64)]) -> Input {
 
 /// A bind of `node` over `k`, decided.
 fn decided(binds: &mut Binds, node: u64, seq: u64, commit: bool) -> Vec<Output> {
-    let dot = Dot { origin: origin(node), seq: u64::from(seq) };
+    let dot = Dot { origin: origin(node), seq };
     let voters = Voters::new(1..=3).expect("voters");
     let keys = vec![KeyUse::written(key("k"))];
     let whole = Bind::new((dot, stamp(node, seq as i64)), voters, &Vector::new(), keys, Safety::Safe);

@@ -229,6 +229,12 @@ impl Engine {
         self.shared.exclusives.open().1 > 0
     }
 
+    /// Whether an unsafe one writes the key, and one is undecided and not shown here: other nodes may show it already.
+    pub fn may_be_shown_elsewhere(&self, name: &DbKey) -> bool {
+        let exclusives = &self.shared.exclusives;
+        exclusives.is_unsure(name.0, &name.1) && exclusives.clashes(true, std::iter::once((name, false)))
+    }
+
     /// Those of them that are undecided, by their binds.
     pub fn undecided(&self) -> Vec<Dot> {
         self.shared.exclusives.undecided().iter().map(|pending| pending.first).collect()

@@ -23,6 +23,9 @@ use crate::node::Node;
 use crate::session::transaction::{self, Figures, Led, Multi};
 use crate::session::{Session, refuse};
 
+/// Bytes of a dot that goes to another node, at most.
+const DOT_BYTES: usize = 20;
+
 /// The command that these arguments mean on any node, whatever it is called there.
 pub(super) fn command_of(args: &Args<'_>) -> Option<&'static Spec> {
     let (spec, _) = table::find_with_id(args.get(0)?)?;
@@ -33,14 +36,17 @@ pub(super) fn command_of(args: &Args<'_>) -> Option<&'static Spec> {
 }
 
 /// Whether any node understands the transaction, and runs all of it.
-fn can_travel(multi: &Multi) -> bool {
+fn can_travel(multi: &Multi, session: &Session) -> bool {
     let is_understood = |(spec, args): &(&'static Spec, OwnedArgs)| {
         let is_data = matches!(spec.run, Run::Data(_)) && !matches!(spec.keys, Keys::All);
         is_data && command_of(&args.as_args()).is_some_and(|found| std::ptr::eq(found, *spec))
     };
     let arguments: usize = multi.queue.iter().map(|(_, args)| args.as_args().len()).sum();
+    let watched = session.watch.keys.iter().zip(&session.watch.seen);
+    // A key that is led is named twice.
+    let watches: usize = watched.map(|((_, name), seen)| 2 * name.len() + DOT_BYTES * (1 + seen.len())).sum();
     !multi.queue.is_empty()
-        && multi.bytes <= FORWARDED_BYTES_MAX
+        && multi.bytes + watches <= FORWARDED_BYTES_MAX
         && arguments <= FORWARDED_ARGUMENTS_MAX
         && multi.queue.iter().all(is_understood)
 }
@@ -128,9 +134,13 @@ impl Front {
         if session.resumed.is_some() || session.watch.keys.is_empty() || session.watch.flag.is_dirty() {
             return None;
         }
-        let multi = session.multi.as_ref().filter(|multi| can_travel(multi))?;
+        let multi = session.multi.as_ref().filter(|multi| can_travel(multi, session))?;
         let names = names(multi, session, &node.engine)?;
         if !names.iter().any(|name| serial.is_led(name)) {
+            return None;
+        }
+        // What others show and this node does not yet its client has not seen, though it is in this node's log: only here that is known.
+        if session.watch.turn == 0 && names.iter().any(|name| node.engine.may_be_shown_elsewhere(name)) {
             return None;
         }
         let exec = exec_of(multi, session);
@@ -144,7 +154,7 @@ impl Front {
     #[cold]
     pub(super) fn await_others(&mut self, session: &mut Session, args: &Args<'_>, turn: &mut Turn<'_>) -> Option<Flow> {
         let member = self.room.node.member().filter(|_| session.watch.turn == 0)?;
-        let multi = session.multi.as_ref().filter(|multi| can_travel(multi))?;
+        let multi = session.multi.as_ref().filter(|multi| can_travel(multi, session))?;
         let names = names(multi, session, &self.room.node.engine)?;
         let exec = exec_of(multi, session);
         let (tell, ticket) = self.teller(turn);
