@@ -85,8 +85,8 @@ const ROWS: &[Row] = &[
     ("rpush l a", "rename l n", "rpush l b", Some(true), "n=a; l=a b", "del l"),
     ("set s 9", "set s 1;swapdb 0 1", "get none", None, "", ""),
     // Keyspaces of the group.
-    ("", "keyspace set a x unsafe", "get none", None, "a x unsafe", ""),
-    ("", "keyspace set a x unsafe;keyspace set a y safe", "get none", None, "a y safe", ""),
+    ("set s 1", "keyspace set a x unsafe", "get none", None, "s=1; a x unsafe", ""),
+    ("set s 1", "keyspace set a x unsafe;keyspace set a y safe", "get none", None, "s=1; a y safe", ""),
     (
         "keyspace set a x safe",
         "keyspace set a y unsafe",
@@ -102,6 +102,7 @@ const ROWS: &[Row] = &[
     ("keyspace set a x safe", "keyspace del a", "keyspace del a", None, "", ""),
     ("", "keyspace set a x safe", "keyspace set b y safe", Some(false), "b y safe, a x safe", ""),
     ("", "keyspace set a x safe", "keyspace set b y safe", Some(true), "a x safe, b y safe", ""),
+    ("", "keyspace set a y safe", "keyspace set a x safe;keyspace set b z safe", Some(false), "a y safe, b z safe", ""),
     ("keyspace set default - unsafe", "keyspace set default - safe", "incr s", None, "s=1", ""),
 ];
 

@@ -1,6 +1,6 @@
 //! Keyspaces of a group on one node. What several make of each other is tested where commands are.
 
-use effect::GroupKeyspace;
+use effect::{GroupKeyspace, Vector};
 
 use super::*;
 use crate::backup::{Making, Whose};
@@ -54,7 +54,8 @@ fn a_keyspace_keeps_what_is_left_out_and_its_place_in_the_order() {
 fn what_was_answered_survives_a_crash_with_checkpoints_and_without() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
     let mut engine = member(dir.path(), &clock);
-    engine.define_group_keyspace("a", &said(&["a*"], Some(true))).unwrap();
+    let position = engine.define_group_keyspace("a", &said(&["a*"], Some(true))).unwrap();
+    assert!(engine.log().durable() >= position);
     engine = crash(engine, dir.path(), &clock);
     let a = keyspace("a", &["a*"], true);
     assert_eq!(engine.group_keyspaces()[0], a, "it is in the log");
@@ -63,7 +64,8 @@ fn what_was_answered_survives_a_crash_with_checkpoints_and_without() {
     engine = crash(engine, dir.path(), &clock);
     assert_eq!(engine.group_keyspaces()[..2], [a, keyspace("b", &["b*"], false)], "it is at rest, and behind that");
     engine.delete_group_keyspace("a").unwrap();
-    engine.delete_group_keyspace("b").unwrap();
+    let position = engine.delete_group_keyspace("b").unwrap();
+    assert!(engine.log().durable() >= position);
     engine.checkpoint().unwrap();
     engine = crash(engine, dir.path(), &clock);
     assert_eq!(engine.group_keyspaces()[..], [keyspace("default", &[], false)], "what has ended is nowhere");
@@ -88,11 +90,8 @@ fn what_is_done_to_keys_and_databases_does_not_touch_them_nor_they_those() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
     let engine = member(dir.path(), &clock);
     set(&engine, &[("a", "1")]);
-    let flag = WatchFlag::default();
-    let mut recycled = Recycled::new();
-    engine.context(Lock::All, 0, engine.now_ms(), &mut recycled).watch(b"a", &flag).unwrap();
     engine.define_group_keyspace("a", &said(&["a*"], Some(true))).unwrap();
-    assert!(!flag.is_dirty(), "the key of that name is another matter");
+    let mut recycled = Recycled::new();
     let before = engine.group_keyspaces();
     let mut context = engine.context(Lock::All, 0, engine.now_ms(), &mut recycled);
     context.out.emit(b"a", false, Op::Remove);
@@ -103,6 +102,26 @@ fn what_is_done_to_keys_and_databases_does_not_touch_them_nor_they_those() {
     assert!(Arc::ptr_eq(&engine.group_keyspaces(), &before));
     engine.delete_group_keyspace("a").unwrap();
     assert_eq!(engine.key_counts(0).keys, 0, "no definition is a key");
+}
+
+#[test]
+fn what_comes_from_another_node_is_no_change_of_the_key_of_that_name() {
+    let (dirs, clock) = ([(); 2].map(|()| tempfile::tempdir().unwrap()), Arc::new(AtomicI64::new(1_000_000)));
+    let there = Engine::open(dirs[0].path(), Options::new(Arc::new(|| 1_000_000), [9; 22])).unwrap();
+    there.set_replicating(true).unwrap();
+    let here = member(dirs[1].path(), &clock);
+    set(&here, &[("a", "1")]);
+    let (flag, mut recycled) = (WatchFlag::default(), Recycled::new());
+    here.context(Lock::All, 0, here.now_ms(), &mut recycled).watch(b"a", &flag).unwrap();
+    let effects = here.vector();
+    there.define_group_keyspace("a", &said(&["a*"], Some(true))).unwrap();
+    let mut feeder = there.feed(Vector::new(), false).unwrap();
+    let fed = feeder.next_record().unwrap().unwrap();
+    here.receive_record(&fed.record, &fed.context).unwrap();
+    assert!(here.vector() != effects && !flag.is_dirty());
+    assert_eq!(here.group_keyspaces()[..], there.group_keyspaces()[..]);
+    assert_eq!(here.group_keyspaces()[0], keyspace("a", &["a*"], true));
+    assert_eq!(get(&here, "a").as_deref(), Some("1"));
 }
 
 #[test]
