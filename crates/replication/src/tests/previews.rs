@@ -151,7 +151,10 @@ fn what_is_undone_is_reported_before_readers_stop_seeing_it_and_watchers_hear_of
             break;
         }
         let (mut group, told) = (Group::voting(), Told::default());
+        // Fork choice goes by time.
         (0..turn).for_each(|_| group.round());
+        group.set(0, "n", b"before").unwrap();
+        group.settle();
         group.hub.cut(0, &[1, 2]);
         let binds =
             [group.exec_unsafe(0, &["k", "l"], b"one", &told), group.exec_unsafe(1, &["k", "m"], b"other", &told)];
