@@ -6,7 +6,7 @@
 //!                                       is written again                                    └ what is superseded: told
 //! ```
 //! The rules are `rules.rs`: what adds is written as it was; what takes the place of something, or takes it away, only where that is not
-//! known to be later (`stamps.rs`).
+//! known to be later (`stamps.rs`, of what came in a copy of the state `copied.rs`).
 //!
 //! *Invariant:* a batch is written again once: how far that has come is said by the batches that do so, in the same log, and comes to rest
 //! with what they have changed. So no crash, and no copy of the state, can part the two.
@@ -15,11 +15,16 @@
 //!
 //! *Invariant:* nothing of `DIR/undelivered` is gone before all that stands for it is durable.
 
+mod aside;
+mod copied;
 mod nothing;
 mod rules;
 mod spool;
 mod stamps;
 mod write;
+
+use std::io;
+use std::path::Path;
 
 use effect::{Dot, Hlc, Vector, WireError};
 use parking_lot::Mutex;
@@ -32,9 +37,9 @@ use crate::error::{OpenError, Refusal};
 use crate::feed::FeedError;
 use crate::residency::ReadError;
 
+use copied::COPIED;
 pub use spool::Spooled;
-use spool::is_there;
-pub(crate) use spool::tidy;
+use spool::UNDELIVERED;
 pub use write::{Step, Tell, WriteAgain};
 
 /// What is not written again, since something has come in its place.
@@ -117,10 +122,21 @@ impl Again {
     }
 }
 
-/// Keeps the log, all of it, as long as something waits to be written again.
-pub(crate) fn hold(shared: &Shared) -> Result<(), LogError> {
-    if is_there(&shared.dir) {
+/// Ends what a crash has left of it.
+pub(crate) fn tidy(dir: &Path) -> io::Result<()> {
+    aside::tidy(dir, UNDELIVERED)?;
+    match aside::is_there(dir, UNDELIVERED) {
+        true => aside::tidy(dir, COPIED),
+        false => aside::give_up(dir, COPIED),
+    }
+}
+
+/// Keeps the log, all of it, as long as something waits to be written again, and notes when what came in a copy was written. For the start.
+pub(crate) fn hold(shared: &Shared) -> Result<(), OpenError> {
+    if aside::is_there(&shared.dir, UNDELIVERED) {
         shared.replication.again.hold(Some(shared.kept.hold(&shared.log, shared.log.first())?));
+        let path = || shared.dir.join(UNDELIVERED);
+        copied::note(shared).map_err(|error| OpenError::Undelivered { path: path(), reason: error.to_string() })?;
     }
     Ok(())
 }

@@ -88,6 +88,17 @@ pub enum OpenError {
         /// What it said.
         source: mvcc::Error,
     },
+    /// What the group never got of this node cannot be looked at, or it cannot be noted when what it may be superseded by was written.
+    #[error(
+        "{path}: what the group never got of this node cannot be prepared to be written again: {reason}. Without that directory the server starts, \
+         and what is in it is lost"
+    )]
+    Undelivered {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The data is encrypted, and no master keys were given.
     #[error(
         "the data is encrypted: there is {path}. Give the master keys that it was encrypted with: encryption-key-file, or ANABRANCH_ENCRYPTION_KEYS in the environment"

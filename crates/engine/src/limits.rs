@@ -271,3 +271,9 @@ pub const RECLAIM_AGAIN_MS: i64 = 1_000;
 
 /// Bytes of recent effects, about, that a checkpoint writes as one row.
 pub const RECENT_ROW_BYTES: usize = if cfg!(test) { 256 } else { 64 << 10 };
+
+/// Notes of when rows were written, 16 bytes each, in a record of `again/copied.rs`.
+pub const COPIED_NOTES: usize = if cfg!(test) { 2 } else { 4096 };
+
+/// Bytes of log, and of what was kept aside, that are looked at in one step of writing again, about: some milliseconds.
+pub const AGAIN_STEP_BYTES: usize = if cfg!(test) { 64 } else { 4 << 20 };

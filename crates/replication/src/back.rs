@@ -8,6 +8,8 @@
 //! *Invariant:* what it has is given up only when all of it that the group lacks, of its own, is kept aside durably.
 //!
 //! *Invariant:* until that is written again nobody else writes here.
+//!
+//! *Invariant:* what holds it up does not begin it anew: it goes on where it was, a while later.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +19,7 @@ use effect::{Dot, Vector};
 use engine::{AgainError, Step, Superseded, WriteAgain};
 
 use crate::driver::Driver;
-use crate::limits::{AGAIN_BATCHES, ASK_AGAIN};
+use crate::limits::{AGAIN_BATCHES, ASK_AGAIN, TRY_AGAIN};
 use crate::membership::Membership;
 use crate::snapshot;
 use crate::undone::{Loss, Lost};
@@ -34,7 +36,9 @@ pub(crate) struct Back {
     farewell: Option<Vec<Dot>>,
     /// Something was kept aside.
     pub(crate) has_undelivered: bool,
-    again: Option<WriteAgain>,
+    pub(crate) again: Option<WriteAgain>,
+    /// Not before, since it could not be written.
+    try_at: Option<Instant>,
     /// Batches that are left.
     pub(crate) left: u64,
     /// Effects that were not written again, since something has come in their place.
@@ -140,12 +144,16 @@ impl Driver {
         if !self.back.has_undelivered || !self.replica.may_write() || self.needs_snapshot || self.whole.is_some() {
             return;
         }
+        if self.back.try_at.is_some_and(|at| self.now < at) {
+            return;
+        }
         if let Err(error) = self.write_some_again() {
             let trouble = error.to_string();
             if self.back.trouble.as_ref() != Some(&trouble) {
                 tracing::error!(%error, "what the group never got of this node cannot be written again at the moment");
             }
             self.back.trouble = Some(trouble);
+            self.back.try_at = Some(self.now + TRY_AGAIN);
         }
     }
 
@@ -160,23 +168,28 @@ impl Driver {
                 }
             },
         };
-        let mut superseded = 0;
+        let before = again.superseded();
         let stepped = again.step(&self.engine, AGAIN_BATCHES, &mut |some| {
-            superseded += some.len() as u64;
             self.report(some.iter().map(lost).collect()).map_err(|error| error.to_string())
         });
-        self.back.superseded += superseded;
+        self.back.superseded += again.superseded() - before;
         self.back.left = again.left();
-        match stepped? {
-            Step::More => self.back.again = Some(again),
-            Step::Done => {
+        match stepped {
+            Ok(Step::More) => self.back.again = Some(again),
+            Ok(Step::Done) => {
                 again.end(&self.engine)?;
                 self.back.has_undelivered = false;
                 let superseded = self.back.superseded;
                 tracing::info!(superseded, "what the group never got of this node was written again");
             }
+            // It would not be known what was looked at.
+            Err(error @ AgainError::Bytes(_)) => return Err(error),
+            Err(error) => {
+                self.back.again = Some(again);
+                return Err(error);
+            }
         }
-        self.back.trouble = None;
+        (self.back.trouble, self.back.try_at) = (None, None);
         Ok(())
     }
 }

@@ -31,14 +31,14 @@ impl Rules<'_, '_> {
     /// See the module.
     pub(super) fn take(&mut self, effect: &Effect<'_>, hlc: Hlc) -> Result<(), AgainError> {
         let found = self.find(effect);
-        let is = |part| self.stamps.is_later(self.context.shared, (effect.db, effect.key), part, hlc);
+        let is = |part| self.stamps.is_later((effect.db, effect.key), part, hlc);
         match &effect.op {
             // It takes the place of something.
-            Op::Set { .. } | Op::Patch(Patch::Write { .. } | Patch::Bits { .. }) => match is(Part::Key)? {
+            Op::Set { .. } | Op::Patch(Patch::Write { .. } | Patch::Bits { .. }) => match is(Part::Key) {
                 true => self.tell(effect, None, hlc),
                 false => self.push(effect, found.is_none(), effect.op.clone()),
             },
-            Op::Replace { value, deadline } => match is(Part::Key)? {
+            Op::Replace { value, deadline } => match is(Part::Key) {
                 true => self.tell(effect, None, hlc),
                 false => {
                     let mut bytes = Vec::new();
@@ -47,18 +47,18 @@ impl Rules<'_, '_> {
                     self.push(effect, found.is_none(), Op::Replace { value, deadline: *deadline });
                 }
             },
-            Op::Expire(_) => match found.is_none() || is(Part::Deadline)? {
+            Op::Expire(_) => match found.is_none() || is(Part::Deadline) {
                 true => self.tell(effect, None, hlc),
                 false => self.push(effect, false, effect.op.clone()),
             },
-            Op::SetAt { pos, .. } => match !self.has_at(effect, pos) || is(Part::At(pos))? {
+            Op::SetAt { pos, .. } => match !self.has_at(effect, pos) || is(Part::At(pos)) {
                 true => self.tell(effect, None, hlc),
                 false => self.push(effect, false, effect.op.clone()),
             },
             Op::FieldDeadlines(fields) => {
                 let mut left = SeqBuf::new(FieldShape);
                 for (name, deadline) in fields.iter() {
-                    let is_later = is(Part::Element(name))? || is(Part::FieldDeadline(name))?;
+                    let is_later = is(Part::Element(name)) || is(Part::FieldDeadline(name));
                     match found != Some(Kind::Hash) || is_later {
                         true => self.tell_of(effect, name, hlc),
                         false => left.push((name, deadline)),
@@ -69,7 +69,7 @@ impl Rules<'_, '_> {
                 }
             }
             // It takes something away.
-            Op::Remove => match (found, is(Part::Key)?) {
+            Op::Remove => match (found, is(Part::Key)) {
                 (None, _) => {}
                 (Some(_), true) => self.tell(effect, None, hlc),
                 (Some(_), false) => self.push(effect, false, Op::Remove),
@@ -77,7 +77,7 @@ impl Rules<'_, '_> {
             Op::Drop { kind, ids } => {
                 let mut left = SeqBuf::new(BytesShape);
                 for id in ids.iter().filter(|_| found == Some(*kind)) {
-                    match is(Part::Element(id))? {
+                    match is(Part::Element(id)) {
                         true => self.tell_of(effect, id, hlc),
                         false => left.push(id),
                     }
@@ -102,9 +102,9 @@ impl Rules<'_, '_> {
             | Op::Insert { .. }
             | Op::Put { .. } => {
                 let is_other = found.is_some() && found != effect.op.kind();
-                match is_other && is(Part::Key)? {
+                match is_other && is(Part::Key) {
                     true => self.tell(effect, None, hlc),
-                    false => self.add(effect, found, hlc)?,
+                    false => self.add(effect, found, hlc),
                 }
             }
             // What was exchanged has exchanged the names of what came behind it.
@@ -135,19 +135,17 @@ impl Rules<'_, '_> {
     }
 
     /// What adds something. Of fields and scores the last writer's stays.
-    fn add(&mut self, effect: &Effect<'_>, found: Option<Kind>, hlc: Hlc) -> Result<(), AgainError> {
+    fn add(&mut self, effect: &Effect<'_>, found: Option<Kind>, hlc: Hlc) {
         let Op::Put { kind: kind @ (Kind::Hash | Kind::ZSet), merge: merge @ Merge::LastWriter, deadline, items } =
             &effect.op
         else {
             self.push(effect, found.is_none(), effect.op.clone());
-            return Ok(());
+            return;
         };
         let mut left = SeqBuf::new(ItemShape { kind: *kind, merge: *merge });
         for item in items.iter() {
             let part = Part::Element(item.id);
-            match self.stamps.is_later(self.context.shared, (effect.db, effect.key), part, hlc)?
-                && self.has(effect, item.id)
-            {
+            match self.stamps.is_later((effect.db, effect.key), part, hlc) && self.has(effect, item.id) {
                 true => self.tell_of(effect, item.id, hlc),
                 false => left.push(item),
             }
@@ -156,7 +154,6 @@ impl Rules<'_, '_> {
             let (kind, merge, deadline) = (*kind, *merge, *deadline);
             self.push(effect, found.is_none(), Op::Put { kind, merge, deadline, items: left.seq() });
         }
-        Ok(())
     }
 
     fn entry(&self, effect: &Effect<'_>) -> Option<&Entry> {

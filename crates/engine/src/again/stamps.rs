@@ -1,17 +1,18 @@
 //! When what an effect would write over was written, by others than this node: as far as its log says, exactly; of what came in a copy
-//! of the state, no later than the checkpoint that the row is of.
+//! of the state, no later than the checkpoint that the row is of (`copied.rs`).
 //!
 //! *Invariant:* what is not known to be earlier counts as later: then nothing that the group has is lost, and what is not written is told.
+//!
+//! *Invariant:* nothing that this node does makes anything later.
 
 use std::collections::HashMap;
 
 use effect::wire::put_bytes;
-use effect::{Batch, Batches, Deadline, Effect, HashSeed, Hlc, ListPos, Op};
-use mvcc::{Store, Timestamp};
-use wal::{Position, Reader};
+use effect::{Batch, Batches, Deadline, Effect, Folded, HashSeed, Hlc, ListPos, Op, Part as Piece};
+use wal::Reader;
 
 use super::AgainError;
-use crate::checkpoint::rows::meta_key;
+use super::copied;
 use crate::engine::{RECORD_BATCHES, Shared};
 
 /// Something that has one last writer.
@@ -32,16 +33,16 @@ pub(super) enum Part<'a> {
 /// Of each thing that is asked for, when others wrote it last: a hash and a timestamp, for as many as what was kept aside names.
 pub(super) struct Stamps {
     known: HashMap<u64, Option<Hlc>>,
+    /// Of each key that came in a copy, when anything of it was written at the latest.
+    copied: HashMap<u64, Hlc>,
     /// The log, as far as it has been looked at.
     log: Reader,
-    /// The log is all there ever was; else there are rows of somebody else.
-    is_whole: bool,
     seed: HashSeed,
     own: u64,
 }
 
 /// What it is called. Two of one name would be a chance of one in 2^64.
-fn name(seed: HashSeed, db: u8, key: &[u8], part: Part<'_>) -> u64 {
+pub(super) fn name(seed: HashSeed, db: u8, key: &[u8], part: Part<'_>) -> u64 {
     let mut bytes = Vec::with_capacity(key.len() + 32);
     bytes.push(db);
     put_bytes(&mut bytes, key);
@@ -62,9 +63,9 @@ fn name(seed: HashSeed, db: u8, key: &[u8], part: Part<'_>) -> u64 {
 
 impl Stamps {
     pub(super) fn new(shared: &Shared) -> Result<Self, AgainError> {
-        let first = shared.log.first();
-        let (log, is_whole) = (shared.log.reader(first)?, first == Position::START);
-        Ok(Self { known: HashMap::new(), log, is_whole, seed: shared.seed, own: shared.origin().node() })
+        let log = shared.log.reader(shared.log.first())?;
+        let copied = if copied::began_with_rows(shared) { copied::load(shared)? } else { HashMap::new() };
+        Ok(Self { known: HashMap::new(), copied, log, seed: shared.seed, own: shared.origin().node() })
     }
 
     /// All that the effects of this batch will be asked about is looked for from now on.
@@ -78,10 +79,12 @@ impl Stamps {
         Ok(())
     }
 
-    /// Looks at what others have written since this was called last.
-    pub(super) fn catch_up(&mut self, shared: &Shared) -> Result<(), AgainError> {
+    /// Looks at what others have written since this was called last, as far as there is room for; whether that is all of it.
+    pub(super) fn catch_up(&mut self, shared: &Shared, room: &mut usize) -> Result<bool, AgainError> {
         shared.log.write_out()?;
-        while let Some(record) = self.log.next()? {
+        while *room > 0 {
+            let Some(record) = self.log.next()? else { return Ok(true) };
+            *room = room.saturating_sub(record.payload.len());
             if record.kind != RECORD_BATCHES {
                 continue;
             }
@@ -101,26 +104,13 @@ impl Stamps {
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Whether others have written it later than `hlc`, or may have.
-    pub(super) fn is_later(
-        &self,
-        shared: &Shared,
-        (db, key): (u8, &[u8]),
-        part: Part<'_>,
-        hlc: Hlc,
-    ) -> Result<bool, AgainError> {
-        if let Some(stamp) = self.known.get(&name(self.seed, db, key, part)).copied().flatten() {
-            return Ok(stamp > hlc);
-        }
-        let Some(rows) = shared.checkpoints.found_rows().filter(|_| !self.is_whole) else { return Ok(false) };
-        let place = shared.place_of(key);
-        let row = meta_key(place.shard, place.order, db, key).key().map_err(mvcc::Error::from);
-        let row = row.and_then(|row| rows.store.get(&row, Timestamp::LATEST));
-        let row = row.map_err(|error| AgainError::Rest(error.to_string()))?;
-        Ok(row.is_some_and(|version| version.commit.0 > hlc.0))
+    pub(super) fn is_later(&self, (db, key): (u8, &[u8]), part: Part<'_>, hlc: Hlc) -> bool {
+        let known = self.known.get(&name(self.seed, db, key, part)).copied().flatten();
+        known.max(self.copied.get(&name(self.seed, db, key, Part::Key)).copied()) > Some(hlc)
     }
 }
 
@@ -136,6 +126,9 @@ fn written<'e>(effect: &'e Effect<'_>, mut visit: impl FnMut(Part<'e>)) {
         }
         Op::Set { deadline, .. } | Op::Replace { deadline, .. } => {
             visit(Part::Key);
+            if let Op::Replace { value, .. } = &effect.op {
+                elements(value, &mut visit);
+            }
             if *deadline != Deadline::Keep {
                 visit(Part::Deadline);
             }
@@ -145,15 +138,49 @@ fn written<'e>(effect: &'e Effect<'_>, mut visit: impl FnMut(Part<'e>)) {
     }
 }
 
+/// The elements of a whole value that have names. The positions of a list are new ones.
+fn elements<'e>(value: &Folded<'e>, visit: &mut impl FnMut(Part<'e>)) {
+    value.for_each(|piece| match piece {
+        Piece::Field { field: id, .. } | Piece::Member(id) | Piece::Scored(id, _) => visit(Part::Element(id)),
+        Piece::String(_) | Piece::Element(..) => {}
+    });
+}
+
 /// What the rules ask about an effect.
 fn asked<'e>(effect: &'e Effect<'_>, mut visit: impl FnMut(Part<'e>)) {
     match &effect.op {
         Op::Drop { ids, .. } => ids.iter().for_each(|id| visit(Part::Element(id))),
-        Op::Remove => visit(Part::Key),
+        Op::Remove | Op::Replace { .. } => visit(Part::Key),
         Op::FieldDeadlines(fields) => fields.iter().for_each(|(name, _)| {
             visit(Part::Element(name));
             visit(Part::FieldDeadline(name));
         }),
         _ => written(effect, visit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_log_says_does_not_hide_what_came_in_a_copy_nor_the_other_way_round() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = wal::Log::open(dir.path().join("log"), wal::Options::default(), ()).unwrap().0;
+        let seed = HashSeed([7; 16]);
+        let of = |part| name(seed, 0, b"k", part);
+        let stamps = |known: Option<u64>, copied: Option<u64>| Stamps {
+            known: HashMap::from([(of(Part::Element(b"f")), known.map(Hlc))]),
+            copied: copied.map(|hlc| (of(Part::Key), Hlc(hlc))).into_iter().collect(),
+            log: log.reader(wal::Position::START).unwrap(),
+            seed,
+            own: 1,
+        };
+        let is_later = |known, copied, hlc| stamps(known, copied).is_later((0, b"k"), Part::Element(b"f"), Hlc(hlc));
+        for (known, copied) in [(Some(10), Some(30)), (Some(30), Some(10)), (Some(30), None), (None, Some(30))] {
+            assert!(is_later(known, copied, 20), "{known:?} {copied:?}");
+            assert!(!is_later(known, copied, 30), "{known:?} {copied:?}: it is not later than itself");
+        }
+        assert!(!is_later(None, None, 0), "nobody else has written it");
     }
 }

@@ -4,24 +4,32 @@ use effect::codec::DotShape;
 use effect::{Batch, Dot, Effect, KeyspaceId, Op, Seq};
 use wal::Reader;
 
+use super::aside::{self, Aside};
+use super::copied::COPIED;
 use super::rules::Rules;
-use super::spool::{Spool, last_of};
+use super::spool::{UNDELIVERED, last_of};
 use super::stamps::Stamps;
 use super::{AgainError, Superseded};
 use crate::context::Recycled;
 use crate::engine::{Engine, Lock, Shared};
 use crate::error::Refusal;
+use crate::limits::AGAIN_STEP_BYTES;
 use crate::shard::ShardId;
 
 /// See the module. It is begun anew after a start, and goes on where the log says that it was.
+///
+/// *Invariant:* nothing is written before all is known that it may be superseded by.
 pub struct WriteAgain {
-    spool: Spool,
+    spool: Aside,
     reader: Reader,
+    /// All of the spool was looked at: what is asked of the log is known.
+    has_asked: bool,
     stamps: Stamps,
     recycled: Recycled,
     /// The batch that was read and is not written again yet.
     held: Option<Vec<u8>>,
     left: u64,
+    superseded: u64,
 }
 
 /// Is told what is superseded, and why it cannot tell others.
@@ -32,7 +40,7 @@ pub type Tell<'t> = dyn FnMut(&[Superseded]) -> Result<(), String> + 't;
 pub enum Step {
     /// There is more.
     More,
-    /// All of it is written again, durably, and what was kept aside is gone.
+    /// All of it is written again.
     Done,
 }
 
@@ -44,52 +52,74 @@ impl Engine {
     /// It cannot be read.
     pub fn write_again(&self) -> Result<Option<WriteAgain>, AgainError> {
         let shared = &*self.shared;
-        let Some(spool) = Spool::found(shared)? else { return Ok(None) };
-        let (mut stamps, mut left, done) = (Stamps::new(shared)?, 0, shared.replication.again.done());
-        let mut reader = spool.reader()?;
-        while let Some(record) = reader.next()? {
-            let batch = Batch::decode(record.payload)?;
-            left += u64::from(!done.has(last_of(&batch)));
-            stamps.ask(&batch)?;
-        }
-        let (reader, recycled) = (spool.reader()?, Recycled::new());
-        Ok(Some(WriteAgain { spool, reader, stamps, recycled, held: None, left }))
+        let Some(spool) = Aside::found(shared, UNDELIVERED)? else { return Ok(None) };
+        let (reader, stamps, recycled) = (spool.reader()?, Stamps::new(shared)?, Recycled::new());
+        let (has_asked, held, left, superseded) = (false, None, 0, 0);
+        Ok(Some(WriteAgain { spool, reader, has_asked, stamps, recycled, held, left, superseded }))
     }
 
     /// Whether there is such.
     pub fn has_undelivered(&self) -> bool {
-        super::is_there(&self.shared.dir)
+        aside::is_there(&self.shared.dir, UNDELIVERED)
     }
 }
 
 impl WriteAgain {
-    /// Batches that are left.
+    /// Batches that are left, as far as it has looked.
     pub fn left(&self) -> u64 {
         self.left
     }
 
-    /// Writes so many batches again at most; what is superseded is told before the batch that says so is logged, so perhaps twice.
+    /// Effects that were not written again, of the batches that were.
+    pub fn superseded(&self) -> u64 {
+        self.superseded
+    }
+
+    /// Looks at so much, and writes so many batches again at most; what is superseded is told before the batch that says so is logged, so perhaps twice.
     ///
     /// # Errors
-    /// What holds it up: it can be asked again. Of a batch about which nobody could be told nothing is logged.
+    /// What holds it up: it goes on there when it is asked again. But for `Bytes`: then it is of no use any more. Of a batch about which nobody
+    /// could be told nothing is logged.
     pub fn step(&mut self, engine: &Engine, most: usize, tell: &mut Tell<'_>) -> Result<Step, AgainError> {
-        let shared = &*engine.shared;
-        self.stamps.catch_up(shared)?;
+        let (shared, mut room) = (&*engine.shared, AGAIN_STEP_BYTES);
+        if !self.ask(shared, &mut room)? || !self.stamps.catch_up(shared, &mut room)? {
+            return Ok(Step::More);
+        }
         let mut written = 0;
-        while written < most {
+        while written < most && room > 0 {
             if self.held.is_none() {
                 self.held = self.reader.next()?.map(|record| record.payload.to_vec());
             }
             let Some(bytes) = &self.held else { return Ok(Step::Done) };
             let batch = Batch::decode(bytes)?;
             if !shared.replication.again.done().has(last_of(&batch)) {
-                write(engine, &batch, &self.stamps, &mut self.recycled, tell)?;
+                self.superseded += write(engine, &batch, &self.stamps, &mut self.recycled, tell)?;
                 self.left -= 1;
                 written += 1;
             }
+            room = room.saturating_sub(bytes.len());
             self.held = None;
         }
         Ok(Step::More)
+    }
+
+    /// Looks at what is to be written again, as far as there is room for; whether that was all of it.
+    fn ask(&mut self, shared: &Shared, room: &mut usize) -> Result<bool, AgainError> {
+        if self.has_asked {
+            return Ok(true);
+        }
+        let done = shared.replication.again.done();
+        while !self.has_asked && *room > 0 {
+            let Some(record) = self.reader.next()? else {
+                (self.reader, self.has_asked) = (self.spool.reader()?, true);
+                break;
+            };
+            *room = room.saturating_sub(record.payload.len());
+            let batch = Batch::decode(record.payload)?;
+            self.stamps.ask(&batch)?;
+            self.left += u64::from(!done.has(last_of(&batch)));
+        }
+        Ok(self.has_asked)
     }
 
     /// All of it is written again: makes that durable, and gives up what was kept aside.
@@ -98,21 +128,25 @@ impl WriteAgain {
     /// The log's, or the file's. What is left is looked at again at the next start, and found to be done.
     pub fn end(self, engine: &Engine) -> Result<(), AgainError> {
         let shared = &*engine.shared;
-        debug_assert_eq!(self.left, 0, "nothing is left");
+        debug_assert!(self.has_asked && self.held.is_none(), "nothing is left");
         shared.log.commit(shared.log.end())?;
-        self.spool.end(shared)?;
+        // Nothing of it may be open when it goes.
+        drop(self);
+        aside::give_up(&shared.dir, UNDELIVERED)?;
+        aside::give_up(&shared.dir, COPIED)?;
         shared.replication.again.hold(None);
         Ok(())
     }
 }
 
+/// Effects that are superseded.
 fn write(
     engine: &Engine,
     batch: &Batch<'_>,
     stamps: &Stamps,
     recycled: &mut Recycled,
     tell: &mut Tell<'_>,
-) -> Result<(), AgainError> {
+) -> Result<u64, AgainError> {
     let (mut shards, mut is_whole, mut is_ruled) = (Vec::<ShardId>::new(), false, false);
     for effect in batch.effects() {
         let effect = effect?;
@@ -151,7 +185,7 @@ fn write(
         match context.commit() {
             // What stands for it says more than it did.
             Err(Refusal::BatchTooLarge { .. }) if is_written => is_written = false,
-            other => return Ok(other.map(drop)?),
+            other => return Ok(other.map(|_| superseded.len() as u64)?),
         }
     }
 }

@@ -14,8 +14,8 @@ pub(crate) const SNAPSHOT: &str = "snapshot";
 /// The file that says that it is whole and is to be used.
 const READY: &str = "snapshot-ready";
 
-/// What of the old data would be wrong beside the new: marks in a log that goes.
-const GONE: [&str; 1] = ["backups"];
+/// What of the old data would be wrong beside the new: marks in a log that goes, and what is noted of rows that go.
+const GONE: [&str; 2] = ["backups", "copied"];
 
 /// What such a file says if nothing of the data is to stay.
 const NOTHING: &[u8] = b"nothing";

@@ -288,3 +288,31 @@ fn one_that_is_given_up_again_on_its_way_back_loses_nothing() {
     group.settle();
     nothing_is_lost(&group, counter + 1);
 }
+
+#[test]
+fn what_holds_it_up_has_nothing_counted_twice_and_nothing_begun_anew() {
+    let (mut group, counter) = partitioned(u64::MAX);
+    group.crash(VICTIM);
+    group.start(VICTIM).unwrap();
+    group.hub.cut(VICTIM, &OTHERS);
+    give_up(&mut group);
+    group.hub.heal();
+    let back = |group: &Group| {
+        let (driver, _) = group.nodes[VICTIM].life.as_ref()?;
+        Some((driver.back.again.as_ref()?.left(), driver.back.superseded))
+    };
+    // `kept`, which is superseded, and `gone` are left.
+    group.until(|group| back(group).is_some_and(|(left, _)| left == 2));
+    group.engine(VICTIM).set_open(false);
+    for _ in 0..100 {
+        group.round();
+        assert_eq!(back(&group), Some((2, 0)));
+    }
+    assert!(group.nodes[VICTIM].status.get().waits_for.contains("to be written again: "), "it says why");
+    group.engine(VICTIM).set_open(true);
+    group.until(is_member);
+    assert_eq!(group.nodes[VICTIM].status.get().superseded, 1);
+    group.settle();
+    nothing_is_lost(&group, counter);
+    only_the_superseded_is_reported(&group);
+}

@@ -39,6 +39,11 @@ const ROWS: &[Row] = &[
     ("set s 1", "set s 2", "del s", None, "s=2", ""),
     ("set s 1", "set s 2;set s 4", "set s 3", Some(true), "s=3", "set s,set s"),
     ("set s 1", "set s 2;set s 4", "set s 3", Some(false), "s=4", ""),
+    ("set s 1", "set s 2;set s 4", "get none", None, "s=4", ""),
+    ("hset h f 1 g 1", "hset h f 2;hset h g 3", "get none", None, "h=f 2 g 3", ""),
+    ("zadd z 1 m 2 n", "zadd z 3 m;zrem z n", "get none", None, "z=m 3", ""),
+    ("set s 1", "expire s 300;expire s 500", "get none", None, "s=1 @5", ""),
+    ("rpush l x y", "lset l 0 a;lset l 0 b", "get none", None, "l=b y", ""),
     ("set s 1", "set s 2;incr s", "get none", None, "s=3", ""),
     ("set s 1", "set s 2;incr s", "set s 7", Some(true), "s=8", "set s"),
     ("set s ab", "setrange s 0 X", "append s c", Some(true), "s=abc", "setrange s"),
@@ -78,6 +83,36 @@ const ROWS: &[Row] = &[
     ("rpush l x y", "lpop l", "rpush l z", None, "l=y z", ""),
     ("rpush l x y", "lpop l", "lpop l", None, "l=y", ""),
     ("set s 1", "flushall", "set t 2", None, "s=1; t=2", "flushall "),
+    // Others wrote the whole value.
+    ("hset h f 1", "hset h f 2", "hset t f 9;rename t h", Some(true), "h=f 9", "hset h f"),
+    ("hset h f 1", "hset h f 2", "hset t f 9;rename t h", Some(false), "h=f 2", ""),
+    ("hset h f 1", "hset h f 2", "hset t f 9;copy t h replace", Some(true), "h=f 9; t=f 9", "hset h f"),
+    ("hset h f 1", "hset h g 2", "hset t f 9;rename t h", None, "h=f 9 g 2", ""),
+    ("hset h f 1", "hset h f 2 g 2", "hset t f 9;rename t h", Some(true), "h=f 9 g 2", "hset h f"),
+    ("hset h f 1", "hincrby h f 2", "hset t f 9;rename t h", None, "h=f 11", ""),
+    ("hset h f 1 g 1", "hdel h f", "hset t f 9;rename t h", Some(true), "h=f 9", "hdel h f"),
+    ("hset h f 1 g 1", "hdel h f", "hset t f 9 g 9;rename t h", Some(false), "h=g 9", ""),
+    ("hset h f 1", "hexpire h 500 fields 1 f", "hset t f 9;rename t h", Some(true), "h=f 9", "hexpire h f"),
+    ("hset h f 1", "hexpire h 500 fields 1 f", "hset t f 9;rename t h", Some(false), "h=f 9 f@5", ""),
+    ("hset h f 1", "expire h 500", "hset t f 9;rename t h", Some(true), "h=f 9", "expire h"),
+    ("hset h f 1", "del h", "hset t f 9;rename t h", Some(true), "h=f 9", "del h"),
+    ("hset h f 1;hset n f 2", "rename n h", "hset t f 9;rename t h", Some(true), "h=f 9", "restore h"),
+    ("zadd z 1 m", "zadd z 2 m", "zadd t 9 m;rename t z", Some(true), "z=m 9", "zadd z m"),
+    ("zadd z 1 m", "zadd z 2 m", "zadd t 9 m;rename t z", Some(false), "z=m 2", ""),
+    ("zadd z 1 m", "zadd z 2 m", "zadd t 9 m;zunionstore z 1 t", Some(true), "z=m 9; t=m 9", "zadd z m"),
+    ("zadd z 1 m", "zadd z 2 n", "zadd t 9 m;rename t z", None, "z=n 2 m 9", ""),
+    ("zadd z 1 m", "zincrby z 2 m", "zadd t 9 m;rename t z", None, "z=m 11", ""),
+    ("zadd z 1 m 2 n", "zrem z m", "zunionstore z 1 z", Some(true), "z=m 1 n 2", "zrem z m"),
+    ("zadd z 1 m 2 n", "zrem z m", "zunionstore z 1 z", Some(false), "z=n 2", ""),
+    ("zadd z 1 m 2 n", "zpopmin z", "zunionstore z 1 z", Some(true), "z=m 1 n 2", "zrem z m"),
+    ("sadd m x y", "srem m x", "sunionstore m m", Some(true), "m=x y", "srem m x"),
+    ("sadd m x y", "srem m x", "sunionstore m m", Some(false), "m=y", ""),
+    ("sadd m x", "sadd m y", "sadd t z;rename t m", None, "m=y z", ""),
+    ("rpush l x y", "lset l 0 a", "copy l t;rename t l", Some(true), "l=x y", "lset l"),
+    ("rpush l x y", "lpop l", "copy l t;rename t l", Some(true), "l=x y", ""),
+    ("rpush l x y", "rpush l a", "rpush t b;rename t l", None, "l=b a", ""),
+    ("set s 1", "set s 2", "set t 3;rename t s", Some(true), "s=3", "set s"),
+    ("set s 1", "set s 2", "set t 3;rename t s", Some(false), "s=2", ""),
     // Types, batches, databases.
     ("", "sadd t x", "set t v", Some(true), "t=v", "sadd t"),
     ("", "sadd t x", "set t v", Some(false), "t=x", ""),
@@ -331,4 +366,18 @@ fn a_process_that_ends_between_two_batches_writes_none_of_them_twice() {
     assert_eq!(wrong(Way::Log, Steps::CrashAfterEach), [""; 0]);
     assert_eq!(wrong(Way::Log, Steps::StopAfterEach), [""; 0]);
     assert_eq!(wrong(Way::Copy, Steps::CrashAfterEach), [""; 0]);
+}
+
+#[test]
+fn what_it_writes_and_its_own_checkpoints_make_nothing_later() {
+    assert_eq!(wrong(Way::Copy, Steps::StopAfterEach), [""; 0]);
+    for row in ROWS {
+        for is_later in orders(row) {
+            let [at_once, with_checkpoints] = [Steps::All, Steps::StopAfterEach].map(|steps| {
+                let (_, shown, told) = meet(row, is_later, Way::Copy, steps);
+                (shown, told)
+            });
+            assert_eq!(at_once, with_checkpoints, "{row:?}, {is_later}");
+        }
+    }
 }
