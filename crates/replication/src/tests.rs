@@ -238,6 +238,7 @@ impl Group {
     }
 
     fn digest(&self, at: usize) -> Digest {
+        self.engine(at).fill().unwrap();
         let (mut recycled, at_rest) = (Recycled::new(), AtRest::default());
         let mut context = self.engine(at).context(Lock::All, 0, START_MS, &mut recycled);
         context.know(&at_rest);
