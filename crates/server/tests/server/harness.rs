@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use resp::Value;
@@ -92,8 +93,17 @@ impl Drop for TestServer {
 
 /// A port that is free now.
 pub fn free_port() -> u16 {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().port()
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    // Below those that the system gives to connections, of which one could have it before it is used.
+    const FIRST: u32 = 11_000;
+    const MANY: u32 = 20_000;
+    loop {
+        let offset = std::process::id().wrapping_mul(61).wrapping_add(LAST.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + offset % MANY).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn invocation(words: Vec<String>) -> Invocation {
