@@ -30,10 +30,15 @@ impl Subject {
         Subject { bug: Some(bug), ..self.clone() }
     }
 
+    /// Whether it is a Redis.
+    pub fn is_redis(&self) -> bool {
+        self.program.is_redis()
+    }
+
     /// With a bound on memory, unless it is a Redis, which could not hold more.
     pub fn bounded(&self, maxmemory: Option<u64>) -> Subject {
         match maxmemory {
-            Some(bytes) if !self.program.is_redis() => {
+            Some(bytes) if !self.is_redis() => {
                 Subject { program: self.program.with(&["--maxmemory", &bytes.to_string()]), ..self.clone() }
             }
             _ => self.clone(),

@@ -325,8 +325,7 @@ impl Group {
         for id in 0..REPLICAS {
             self.settle(id);
             let engine = self.0[id].executor.engine();
-            prop_assert!(engine.undecided().is_empty());
-            prop_assert!(engine.unstable_keys() <= REPLICAS);
+            prop_assert!(engine.undecided().is_empty() && engine.unstable_keys() <= REPLICAS);
         }
         self.check()
     }

@@ -65,6 +65,11 @@ impl Writer {
         }
     }
 
+    /// What was acknowledged may be gone.
+    pub fn expect_less(&mut self) {
+        self.versions.iter_mut().for_each(|versions| versions.acknowledged = 0);
+    }
+
     /// A key was found with this version: it must have been sent, and nothing acknowledged may have come after it.
     pub fn found(&mut self, index: u64, version: u32) -> Result<()> {
         let at = ((index - self.id) / self.writers) as usize;
