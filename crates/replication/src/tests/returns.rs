@@ -103,6 +103,17 @@ fn partitioned(kept_log_bytes: u64) -> (Group, i64) {
     (group, 131)
 }
 
+/// It was started again meanwhile, and hears that it was given up.
+fn on_its_way_back() -> (Group, i64) {
+    let (mut group, counter) = partitioned(u64::MAX);
+    group.crash(VICTIM);
+    group.start(VICTIM).unwrap();
+    group.hub.cut(VICTIM, &OTHERS);
+    give_up(&mut group);
+    group.hub.heal();
+    (group, counter)
+}
+
 fn nothing_is_lost(group: &Group, counter: i64) {
     for at in 0..NODES {
         let string = |text: &str| {
@@ -165,12 +176,7 @@ fn one_that_was_given_up_stays_so_until_it_is_started_again_and_loses_nothing() 
 
 #[test]
 fn one_that_cannot_report_what_was_superseded_stops_before_that_counts() {
-    let (mut group, counter) = partitioned(u64::MAX);
-    group.crash(VICTIM);
-    group.start(VICTIM).unwrap();
-    group.hub.cut(VICTIM, &OTHERS);
-    give_up(&mut group);
-    group.hub.heal();
+    let (mut group, counter) = on_its_way_back();
     group.until(|group| group.copies == 1);
     group.nodes[VICTIM].undone.as_ref().unwrap().fail();
     group.until(|group| !group.nodes[VICTIM].ears.stopped.lock().is_empty());
@@ -231,12 +237,7 @@ fn one_whose_group_has_cut_its_logs_gets_a_copy_first() {
 #[test]
 fn crashes_on_the_way_back_lose_nothing_and_write_nothing_twice() {
     for crash_at in 0..12 {
-        let (mut group, counter) = partitioned(u64::MAX);
-        group.crash(VICTIM);
-        group.start(VICTIM).unwrap();
-        group.hub.cut(VICTIM, &OTHERS);
-        give_up(&mut group);
-        group.hub.heal();
+        let (mut group, counter) = on_its_way_back();
         let crash = |group: &mut Group| {
             group.crash(VICTIM);
             group.start(VICTIM).unwrap();
@@ -269,12 +270,7 @@ fn crashes_on_the_way_back_lose_nothing_and_write_nothing_twice() {
 
 #[test]
 fn one_that_is_given_up_again_on_its_way_back_loses_nothing() {
-    let (mut group, counter) = partitioned(u64::MAX);
-    group.crash(VICTIM);
-    group.start(VICTIM).unwrap();
-    group.hub.cut(VICTIM, &OTHERS);
-    give_up(&mut group);
-    group.hub.heal();
+    let (mut group, counter) = on_its_way_back();
     group.until(|group| group.copies == 1 && is_member(group));
     // What it has written again has reached nobody, or one of them.
     group.hub.cut(VICTIM, &OTHERS);
@@ -291,12 +287,7 @@ fn one_that_is_given_up_again_on_its_way_back_loses_nothing() {
 
 #[test]
 fn what_holds_it_up_has_nothing_counted_twice_and_nothing_begun_anew() {
-    let (mut group, counter) = partitioned(u64::MAX);
-    group.crash(VICTIM);
-    group.start(VICTIM).unwrap();
-    group.hub.cut(VICTIM, &OTHERS);
-    give_up(&mut group);
-    group.hub.heal();
+    let (mut group, counter) = on_its_way_back();
     let back = |group: &Group| {
         let (driver, _) = group.nodes[VICTIM].life.as_ref()?;
         Some((driver.back.again.as_ref()?.left(), driver.back.superseded))
